@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Write paddle-wheels.json: for every published wheel of the pinned Paddle, its hash and that of its RECORD.
+
+    python docker/locks/wheels.py [INDEX]
+
+INDEX is a package index that answers in JSON (PEP 691), such as the one of `pip config get global.index-url`, which
+is the default, after PIP_INDEX_URL. The version is the one in base.in. No wheel is downloaded: RECORD is read out of
+each by a few range requests. Task 1 looks its own RECORD up here (projects/01-install/installation.py).
+"""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from urllib.parse import urljoin
+from urllib.request import Request, urlopen
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1] / "projects" / "01-install"))
+from installation import record_sha256  # noqa: E402
+
+BLOCK = 1 << 19  # bytes; the last one of a wheel holds its list of files, and most often RECORD
+
+
+class Remote(io.RawIOBase):
+    """A file behind an address, read in blocks by range requests; enough of a file for `zipfile`."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.at = url, 0
+        with urlopen(Request(url, method="HEAD"), timeout=60) as answer:
+            self.length = int(answer.headers["Content-Length"])
+        self.blocks: dict[int, bytes] = {}
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self.at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.length}[whence]
+        return self.at
+
+    def read(self, size: int = -1) -> bytes:
+        end = self.length if size < 0 else min(self.at + size, self.length)
+        found = bytearray()
+        while self.at < end:
+            # Blocks are counted from the end of the file, so that its tail is one of them.
+            number = (self.length - 1 - self.at) // BLOCK
+            stop = self.length - number * BLOCK
+            start = max(stop - BLOCK, 0)
+            piece = self._block(number, start, stop)[self.at - start : end - start]
+            found += piece
+            self.at += len(piece)
+        return bytes(found)
+
+    def _block(self, number: int, start: int, stop: int) -> bytes:
+        if number not in self.blocks:
+            with urlopen(Request(self.url, headers={"Range": f"bytes={start}-{stop - 1}"}), timeout=60) as answer:
+                if answer.status != 206:
+                    sys.exit(f"error: {self.url}\nthe server does not answer range requests: take another index")
+                self.blocks[number] = answer.read()
+        return self.blocks[number]
+
+
+def main() -> None:
+    index = sys.argv[1] if len(sys.argv) > 1 else configured_index()
+    if not index:
+        sys.exit("error: no package index\npip has none configured, and no PIP_INDEX_URL is set\n"
+                 "name one: python docker/locks/wheels.py INDEX")
+    version = pinned_version((HERE / "base.in").read_text(encoding="utf-8"))
+    page = index.rstrip("/") + "/paddlepaddle/"
+    with urlopen(Request(page, headers={"Accept": "application/vnd.pypi.simple.v1+json"}), timeout=60) as answer:
+        files = json.load(answer)["files"]
+    wheels = {}
+    for file in sorted(files, key=lambda file: file["filename"]):
+        name = file["filename"]
+        if name.startswith(f"paddlepaddle-{version}-") and name.endswith(".whl"):
+            with zipfile.ZipFile(Remote(urljoin(page, file["url"]))) as wheel:
+                record = wheel.read(f"paddlepaddle-{version}.dist-info/RECORD").decode()
+            wheels[name] = {"sha256": file["hashes"]["sha256"], "record_sha256": record_sha256(record.splitlines())}
+            print(name, *wheels[name].values())
+    if not wheels:
+        sys.exit(f"error: {page} has no wheel of paddlepaddle {version}")
+    (HERE / "paddle-wheels.json").write_text(json.dumps(wheels, indent=2) + "\n", encoding="utf-8")
+
+
+def configured_index() -> str | None:
+    """The package index of the environment or of pip's configuration; None if neither names one."""
+    if url := os.environ.get("PIP_INDEX_URL"):
+        return url
+    asked = subprocess.run([sys.executable, "-m", "pip", "config", "get", "global.index-url"],
+                           capture_output=True, text=True)
+    return asked.stdout.strip() or None
+
+
+def pinned_version(requirements: str) -> str:
+    """The version of Paddle that the text of base.in pins. Exits if it pins none."""
+    found = re.search(r"^paddlepaddle==([\w.]+)", requirements, re.MULTILINE)
+    return found[1] if found else sys.exit("error: base.in pins no paddlepaddle==VERSION")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""The catalogue: hardware/*/hardware.yaml and projects/*/project.yaml as frozen dataclasses.
+
+It is the one thing that everything else is told: which parts there are, on which kinds, by which rules.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import datafiles
+from harness.errors import DataFileError
+
+ROOT = Path(__file__).resolve().parents[1]
+SECONDS = {"s": 1, "min": 60, "h": 3600}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """One kind of hardware, as hardware/<name>/hardware.yaml describes it. `data` holds the whole file."""
+
+    name: str
+    title: str
+    aliases: tuple[str, ...]
+    category: str
+    device: str
+    environment: Mapping[str, str]
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """A declared parameter of a part: its default gives its type."""
+
+    name: str
+    default: bool | int | float | str
+    help: str
+    choices: tuple[Any, ...] = ()
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def expects(self) -> str:
+        """What a value must be, in words: 'integer, at least 11, at most 1001'."""
+        if self.choices:
+            return "one of " + ", ".join(str(choice) for choice in self.choices)
+        words = [{bool: "true or false", int: "integer", float: "number", str: "text"}[type(self.default)]]
+        words += [f"at least {self.at_least:g}"] if self.at_least is not None else []
+        words += [f"at most {self.at_most:g}"] if self.at_most is not None else []
+        return ", ".join(words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A declared metric with its bounds; `when` names the parameter values for which it must be written."""
+
+    name: str
+    unit: str = ""
+    at_most: float | None = None
+    at_least: float | None = None
+    equals: Any = None
+    when: Mapping[str, tuple[Any, ...]]
+
+    def applies(self, parameters: Mapping[str, Any]) -> bool:
+        return all(parameters.get(name) in values for name, values in self.when.items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One sentence of the points rules (see harness/points.py)."""
+
+    name: str
+    value: float
+    limit: float
+    upper: float
+    needs: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
+    cards: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One part of a task, for example 8-2. `program` is None while nobody has written it."""
+
+    name: str
+    slug: str
+    title: str
+    title_zh: str
+    quote: str
+    evidence: str
+    reading: str
+    stack: str | None
+    program: Path | None
+    timeout: float
+    parameters: Mapping[str, Parameter]
+    profiles: Mapping[str, Mapping[str, Any]]
+    metrics: Mapping[str, Metric]
+    rules: tuple[Rule, ...]
+
+    @property
+    def task(self) -> str:
+        """The task's number: '8' of part '8-2'."""
+        return self.name.partition("-")[0]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    hardware: Mapping[str, Hardware]
+    parts: Mapping[str, Part]
+
+
+def load(root: Path = ROOT) -> Catalogue:
+    """Read and validate every data file under `root`.
+
+    Raises:
+        DataFileError: a file is not YAML or breaks its schema; file, line and the mend are named.
+    """
+    documents = datafiles.documents(root)
+    hardware = [_hardware(doc) for path, doc in documents.items() if path.startswith("hardware/")]
+    parts = [
+        part for path, doc in documents.items() if path.startswith("projects/") for part in _parts(doc, root / path)
+    ]
+    _refuse_twins(hardware, parts)
+    parts.sort(key=lambda part: [int(number) for number in part.name.split("-")])
+    order = ("cpu", "gpu", "accelerator", "simulated")
+    hardware.sort(key=lambda kind: (order.index(kind.category), kind.name))
+    return Catalogue({kind.name: kind for kind in hardware}, {part.name: part for part in parts})
+
+
+def _hardware(doc: Mapping[str, Any]) -> Hardware:
+    return Hardware(
+        name=doc["name"],
+        title=doc["title"],
+        aliases=tuple(doc.get("aliases", ())),
+        category=doc["class"],
+        device=doc["device"],
+        environment=doc.get("environment", {}),
+        data=doc,
+    )
+
+
+def _parts(doc: Mapping[str, Any], path: Path) -> Iterator[Part]:
+    for name, part in doc["parts"].items():
+        yield Part(
+            name=name,
+            slug=path.parent.name,
+            title=part.get("title", doc["title"]),
+            title_zh=part.get("title_zh", doc["title_zh"]),
+            quote=part["quote"],
+            evidence=part["evidence"],
+            reading=part["reading"],
+            stack=doc.get("stack"),
+            program=path.parent / part["program"] if "program" in part else None,
+            timeout=_seconds(part.get("timeout", "0 s")),
+            parameters={key: _parameter(key, value) for key, value in part.get("parameters", {}).items()},
+            profiles=part.get("profiles", {}),
+            metrics={key: _metric(key, value or {}) for key, value in part.get("metrics", {}).items()},
+            rules=tuple(_rule(rule) for rule in part["points"]),
+        )
+
+
+def _parameter(name: str, data: Mapping[str, Any]) -> Parameter:
+    return Parameter(name=name, **{**data, "choices": tuple(data.get("choices", ()))})
+
+
+def _metric(name: str, data: Mapping[str, Any]) -> Metric:
+    when = {key: tuple(values) for key, values in data.get("when", {}).items()}
+    bounds = {key: data[key] for key in ("unit", "at_most", "at_least", "equals") if key in data}
+    return Metric(name=name, when=when, **bounds)
+
+
+def _rule(data: Mapping[str, Any]) -> Rule:
+    lower, upper = data.get("range", (data.get("value"), data.get("limit", data.get("value"))))
+    hardware = data.get("hardware", {})
+    return Rule(
+        name=data["rule"],
+        value=lower,
+        upper=upper,
+        limit=upper,
+        needs=tuple(data.get("needs", ())),
+        categories=tuple(hardware.get("class", ())),
+        architectures=tuple(hardware.get("architecture", ())),
+        cards=hardware.get("cards", 1),
+    )
+
+
+def _seconds(text: str) -> float:
+    number, unit = text.split()
+    return float(number) * SECONDS[unit]
+
+
+def _refuse_twins(hardware: list[Hardware], parts: list[Part]) -> None:
+    owners: dict[str, str] = {}
+    named = [(name, f"hardware/{kind.name}/hardware.yaml") for kind in hardware for name in (kind.name, *kind.aliases)]
+    named += [(f"part {part.name}", f"projects/{part.slug}/project.yaml") for part in parts]
+    for name, path in named:
+        if name in owners:
+            raise DataFileError(f"{path}: {name!r} is taken.", f"{owners[name]} has it already.", "Choose another.")
+        owners[name] = path

@@ -1,0 +1,81 @@
+"""Engines: where a cell runs. A new engine is one new file here, and a line in ENGINES.
+
+An engine does not run anything: it returns the command, so that it is tested without the engine.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.cells import Cell
+from harness.errors import WordsError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a cell is to run with. `out` is the folder for the program's files."""
+
+    cell: Cell
+    parameters: Mapping[str, Any]
+    seed: int
+    cards: int
+    out: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """A command ready to run, and what the record says about it."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    name: str
+
+    def missing(self, cell: Cell) -> str | None:
+        """Why this engine cannot run the cell, or None where it can."""
+
+    def prepare(self, cell: Cell) -> None:
+        """Make the runtime of the cell, if it is not there, with progress."""
+
+    def launch(self, request: Request) -> Launch:
+        """The command that runs the cell."""
+
+
+def engines() -> dict[str, Engine]:
+    """The engines by name, in the order in which `auto` asks them."""
+    from harness.engines.local import LocalEngine
+
+    return {engine.name: engine for engine in (LocalEngine(),)}
+
+
+def choose(word: str, cell: Cell) -> tuple[Engine | None, str]:
+    """The engine for a cell and why: a name takes that one, `auto` the first that can run the cell.
+
+    Raises:
+        WordsError: no engine has that name.
+    """
+    known = engines()
+    if word != "auto" and word not in known:
+        raise WordsError(f"{word!r}: no such engine.", f"Known: auto, {', '.join(known)}.", "See ./inv run --help")
+    reasons = []
+    for engine in known.values() if word == "auto" else (known[word],):
+        reason = engine.missing(cell)
+        if reason is None:
+            return engine, f"{engine.name} engine"
+        reasons.append(f"{engine.name}: {reason}")
+    return None, "; ".join(reasons)
+
+
+def program_arguments(request: Request) -> list[str]:
+    """The program contract's arguments: the same on every engine."""
+    part, kind = request.cell.part, request.cell.hardware
+    words = ["--part", part.name, "--device", kind.device, "--cards", str(request.cards), "--seed", str(request.seed)]
+    words += ["--out", str(request.out)]
+    for name, value in request.parameters.items():
+        words += ["--set", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
+    return words

@@ -1,0 +1,52 @@
+"""The local engine: the program in an environment on this machine, made from the project's lock."""
+
+import os
+import platform
+import sys
+
+from harness import stacks
+from harness.catalogue import ROOT
+from harness.cells import Cell
+from harness.engines import Launch, Request, program_arguments
+
+
+class LocalEngine:
+    name = "local"
+
+    def missing(self, cell: Cell) -> str | None:
+        wheels = cell.hardware.data["wheels"]
+        python = f"{sys.version_info.major}.{sys.version_info.minor}"
+        if python not in wheels["python"]:
+            return f"this is Python {python}, and {cell.hardware.name}'s wheels are for {', '.join(wheels['python'])}"
+        if platform.machine() not in wheels["machines"]:
+            return f"{cell.hardware.name} has no wheels for {platform.machine()}"
+        return None
+
+    def prepare(self, cell: Cell) -> None:
+        stacks.prepare(self._stack(cell))
+
+    def launch(self, request: Request) -> Launch:
+        cell = request.cell
+        stack = self._stack(cell)
+        settings = {"PYTHONUNBUFFERED": "1", **cell.hardware.environment}
+        distributed = cell.hardware.data.get("distributed", {}).get("environment", {})
+        settings.update(distributed)
+        paddle = stacks.installed_paddle(stack.python)
+        return Launch(
+            command=(str(stack.python), str(cell.part.program), *program_arguments(request)),
+            environment={**os.environ, **settings},
+            settings=settings,
+            facts={
+                "stack": {
+                    "name": stack.name,
+                    "lock_sha256": stack.lock_sha256,
+                    "index": stack.index,
+                    "python": platform.python_version(),
+                },
+                "paddle": vars(paddle) if paddle else None,
+            },
+        )
+
+    def _stack(self, cell: Cell) -> stacks.Stack:
+        assert cell.part.stack is not None, "the catalogue refuses a program without a stack"
+        return stacks.stack(cell.part.stack, cell.hardware, ROOT)

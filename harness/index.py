@@ -1,0 +1,131 @@
+"""The index: an SQLite table of what the points need of each record, so that the matrix opens only new ones.
+
+It is a memory of the records and never more: a record that is new, or whose file changed, is read again and its
+seal checked; when the index itself is lost or cannot be written, everything is read again.
+"""
+
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness import records
+from harness.errors import DataFileError, StoreError
+from harness.points import Result
+
+FILE = ".index.sqlite"
+SHOW_PROGRESS_FROM = 2000
+COLUMNS = "path, modified, size, part, kind, model, architecture, cards, day, started, passed, run, why, damage"
+VERSION = 1
+
+
+def results_of(results: Path) -> tuple[list[Result], list[str]]:
+    """The results that the points need, and a line for each damaged record.
+
+    Args:
+        results: the folder of this machine's records.
+
+    Returns:
+        For each (part, kind, model, architecture, cards, day) the latest passing record, else the latest; and
+        what is wrong with the records that cannot be counted.
+    """
+    connection = _open(results)
+    try:
+        _update(connection, results)
+        return _select(connection)
+    finally:
+        connection.close()
+
+
+def _open(results: Path) -> sqlite3.Connection:
+    """The index on disk, made anew when it is damaged or of another version; in memory when the disk is read-only."""
+    path = results / FILE
+    for attempt in (str(path), str(path), ":memory:"):
+        try:
+            connection = sqlite3.connect(attempt, timeout=60, isolation_level=None)
+            connection.execute("PRAGMA synchronous = OFF")
+            if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+                connection.execute("DROP TABLE IF EXISTS runs")
+                connection.execute(f"CREATE TABLE runs ({COLUMNS}, PRIMARY KEY (path)) WITHOUT ROWID")
+                connection.execute(f"PRAGMA user_version = {VERSION}")
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("SELECT count(path) FROM runs WHERE path = ''").fetchone()
+            return connection
+        except sqlite3.DatabaseError:
+            if attempt != ":memory:" and os.access(results, os.W_OK):
+                path.unlink(missing_ok=True)
+    raise StoreError("The index could not be opened.", f"{path}", "Delete that file, then call again.")
+
+
+def _update(connection: sqlite3.Connection, results: Path) -> None:
+    known = {
+        path: (modified, size) for path, modified, size in connection.execute("SELECT path, modified, size FROM runs")
+    }
+    fresh: list[tuple[str, int, int]] = []
+    for part, kind, entry in records.folders(results):
+        path = f"{part}/{kind}/{entry.name}"
+        try:
+            state = os.stat(f"{entry.path}/{records.FILE}")
+            stamp = (state.st_mtime_ns, state.st_size)
+        except OSError:
+            stamp = (0, 0)
+        if known.pop(path, None) != stamp:
+            fresh.append((path, *stamp))
+    connection.executemany("DELETE FROM runs WHERE path = ?", ((path,) for path in known))
+    row = ", ".join("?" * len(COLUMNS.split(",")))
+    connection.executemany(f"INSERT OR REPLACE INTO runs ({COLUMNS}) VALUES ({row})", _rows(results, fresh))
+    connection.execute("COMMIT")
+
+
+def _rows(results: Path, fresh: list[tuple[str, int, int]]) -> Iterator[tuple[Any, ...]]:
+    show = len(fresh) >= SHOW_PROGRESS_FROM and sys.stderr.isatty()
+    for number, (path, modified, size) in enumerate(fresh, start=1):
+        if show and number % 500 == 0:
+            print(f"\rReading new records: {number} of {len(fresh)}", end="", file=sys.stderr, flush=True)
+        yield _row(results, path, modified, size)
+    if show:
+        print(file=sys.stderr)
+
+
+def _row(results: Path, path: str, modified: int, size: int) -> tuple[Any, ...]:
+    part, kind, run = path.split("/")
+    damage = ""
+    try:
+        record = records.read(results / path / records.FILE)
+        cell, hardware, started = record["cell"], record["hardware"], record["times"]["started"]
+        why = next((f"{check['name']}: {check['why']}" for check in record["checks"] if not check["passed"]), "")
+        facts = (hardware["model"], hardware["architecture"], record["cards"], started[:10], started, record["passed"])
+        if (cell["part"], cell["hardware"], record["id"]) == (part, kind, run):
+            return (path, modified, size, part, kind, *facts, run, why, None)
+        damage = f"{results / path}: it is the record of {cell['part']} on {cell['hardware']}, {record['id']}"
+    except DataFileError as error:
+        damage = str(error).replace("\n", " ")
+    except (KeyError, TypeError, AttributeError) as error:
+        damage = f"{results / path / records.FILE}: it lacks {error}"
+    return (path, modified, size, part, kind, "", None, 0, "", "", False, run, "", damage)
+
+
+def _select(connection: sqlite3.Connection) -> tuple[list[Result], list[str]]:
+    # SQLite takes the other columns of a group from the row that has the maximum.
+    rows = connection.execute(
+        "SELECT part, kind, model, architecture, cards, day, passed, run, why, max(passed || started) FROM runs "
+        "WHERE damage IS NULL GROUP BY part, kind, model, architecture, cards, day"
+    )
+    found = [
+        Result(
+            part=part,
+            hardware=kind,
+            model=model,
+            architecture=architecture,
+            cards=cards,
+            day=day,
+            passed=bool(passed),
+            run=run,
+            why=why,
+        )
+        for part, kind, model, architecture, cards, day, passed, run, why, _ in rows
+    ]
+    damaged = connection.execute("SELECT damage FROM runs WHERE damage IS NOT NULL ORDER BY path")
+    return found, [damage for (damage,) in damaged]

@@ -1,0 +1,141 @@
+"""The judge: did a run do what its part declares? Programs measure; only this module decides."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.catalogue import Hardware, Metric, Part
+from harness.processes import Ending
+
+FILE_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Check:
+    """One verdict: what was asked, what was found, and why it failed if it did."""
+
+    name: str
+    asked: str
+    found: Any
+    passed: bool
+    why: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What a program left in its folder: metrics.json and device.json, and what was wrong with them."""
+
+    metrics: Mapping[str, Any]
+    device: Mapping[str, Any]
+    mistakes: Mapping[str, str]
+
+
+def read_measurements(folder: Path) -> Measurements:
+    """Read a program's files as far as they can be read; mistakes are kept by file name."""
+    mistakes: dict[str, str] = {}
+    documents = {name: _read_object(folder / name, mistakes) for name in ("metrics.json", "device.json")}
+    return Measurements(documents["metrics.json"], documents["device.json"], mistakes)
+
+
+def _read_object(path: Path, mistakes: dict[str, str]) -> dict[str, Any]:
+    try:
+        if path.is_symlink() or path.stat().st_size > FILE_BYTES:
+            mistakes[path.name] = "a link, or over 1 MiB"
+            return {}
+        document = json.loads(path.read_bytes(), parse_constant=str)  # NaN and Infinity become their names
+    except FileNotFoundError:
+        mistakes[path.name] = "the program wrote none"
+    except (OSError, ValueError, RecursionError) as error:
+        mistakes[path.name] = f"not readable as JSON: {error}"
+    else:
+        if isinstance(document, dict):
+            return document
+        mistakes[path.name] = "not a JSON object"
+    return {}
+
+
+def judge(
+    part: Part, hardware: Hardware, parameters: Mapping[str, Any], ending: Ending, measured: Measurements
+) -> list[Check]:
+    """Every check of a run, in the order in which a person would ask."""
+    checks = [_ending(ending, part.timeout)]
+    if not ending.ok:
+        return checks
+    checks.append(_device(hardware, measured))
+    if "metrics.json" in measured.mistakes:
+        return [*checks, Check("metrics.json", "written", None, False, measured.mistakes["metrics.json"])]
+    declared = {name: metric for name, metric in part.metrics.items() if metric.applies(parameters)}
+    checks += [_metric(metric, measured.metrics) for metric in declared.values()]
+    checks += [
+        Check(name, "not declared", value, False, f"projects/{part.slug}/project.yaml does not declare it here")
+        for name, value in measured.metrics.items()
+        if name not in declared
+    ]
+    return checks
+
+
+def _ending(ending: Ending, timeout: float) -> Check:
+    found = ending.reason if ending.code is None else f"{ending.reason}, code {ending.code}"
+    whys = {
+        "finished": "" if ending.ok else "the program failed; its last lines in run.log say why",
+        "timed out": f"still running after its limit of {timeout:g} s",
+        "killed": f"ended by {ending.signal}" + (" (out of memory?)" if ending.signal == "SIGKILL" else ""),
+        "not started": "the command could not be started",
+    }
+    return Check("program", "finished, code 0", found, ending.ok, whys.get(ending.reason, "stopped before its end"))
+
+
+def _device(hardware: Hardware, measured: Measurements) -> Check:
+    """The proof that the run was on the device: the requested type, and every place of its tensors."""
+    if "device.json" in measured.mistakes:
+        return Check("device", hardware.device, None, False, measured.mistakes["device.json"])
+    device = str(measured.device.get("device", "")).split(":")[0]
+    places = measured.device.get("places")
+    if not isinstance(places, dict) or not places:
+        return Check("device", hardware.device, device, False, "device.json names no place of a tensor")
+    found = sorted({device, *(place_type(place) for place in places)})
+    if found != [hardware.device]:
+        return Check("device", hardware.device, ", ".join(found), False, "it ran elsewhere: a silent fall-back")
+    lacking = [name for name, has in (measured.device.get("kernels") or {}).items() if not has]
+    if lacking:
+        return Check("device", hardware.device, device, False, f"no kernel there for {', '.join(lacking)}")
+    return Check("device", hardware.device, device, True)
+
+
+def place_type(place: str) -> str:
+    """The device type of a printed place: 'Place(npu:0)' → 'npu'."""
+    return place.removeprefix("Place(").rstrip(")").split(":")[0]
+
+
+def _metric(metric: Metric, metrics: Mapping[str, Any]) -> Check:
+    asked = bounds(metric)
+    if metric.name not in metrics:
+        return Check(metric.name, asked, None, False, "the program did not write it")
+    value = metrics[metric.name]
+    if metric.equals is not None:
+        same = type(value) is type(metric.equals) and value == metric.equals
+        return Check(metric.name, asked, value, same, "" if same else f"it is {value!r}")
+    if metric.at_most is None and metric.at_least is None:
+        plain = isinstance(value, bool | int | float | str) and value not in ("NaN", "Infinity", "-Infinity")
+        return Check(metric.name, asked, value, plain, "" if plain else "not a finite number or a text")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return Check(metric.name, asked, value, False, f"not a finite number: {value!r}")
+    if metric.at_most is not None and value > metric.at_most:
+        return Check(metric.name, asked, value, False, f"{value:g} is over {metric.at_most:g}")
+    if metric.at_least is not None and value < metric.at_least:
+        return Check(metric.name, asked, value, False, f"{value:g} is under {metric.at_least:g}")
+    return Check(metric.name, asked, value, True)
+
+
+def bounds(metric: Metric) -> str:
+    """A metric's bounds in words: 'at most 1e-06'."""
+    words = [f"at least {metric.at_least:g}"] if metric.at_least is not None else []
+    words += [f"at most {metric.at_most:g}"] if metric.at_most is not None else []
+    words += [f"equals {metric.equals!r}"] if metric.equals is not None else []
+    return " and ".join(words) or "written"

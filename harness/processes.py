@@ -1,0 +1,220 @@
+"""Run a program to its end, whatever that end is: its output into a bounded log, its children never left behind."""
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from harness.errors import Interrupted
+
+HEAD_BYTES = TAIL_BYTES = 4 * 2**20
+GRACE_SECONDS = 5.0
+CHUNK = 65536
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a program ended.
+
+    `reason` is finished, timed out, killed (by a signal of another's), interrupted (by a person) or not started;
+    `signal` names the one that ended or interrupted it.
+    """
+
+    reason: str
+    code: int | None
+    signal: str | None
+    seconds: float
+    output_bytes: int
+    left_out_bytes: int
+
+    @property
+    def ok(self) -> bool:
+        return self.reason == "finished" and self.code == 0
+
+
+class Log:
+    """A file that keeps the first and the last mebibytes of an output, and says how much it left out between."""
+
+    def __init__(self, path: Path, echo: Callable[[bytes], None]) -> None:
+        self._file = path.open("wb")
+        self._echo = echo
+        self._tail: deque[bytes] = deque()
+        self._tail_bytes = 0
+        self.received = 0
+        self.left_out = 0
+
+    def write(self, chunk: bytes) -> None:
+        room = max(0, HEAD_BYTES - self.received)
+        self.received += len(chunk)
+        head, rest = chunk[:room], chunk[room:]
+        if head:
+            self._file.write(head)
+            self._echo(head)
+            if rest:
+                self._echo(b"\n[... it prints on; run.log keeps the end ...]\n")
+        if rest:
+            self._tail.append(rest)
+            self._tail_bytes += len(rest)
+            while self._tail_bytes - len(self._tail[0]) >= TAIL_BYTES:
+                dropped = len(self._tail.popleft())
+                self._tail_bytes -= dropped
+                self.left_out += dropped
+
+    def close(self) -> None:
+        if self.left_out:
+            self._file.write(b"\n[... %d bytes left out here ...]\n" % self.left_out)
+        for chunk in self._tail:
+            self._file.write(chunk)
+        self._file.close()
+
+
+def run(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    folder: Path,
+    log: Path,
+    timeout: float,
+    echo: Callable[[bytes], None],
+) -> Ending:
+    """Run `command` in `folder` for at most `timeout` seconds, its output into `log` and, up to a bound, to `echo`.
+
+    The program leads a process group of its own, which is ended as a whole: asked first (SIGTERM), then killed.
+    """
+    start = time.monotonic()
+    output = Log(log, echo)
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        output.write(f"{command[0]}: {error.strerror}\n".encode())
+        output.close()
+        return Ending("not started", None, None, 0.0, output.received, 0)
+    reason, interrupted_by = "finished", None
+    with _raising_interrupts() as stop_listening:
+        try:
+            if not _pump(process, output, start + timeout):
+                reason = "timed out"
+        except Interrupted as interruption:
+            reason, interrupted_by = "interrupted", signal.Signals(interruption.number).name
+        finally:
+            stop_listening()
+            _end_group(process, output)
+            output.close()
+    ended_by = signal.Signals(-process.returncode).name if process.returncode < 0 else None
+    if reason == "finished" and ended_by:
+        reason = "killed"
+    return Ending(
+        reason,
+        None if ended_by else process.returncode,
+        interrupted_by or ended_by,
+        round(time.monotonic() - start, 3),
+        output.received,
+        output.left_out,
+    )
+
+
+def _pump(process: subprocess.Popen[bytes], output: Log, deadline: float) -> bool:
+    """Move output into the log until the program ends; False when the deadline came first."""
+    assert process.stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while time.monotonic() < deadline:
+            if selector.select(timeout=min(0.2, max(0.0, deadline - time.monotonic()))):
+                chunk = os.read(process.stdout.fileno(), CHUNK)
+                if not chunk:
+                    break
+                output.write(chunk)
+            elif process.poll() is not None:
+                return True  # a child of its own still holds the pipe
+        else:
+            return False
+        try:
+            process.wait(timeout=max(0.0, deadline - time.monotonic()))
+            return True
+        except subprocess.TimeoutExpired:
+            return False  # it closed its output and went on
+
+
+def _end_group(process: subprocess.Popen[bytes], output: Log) -> None:
+    """End what is left of the program's process group, and keep what it still had to say."""
+    assert process.stdout is not None
+    _signal_group(process.pid, signal.SIGTERM if process.poll() is None else signal.SIGKILL)
+    os.set_blocking(process.stdout.fileno(), False)
+    deadline = time.monotonic() + GRACE_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        _drain(process.stdout.fileno(), output)
+        time.sleep(0.02)
+    _signal_group(process.pid, signal.SIGKILL)
+    process.wait()
+    _drain(process.stdout.fileno(), output)
+    process.stdout.close()
+
+
+def _drain(descriptor: int, output: Log) -> None:
+    with contextlib.suppress(BlockingIOError):
+        for _ in range(256):  # a bounded amount, so that a flood cannot hold up the end
+            chunk = os.read(descriptor, CHUNK)
+            if not chunk:
+                return
+            output.write(chunk)
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+@contextlib.contextmanager
+def _raising_interrupts() -> Iterator[Callable[[], None]]:
+    """Turn Ctrl-C, SIGTERM and hang-up into Interrupted; once the yielded function is called, ignore them."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    def ignore() -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+
+    former = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield ignore
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def to_terminal(prefix: str) -> Callable[[bytes], None]:
+    """An echo that writes whole lines, each behind `prefix`, to stdout as they come."""
+    from harness.terminal import dim
+
+    pending = b""
+
+    def echo(chunk: bytes) -> None:
+        nonlocal pending
+        *lines, pending = (pending + chunk).split(b"\n")
+        if len(pending) > 4096:
+            lines, pending = [*lines, pending], b""
+        for line in lines:
+            text = line.decode("utf-8", "replace").rstrip("\r")
+            print(dim(prefix) + text[-4096:].replace("\x1b", "␛"))
+        if lines:
+            sys.stdout.flush()
+
+    return echo

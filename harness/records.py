@@ -1,0 +1,249 @@
+"""Records: what a run leaves, sealed by a hash of hashes, for a stranger to check.
+
+results/<part>/<kind>/<run id>/     record.json, run.log, the program's files
+results/.unfinished/<run id>/       a run that is going on, or whose harness was killed
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, Any
+
+from harness.errors import DataFileError, StoreError, WordsError
+
+SCHEMA_VERSION = 1
+FILE = "record.json"
+LOG = "run.log"
+
+
+# Writing
+
+
+class Draft:
+    """A record in the making: a folder beside the results, held by a lock while its run is alive."""
+
+    def __init__(self, results: Path, record: Mapping[str, Any]) -> None:
+        """Make the folder and write down what is going to run.
+
+        Raises:
+            StoreError: the results folder cannot be written.
+        """
+        self.results = results
+        self.record = {"schema": SCHEMA_VERSION, "id": new_id(), **record}
+        self.folder = results / ".unfinished" / str(self.record["id"])
+        try:
+            self.folder.mkdir(parents=True)
+            self._lock = _hold(self.folder)
+            write_json(self.folder / FILE, self.record)
+        except OSError as error:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise unwritable(results, error) from error
+
+    def seal(self, **results: Any) -> Path:
+        """Complete the record, seal it, and move the folder to its place.
+
+        Returns:
+            The folder of the record.
+
+        Raises:
+            StoreError: the disk is full or read-only; nothing half-written stays.
+        """
+        self.record.update(results)
+        try:
+            place = seal_folder(self.results, self.folder, self.record)
+        except OSError as error:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise unwritable(self.results, error) from error
+        finally:
+            self._lock.close()
+        return place
+
+
+def seal_folder(results: Path, folder: Path, record: dict[str, Any]) -> Path:
+    """Hash every file of `folder` into the record, seal it, and rename the folder to its place."""
+    (folder / ".lock").unlink(missing_ok=True)
+    record["artefacts"] = hash_files(folder)
+    record["seal"] = seal_of(record)
+    write_json(folder / FILE, record)
+    place: Path = results / record["cell"]["part"] / record["cell"]["hardware"] / record["id"]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    folder.rename(place)
+    return place
+
+
+def adopt_unfinished(results: Path) -> list[Path]:
+    """Seal the runs whose harness was killed: their records say so. Runs that are alive are left alone."""
+    places = []
+    for folder in sorted((results / ".unfinished").glob("*")):
+        try:
+            lock = _hold(folder)
+        except OSError:
+            continue  # alive, or not ours to touch
+        with lock:
+            try:
+                record = json.loads((folder / FILE).read_bytes())
+                now = datetime.now(timezone.utc)
+                record.update(interrupted_outcome(record, now))
+                places.append(seal_folder(results, folder, record))
+            except (OSError, ValueError, KeyError):
+                shutil.rmtree(folder, ignore_errors=True)  # it never got as far as a record
+    return places
+
+
+def interrupted_outcome(record: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """The outcome of a run whose harness vanished."""
+    why = "the harness was killed before the program ended"
+    return {
+        "times": {**record["times"], "finished": timestamp(now), "seconds": None},
+        "exit": {"reason": "interrupted", "code": None, "signal": None},
+        "log": {"bytes": 0, "left_out": 0},
+        "metrics": {},
+        "device": {},
+        "checks": [
+            {"name": "program", "asked": "finished, code 0", "found": "interrupted", "passed": False, "why": why}
+        ],
+        "passed": False,
+    }
+
+
+def _hold(folder: Path) -> IO[str]:
+    """Lock a draft's folder; raises BlockingIOError while its run is alive."""
+    handle = (folder / ".lock").open("w")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        handle.close()
+        raise
+    return handle
+
+
+def new_id() -> str:
+    """A run id that sorts by time: 20261122T231953Z-4fa01c."""
+    return datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ-") + secrets.token_hex(3)
+
+
+def timestamp(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def hash_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """sha256 and size of every file below `folder` but the record itself; a link is hashed as its target's name."""
+    hashes = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if name == FILE or (path.is_dir() and not path.is_symlink()):
+            continue
+        hashes[name] = {"sha256": sha256(path), "bytes": path.lstat().st_size}
+    return hashes
+
+
+def sha256(path: Path) -> str:
+    if path.is_symlink():
+        return hashlib.sha256(b"link to " + os.fsencode(os.readlink(path))).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+
+
+def _digest(file: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while chunk := file.read(2**20):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def seal_of(record: Mapping[str, Any]) -> str:
+    """The hash over the whole record but its seal; the files' hashes are in it, so it is a hash of hashes."""
+    body = {key: value for key, value in record.items() if key != "seal"}
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return "sha256:" + hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write beside and rename, so that no reader ever sees half a file."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    beside.replace(path)
+
+
+def unwritable(results: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{results}: results cannot be written.",
+        f"{error.strerror or error}.",
+        "Free space or mend the folder's permissions, then call again.",
+    )
+
+
+# Reading
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read one record.json whose seal is whole.
+
+    Raises:
+        DataFileError: it is damaged; what is wrong is named.
+    """
+    try:
+        record = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataFileError(f"{path}: not a readable record.", f"{error}.", "Run that cell again.") from error
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA_VERSION:
+        raise DataFileError(f"{path}: not a record of schema {SCHEMA_VERSION}.", "", "Run that cell again.")
+    try:
+        whole = record.get("seal") == seal_of(record)
+    except (ValueError, UnicodeError):
+        whole = False
+    if not whole:
+        raise DataFileError(
+            f"{path}: the seal is broken.",
+            "The record was changed after its run.",
+            "Run that cell again, or fetch the record from where it came.",
+        )
+    return record
+
+
+def folders(results: Path) -> Iterator[tuple[str, str, os.DirEntry[str]]]:
+    """Every run's folder as (part, kind, entry); unsorted, for it may be a hundred thousand."""
+    for part in _subfolders(results):
+        if part.name.startswith(".") or part.name == "reference":
+            continue
+        for kind in _subfolders(part.path):
+            for run in _subfolders(kind.path):
+                yield part.name, kind.name, run
+
+
+def _subfolders(path: str | Path) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(path) as entries:
+            yield from (entry for entry in entries if entry.is_dir(follow_symlinks=False))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+
+
+def find(results: Path, word: str) -> list[Path]:
+    """The folders that RUN names: a run id, a prefix of one, `latest`, or `all`.
+
+    Raises:
+        WordsError: no run, or more than one for a prefix.
+    """
+    runs = sorted((run.name, Path(run.path)) for _, _, run in folders(results))
+    if not runs and word != "all":
+        raise WordsError("There is no record yet.", f"{results} is empty.", "./inv run makes records.")
+    if word == "all":
+        return [path for _, path in runs]
+    if word == "latest":
+        return [runs[-1][1]]
+    matching = [path for name, path in runs if name.startswith(word)]
+    if not matching:
+        raise WordsError(
+            f"{word!r}: no such run.", f"The latest is {runs[-1][0]}.", "A run is an id, a prefix, or latest."
+        )
+    if len(matching) > 1:
+        names = ", ".join(path.name for path in matching[:5]) + (", …" if len(matching) > 5 else "")
+        raise WordsError(f"{word!r}: {len(matching)} runs begin so.", f"{names}.", "Write more of the id.")
+    return matching

@@ -1,0 +1,221 @@
+"""Runs: plan the cells, run each one, and leave a sealed record of every one that was started."""
+
+import os
+import platform
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from harness import processes
+from harness.catalogue import ROOT, Part
+from harness.cells import Cell, parameters
+from harness.engines import Engine, Launch, Request, choose
+from harness.errors import Interrupted
+from harness.judge import Check, judge, read_measurements
+from harness.probe import Finding, system_name
+from harness.records import FILE, LOG, Draft, read, timestamp
+from harness.terminal import bold, dim, green, red, yellow
+
+RECORDED = re.compile(r"(FLAGS_|OMP_|PADDLE_)(?!.*(TOKEN|SECRET|PASSWORD|KEY)).*")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell with the engine that will run it, or without one and why it is left out."""
+
+    cell: Cell
+    parameters: Mapping[str, Any]
+    engine: Engine | None
+    why: str
+    finding: Finding
+
+
+def plan(
+    parts: Sequence[Part], findings: Sequence[Finding], on: str, profile: str | None, settings: Sequence[str]
+) -> list[Planned]:
+    """One entry for every part on every kind: what runs it, or why it is left out.
+
+    Raises:
+        WordsError: an unknown engine, or a setting that a part does not take.
+    """
+    planned = []
+    for part in parts:
+        values = parameters(part, profile, settings) if part.program else {}
+        for finding in findings:
+            cell = Cell(part, finding.hardware)
+            engine, why = _engine(cell, on)
+            planned.append(Planned(cell, values, engine, why, finding))
+    return planned
+
+
+def _engine(cell: Cell, on: str) -> tuple[Engine | None, str]:
+    engine, why = choose(on, cell)
+    if cell.part.program is None:
+        return None, "its program is not written yet"
+    return engine, why
+
+
+def show_plan(planned: Sequence[Planned]) -> None:
+    """Print each cell with engine and command, and why a cell is left out (`run --dry-run`)."""
+    for entry in planned:
+        head = f"{entry.cell.part.name:<5} {entry.cell.hardware.name:<10} {entry.cell.part.title}"
+        if entry.engine is None:
+            print(f"{dim('·')} {head}\n        left out: {entry.why}")
+            continue
+        request = _request(entry, Path("OUT"), seed=0)
+        launch = entry.engine.launch(request)
+        print(f"{green('▶')} {head}\n        {entry.why}: {shlex.join(_readable(launch.command))}")
+
+
+def run_all(planned: Sequence[Planned], results: Path, seed: int) -> list[Path]:
+    """Run the cells in order, each with its progress.
+
+    Returns:
+        The folders of their records.
+
+    Raises:
+        Interrupted: after the interrupted run has been sealed; the cells behind it are not started.
+        BuildError, StoreError: the runtime or the record could not be made.
+    """
+    cells = [entry for entry in planned if entry.engine]
+    folders = []
+    for number, entry in enumerate(cells, start=1):
+        print(
+            bold(f"[{number}/{len(cells)}] {entry.cell.part.name} {entry.cell.part.title}")
+            + f" · {entry.cell.hardware.name} ({entry.finding.model}) · {entry.why}",
+            flush=True,
+        )
+        folders.append(run_cell(entry, results, seed))
+    return folders
+
+
+def run_cell(entry: Planned, results: Path, seed: int) -> Path:
+    """Run one cell and seal its record, whatever the program does.
+
+    Returns:
+        The record's folder.
+    """
+    assert entry.engine is not None
+    entry.engine.prepare(entry.cell)
+    started = datetime.now(timezone.utc)
+    draft = Draft(results, _before(entry, seed, started))
+    launch = entry.engine.launch(_request(entry, draft.folder, seed))
+    draft.record.update(_runtime(entry, launch))
+    ending = processes.run(
+        launch.command,
+        environment=launch.environment,
+        folder=ROOT,
+        log=draft.folder / LOG,
+        timeout=entry.cell.part.timeout,
+        echo=processes.to_terminal(f"  {entry.cell.part.name} │ "),
+    )
+    measured = read_measurements(draft.folder)
+    checks = judge(entry.cell.part, entry.cell.hardware, entry.parameters, ending, measured)
+    folder = draft.seal(**_outcome(started, ending, checks, measured))
+    _print_verdict(checks, ending, folder)
+    if ending.reason == "interrupted":
+        raise Interrupted(signal.Signals[ending.signal or "SIGINT"])
+    return folder
+
+
+def _request(entry: Planned, out: Path, seed: int) -> Request:
+    return Request(cell=entry.cell, parameters=entry.parameters, seed=seed, cards=1, out=out)
+
+
+# The parts of a record
+
+
+def _before(entry: Planned, seed: int, started: datetime) -> dict[str, Any]:
+    part, card = entry.cell.part, entry.finding.cards[0]
+    return {
+        "cell": {"part": part.name, "hardware": entry.cell.hardware.name},
+        "program": {"file": f"projects/{part.slug}/{part.program.name}" if part.program else None, **revision()},
+        "parameters": dict(entry.parameters),
+        "seed": seed,
+        "cards": 1,
+        "hardware": {
+            "model": card.model,
+            "architecture": card.architecture,
+            "driver": card.driver,
+            "cards": [asdict(card) for card in entry.finding.cards[:1]],
+            "machine": platform.machine(),
+            "system": system_name(),
+            "kernel": platform.release(),
+        },
+        "times": {"started": timestamp(started)},
+    }
+
+
+def _runtime(entry: Planned, launch: Launch) -> dict[str, Any]:
+    inherited = {name: value for name, value in os.environ.items() if RECORDED.fullmatch(name)}
+    return {
+        "engine": {"name": entry.engine.name if entry.engine else None, "image": None},
+        "command": _readable(launch.command),
+        "environment": {**inherited, **launch.settings},
+        **launch.facts,
+    }
+
+
+def _outcome(started: datetime, ending: processes.Ending, checks: Sequence[Check], measured: Any) -> dict[str, Any]:
+    finished = datetime.now(timezone.utc)
+    return {
+        "times": {"started": timestamp(started), "finished": timestamp(finished), "seconds": ending.seconds},
+        "exit": {"reason": ending.reason, "code": ending.code, "signal": ending.signal},
+        "log": {"bytes": ending.output_bytes, "left_out": ending.left_out_bytes},
+        "metrics": measured.metrics if ending.ok else {},
+        "device": measured.device if ending.ok else {},
+        "checks": [check.as_dict() for check in checks],
+        "passed": all(check.passed for check in checks),
+    }
+
+
+def revision() -> dict[str, Any]:
+    """The commit of this checkout and whether its tree was clean; nulls where git cannot say."""
+    try:
+        commit = _git("rev-parse", "HEAD").strip()
+        return {"revision": commit, "clean": not _git("status", "--porcelain").strip()}
+    except (OSError, subprocess.CalledProcessError):
+        return {"revision": None, "clean": None}
+
+
+def _git(*words: str) -> str:
+    command = ["git", "-C", str(ROOT), *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
+
+
+def _readable(command: Sequence[str]) -> list[str]:
+    """The command without this machine's paths: relative to the checkout, and OUT for the record's folder."""
+    words = [word.replace(f"{ROOT}{os.sep}", "") for word in command]
+    words[words.index("--out") + 1] = "OUT"
+    return words
+
+
+def _print_verdict(checks: Sequence[Check], ending: processes.Ending, folder: Path) -> None:
+    place = os.path.relpath(folder)
+    failed = [check for check in checks if not check.passed]
+    if ending.reason == "interrupted":
+        print(yellow(f"  ■ interrupted after {ending.seconds:.1f} s") + f"   {place}", flush=True)
+    elif failed:
+        print(red(f"  ✗ failed after {ending.seconds:.1f} s") + f"   {place}")
+        for check in failed:
+            print(f"      {check.name}: asked {check.asked}; {check.why}", flush=True)
+    else:
+        print(green(f"  ✓ passed in {ending.seconds:.1f} s, {len(checks)} checks") + f"   {place}", flush=True)
+    sys.stdout.flush()
+
+
+def passed(folder: Path) -> bool:
+    """Whether the record in `folder` passed."""
+    return bool(read(folder / FILE)["passed"])
+
+
+def hardware_here(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings with cards, accelerators before the CPU."""
+    return sorted((finding for finding in findings if finding), key=lambda each: each.hardware.category == "cpu")

@@ -1,0 +1,103 @@
+"""Verification: is a record what it says? Every hash is computed again, and the run is judged again."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.catalogue import Catalogue
+from harness.datafiles import SCHEMAS
+from harness.errors import DataFileError, VerificationError
+from harness.judge import judge, read_measurements
+from harness.processes import Ending
+from harness.records import FILE, hash_files, read
+
+
+def verify(folder: Path, catalogue: Catalogue) -> list[str]:
+    """Everything about a record that is not as it says, a line each; none for a good record.
+
+    The seal and every file's hash are computed again, the record is validated against its schema, and the run is
+    judged again by the rules of this checkout.
+    """
+    try:
+        record = read(folder / FILE)
+    except DataFileError as error:
+        return [str(error).replace("\n", " ")]
+    invalid = _schema_mistake(record)
+    if invalid:
+        return [f"{folder / FILE}: {invalid}"]
+    return [*_misplaced(folder, record), *_changed_files(folder, record), *_judged_otherwise(folder, record, catalogue)]
+
+
+def _schema_mistake(record: Mapping[str, Any]) -> str | None:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
+    schema = json.loads((SCHEMAS / "record.schema.json").read_bytes())
+    mistake = best_match(Draft202012Validator(schema).iter_errors(record))
+    return f"{'.'.join(str(step) for step in mistake.absolute_path)}: {mistake.message}" if mistake else None
+
+
+def _misplaced(folder: Path, record: Mapping[str, Any]) -> Iterator[str]:
+    place = (record["cell"]["part"], record["cell"]["hardware"], record["id"])
+    if folder.resolve().parts[-3:] != place:
+        yield f"{folder}: it is the record of {'/'.join(place)}"
+
+
+def _changed_files(folder: Path, record: Mapping[str, Any]) -> Iterator[str]:
+    present = hash_files(folder)
+    for name, was in record["artefacts"].items():
+        if name not in present:
+            yield f"{folder / name}: missing"
+        elif present[name] != was:
+            yield f"{folder / name}: changed after its run, sha256 was {was['sha256']}"
+    for name in present.keys() - record["artefacts"].keys():
+        yield f"{folder / name}: not one of the run's files"
+
+
+def _judged_otherwise(folder: Path, record: Mapping[str, Any], catalogue: Catalogue) -> Iterator[str]:
+    file = folder / FILE
+    part = catalogue.parts.get(record["cell"]["part"])
+    hardware = catalogue.hardware.get(record["cell"]["hardware"])
+    if part is None or hardware is None:
+        yield f"{file}: this checkout knows no cell {record['cell']['part']} on {record['cell']['hardware']}"
+        return
+    exit_, log = record["exit"], record["log"]
+    ending = Ending(exit_["reason"], exit_["code"], exit_["signal"], 0.0, log["bytes"], log["left_out"])
+    measured = read_measurements(folder)
+    if ending.ok and record["metrics"] != measured.metrics:
+        yield f"{file}: its metrics are not those of metrics.json"
+    if ending.ok and record["device"] != measured.device:
+        yield f"{file}: its device proof is not that of device.json"
+    checks = judge(part, hardware, record["parameters"], ending, measured)
+    again = {check.name: (check.asked, check.passed) for check in checks}
+    before = {check["name"]: (check["asked"], check["passed"]) for check in record["checks"]}
+    for name in {**before, **again}:
+        if before.get(name) != again.get(name):
+            yield f"{file}: check {name} was {_verdict(before, name)}, judged again {_verdict(again, name)}"
+    if record["passed"] != all(check["passed"] for check in record["checks"]):
+        yield f"{file}: its verdict is not that of its checks"
+
+
+def _verdict(checks: Mapping[str, tuple[str, bool]], name: str) -> str:
+    if name not in checks:
+        return "not asked"
+    asked, passed = checks[name]
+    return f"{'passed' if passed else 'failed'} ({asked})"
+
+
+def require_verified(findings: Mapping[Path, list[str]]) -> None:
+    """Raise for the records that do not hold.
+
+    Raises:
+        VerificationError: with the first few findings.
+    """
+    lines = [line for found in findings.values() for line in found]
+    if lines:
+        shown = "\n".join(lines[:20]) + (f"\n… and {len(lines) - 20} more" if len(lines) > 20 else "")
+        bad = sum(bool(found) for found in findings.values())
+        raise VerificationError(
+            f"{bad} of {len(findings)} records {'does' if bad == 1 else 'do'} not hold.",
+            shown,
+            "Run these cells again, or fetch the records from where they came.",
+        )
