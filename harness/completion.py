@@ -57,7 +57,7 @@ def candidates(line: str, collection: invoke.Collection) -> list[str]:
 
 
 def _flags(argument: invoke.Argument) -> list[str]:
-    return [] if argument.positional else [f"--{argument.name}"]
+    return [] if argument.positional else [f"--{argument.names[0]}"]
 
 
 def _values(option: str, before: list[str]) -> Iterator[str]:

@@ -41,22 +41,26 @@ class Ending:
 
 
 class Log:
-    """A file that keeps the first and the last mebibytes of an output, and says how much it left out between."""
+    """A file that keeps the first and the last mebibytes of an output, and says how much it left out between.
+
+    A disk that fills up is only told by `close`, so that the program is ended properly first.
+    """
 
     def __init__(self, path: Path, echo: Callable[[bytes], None]) -> None:
-        self._file = path.open("wb")
+        self._file = path.open("wb", buffering=0)
         self._echo = echo
         self._tail: deque[bytes] = deque()
         self._tail_bytes = 0
         self.received = 0
         self.left_out = 0
+        self._error: OSError | None = None
 
     def write(self, chunk: bytes) -> None:
         room = max(0, HEAD_BYTES - self.received)
         self.received += len(chunk)
         head, rest = chunk[:room], chunk[room:]
         if head:
-            self._file.write(head)
+            self._keep(head)
             self._echo(head)
             if rest:
                 self._echo(b"\n[... it prints on; run.log keeps the end ...]\n")
@@ -69,11 +73,24 @@ class Log:
                 self.left_out += dropped
 
     def close(self) -> None:
+        """Write the end of the output.
+
+        Raises:
+            OSError: the first one that the file met.
+        """
         if self.left_out:
-            self._file.write(b"\n[... %d bytes left out here ...]\n" % self.left_out)
+            self._keep(b"\n[... %d bytes left out here ...]\n" % self.left_out)
         for chunk in self._tail:
-            self._file.write(chunk)
+            self._keep(chunk)
         self._file.close()
+        if self._error:
+            raise self._error
+
+    def _keep(self, chunk: bytes) -> None:
+        try:
+            self._file.write(chunk)
+        except OSError as error:
+            self._error = self._error or error
 
 
 def run(
@@ -84,10 +101,12 @@ def run(
     log: Path,
     timeout: float,
     echo: Callable[[bytes], None],
+    inherit: Sequence[int] = (),
 ) -> Ending:
     """Run `command` in `folder` for at most `timeout` seconds, its output into `log` and, up to a bound, to `echo`.
 
-    The program leads a process group of its own, which is ended as a whole: asked first (SIGTERM), then killed.
+    It inherits the file descriptors `inherit`. The program leads a process group of its own, which is ended
+    as a whole: asked first (SIGTERM), then killed.
     """
     start = time.monotonic()
     output = Log(log, echo)
@@ -100,6 +119,7 @@ def run(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=inherit,
         )
     except OSError as error:
         output.write(f"{command[0]}: {error.strerror}\n".encode())

@@ -92,6 +92,8 @@ class Program(invoke.Program):
             from harness import completion
 
             return print(completion.script(argv[-1]))
+        if {"--help", "-h"} & set(argv) and not argv[1].startswith("-"):
+            argv = [argv[0], "--help", argv[1]]  # else a word with an operand would take --help for it
         self.create_config()
         self.parse_core(argv)
         sys.dont_write_bytecode = False  # invoke turns it off; harness/ starts faster from bytecode
@@ -110,8 +112,11 @@ class Program(invoke.Program):
             default = getattr(self.collection[word].body, "operand_default", None) if word else None
             if default is None or "required positional" not in str(error):
                 raise
-            self.core.unparsed.append(default)
+            self.core.unparsed.insert(self.core.unparsed.index(word) + 1, default)
             super().parse_tasks()
+        except ValueError as error:  # invoke converts values and lets int() speak
+            what, see = " ".join(self.core.unparsed), f"See ./inv {self.core.unparsed[0]} --help"
+            raise WordsError(f"{what}: {error}.", "An option takes a number where its help says INT.", see) from error
 
     def parse_cleanup(self) -> None:
         """Answer the options that end a call: --help, --list and completion."""

@@ -20,13 +20,18 @@ from harness.errors import DataFileError, StoreError, WordsError
 SCHEMA_VERSION = 1
 FILE = "record.json"
 LOG = "run.log"
+NOT_RUNS = ("reference", "by-hand")
 
 
 # Writing
 
 
 class Draft:
-    """A record in the making: a folder beside the results, held by a lock while its run is alive."""
+    """A record in the making: a folder beside the results, which a lock marks as alive.
+
+    The program inherits the lock, so that a folder in which an orphan still writes counts as alive too. Used as a
+    context: what has not been sealed at its end is taken away.
+    """
 
     def __init__(self, results: Path, record: Mapping[str, Any]) -> None:
         """Make the folder and write down what is going to run.
@@ -39,30 +44,30 @@ class Draft:
         self.folder = results / ".unfinished" / str(self.record["id"])
         try:
             self.folder.mkdir(parents=True)
-            self._lock = _hold(self.folder)
+            self.lock = _hold(self.folder)
             write_json(self.folder / FILE, self.record)
         except OSError as error:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise unwritable(results, error) from error
 
-    def seal(self, **results: Any) -> Path:
-        """Complete the record, seal it, and move the folder to its place.
+    def seal(self, **outcome: Any) -> Path:
+        """Complete the record, seal it, and move the folder to its place, which is returned."""
+        self.record.update(outcome)
+        return seal_folder(self.results, self.folder, self.record)
 
-        Returns:
-            The folder of the record.
+    def __enter__(self) -> "Draft":
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Take away what was not sealed.
 
         Raises:
-            StoreError: the disk is full or read-only; nothing half-written stays.
+            StoreError: in place of the OSError of a full or read-only disk.
         """
-        self.record.update(results)
-        try:
-            place = seal_folder(self.results, self.folder, self.record)
-        except OSError as error:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.lock.close()
+        if isinstance(error, OSError):
             raise unwritable(self.results, error) from error
-        finally:
-            self._lock.close()
-        return place
 
 
 def seal_folder(results: Path, folder: Path, record: dict[str, Any]) -> Path:
@@ -124,8 +129,9 @@ def _hold(folder: Path) -> IO[str]:
 
 
 def new_id() -> str:
-    """A run id that sorts by time: 20261122T231953Z-4fa01c."""
-    return datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ-") + secrets.token_hex(3)
+    """A run id that sorts by time: 20261122T231953.042Z-4fa01c."""
+    now = datetime.now(timezone.utc)
+    return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z-{secrets.token_hex(3)}"
 
 
 def timestamp(moment: datetime) -> str:
@@ -210,7 +216,7 @@ def read(path: Path) -> dict[str, Any]:
 def folders(results: Path) -> Iterator[tuple[str, str, os.DirEntry[str]]]:
     """Every run's folder as (part, kind, entry); unsorted, for it may be a hundred thousand."""
     for part in _subfolders(results):
-        if part.name.startswith(".") or part.name == "reference":
+        if part.name.startswith(".") or part.name in NOT_RUNS:
             continue
         for kind in _subfolders(part.path):
             for run in _subfolders(kind.path):

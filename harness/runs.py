@@ -105,20 +105,21 @@ def run_cell(entry: Planned, results: Path, seed: int) -> Path:
     assert entry.engine is not None
     entry.engine.prepare(entry.cell)
     started = datetime.now(timezone.utc)
-    draft = Draft(results, _before(entry, seed, started))
-    launch = entry.engine.launch(_request(entry, draft.folder, seed))
-    draft.record.update(_runtime(entry, launch))
-    ending = processes.run(
-        launch.command,
-        environment=launch.environment,
-        folder=ROOT,
-        log=draft.folder / LOG,
-        timeout=entry.cell.part.timeout,
-        echo=processes.to_terminal(f"  {entry.cell.part.name} │ "),
-    )
-    measured = read_measurements(draft.folder)
-    checks = judge(entry.cell.part, entry.cell.hardware, entry.parameters, ending, measured)
-    folder = draft.seal(**_outcome(started, ending, checks, measured))
+    with Draft(results, _before(entry, seed, started)) as draft:
+        launch = entry.engine.launch(_request(entry, draft.folder, seed))
+        draft.record.update(_runtime(entry, launch))
+        ending = processes.run(
+            launch.command,
+            environment=launch.environment,
+            folder=ROOT,
+            log=draft.folder / LOG,
+            timeout=entry.cell.part.timeout,
+            echo=processes.to_terminal(f"  {entry.cell.part.name} │ "),
+            inherit=(draft.lock.fileno(),),
+        )
+        measured = read_measurements(draft.folder)
+        checks = judge(entry.cell.part, entry.cell.hardware, entry.parameters, ending, measured)
+        folder = draft.seal(**_outcome(started, ending, checks, measured))
     _print_verdict(checks, ending, folder)
     if ending.reason == "interrupted":
         raise Interrupted(signal.Signals[ending.signal or "SIGINT"])

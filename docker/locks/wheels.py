@@ -3,9 +3,10 @@
 
     python docker/locks/wheels.py [INDEX]
 
-INDEX is a package index that answers in JSON (PEP 691), such as the one of `pip config get global.index-url`, which
-is the default, after PIP_INDEX_URL. The version is the one in base.in. No wheel is downloaded: RECORD is read out of
-each by a few range requests. Task 1 looks its own RECORD up here (projects/01-install/installation.py).
+INDEX is a package index that answers in JSON (PEP 691), such as the one of `pip config get global.index-url`,
+which is the default, after PIP_INDEX_URL. The version is the one in base.in. No wheel is downloaded: RECORD
+is read out of each by a few range requests. Task 1 looks its own RECORD up here
+(projects/01-install/installation.py).
 """
 
 import io
@@ -63,9 +64,10 @@ class Remote(io.RawIOBase):
 
     def _block(self, number: int, start: int, stop: int) -> bytes:
         if number not in self.blocks:
-            with urlopen(Request(self.url, headers={"Range": f"bytes={start}-{stop - 1}"}), timeout=60) as answer:
+            request = Request(self.url, headers={"Range": f"bytes={start}-{stop - 1}"})
+            with urlopen(request, timeout=60) as answer:
                 if answer.status != 206:
-                    sys.exit(f"error: {self.url}\nthe server does not answer range requests: take another index")
+                    sys.exit(f"error: {self.url}\nno answer to range requests: take another index")
                 self.blocks[number] = answer.read()
         return self.blocks[number]
 
@@ -73,11 +75,14 @@ class Remote(io.RawIOBase):
 def main() -> None:
     index = sys.argv[1] if len(sys.argv) > 1 else configured_index()
     if not index:
-        sys.exit("error: no package index\npip has none configured, and no PIP_INDEX_URL is set\n"
-                 "name one: python docker/locks/wheels.py INDEX")
+        sys.exit(
+            "error: no package index\npip has none configured, and no PIP_INDEX_URL is set\n"
+            "name one: python docker/locks/wheels.py INDEX"
+        )
     version = pinned_version((HERE / "base.in").read_text(encoding="utf-8"))
     page = index.rstrip("/") + "/paddlepaddle/"
-    with urlopen(Request(page, headers={"Accept": "application/vnd.pypi.simple.v1+json"}), timeout=60) as answer:
+    request = Request(page, headers={"Accept": "application/vnd.pypi.simple.v1+json"})
+    with urlopen(request, timeout=60) as answer:
         files = json.load(answer)["files"]
     wheels = {}
     for file in sorted(files, key=lambda file: file["filename"]):
@@ -85,7 +90,8 @@ def main() -> None:
         if name.startswith(f"paddlepaddle-{version}-") and name.endswith(".whl"):
             with zipfile.ZipFile(Remote(urljoin(page, file["url"]))) as wheel:
                 record = wheel.read(f"paddlepaddle-{version}.dist-info/RECORD").decode()
-            wheels[name] = {"sha256": file["hashes"]["sha256"], "record_sha256": record_sha256(record.splitlines())}
+            found = record_sha256(record.splitlines())
+            wheels[name] = {"sha256": file["hashes"]["sha256"], "record_sha256": found}
             print(name, *wheels[name].values())
     if not wheels:
         sys.exit(f"error: {page} has no wheel of paddlepaddle {version}")
@@ -96,8 +102,9 @@ def configured_index() -> str | None:
     """The package index of the environment or of pip's configuration; None if neither names one."""
     if url := os.environ.get("PIP_INDEX_URL"):
         return url
-    asked = subprocess.run([sys.executable, "-m", "pip", "config", "get", "global.index-url"],
-                           capture_output=True, text=True)
+    asked = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True
+    )
     return asked.stdout.strip() or None
 
 
