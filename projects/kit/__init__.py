@@ -1,0 +1,23 @@
+"""The contract of every program in `projects/`: what it is told, and what it leaves behind.
+
+A program is started as
+
+    python projects/04-plate/main.py --part 4 --device cpu --cards 1 --seed 0 --out DIR [--set grid=51 ...]
+
+and leaves in DIR what a stranger needs to check it: `metrics.json` (what it measured), `trace.npz` (arrays
+that a run on other hardware is compared with), `device.json` (the device that really computed) and its
+artefacts. It measures and does not judge: bounds stand in `project.yaml`, next to `main.py`. In full:
+
+    import kit
+
+    program = kit.start(__file__, __doc__)
+    deflection = solve(program.parameters["grid"])      # a paddle tensor
+    program.used(deflection)
+    program.metric("max_deflection", deflection.max())
+    program.trace(deflection=deflection)
+    program.finish()
+"""
+
+from .program import Program, start
+
+__all__ = ["Program", "start"]
