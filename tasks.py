@@ -251,13 +251,11 @@ def _findings(book: Catalogue, words: str) -> list[Any]:
 
     if words != "auto":
         return [probe.require(probe.probe(kind)) for kind in cells.select_hardware(book, words)]
-    here = runs.hardware_here([probe.probe(kind) for kind in book.hardware.values()])
+    findings = [probe.probe(kind) for kind in book.hardware.values()]
+    here = runs.hardware_here(findings)
     if not here:
-        raise HardwareError(
-            "No hardware was recognised here, not even the CPU.",
-            "No lister found anything.",
-            "./inv doctor --hw all says what was looked for.",
-        )
+        looked = "; ".join(line for finding in findings for line in finding.looked)
+        raise HardwareError("No hardware was recognised here, not even the CPU.", looked, "See ./inv doctor --hw all")
     return here
 
 

@@ -90,7 +90,7 @@ def install_commands(stack: Stack) -> list[list[str]]:
         if not any(wheel.startswith("paddlepaddle==") for wheel in stack.vendor_wheels):
             commands.append([*uv, "pip", "uninstall", "--quiet", *into, "paddlepaddle"])
         own = [wheel for wheel in stack.vendor_wheels if not wheel.startswith("paddlepaddle==")]
-        commands.append([*uv, "pip", "install", "--no-deps", *into, "--default-index", stack.index or "", *own])
+        commands.append([*uv, "pip", "install", *into, "--index", stack.index or "", *own])
     return commands
 
 

@@ -28,7 +28,7 @@ class LocalEngine:
     def launch(self, request: Request) -> Launch:
         cell = request.cell
         stack = self._stack(cell)
-        settings = {"PYTHONUNBUFFERED": "1", **cell.hardware.environment}
+        settings = {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore:No ccache found", **cell.hardware.environment}
         distributed = cell.hardware.data.get("distributed", {}).get("environment", {})
         settings.update(distributed)
         paddle = stacks.installed_paddle(stack.python)
