@@ -10,12 +10,24 @@ from pathlib import Path
 from harness import index, terminal
 from harness.catalogue import Catalogue, Part
 from harness.errors import WordsError
-from harness.points import EARNED, FAILED, NOT_RUN, REHEARSED, WAITING, CellPoints, Result, Tally, assess, tally
+from harness.points import (
+    EARNED,
+    FAILED,
+    NOT_RUN,
+    NOT_WRITTEN,
+    REHEARSED,
+    WAITING,
+    CellPoints,
+    Result,
+    Tally,
+    assess,
+    tally,
+)
 
 MARKS = {EARNED: "✓", REHEARSED: "○", WAITING: "…", FAILED: "✗", NOT_RUN: "·"}
 LEGEND = (
     "✓ earned   ○ rehearsed: passed where the rule gives no points   … waiting: for a person's evidence   "
-    "✗ failed   · not run"
+    "✗ failed   · not run   – no program yet"
 )
 
 
@@ -179,7 +191,7 @@ def _best(cells: Sequence[CellPoints]) -> CellPoints:
 def _plain(cells: Sequence[CellPoints]) -> str:
     best, points = _best(cells), sum(cell.points for cell in cells)
     if best.state == NOT_RUN:
-        return MARKS[NOT_RUN]
+        return "–" if best.why == NOT_WRITTEN else MARKS[NOT_RUN]
     return f"{MARKS[best.state]} {points:g}" if points else f"{MARKS[best.state]} {best.state}"
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from harness.catalogue import Hardware, Part, Rule
 
 EARNED, REHEARSED, WAITING, FAILED, NOT_RUN = "earned", "rehearsed", "waiting", "failed", "not run"
+NOT_WRITTEN = "its program is not written yet"  # why a cell is not run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,7 @@ def assess(
             )
         )
     ran = {result.hardware for result in results}
-    why = "no run yet" if part.program else "its program is not written yet"
+    why = "no run yet" if part.program else NOT_WRITTEN
     cells += [
         CellPoints(part=part.name, hardware=kind, model=None, state=NOT_RUN, points=0.0, limit=limit, why=why, run=None)
         for kind in kinds

@@ -19,6 +19,7 @@ from harness.cells import Cell, parameters
 from harness.engines import Engine, Launch, Request, choose
 from harness.errors import Interrupted
 from harness.judge import Check, judge, read_measurements
+from harness.points import NOT_WRITTEN
 from harness.probe import Finding, system_name
 from harness.records import FILE, LOG, Draft, read, timestamp
 from harness.terminal import bold, dim, green, red, yellow
@@ -58,7 +59,7 @@ def plan(
 def _engine(cell: Cell, on: str) -> tuple[Engine | None, str]:
     engine, why = choose(on, cell)
     if cell.part.program is None:
-        return None, "its program is not written yet"
+        return None, NOT_WRITTEN
     return engine, why
 
 

@@ -36,4 +36,6 @@ if mode == "undeclared":
 if mode != "silent":
     (out / "metrics.json").write_text(json.dumps(metrics))
 device = "gpu:0" if mode == "elsewhere" else "cpu"
-(out / "device.json").write_text(json.dumps({"device": device, "places": {"Place(cpu)": 3}, "kernels": {"matmul": True}}))
+(out / "device.json").write_text(
+    json.dumps({"device": device, "places": {"Place(cpu)": 3}, "kernels": {"matmul": True}})
+)
