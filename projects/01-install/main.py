@@ -81,8 +81,11 @@ def main() -> None:
         checked, wrong = installation.verify(package.parent, record)
         record_hash = installation.record_sha256(record.splitlines())
         wheel = installation.identify(record, evidence.direct_url, wrong, PUBLISHED)
-    plugins = {found.metadata["Name"]: found.version for found in distributions()
-               if (found.metadata["Name"] or "").lower().replace("_", "-").startswith("paddle-")}
+    plugins = {
+        found.metadata["Name"]: found.version
+        for found in distributions()
+        if (found.metadata["Name"] or "").lower().replace("_", "-").startswith("paddle-")
+    }
 
     # 3. Where we are, and whether it computes right
     model, source = machine.hardware_model(paddle.get_device())
@@ -126,7 +129,8 @@ def main() -> None:
     width = max(map(len, report))
     print("\n".join(["", *(f"{name:{width}} │ {value}" for name, value in report.items()), ""]))
     program.artefact("install.json").write_text(
-        json.dumps(report | {"files_wrong": wrong}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        json.dumps(report | {"files_wrong": wrong}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     program.finish()
 
 

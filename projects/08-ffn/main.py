@@ -76,7 +76,8 @@ def main() -> None:
 
     # 2. Does it learn?
     optimiser = paddle.optimizer.AdamW(
-        learning_rate=p["learning_rate"], weight_decay=0.01, parameters=network.parameters())
+        learning_rate=p["learning_rate"], weight_decay=0.01, parameters=network.parameters()
+    )
     losses, seconds = [], []
     for step in range(1, p["steps"] + 1):
         batch, answer = draw()
@@ -105,8 +106,11 @@ def main() -> None:
     program.metric("tokens_per_second", p["batch"] * p["length"] / np.median(seconds))
     program.metric("weights", weights)
     program.trace(loss=losses, output=output[0])
-    plot(np.array(losses), program.artefact("loss.png"),
-         f"FFN {p['hidden']} → {p['inner']} → {p['hidden']}, {p['activation']}, on {paddle.get_device()}")
+    plot(
+        np.array(losses),
+        program.artefact("loss.png"),
+        f"FFN {p['hidden']} → {p['inner']} → {p['hidden']}, {p['activation']}, on {paddle.get_device()}",
+    )
     program.finish()
 
 

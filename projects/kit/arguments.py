@@ -107,6 +107,9 @@ def _check(name: str, text: str, rule: Mapping[str, Any]) -> Value:
 
 
 def _epilog(declared: Mapping[str, Mapping[str, Any]]) -> str:
-    lines = [f"  part {part}: {name}={rule['default']}  {rule.get('help', '')}"
-             for part, rules in declared.items() for name, rule in rules.items()]
+    lines = [
+        f"  part {part}: {name}={rule['default']}  {rule.get('help', '')}"
+        for part, rules in declared.items()
+        for name, rule in rules.items()
+    ]
     return "\n".join(["parameters for --set:", *lines]) if lines else "no parameters for --set"

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 from conftest import Checkout
 
@@ -21,7 +22,7 @@ def test_run_leaves_a_sealed_record_and_ends_with_the_matrix(checkout: Checkout)
 def test_the_records_paths_are_the_last_line_of_json(checkout: Checkout) -> None:
     last = checkout("run", "--format", "json").stdout.splitlines()[-1]
     (path,) = json.loads(last)
-    assert json.loads(open(path).read())["passed"]
+    assert json.loads(Path(path).read_text())["passed"]
 
 
 def test_a_dry_run_prints_command_and_reason_and_leaves_nothing(checkout: Checkout) -> None:

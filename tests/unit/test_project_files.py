@@ -13,8 +13,28 @@ ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((ROOT / "harness/schemas/project.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)
 FOLDERS = sorted(path.parent for path in (ROOT / "projects").glob("*/project.yaml"))
-PARTS = ["1", "2-1", "2-2", "2-3", "3", "4", "5", "6", "7", "8-1", "8-2", "8-3",
-         "9", "10", "11", "12", "13-1", "13-2", "14", "15"]
+PARTS = [
+    "1",
+    "2-1",
+    "2-2",
+    "2-3",
+    "3",
+    "4",
+    "5",
+    "6",
+    "7",
+    "8-1",
+    "8-2",
+    "8-3",
+    "9",
+    "10",
+    "11",
+    "12",
+    "13-1",
+    "13-2",
+    "14",
+    "15",
+]
 
 GOOD = """
 title: Deflection of a rectangular thin plate
@@ -72,6 +92,7 @@ def messages(document):
 
 # The schema itself
 
+
 def test_the_schema_is_a_schema():
     Draft202012Validator.check_schema(SCHEMA)
 
@@ -91,6 +112,7 @@ def test_every_property_is_described():
 
 
 # The files
+
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_fits_the_schema(folder):
@@ -149,6 +171,7 @@ def test_the_limits_add_up():
 
 # Wrong files
 
+
 def test_the_example_is_right():
     assert not messages(yaml.safe_load(GOOD))
 
@@ -157,57 +180,72 @@ METHOD = "{default: ritz, choices: [ritz, pinn, all], help: how it is solved}"
 ONCE = "{rule: once, value: 3, needs: [link]}"
 
 
-@pytest.mark.parametrize(("old", "new", "where"), [
-    pytest.param('  "4":', "  4:", "$.parts", id="unquoted part number"),
-    pytest.param('  "4":', '  "4a":', "$.parts", id="part number that is none"),
-    pytest.param("title_zh: 矩形薄板挠曲\n", "", "$", id="no Chinese title"),
-    pytest.param("stack: science", "stack: vision", "$.stack", id="unknown stack"),
-    pytest.param("stack: science\n", "", "$", id="program without a stack"),
-    pytest.param("stack: science", "stack: science\nauthor: me", "$", id="unknown field of the project"),
-    pytest.param("    timeout", "    retries: 3\n    timeout", "$.parts.4", id="unknown field of a part"),
-    pytest.param("    quote", "    title: A plate\n    quote", "$.parts.4", id="title of a single part"),
-    pytest.param("    evidence: AI Studio项目链接\n", "", "$.parts.4", id="no evidence"),
-    pytest.param("    program: main.py", "    program: ../main.py", "$.parts.4.program", id="program elsewhere"),
-    pytest.param("    timeout: 10 min\n", "", "$.parts.4", id="program without a timeout"),
-    pytest.param("10 min", "10", "$.parts.4.timeout", id="time without a unit"),
-    pytest.param("10 min", "10 minutes", "$.parts.4.timeout", id="time in an unknown unit"),
-    pytest.param("10 min", "10min", "$.parts.4.timeout", id="time without a space"),
-    pytest.param("10 min", "0 s", "$.parts.4.timeout", id="no time at all"),
-    pytest.param("default: 101, ", "", "$.parts.4.parameters.grid", id="parameter without a default"),
-    pytest.param("default: 101", "default: [101]", "$.parts.4.parameters.grid.default", id="default is a list"),
-    pytest.param("default: 101", "default: null", "$.parts.4.parameters.grid.default", id="default is nothing"),
-    pytest.param(", help: points per side", "", "$.parts.4.parameters.grid", id="parameter without help"),
-    pytest.param("      grid:", "      Grid:", "$.parts.4.parameters", id="parameter's name in capitals"),
-    pytest.param(METHOD, "ritz", "$.parts.4.parameters.method", id="parameter that is a bare value"),
-    pytest.param(METHOD, "{default: ritz, at_least: 1, help: how}", "$.parts.4.parameters.method.default",
-                 id="bound of a string"),
-    pytest.param("at_least: 11,", "at_least: 11, choices: [101, 201],", "$.parts.4.parameters.grid",
-                 id="bounds beside choices"),
-    pytest.param("{full: {method: all}}", "{full: {}}", "$.parts.4.profiles.full", id="empty profile"),
-    pytest.param("relative_l2", "relative-l2", "$.parts.4.metrics", id="metric's name with a hyphen"),
-    pytest.param("1.0e-6", "1e-6", "$.parts.4.metrics.relative_l2.at_most", id="bound that YAML reads as a string"),
-    pytest.param('unit: "1", at_most: 1.0', 'unit: 1, at_most: 1.0', "$.parts.4.metrics.relative_l2.unit",
-                 id="unquoted unit"),
-    pytest.param("equals: true", "equals: true, at_least: 1", "$.parts.4.metrics.works",
-                 id="bound beside equals"),
-    pytest.param("{method: [pinn, all]}", "{method: pinn}", "$.parts.4.metrics.pinn_l2.when.method",
-                 id="condition without a list"),
-    pytest.param(ONCE, "{rule: twice, value: 3}", "$.parts.4.points.0.rule", id="unknown rule"),
-    pytest.param(ONCE, "{value: 3}", "$.parts.4.points.0", id="no rule"),
-    pytest.param(ONCE, "{rule: once}", "$.parts.4.points.0", id="rule without a value"),
-    pytest.param(ONCE, "{rule: once, value: 0}", "$.parts.4.points.0.value", id="no points"),
-    pytest.param(ONCE, "{rule: once, value: 3, limit: 3}", "$.parts.4.points.0", id="once with a limit"),
-    pytest.param("value: 1, limit: 5}", "value: 1}", "$.parts.4.points.1", id="per model without a limit"),
-    pytest.param("range: [2, 8]", "value: 8", "$.parts.4.points.4", id="judged without a range"),
-    pytest.param("range: [2, 8]", "range: [2, 5, 8]", "$.parts.4.points.4.range", id="range of three"),
-    pytest.param("track or photo", "track or selfie", "$.parts.4.points.3.needs.0", id="unknown need"),
-    pytest.param("track or photo", "photo or", "$.parts.4.points.3.needs.0", id="half an alternative"),
-    pytest.param("needs: [link]}", "needs: link}", "$.parts.4.points.0.needs", id="needs that are no list"),
-    pytest.param("class: [gpu", "class: [tpu", "$.parts.4.points.5.hardware.class.0", id="unknown class"),
-    pytest.param("Ampere", "ampere", "$.parts.4.points.2.hardware.architecture.0", id="unknown architecture"),
-    pytest.param("cards: 8", "cards: many", "$.parts.4.points.5.hardware.cards", id="cards that are no number"),
-    pytest.param("cards: 8", "card: 8", "$.parts.4.points.5.hardware", id="unknown field of the hardware"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        pytest.param('  "4":', "  4:", "$.parts", id="unquoted part number"),
+        pytest.param('  "4":', '  "4a":', "$.parts", id="part number that is none"),
+        pytest.param("title_zh: 矩形薄板挠曲\n", "", "$", id="no Chinese title"),
+        pytest.param("stack: science", "stack: vision", "$.stack", id="unknown stack"),
+        pytest.param("stack: science\n", "", "$", id="program without a stack"),
+        pytest.param("stack: science", "stack: science\nauthor: me", "$", id="unknown field of the project"),
+        pytest.param("    timeout", "    retries: 3\n    timeout", "$.parts.4", id="unknown field of a part"),
+        pytest.param("    quote", "    title: A plate\n    quote", "$.parts.4", id="title of a single part"),
+        pytest.param("    evidence: AI Studio项目链接\n", "", "$.parts.4", id="no evidence"),
+        pytest.param("    program: main.py", "    program: ../main.py", "$.parts.4.program", id="program elsewhere"),
+        pytest.param("    timeout: 10 min\n", "", "$.parts.4", id="program without a timeout"),
+        pytest.param("10 min", "10", "$.parts.4.timeout", id="time without a unit"),
+        pytest.param("10 min", "10 minutes", "$.parts.4.timeout", id="time in an unknown unit"),
+        pytest.param("10 min", "10min", "$.parts.4.timeout", id="time without a space"),
+        pytest.param("10 min", "0 s", "$.parts.4.timeout", id="no time at all"),
+        pytest.param("default: 101, ", "", "$.parts.4.parameters.grid", id="parameter without a default"),
+        pytest.param("default: 101", "default: [101]", "$.parts.4.parameters.grid.default", id="default is a list"),
+        pytest.param("default: 101", "default: null", "$.parts.4.parameters.grid.default", id="default is nothing"),
+        pytest.param(", help: points per side", "", "$.parts.4.parameters.grid", id="parameter without help"),
+        pytest.param("      grid:", "      Grid:", "$.parts.4.parameters", id="parameter's name in capitals"),
+        pytest.param(METHOD, "ritz", "$.parts.4.parameters.method", id="parameter that is a bare value"),
+        pytest.param(
+            METHOD,
+            "{default: ritz, at_least: 1, help: how}",
+            "$.parts.4.parameters.method.default",
+            id="bound of a string",
+        ),
+        pytest.param(
+            "at_least: 11,",
+            "at_least: 11, choices: [101, 201],",
+            "$.parts.4.parameters.grid",
+            id="bounds beside choices",
+        ),
+        pytest.param("{full: {method: all}}", "{full: {}}", "$.parts.4.profiles.full", id="empty profile"),
+        pytest.param("relative_l2", "relative-l2", "$.parts.4.metrics", id="metric's name with a hyphen"),
+        pytest.param("1.0e-6", "1e-6", "$.parts.4.metrics.relative_l2.at_most", id="bound that YAML reads as a string"),
+        pytest.param(
+            'unit: "1", at_most: 1.0', "unit: 1, at_most: 1.0", "$.parts.4.metrics.relative_l2.unit", id="unquoted unit"
+        ),
+        pytest.param("equals: true", "equals: true, at_least: 1", "$.parts.4.metrics.works", id="bound beside equals"),
+        pytest.param(
+            "{method: [pinn, all]}",
+            "{method: pinn}",
+            "$.parts.4.metrics.pinn_l2.when.method",
+            id="condition without a list",
+        ),
+        pytest.param(ONCE, "{rule: twice, value: 3}", "$.parts.4.points.0.rule", id="unknown rule"),
+        pytest.param(ONCE, "{value: 3}", "$.parts.4.points.0", id="no rule"),
+        pytest.param(ONCE, "{rule: once}", "$.parts.4.points.0", id="rule without a value"),
+        pytest.param(ONCE, "{rule: once, value: 0}", "$.parts.4.points.0.value", id="no points"),
+        pytest.param(ONCE, "{rule: once, value: 3, limit: 3}", "$.parts.4.points.0", id="once with a limit"),
+        pytest.param("value: 1, limit: 5}", "value: 1}", "$.parts.4.points.1", id="per model without a limit"),
+        pytest.param("range: [2, 8]", "value: 8", "$.parts.4.points.4", id="judged without a range"),
+        pytest.param("range: [2, 8]", "range: [2, 5, 8]", "$.parts.4.points.4.range", id="range of three"),
+        pytest.param("track or photo", "track or selfie", "$.parts.4.points.3.needs.0", id="unknown need"),
+        pytest.param("track or photo", "photo or", "$.parts.4.points.3.needs.0", id="half an alternative"),
+        pytest.param("needs: [link]}", "needs: link}", "$.parts.4.points.0.needs", id="needs that are no list"),
+        pytest.param("class: [gpu", "class: [tpu", "$.parts.4.points.5.hardware.class.0", id="unknown class"),
+        pytest.param("Ampere", "ampere", "$.parts.4.points.2.hardware.architecture.0", id="unknown architecture"),
+        pytest.param("cards: 8", "cards: many", "$.parts.4.points.5.hardware.cards", id="cards that are no number"),
+        pytest.param("cards: 8", "card: 8", "$.parts.4.points.5.hardware", id="unknown field of the hardware"),
+    ],
+)
 def test_a_wrong_file_is_refused(old, new, where):
     assert old in GOOD
     errors = list(VALIDATOR.iter_errors(yaml.safe_load(GOOD.replace(old, new, 1))))

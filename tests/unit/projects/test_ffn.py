@@ -25,9 +25,7 @@ def reference(load):
     return load("08-ffn/reference.py")
 
 
-def some_weights(
-    numbers: np.random.Generator, hidden: int, inner: int, residual: bool
-) -> dict[str, np.ndarray]:
+def some_weights(numbers: np.random.Generator, hidden: int, inner: int, residual: bool) -> dict[str, np.ndarray]:
     shapes = {
         "up.weight": (hidden, inner),
         "up.bias": inner,
@@ -97,9 +95,7 @@ class TestReference:
         assert reference.relative_error(np.zeros(2), np.zeros(2)) == 0
 
 
-def errors(
-    ffn, reference, activation: str, residual: bool, tamper=None, dtype: str = "float32"
-) -> tuple[float, float]:
+def errors(ffn, reference, activation: str, residual: bool, tamper=None, dtype: str = "float32") -> tuple[float, float]:
     """Errors of the output and of the worst gradient; `tamper` may spoil the network first."""
     numbers = np.random.default_rng(1)
     paddle.set_default_dtype(dtype)
@@ -114,9 +110,7 @@ def errors(
     given_x = paddle.to_tensor(x, stop_gradient=False)
     output = network(given_x)
     F.mse_loss(output, paddle.to_tensor(target)).backward()
-    found = {name: weight.grad.numpy() for name, weight in network.named_parameters()} | {
-        "x": given_x.grad.numpy()
-    }
+    found = {name: weight.grad.numpy() for name, weight in network.named_parameters()} | {"x": given_x.grad.numpy()}
     weights = {name: weight.numpy() for name, weight in network.named_parameters()}
     y, _, gradients = reference.loss_and_gradients(weights, x, target, activation)
     assert found.keys() == gradients.keys()
@@ -155,9 +149,7 @@ class TestNetwork:
     def test_every_token_is_treated_alone(self, ffn):
         network = ffn.FFN(8, 16)
         x = paddle.to_tensor(np.random.default_rng(0).normal(size=(2, 5, 8)).astype("float32"))
-        np.testing.assert_allclose(
-            network(x)[1, 3].numpy(), network(x[1:2, 3:4])[0, 0].numpy(), rtol=1e-5, atol=1e-6
-        )
+        np.testing.assert_allclose(network(x)[1, 3].numpy(), network(x[1:2, 3:4])[0, 0].numpy(), rtol=1e-5, atol=1e-6)
 
     def test_the_same_seed_starts_from_the_same_weights_whatever_paddle_drew_before(self, ffn):
         networks = []
@@ -171,9 +163,7 @@ class TestNetwork:
 
 @pytest.mark.slow
 def test_the_program_learns_and_meets_its_own_bounds(run_program):
-    out = run_program(
-        "08-ffn", "--part", "8-1", "--set", "hidden=16", "inner=32", "steps=60", "learning_rate=0.02"
-    )
+    out = run_program("08-ffn", "--part", "8-1", "--set", "hidden=16", "inner=32", "steps=60", "learning_rate=0.02")
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics.keys() == METRICS.keys()
     for name, rule in METRICS.items():

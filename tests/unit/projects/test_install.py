@@ -82,9 +82,7 @@ class TestRecord:
     @given(content=st.binary())
     def test_another_file_makes_another_hash(self, installation, content):
         changed = [row("paddle/__init__.py", content), *self.WHEEL[1:]]
-        assert (installation.record_sha256(changed) == installation.record_sha256(self.WHEEL)) == (
-            content == b"a"
-        )
+        assert (installation.record_sha256(changed) == installation.record_sha256(self.WHEEL)) == (content == b"a")
 
     @given(text=st.text())
     def test_whatever_the_list_holds_its_hash_is_sixty_four_digits(self, installation, text):
@@ -115,9 +113,7 @@ class TestIdentify:
             "record_sha256": installation.record_sha256(record_of(installed).splitlines()),
         }
         path = tmp_path / "paddle-wheels.json"
-        path.write_text(
-            json.dumps({"other.whl": {"sha256": "cd" * 32, "record_sha256": "0"}, "right.whl": hashes})
-        )
+        path.write_text(json.dumps({"other.whl": {"sha256": "cd" * 32, "record_sha256": "0"}, "right.whl": hashes}))
         return path
 
     def test_the_wheel_is_the_one_with_the_same_list(self, installation, installed, published):
@@ -183,9 +179,7 @@ class TestMethod:
         found, reasons = installation.decide(installation.Evidence(**evidence))
         assert found == method and says in reasons[0]
 
-    def test_a_container_around_a_later_installation_is_mentioned_and_not_taken_for_the_method(
-        self, installation
-    ):
+    def test_a_container_around_a_later_installation_is_mentioned_and_not_taken_for_the_method(self, installation):
         _, reasons = installation.decide(installation.Evidence(installer="pip", container="/.dockerenv"))
         assert "not known to come with the image" in reasons[-1]
 

@@ -217,14 +217,10 @@ class TestProof:
     @pytest.mark.parametrize("taken", ["gpu:0", "gpu:3", "xpu:1", "npu:7"])
     def test_a_kernel_belongs_to_a_kind_of_device_and_a_place_to_one_card(self, taken):
         kind = taken.partition(":")[0]
-        line = (
-            "{{data_type[float]; data_layout[Undefined(AnyLayout)]; place[Place({})]; library_type[PLAIN]}}"
-        )
+        line = "{{data_type[float]; data_layout[Undefined(AnyLayout)]; place[Place({})]; library_type[PLAIN]}}"
         assert device.has_kernel({"tanh": [line.format(f"{kind}:0")]}, "tanh", taken)
         assert not device.has_kernel({"tanh": [line.format("cpu")]}, "tanh", taken)
-        assert not device.has_kernel(
-            {"tanh": [line.format(":0")]}, "tanh", taken
-        )  # as listed without any plug-in
+        assert not device.has_kernel({"tanh": [line.format(":0")]}, "tanh", taken)  # as listed without any plug-in
 
     def test_the_sum_over_an_axis_is_not_mistaken_for_the_sum_of_tensors(self):
         line = "{data_type[float]; place[Place(npu:0)]}"
@@ -234,6 +230,4 @@ class TestProof:
 
     @given(kind=st.text(string.ascii_lowercase, min_size=1, max_size=8).filter(lambda kind: kind != "cpu"))
     def test_this_paddle_has_no_kernels_for_a_device_without_plug_in(self, kind):
-        assert not any(
-            device.has_kernel(REGISTERED, operator, f"{kind}:0") for operator in device.PROBE_OPERATORS
-        )
+        assert not any(device.has_kernel(REGISTERED, operator, f"{kind}:0") for operator in device.PROBE_OPERATORS)
