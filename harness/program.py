@@ -108,7 +108,7 @@ class Program(invoke.Program):
         try:
             super().parse_tasks()
         except ParseError as error:
-            word = error.context.name if error.context else None
+            word = (error.context.name if error.context else None) or ""
             default = getattr(self.collection[word].body, "operand_default", None) if word else None
             if default is None or "required positional" not in str(error):
                 raise

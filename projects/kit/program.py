@@ -28,7 +28,8 @@ def start(main: str, description: str | None, words: list[str] | None = None) ->
     explanation.
     """
     arguments = parse(Path(main).resolve(), description, words)
-    sys.stdout.reconfigure(line_buffering=True)  # so that a log keeps the order of what is printed
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a test may have put something else there
+        sys.stdout.reconfigure(line_buffering=True)  # so that a log keeps the order of what is printed
     try:
         devices.take(arguments.device)
     except Exception as error:  # ValueError, RuntimeError or one of Paddle's own, by kind of device
@@ -55,7 +56,7 @@ class Program:
         self.parameters: dict[str, Any] = arguments.parameters
         self.rank = int(os.environ.get("PADDLE_TRAINER_ID", "0"))
         self.processes = int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
-        self.out = arguments.out.resolve()
+        self.out: Path = arguments.out.resolve()
         self.out.mkdir(parents=True, exist_ok=True)
         self._metrics: dict[str, Value] = {}
         self._trace: dict[str, np.ndarray] = {}
