@@ -17,7 +17,6 @@ from harness.catalogue import ROOT, Hardware
 from harness.errors import BuildError
 
 LOCKS = ROOT / "docker" / "locks"
-PAUSE_BETWEEN_TRIES = "Call again to go on: what was downloaded is kept."
 
 
 @dataclass(frozen=True)
@@ -111,9 +110,9 @@ def prepare(stack: Stack) -> Stack:
         for command in install_commands(stack):
             if subprocess.run(command, env=environment, stdin=subprocess.DEVNULL).returncode != 0:
                 raise BuildError(
-                    f"The stack {stack.folder.name} could not be installed: {shlex.join(command[1:5])} failed.",
+                    f"The stack {stack.folder.name} could not be installed: {shlex.join(command[2:5])} failed.",
                     "Its own words stand above; usually the package index is out of reach or the disk is full.",
-                    f"./inv doctor shows the disk; pip config list the index. {PAUSE_BETWEEN_TRIES}",
+                    "./inv doctor shows the disk, pip config list the index. Call again: what was downloaded is kept.",
                 )
         (stack.folder / "recipe.txt").write_text(stack.recipe)
     return stack
