@@ -165,10 +165,7 @@ def explain_parse_error(error: ParseError, collection: invoke.Collection) -> Wor
     )
 
 
-def main() -> None:
-    """The entry of `./inv`."""
-    import tasks
-
-    collection = invoke.Collection.from_module(tasks)
-    program = Program(name="PaddleHomework", binary="inv", namespace=collection, version="0.1.0")
-    program.run()
+def main(words: ModuleType) -> None:
+    """The entry of `./inv`: a program of the tasks that the module `words` defines."""
+    collection = invoke.Collection.from_module(words)
+    Program(name="PaddleHomework", binary="inv", namespace=collection, version="0.1.0").run()
