@@ -4,6 +4,7 @@ It is a memory of the records and never more: a record that is new, or whose fil
 seal checked; when the index itself is lost or cannot be written, everything is read again.
 """
 
+import contextlib
 import os
 import sqlite3
 import sys
@@ -31,32 +32,27 @@ def results_of(results: Path) -> tuple[list[Result], list[str]]:
         For each (part, kind, model, architecture, cards, day) the latest passing record, else the latest; and
         what is wrong with the records that cannot be counted.
     """
-    connection = _open(results)
-    try:
-        _update(connection, results)
-        return _select(connection)
-    finally:
-        connection.close()
-
-
-def _open(results: Path) -> sqlite3.Connection:
-    """The index on disk, made anew when it is damaged or of another version; in memory when the disk is read-only."""
     path = results / FILE
-    for attempt in (str(path), str(path), ":memory:"):
+    for place in (path, path, Path(":memory:")):
         try:
-            connection = sqlite3.connect(attempt, timeout=60, isolation_level=None)
-            connection.execute("PRAGMA synchronous = OFF")
-            if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-                connection.execute("DROP TABLE IF EXISTS runs")
-                connection.execute(f"CREATE TABLE runs ({COLUMNS}, PRIMARY KEY (path)) WITHOUT ROWID")
-                connection.execute(f"PRAGMA user_version = {VERSION}")
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("SELECT count(path) FROM runs WHERE path = ''").fetchone()
-            return connection
-        except sqlite3.DatabaseError:
-            if attempt != ":memory:" and os.access(results, os.W_OK):
-                path.unlink(missing_ok=True)
-    raise StoreError("The index could not be opened.", f"{path}", "Delete that file, then call again.")
+            with contextlib.closing(_open(place)) as connection:
+                _update(connection, results)
+                return _select(connection)
+        except sqlite3.DatabaseError:  # damaged, read-only, or no space: make it anew, in memory at the last
+            with contextlib.suppress(OSError):
+                path.unlink()
+    raise StoreError("The index could not be made, not even in memory.", f"{path}", "Free memory, then call again.")
+
+
+def _open(place: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(place, timeout=60, isolation_level=None)
+    connection.execute("PRAGMA synchronous = OFF")
+    connection.execute("BEGIN IMMEDIATE")
+    if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+        connection.execute("DROP TABLE IF EXISTS runs")
+        connection.execute(f"CREATE TABLE runs ({COLUMNS}, PRIMARY KEY (path)) WITHOUT ROWID")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+    return connection
 
 
 def _update(connection: sqlite3.Connection, results: Path) -> None:
