@@ -5,10 +5,11 @@ seal checked; when the index itself is lost or cannot be written, everything is 
 """
 
 import contextlib
+import json
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +23,23 @@ COLUMNS = "path, modified, size, part, kind, model, architecture, cards, day, st
 VERSION = 1
 
 
-def results_of(results: Path) -> tuple[list[Result], list[str]]:
+def results_of(results: Path, daily: Collection[str] = ()) -> tuple[list[Result], list[str]]:
     """The results that the points need, and a line for each damaged record.
 
     Args:
         results: the folder of this machine's records.
+        daily: the parts in which each day counts by itself.
 
     Returns:
-        For each (part, kind, model, architecture, cards, day) the latest passing record, else the latest; and
-        what is wrong with the records that cannot be counted.
+        For each part, kind, model, architecture and number of cards (and day) the latest passing record, else the
+        latest; and what is wrong with the records that cannot be counted.
     """
     path = results / FILE
     for place in (path, path, Path(":memory:")):
         try:
             with contextlib.closing(_open(place)) as connection:
                 _update(connection, results)
-                return _select(connection)
+                return _select(connection, daily)
         except sqlite3.DatabaseError:  # damaged, read-only, or no space: make it anew, in memory at the last
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -103,11 +105,13 @@ def _row(results: Path, path: str, modified: int, size: int) -> tuple[Any, ...]:
     return (path, modified, size, part, kind, "", None, 0, "", "", False, run, "", damage)
 
 
-def _select(connection: sqlite3.Connection) -> tuple[list[Result], list[str]]:
+def _select(connection: sqlite3.Connection, daily: Collection[str]) -> tuple[list[Result], list[str]]:
     # SQLite takes the other columns of a group from the row that has the maximum.
     rows = connection.execute(
         "SELECT part, kind, model, architecture, cards, day, passed, run, why, max(passed || started) FROM runs "
-        "WHERE damage IS NULL GROUP BY part, kind, model, architecture, cards, day"
+        "WHERE damage IS NULL GROUP BY part, kind, model, architecture, cards, "
+        "CASE WHEN part IN (SELECT value FROM json_each(?)) THEN day END",
+        (json.dumps(list(daily)),),
     )
     found = [
         Result(

@@ -48,7 +48,7 @@ class Matrix:
 
 def build(catalogue: Catalogue, results: Path) -> Matrix:
     """Read the results and count the points of every cell."""
-    found, damaged = index.results_of(results)
+    found, damaged = index.results_of(results, [name for name, part in catalogue.parts.items() if _daily(part)])
     by_part: dict[str, list[Result]] = {name: [] for name in catalogue.parts}
     for result in found:
         if result.part in by_part and result.hardware in catalogue.hardware:
@@ -65,11 +65,15 @@ def build(catalogue: Catalogue, results: Path) -> Matrix:
 
 def _counted(part: Part, results: Sequence[Result]) -> list[Result]:
     """One result for each model of a kind (each day, where days count): passing before failing, then the latest."""
-    daily = any(rule.name == "per_day" for rule in part.rules)
+    daily = _daily(part)
     best: dict[tuple[str, ...], Result] = {}
     for result in sorted(results, key=lambda each: (each.passed, each.cards, each.day, each.run)):
         best[(result.hardware, result.model, result.day if daily else "")] = result
     return sorted(best.values(), key=lambda each: (not each.passed, each.day, each.run))
+
+
+def _daily(part: Part) -> bool:
+    return any(rule.name == "per_day" for rule in part.rules)
 
 
 def _in_order(cells: Sequence[CellPoints], catalogue: Catalogue) -> list[CellPoints]:
