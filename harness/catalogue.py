@@ -191,7 +191,7 @@ def _seconds(text: str) -> float:
 
 
 def _refuse_twins(hardware: list[Hardware], parts: list[Part]) -> None:
-    owners: dict[str, str] = {}
+    owners = dict.fromkeys(("all", "auto"), "the command line")
     named = [(name, f"hardware/{kind.name}/hardware.yaml") for kind in hardware for name in (kind.name, *kind.aliases)]
     named += [(f"part {part.name}", f"projects/{part.slug}/project.yaml") for part in parts]
     for name, path in named:

@@ -1,6 +1,7 @@
 """Cells: one task part on one hardware kind. Words like `8`, `8-2`, `plate` or `npu` select them."""
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -125,7 +126,10 @@ def _value(part: Part, parameter: Parameter, text: str) -> Any:
 def _parse(text: str, kind: type) -> Any:
     if kind is bool:
         return {"true": True, "false": False}.get(text.lower())
-    return kind(text)
+    value = kind(text)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("not finite")
+    return value
 
 
 def _allowed(parameter: Parameter, value: Any) -> bool:

@@ -7,14 +7,15 @@ in .cache/, so that a word that only reads the catalogue starts without a YAML p
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.consistency import hardware_mistakes, project_mistakes
 from harness.errors import DataFileError
 
 SCHEMAS = Path(__file__).resolve().parent / "schemas"
-UNKNOWN_FIELD = re.compile(r"\('(.*?)' (?:was|were) unexpected\)")
+UNKNOWN_FIELD = re.compile(r"\('([^']*)'(?:, '[^']*')* (?:was|were) unexpected\)")
 Document = dict[str, Any]
 
 
@@ -31,9 +32,9 @@ def documents(root: Path) -> dict[str, Document]:
     remembered = root / ".cache" / "catalogue.json"
     try:
         cache: dict[str, Any] = json.loads(remembered.read_bytes())
-        if cache["stamp"] == stamp:
-            remembered_documents: dict[str, Document] = cache["documents"]
-            return remembered_documents
+        known: dict[str, Document] = cache["documents"]
+        if cache["stamp"] == stamp and all(program.is_file() for program in _programs(root, known)):
+            return known
     except (OSError, ValueError, KeyError, TypeError):
         pass  # absent or damaged: it is only a memory of the files
     read = {str(path.relative_to(root)): _read(path, root) for path in paths}
@@ -45,6 +46,13 @@ def documents(root: Path) -> dict[str, Document]:
     except OSError:
         pass  # a read-only checkout works, only slower
     return read
+
+
+def _programs(root: Path, documents: dict[str, Document]) -> Iterator[Path]:
+    for name, document in documents.items():
+        for part in document.get("parts", {}).values():
+            if "program" in part:
+                yield (root / name).parent / part["program"]
 
 
 def _read(path: Path, root: Path) -> Document:
@@ -60,9 +68,11 @@ def _read(path: Path, root: Path) -> Document:
     except UnicodeDecodeError as error:
         raise DataFileError(f"{name}: not UTF-8 text.", str(error), "Save the file as UTF-8.") from error
     except yaml.YAMLError as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
-        why = getattr(error, "problem", None) or "it cannot be parsed"
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else text.count("\n", 0, getattr(error, "position", 0)) + 1
+        why = getattr(error, "problem", None) or getattr(error, "reason", "it cannot be parsed")
         raise DataFileError(f"{name}:{line}: not valid YAML.", f"{why}.", "Mend that line.") from error
+    _refuse_twin_keys(name, tree)
     schema = json.loads((SCHEMAS / f"{path.stem}.schema.json").read_bytes())
     mistake = best_match(Draft202012Validator(schema).iter_errors(document))
     if mistake is not None:
@@ -74,8 +84,28 @@ def _read(path: Path, root: Path) -> Document:
             right and f"It is: {right}",
             f"harness/schemas/{path.stem}.schema.json describes every field.",
         )
-    _check_more(name, path, document, tree)
+    inconsistencies = hardware_mistakes if path.stem == "hardware" else project_mistakes
+    for inconsistency in inconsistencies(document, path.parent):
+        line = _line(tree, list(inconsistency.steps))
+        raise DataFileError(f"{name}:{line}: {inconsistency.what}", "", inconsistency.remedy)
     return document
+
+
+def _refuse_twin_keys(name: str, node: Any) -> None:
+    """YAML takes the last of two equal keys in silence, and a part or parameter is lost."""
+    import yaml
+
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_twin_keys(name, item)
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise DataFileError(f"{name}:{line}: {key.value!r} stands twice.", "", "Leave one of them out.")
+            seen.add(str(key.value))
+            _refuse_twin_keys(name, value)
 
 
 def _sentence(mistake: Any) -> str:
@@ -90,57 +120,21 @@ def _sentence(mistake: Any) -> str:
 
 
 def _line(tree: Any, steps: list[str | int], mistake: Any = None) -> int:
-    """The line (from 1) of the node that `steps` lead to, or of the unknown key that the mistake names."""
+    """The line (from 1) of the node that `steps` lead to, or of the key that the mistake names."""
     import yaml
 
     node, line = tree, 1
-    unknown = UNKNOWN_FIELD.search(mistake.message) if mistake else None
-    for step in [*steps, *([unknown.group(1)] if unknown else [])]:
+    if mistake is not None:
+        unknown = UNKNOWN_FIELD.search(mistake.message)
+        steps = [*steps, unknown.group(1) if unknown else str(mistake.instance)]
+    for step in steps:
         if isinstance(node, yaml.MappingNode):
             pairs = {key.value: (key, value) for key, value in node.value}
             if str(step) not in pairs:
                 break
             key, node = pairs[str(step)]
             line = key.start_mark.line + 1
-        elif isinstance(node, yaml.SequenceNode):
+        elif isinstance(node, yaml.SequenceNode) and str(step).isdigit():
             node = node.value[int(step)]
             line = node.start_mark.line + 1
     return line
-
-
-def _check_more(name: str, path: Path, document: Mapping[str, Any], tree: Any) -> None:
-    """What a JSON Schema cannot say."""
-
-    def refuse(steps: list[str | int], what: str, remedy: str) -> None:
-        raise DataFileError(f"{name}:{_line(tree, steps)}: {what}", "", remedy)
-
-    if path.stem == "hardware":
-        if document["name"] != path.parent.name:
-            refuse(["name"], f"name is {document['name']!r}.", f"Write {path.parent.name!r}, the folder's name.")
-        for key in ("card", "driver"):
-            try:
-                re.compile(document["lister"].get(key, ""))
-            except re.error as error:
-                refuse(["lister", key], f"not a regular expression: {error}.", "Mend the pattern.")
-        return
-    for part, data in document["parts"].items():
-        if "program" in data and not (path.parent / data["program"]).is_file():
-            refuse(["parts", part, "program"], f"{data['program']} is not there.", "Write it, or leave `program` out.")
-        if "program" in data and "stack" not in document:
-            refuse(["parts", part, "program"], "the project names no stack.", "Add `stack:` at the top, e.g. base.")
-        for profile, settings in data.get("profiles", {}).items():
-            for key in settings:
-                if key not in data.get("parameters", {}):
-                    refuse(
-                        ["parts", part, "profiles", profile, key],
-                        f"{key!r} is not a parameter.",
-                        "Declare it under parameters.",
-                    )
-        for metric, bounds in data.get("metrics", {}).items():
-            for key in (bounds or {}).get("when", {}):
-                if key not in data.get("parameters", {}):
-                    refuse(
-                        ["parts", part, "metrics", metric, "when", key],
-                        f"{key!r} is not a parameter.",
-                        "Declare it under parameters.",
-                    )

@@ -63,7 +63,7 @@ def _update(connection: sqlite3.Connection, results: Path) -> None:
     }
     fresh: list[tuple[str, int, int]] = []
     for part, kind, entry in records.folders(results):
-        path = f"{part}/{kind}/{entry.name}"
+        path = _text(f"{part}/{kind}/{entry.name}")
         try:
             state = os.stat(f"{entry.path}/{records.FILE}")
             stamp = (state.st_mtime_ns, state.st_size)
@@ -95,14 +95,33 @@ def _row(results: Path, path: str, modified: int, size: int) -> tuple[Any, ...]:
         cell, hardware, started = record["cell"], record["hardware"], record["times"]["started"]
         why = next((f"{check['name']}: {check['why']}" for check in record["checks"] if not check["passed"]), "")
         facts = (hardware["model"], hardware["architecture"], record["cards"], started[:10], started, record["passed"])
-        if (cell["part"], cell["hardware"], record["id"]) == (part, kind, run):
-            return (path, modified, size, part, kind, *facts, run, why, None)
-        damage = f"{results / path}: it is the record of {cell['part']} on {cell['hardware']}, {record['id']}"
+        if (cell["part"], cell["hardware"], record["id"]) != (part, kind, run):
+            damage = f"{results / path}: it is the record of {cell['part']} on {cell['hardware']}, {record['id']}"
+        elif not _sound(*facts):
+            damage = f"{results / path / records.FILE}: its fields are of odd types"
+        else:
+            return (path, modified, size, part, kind, *facts, run, _text(why), None)
     except DataFileError as error:
-        damage = str(error).replace("\n", " ")
+        damage = _text(str(error).replace("\n", " "))
     except (KeyError, TypeError, AttributeError) as error:
         damage = f"{results / path / records.FILE}: it lacks {error}"
     return (path, modified, size, part, kind, "", None, 0, "", "", False, run, "", damage)
+
+
+def _sound(model: Any, architecture: Any, cards: Any, day: Any, started: Any, passed: Any) -> bool:
+    """Whether the facts are what a sealed record has, and not what a forger wrote."""
+    texts = [model, day, started, *([] if architecture is None else [architecture])]
+    return (
+        all(isinstance(text, str) and text == _text(text) for text in texts)
+        and type(cards) is int
+        and 0 < cards < 2**31
+        and type(passed) is bool
+    )
+
+
+def _text(text: str) -> str:
+    """What SQLite can keep: half characters become escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _select(connection: sqlite3.Connection, daily: Collection[str]) -> tuple[list[Result], list[str]]:

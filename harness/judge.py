@@ -11,6 +11,7 @@ from harness.catalogue import Hardware, Metric, Part
 from harness.processes import Ending
 
 FILE_BYTES = 2**20
+DEPTH = 16
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def _read_object(path: Path, mistakes: dict[str, str]) -> dict[str, Any]:
         if path.is_symlink() or path.stat().st_size > FILE_BYTES:
             mistakes[path.name] = "a link, or over 1 MiB"
             return {}
-        document = json.loads(path.read_bytes(), parse_constant=str)  # NaN and Infinity become their names
+        document = plain(json.loads(path.read_bytes()))
     except FileNotFoundError:
         mistakes[path.name] = "the program wrote none"
     except (OSError, ValueError, RecursionError) as error:
@@ -58,6 +59,25 @@ def _read_object(path: Path, mistakes: dict[str, str]) -> dict[str, Any]:
             return document
         mistakes[path.name] = "not a JSON object"
     return {}
+
+
+def plain(value: Any, depth: int = DEPTH) -> Any:
+    """A JSON value as strict JSON can hold it: a number that is not finite becomes its name.
+
+    Raises:
+        ValueError: it is nested deeper than any measurement.
+    """
+    if depth == 0:
+        raise ValueError(f"nested more than {DEPTH} deep")
+    if isinstance(value, dict):
+        return {name: plain(item, depth - 1) for name, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item, depth - 1) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, int) and abs(value) >= 2**1023:
+        return "Infinity" if value > 0 else "-Infinity"
+    return value
 
 
 def judge(
@@ -102,7 +122,10 @@ def _device(hardware: Hardware, measured: Measurements) -> Check:
     found = sorted({device, *(place_type(place) for place in places)})
     if found != [hardware.device]:
         return Check("device", hardware.device, ", ".join(found), False, "it ran elsewhere: a silent fall-back")
-    lacking = [name for name, has in (measured.device.get("kernels") or {}).items() if not has]
+    kernels = measured.device.get("kernels", {})
+    if not isinstance(kernels, dict):
+        return Check("device", hardware.device, device, False, "device.json's kernels are not named")
+    lacking = [name for name, has in kernels.items() if not has]
     if lacking:
         return Check("device", hardware.device, device, False, f"no kernel there for {', '.join(lacking)}")
     return Check("device", hardware.device, device, True)

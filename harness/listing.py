@@ -87,12 +87,11 @@ def kinds(chosen: Sequence[Hardware], detailed: bool) -> str:
     """A line a kind, or its data file's fields."""
     if detailed:
         return "\n\n".join(_fields(dict(kind.data)) for kind in chosen)
-    lines = [
-        f"{kind.name:<10} {', '.join(kind.aliases):<12} {kind.device:<5} {kind.category:<12} {kind.title}"
-        for kind in chosen
-    ]
-    head = bold(f"{'name':<10} {'aliases':<12} {'device':<5} {'class':<12} title".replace("device ", "device "))
-    return "\n".join([head, *lines, "", "./inv hardware --hw ascend shows one; ./inv doctor what this machine has."])
+    rows = [("name", "aliases", "device", "class", "title")]
+    rows += [(kind.name, ", ".join(kind.aliases), kind.device, kind.category, kind.title) for kind in chosen]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    head, *lines = ["  ".join([*map(str.ljust, row, widths), row[-1]]) for row in rows]
+    return "\n".join([bold(head), *lines, "", "./inv hardware --hw ascend shows one; ./inv doctor what is here."])
 
 
 def kinds_json(chosen: Sequence[Hardware]) -> str:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from harness import index, terminal
 from harness.catalogue import Catalogue, Part
@@ -129,13 +130,18 @@ def _json(matrix: Matrix, explain: bool) -> str:
     return json.dumps(
         {
             "schema": 1,
-            "cells": [asdict(cell) for cell in matrix.cells],
+            "cells": [_exported(cell) for cell in matrix.cells],
             "points": counts,
             "damaged": list(matrix.damaged),
         },
         indent=2,
         ensure_ascii=False,
     )
+
+
+def _exported(cell: CellPoints) -> dict[str, Any]:
+    fields = ("part", "hardware", "model", "state", "points", "limit", "why", "run")
+    return {name: getattr(cell, name) for name in fields}
 
 
 def _html(matrix: Matrix, explain: bool) -> str:

@@ -46,6 +46,8 @@ class CellPoints:
     limit: float
     why: str
     run: str | None
+    bonus: float = 0.0  # what of the points is a bonus
+    counts_as: str = ""  # what the rule counts once: a model, an architecture, a day, or the part
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,12 @@ def assess(
     """
     rule, bonus = _rules(part)
     limit = rule.limit + (bonus.limit if bonus else 0)
-    cells, counted, left = [], set[str](), rule.limit
+    cells, counted, left, bonus_open = [], set[str](), rule.limit, bonus is not None
     for result in results:
         state, why = _state(rule, kinds[result.hardware], result, evidence)
-        points = 0.0
+        points = gained = 0.0
+        key = _key(rule, result)
         if state == EARNED:
-            key = _key(rule, result)
             if key in counted:
                 why = _counted_already(rule, result)
             elif left <= 0:
@@ -85,19 +87,21 @@ def assess(
                 points = min(rule.value, left)
                 left -= points
                 counted.add(key)
-                if bonus and len(counted) == 1:
-                    gained, why = _bonus(bonus, kinds[result.hardware], result, evidence)
-                    points += gained
+            if bonus and bonus_open:
+                gained, open_because = _bonus(bonus, kinds[result.hardware], result, evidence)
+                bonus_open, why = not gained, why or open_because
         cells.append(
             CellPoints(
                 part=part.name,
                 hardware=result.hardware,
                 model=result.model,
                 state=state,
-                points=points,
+                points=points + gained,
                 limit=limit,
                 why=why,
                 run=result.run,
+                bonus=gained,
+                counts_as=key,
             )
         )
     ran = {result.hardware for result in results}
@@ -177,13 +181,14 @@ def tally(parts: Mapping[str, Part], cells: Iterable[CellPoints]) -> Tally:
     sums = {EARNED: 0.0, "upper": 0.0, REHEARSED: 0.0, WAITING: 0.0}
     for name, part_cells in by_part.items():
         rule, _ = _rules(parts[name])
-        earned = sum(cell.points for cell in part_cells)
-        sums[EARNED] += earned
-        sums["upper"] += rule.upper if earned and rule.name == "judged" else earned
-        left = rule.limit - earned if rule.name.startswith("per_") else (0.0 if earned else rule.value)
+        bonus = sum(cell.bonus for cell in part_cells)
+        plain = sum(cell.points for cell in part_cells) - bonus
+        sums[EARNED] += plain + bonus
+        sums["upper"] += bonus + (rule.upper if plain and rule.name == "judged" else plain)
+        left = rule.limit - plain if rule.name.startswith("per_") else (0.0 if plain else rule.value)
         for state in (WAITING, REHEARSED):
-            models = {cell.model for cell in part_cells if cell.state == state}
-            worth = min(left, rule.value * len(models)) if rule.name.startswith("per_") else left * bool(models)
+            keys = {cell.counts_as for cell in part_cells if cell.state == state}
+            worth = min(left, rule.value * len(keys))
             sums[state] += worth
             left -= worth
     rules = [_rules(part) for part in parts.values()]

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import selectors
 import signal
 import subprocess
@@ -53,6 +54,8 @@ class Log:
         self._tail_bytes = 0
         self.received = 0
         self.left_out = 0
+        self._line_open = False
+        self._cut = False
         self._error: OSError | None = None
 
     def write(self, chunk: bytes) -> None:
@@ -62,8 +65,10 @@ class Log:
         if head:
             self._keep(head)
             self._echo(head)
-            if rest:
-                self._echo(b"\n[... it prints on; run.log keeps the end ...]\n")
+            self._line_open = not head.endswith(b"\n")
+        if rest and not self._cut:
+            self._cut, self._line_open = True, False
+            self._echo(b"\n[... it prints on; run.log keeps the end ...]\n")
         if rest:
             self._tail.append(rest)
             self._tail_bytes += len(rest)
@@ -73,11 +78,13 @@ class Log:
                 self.left_out += dropped
 
     def close(self) -> None:
-        """Write the end of the output.
+        """Write the end of the output, and end the last line for those who see it.
 
         Raises:
             OSError: the first one that the file met.
         """
+        if self._line_open:
+            self._echo(b"\n")
         if self.left_out:
             self._keep(b"\n[... %d bytes left out here ...]\n" % self.left_out)
         for chunk in self._tail:
@@ -110,31 +117,33 @@ def run(
     """
     start = time.monotonic()
     output = Log(log, echo)
-    try:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=inherit,
-        )
-    except OSError as error:
-        output.write(f"{command[0]}: {error.strerror}\n".encode())
-        output.close()
-        return Ending("not started", None, None, 0.0, output.received, 0)
-    reason, interrupted_by = "finished", None
-    with _raising_interrupts() as stop_listening:
+    mark = f"PADDLEHOMEWORK_RUN={secrets.token_hex(16)}"
+    reason = "finished"
+    with _Interrupts() as interrupts:
         try:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env={**environment, **dict([mark.split("=")])},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=inherit,
+            )
+        except OSError as error:
+            output.write(f"{command[0]}: {error.strerror}\n".encode())
+            output.close()
+            return Ending("not started", None, None, 0.0, output.received, 0)
+        try:
+            interrupts.listen()
             if not _pump(process, output, start + timeout):
                 reason = "timed out"
-        except Interrupted as interruption:
-            reason, interrupted_by = "interrupted", signal.Signals(interruption.number).name
+        except Interrupted:
+            reason = "interrupted"
         finally:
-            stop_listening()
-            _end_group(process, output)
+            interrupts.ignore()
+            _end_all(process, mark, output)
             output.close()
     ended_by = signal.Signals(-process.returncode).name if process.returncode < 0 else None
     if reason == "finished" and ended_by:
@@ -142,7 +151,7 @@ def run(
     return Ending(
         reason,
         None if ended_by else process.returncode,
-        interrupted_by or ended_by,
+        interrupts.name if reason == "interrupted" else ended_by,
         round(time.monotonic() - start, 3),
         output.received,
         output.left_out,
@@ -155,35 +164,46 @@ def _pump(process: subprocess.Popen[bytes], output: Log, deadline: float) -> boo
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while time.monotonic() < deadline:
-            if selector.select(timeout=min(0.2, max(0.0, deadline - time.monotonic()))):
+            if process.poll() is not None:
+                return True  # what it printed last is still drained; a child of its own may print on
+            if selector.select(timeout=min(0.05, max(0.0, deadline - time.monotonic()))):
                 chunk = os.read(process.stdout.fileno(), CHUNK)
                 if not chunk:
                     break
                 output.write(chunk)
-            elif process.poll() is not None:
-                return True  # a child of its own still holds the pipe
-        else:
-            return False
         try:
             process.wait(timeout=max(0.0, deadline - time.monotonic()))
             return True
         except subprocess.TimeoutExpired:
-            return False  # it closed its output and went on
+            return False  # it prints on, or closed its output and went on
 
 
-def _end_group(process: subprocess.Popen[bytes], output: Log) -> None:
-    """End what is left of the program's process group, and keep what it still had to say."""
+def _end_all(process: subprocess.Popen[bytes], mark: str, output: Log) -> None:
+    """End what is left of the program and its offspring, and keep what they still had to say."""
     assert process.stdout is not None
-    _signal_group(process.pid, signal.SIGTERM if process.poll() is None else signal.SIGKILL)
     os.set_blocking(process.stdout.fileno(), False)
+    _drain(process.stdout.fileno(), output)
+    if process.poll() is None:
+        _signal_group(process.pid, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         _drain(process.stdout.fileno(), output)
-        time.sleep(0.02)
+        time.sleep(0.01)
     _signal_group(process.pid, signal.SIGKILL)
+    for offspring in _marked(mark):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(offspring, signal.SIGKILL)
     process.wait()
     _drain(process.stdout.fileno(), output)
     process.stdout.close()
+
+
+def _marked(mark: str) -> Iterator[int]:
+    """The processes that inherited `mark`: also those that have left the program's group, as launchers' workers do."""
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark.encode() in environ.read_bytes():
+                yield int(environ.parent.name)
 
 
 def _drain(descriptor: int, output: Log) -> None:
@@ -200,24 +220,39 @@ def _signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-@contextlib.contextmanager
-def _raising_interrupts() -> Iterator[Callable[[], None]]:
-    """Turn Ctrl-C, SIGTERM and hang-up into Interrupted; once the yielded function is called, ignore them."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+class _Interrupts:
+    """Ctrl-C, SIGTERM and hang-up: noted from the first moment on, raised as Interrupted between listen and ignore."""
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(number)
+    NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-    def ignore() -> None:
-        for number in numbers:
-            signal.signal(number, signal.SIG_IGN)
+    def __init__(self) -> None:
+        self._first: int | None = None
+        self._listening = False
 
-    former = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield ignore
-    finally:
-        for number, handler in former.items():
+    def __enter__(self) -> "_Interrupts":
+        self._former = {number: signal.signal(number, self._note) for number in self.NUMBERS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._former.items():
             signal.signal(number, handler)
+
+    @property
+    def name(self) -> str | None:
+        return signal.Signals(self._first).name if self._first else None
+
+    def listen(self) -> None:
+        self._listening = True
+        if self._first:
+            raise Interrupted(self._first)
+
+    def ignore(self) -> None:
+        self._listening = False
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._first = self._first or number
+        if self._listening:
+            raise Interrupted(number)
 
 
 def to_terminal(prefix: str) -> Callable[[bytes], None]:
@@ -225,8 +260,17 @@ def to_terminal(prefix: str) -> Callable[[bytes], None]:
     from harness.terminal import dim
 
     pending = b""
+    heard = True
 
     def echo(chunk: bytes) -> None:
+        nonlocal pending, heard
+        try:
+            if heard:
+                show(chunk)
+        except BrokenPipeError:  # the reader left; the run goes on
+            heard = False
+
+    def show(chunk: bytes) -> None:
         nonlocal pending
         *lines, pending = (pending + chunk).split(b"\n")
         if len(pending) > 4096:

@@ -4,12 +4,15 @@ results/<part>/<kind>/<run id>/     record.json, run.log, the program's files
 results/.unfinished/<run id>/       a run that is going on, or whose harness was killed
 """
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,6 +23,8 @@ from harness.errors import DataFileError, StoreError, WordsError
 SCHEMA_VERSION = 1
 FILE = "record.json"
 LOG = "run.log"
+LOCK = ".lock"
+RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{3}Z-[0-9a-f]{6}")
 NOT_RUNS = ("reference", "by-hand")
 
 
@@ -42,12 +47,14 @@ class Draft:
         self.results = results
         self.record = {"schema": SCHEMA_VERSION, "id": new_id(), **record}
         self.folder = results / ".unfinished" / str(self.record["id"])
+        hidden = self.folder.with_name(f".{self.folder.name}")  # from the others, until it is locked
         try:
-            self.folder.mkdir(parents=True)
-            self.lock = _hold(self.folder)
-            write_json(self.folder / FILE, self.record)
+            hidden.mkdir(parents=True)
+            self.lock = _hold(hidden)
+            write_json(hidden / FILE, self.record)
+            hidden.rename(self.folder)
         except OSError as error:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            shutil.rmtree(hidden, ignore_errors=True)
             raise unwritable(results, error) from error
 
     def seal(self, **outcome: Any) -> Path:
@@ -66,48 +73,48 @@ class Draft:
         """
         shutil.rmtree(self.folder, ignore_errors=True)
         self.lock.close()
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
             raise unwritable(self.results, error) from error
 
 
 def seal_folder(results: Path, folder: Path, record: dict[str, Any]) -> Path:
     """Hash every file of `folder` into the record, seal it, and rename the folder to its place."""
-    (folder / ".lock").unlink(missing_ok=True)
     record["artefacts"] = hash_files(folder)
     record["seal"] = seal_of(record)
     write_json(folder / FILE, record)
     place: Path = results / record["cell"]["part"] / record["cell"]["hardware"] / record["id"]
     place.parent.mkdir(parents=True, exist_ok=True)
     folder.rename(place)
+    (place / LOCK).unlink(missing_ok=True)
     return place
 
 
 def adopt_unfinished(results: Path) -> list[Path]:
     """Seal the runs whose harness was killed: their records say so. Runs that are alive are left alone."""
     places = []
-    for folder in sorted((results / ".unfinished").glob("*")):
+    for folder in sorted((results / ".unfinished").glob("[!.]*")):
         try:
             lock = _hold(folder)
         except OSError:
             continue  # alive, or not ours to touch
-        with lock:
+        with lock, contextlib.suppress(OSError):  # on a full disk it stays for another time
             try:
                 record = json.loads((folder / FILE).read_bytes())
-                now = datetime.now(timezone.utc)
-                record.update(interrupted_outcome(record, now))
+                record.update(_interrupted_outcome(record, folder / LOG))
                 places.append(seal_folder(results, folder, record))
-            except (OSError, ValueError, KeyError):
+            except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 shutil.rmtree(folder, ignore_errors=True)  # it never got as far as a record
     return places
 
 
-def interrupted_outcome(record: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def _interrupted_outcome(record: Mapping[str, Any], log: Path) -> dict[str, Any]:
     """The outcome of a run whose harness vanished."""
+    now = datetime.now(timezone.utc)
     why = "the harness was killed before the program ended"
     return {
         "times": {**record["times"], "finished": timestamp(now), "seconds": None},
         "exit": {"reason": "interrupted", "code": None, "signal": None},
-        "log": {"bytes": 0, "left_out": 0},
+        "log": {"bytes": log.stat().st_size if log.exists() else 0, "left_out": 0},
         "metrics": {},
         "device": {},
         "checks": [
@@ -119,7 +126,7 @@ def interrupted_outcome(record: Mapping[str, Any], now: datetime) -> dict[str, A
 
 def _hold(folder: Path) -> IO[str]:
     """Lock a draft's folder; raises BlockingIOError while its run is alive."""
-    handle = (folder / ".lock").open("w")
+    handle = (folder / LOCK).open("w")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -139,11 +146,14 @@ def timestamp(moment: datetime) -> str:
 
 
 def hash_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """sha256 and size of every file below `folder` but the record itself; a link is hashed as its target's name."""
+    """sha256 and size of every file below `folder` but the record itself.
+
+    A link is hashed as its target's name, and what is neither file nor link as its kind.
+    """
     hashes = {}
     for path in sorted(folder.rglob("*")):
-        name = str(path.relative_to(folder))
-        if name == FILE or (path.is_dir() and not path.is_symlink()):
+        name = os.fsencode(path.relative_to(folder)).decode("utf-8", "backslashreplace")
+        if name in (FILE, LOCK) or (path.is_dir() and not path.is_symlink()):
             continue
         hashes[name] = {"sha256": sha256(path), "bytes": path.lstat().st_size}
     return hashes
@@ -152,6 +162,8 @@ def hash_files(folder: Path) -> dict[str, dict[str, Any]]:
 def sha256(path: Path) -> str:
     if path.is_symlink():
         return hashlib.sha256(b"link to " + os.fsencode(os.readlink(path))).hexdigest()
+    if not path.is_file():
+        return hashlib.sha256(b"mode %o" % stat.S_IFMT(path.stat().st_mode)).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
 
@@ -172,8 +184,13 @@ def seal_of(record: Mapping[str, Any]) -> str:
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Write beside and rename, so that no reader ever sees half a file."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        content = text.encode()
+    except UnicodeEncodeError:  # half a character, which only an escape can hold
+        content = json.dumps(document, indent=2, allow_nan=False).encode()
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    beside.write_bytes(content + b"\n")
     beside.replace(path)
 
 
@@ -202,7 +219,7 @@ def read(path: Path) -> dict[str, Any]:
         raise DataFileError(f"{path}: not a record of schema {SCHEMA_VERSION}.", "", "Run that cell again.")
     try:
         whole = record.get("seal") == seal_of(record)
-    except (ValueError, UnicodeError):
+    except (ValueError, RecursionError):
         whole = False
     if not whole:
         raise DataFileError(
@@ -237,7 +254,7 @@ def find(results: Path, word: str) -> list[Path]:
     Raises:
         WordsError: no run, or more than one for a prefix.
     """
-    runs = sorted((run.name, Path(run.path)) for _, _, run in folders(results))
+    runs = sorted((run.name, Path(run.path)) for _, _, run in folders(results) if RUN_ID.fullmatch(run.name))
     if not runs and word != "all":
         raise WordsError("There is no record yet.", f"{results} is empty.", "./inv run makes records.")
     if word == "all":

@@ -24,7 +24,7 @@ from harness.probe import Finding, system_name
 from harness.records import FILE, LOG, Draft, read, timestamp
 from harness.terminal import bold, dim, green, red, yellow
 
-RECORDED = re.compile(r"(FLAGS_|OMP_|PADDLE_)(?!.*(TOKEN|SECRET|PASSWORD|KEY)).*")
+RECORDED = re.compile(r"(FLAGS_|OMP_|PADDLE_)(?!.*(?i:token|secret|passw|key|credential|auth)).*")
 
 
 @dataclass(frozen=True)
