@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Checkout
+from checkouts import Checkout
 
 
 @pytest.mark.parametrize(
