@@ -18,6 +18,7 @@ from harness.errors import HardwareError, HomeworkError, WordsError
 
 word = functools.partial(task, auto_shortflags=False)  # -h stays the help
 RESULTS = ROOT / "results"
+SHELL_SCRIPTS = ("inv", ".ci/run", "docker/locks/compile.sh")
 
 TASK_HELP = "number, part or slug (4, 8-2, plate), several with commas, or all"
 HW_HELP = "names or aliases (cuda, gpu, npu), several with commas, or auto: what this machine has"
@@ -227,18 +228,25 @@ def lint(context: Context) -> None:
       ./inv lint
     """
     catalogues.load()
-    _tool("lint", "ruff", "check", ".", then=[("ruff", "format", "--diff", "."), ("mypy",)])
+    _tool(
+        "lint",
+        "ruff",
+        "check",
+        ".",
+        then=[("ruff", "format", "--diff", "."), ("mypy",), ("shellcheck", *SHELL_SCRIPTS)],
+    )
 
 
 @word(help={"only": "startup, overhead, matrix or fresh; several with commas"})
-def bench(context: Context, only: str = "startup,overhead,matrix") -> None:
+def bench(context: Context, only: str = "startup,overhead,matrix,fresh") -> None:
     """Measure this program beside its peers.
 
     Both sides run in turn; medians and ratios are printed.
 
     Examples:
-      ./inv bench                                start, run overhead and matrix, beside nox, ReFrame and Snakemake
-      ./inv bench --only fresh                   a fresh clone to its first matrix (minutes)
+      ./inv bench                                every measurement, ten minutes; beside nox, ReFrame and Snakemake
+      ./inv bench --only startup                 how fast a word starts
+      ./inv bench --only fresh                   a fresh clone to its first matrix; downloads everything again
     """
     for name in only.split(","):
         _one_of("only", name, ("startup", "overhead", "matrix", "fresh"))
