@@ -31,6 +31,19 @@ class Checkout:
         return [json.loads(path.read_text()) for path in paths]
 
 
+def processes(words: str) -> list[int]:
+    """The processes whose command line holds `words`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue  # it ended meanwhile
+        if words in line and int(path.parent.name) != os.getpid():
+            found.append(int(path.parent.name))
+    return found
+
+
 def copy_of_this_checkout(folder: Path) -> Checkout:
     """A copy in `folder` whose only project is the toy."""
     folder.mkdir()
