@@ -1,0 +1,87 @@
+"""Task 5 against its peers: one inversion, its error and its time, medians over seeds, interleaved.
+
+    .stacks/science/bin/python bench/practical.py [seeds]
+
+The peers are SciPy's least squares with Tikhonov's penalty on finite differences (told the true noise, which ours has
+to estimate), and PaddleScience's physics-informed network. Each sees the same readings, in turn.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # small matrices: more threads only wait for each other
+sys.path.append(str(Path(__file__).resolve().parents[1] / "projects" / "05-practical"))
+
+import classical
+import inference
+import main as program
+import numpy as np
+from bar import Bar, Model, Unknowns
+
+NOISE, GUESS, PINN_SEEDS = 0.1, (100.0, 10.0), 2
+
+
+def main() -> None:
+    """Measure and print the table."""
+    seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 12
+    bar = Bar()
+    model = Model(bar, Unknowns(bar.length))
+    x = np.linspace(0.02, 0.98, 49) * bar.length
+    inner = (x > 0.1 * bar.length) & (x < 0.9 * bar.length)
+    truth = program.true_conductivity(bar, x)
+    times, positions, exact = program.simulate(bar, np.linspace(0.02, 0.98, 6) * bar.length)
+    everything = exact + NOISE * np.random.default_rng(0).normal(size=(seeds, len(exact)))
+    rows: dict[str, list[tuple[float, float, float, float]]] = {}
+
+    def note(name: str, k: np.ndarray, loss: float, seconds: float) -> None:
+        errors = program.relative_l2(k, truth), program.relative_l2(k[inner], truth[inner])
+        rows.setdefault(name, []).append((*errors, abs(loss / program.TRUE_LOSS - 1), seconds))
+
+    model.predict(np.zeros((1, model.unknowns.count)), times[:1], positions[:1])  # fills the caches
+    for one in everything:
+        started = time.perf_counter()
+        found = inference.infer(model, times, positions, one[None], GUESS)
+        note(
+            "this program: Paddle, splines, with uncertainty",
+            np.exp(found.log_conductivity(x)[0][0]),
+            found.loss[0],
+            time.perf_counter() - started,
+        )
+        started = time.perf_counter()
+        solution = classical.solve(bar, times, positions, one, NOISE, GUESS)
+        note("SciPy, Tikhonov", solution.conductivity(x), solution.loss, time.perf_counter() - started)
+        started = time.perf_counter()
+        theta = classical.solve_splines(bar, model.unknowns, times, positions, one, GUESS)
+        k, seconds = model.unknowns.conductivity(theta, x), time.perf_counter() - started
+        note("SciPy, the same splines, no penalty", k, np.exp(theta[-1]), seconds)
+        started = time.perf_counter()
+        k, loss, _ = classical.solve_constant(bar, times, positions, one, GUESS)
+        note("SciPy, one constant k", np.full(len(x), k), loss, time.perf_counter() - started)
+    started = time.perf_counter()
+    many = inference.infer(model, times, positions, everything, GUESS)
+    seconds = (time.perf_counter() - started) / seeds
+    for log_k, loss in zip(many.log_conductivity(x)[0], many.loss, strict=True):
+        note(f"this program, {seeds} seeds in a batch", np.exp(log_k), loss, seconds)
+
+    import pinn  # after the others: seconds of import
+
+    with tempfile.TemporaryDirectory() as folder:
+        for seed, one in enumerate(everything[:PINN_SEEDS]):
+            started = time.perf_counter()
+            trained = pinn.solve(bar, times, positions, one, GUESS, Path(folder), seed)
+            seconds = time.perf_counter() - started
+            note(f"PaddleScience PINN, {PINN_SEEDS} seeds", trained.conductivity(x), trained.loss, seconds)
+
+    print(f"\nmedians over {seeds} seeds, noise {NOISE:g} K\n")
+    print("| method | error of k | of k, middle 80 % | error of h | seconds |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for name, values in rows.items():
+        k, middle, loss, seconds = np.median(values, axis=0)
+        print(f"| {name} | {100 * k:.2g} % | {100 * middle:.2g} % | {100 * loss:.2g} % | {seconds:.2g} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,259 @@
+"""The bar, and its temperature in Paddle: how heat flows along it, and how that depends on what is unknown.
+
+A round bar is heated at its ends by heaters of known power, and loses heat to the air along its side:
+
+    C ∂u/∂t = ∂/∂x ( k(x) ∂u/∂x ) - (4 h / d) u,    -k ∂u/∂x = q_left(t) at x = 0,    k ∂u/∂x = q_right(t) at x = L,
+
+where u is the temperature above the air's, C the heat capacity of a volume, d the diameter and q a power through
+the cross-section. Unknown are the conductivity k(x) and the loss coefficient h. Both are positive, so that their
+logarithms are sought: log k as a cubic spline, whose coefficients and log h together are θ.
+
+In space it is the finite-volume scheme, in time the L-stable Runge-Kutta method SDIRK2 of order 2: the step of a
+heater that is switched on does not ring, as it would with Crank-Nicolson. Beside the temperature u the derivatives
+∂u/∂θ are carried along: with some ten unknowns and hundreds of measurements that is cheaper than to go backwards
+from each measurement. Paddle's automatic differentiation, which does go backwards, is the check (`gradient_error`).
+
+Sources: S. V. Patankar, Numerical Heat Transfer and Fluid Flow (1980), ch. 4; R. Alexander, SIAM J. Numer. Anal. 14
+(1977) 1006, for the SDIRK2 method; C. de Boor, A Practical Guide to Splines (1978), for the basis.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import paddle
+from scipy.interpolate import BSpline
+
+GAMMA = 1 - np.sqrt(0.5)  # of SDIRK2: with it, order 2 and L-stable
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What is known of the bar and of the experiment; lengths in metres, times in seconds.
+
+    The left heater runs from 0 to `switch`, then the right one to `duration`. Raises ValueError for what
+    cannot be.
+    """
+
+    length: float = 0.150
+    diameter: float = 0.010
+    heat_capacity: float = 2.4e6  # J/(m³ K), density times specific heat
+    ambient: float = 20.0  # °C, the air's temperature, and the bar's at first
+    power_left: float = 5.0  # W
+    power_right: float = 5.0  # W
+    switch: float = 300.0
+    duration: float = 600.0
+
+    def __post_init__(self) -> None:
+        for name in ("length", "diameter", "heat_capacity", "duration"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"the bar's {name} must be above 0, not {getattr(self, name):g}")
+        if not 0 <= self.switch <= self.duration:
+            raise ValueError(f"the heaters switch within the {self.duration:g} s, not at {self.switch:g} s")
+        if self.power_left == 0 and self.power_right == 0:
+            raise ValueError("one of the heaters must have a power: without one nothing can be learnt")
+
+    @property
+    def section(self) -> float:
+        """The cross-section in m²."""
+        return np.pi * self.diameter**2 / 4
+
+    def heating(self, times: np.ndarray) -> np.ndarray:
+        """Mean heat flux (steps, 2) in W/m² of the left and the right heater between successive `times` (steps + 1,).
+
+        A mean, so that no energy is lost where the heaters switch between two of the times.
+        """
+        share_left = np.diff(np.minimum(times, self.switch)) / np.diff(times)  # (steps,)
+        return np.stack([share_left * self.power_left, (1 - share_left) * self.power_right], axis=1) / self.section
+
+
+@dataclass(frozen=True)
+class Unknowns:
+    """How θ (unknowns,) stands for k(x) and h: coefficients of a cubic spline of log k, and at last log h."""
+
+    length: float
+    splines: int = 8
+
+    def __post_init__(self) -> None:
+        if self.splines < 4:
+            raise ValueError(f"a cubic spline has at least 4 coefficients, not {self.splines}")
+
+    @property
+    def count(self) -> int:
+        return self.splines + 1
+
+    def basis(self, x: np.ndarray) -> np.ndarray:
+        """The matrix (points, unknowns) from θ to log k at `x` (points,), in metres; the column of log h is 0."""
+        inner = np.linspace(0, self.length, self.splines - 2)
+        knots = np.concatenate([[0.0] * 3, inner, [self.length] * 3])
+        splines = BSpline.design_matrix(np.clip(x, 0, self.length), knots, 3).toarray()
+        return np.hstack([splines, np.zeros((len(x), 1))])
+
+    def conductivity(self, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """k (..., points) in W/(m K) at `x` (points,) for `theta` (..., unknowns)."""
+        return np.exp(theta @ self.basis(x).T)
+
+    def closest(self, conductivity: np.ndarray, x: np.ndarray, loss: float) -> np.ndarray:
+        """θ (unknowns,) that comes closest to the `conductivity` (points,) at `x` (points,), with h = `loss`."""
+        theta = np.linalg.lstsq(self.basis(x), np.log(conductivity), rcond=None)[0]
+        theta[-1] = np.log(loss)
+        return theta
+
+
+@dataclass(frozen=True)
+class Model:
+    """The bar on a grid of `cells` in space and `steps` in time, computed in Paddle in `dtype`."""
+
+    bar: Bar
+    unknowns: Unknowns
+    cells: int = 60
+    steps: int = 120
+    dtype: str = "float64"
+
+    @property
+    def width(self) -> float:
+        """The width of a cell in metres."""
+        return self.bar.length / self.cells
+
+    @cached_property
+    def times(self) -> np.ndarray:
+        """The ends of the steps (steps + 1,) in seconds, 0 among them."""
+        return np.linspace(0, self.bar.duration, self.steps + 1)
+
+    def temperatures(
+        self, theta: paddle.Tensor, positions: np.ndarray, derivatives: bool = True
+    ) -> tuple[paddle.Tensor, paddle.Tensor | None]:
+        """Temperatures above the air's at `positions` (positions,), in metres, at all times of the grid.
+
+        `theta` (batch, unknowns) holds several bars at once, as many noise seeds have. Returns the temperatures
+        (batch, steps + 1, positions) in K, and their derivatives with respect to θ (batch, steps + 1, positions,
+        unknowns), or None without `derivatives`. Both are on the device of `theta`.
+        """
+        batch, bar = len(theta), self.bar
+        dt = bar.duration / self.steps
+        difference = self.tensor(np.diff(np.eye(self.cells), axis=0))  # (faces, cells)
+        faces = self.width * np.arange(1, self.cells)
+        basis = self.tensor(self.unknowns.basis(faces))  # (faces, unknowns)
+        observe = self.tensor(interpolation(self.cells, positions / self.width))  # (positions, cells)
+
+        # A u is the rate at which heat leaves the cells: by conduction through the faces, and through the side.
+        conduction = paddle.exp(theta @ basis.T) / (bar.heat_capacity * self.width**2)  # (batch, faces), 1/s
+        loss = paddle.exp(theta[:, -1:]) * (4 / (bar.diameter * bar.heat_capacity))  # (batch, 1), 1/s
+        eye = self.tensor(np.eye(self.cells))
+        A = difference.T @ (conduction.unsqueeze(2) * difference) + loss.unsqueeze(2) * eye  # (batch, cells, cells)
+        W = paddle.linalg.inv(eye + (GAMMA * dt) * A)  # a stage is k = W (heating - A u)
+        WA = W @ A  # and not (1 - W) / (γ dt), which would lose digits
+
+        # What the heaters add to the first and the last cell, in K/s; a stage has W times that.
+        heat = self.tensor(bar.heating(self.times) / (bar.heat_capacity * self.width))  # (steps, 2)
+        ends = paddle.stack([W[:, :, 0], W[:, :, -1]], axis=2)  # (batch, cells, 2)
+        W_heating = paddle.transpose(ends @ heat.T, [2, 0, 1]).unsqueeze(3)  # (steps, batch, cells, 1)
+
+        # (∂A/∂θ) u: each unknown changes the conduction through the faces, the last one the loss.
+        slope = conduction.unsqueeze(2) * basis  # (batch, faces, unknowns)
+        only_loss = self.tensor(np.eye(self.unknowns.count)[-1:]) * loss.unsqueeze(2)  # (batch, 1, unknowns)
+
+        def changed(u: paddle.Tensor) -> paddle.Tensor:
+            return difference.T @ (slope * (difference @ u)) + u * only_loss  # (batch, cells, unknowns)
+
+        u = paddle.zeros([batch, self.cells, 1], self.dtype)
+        s = paddle.zeros([batch, self.cells, self.unknowns.count], self.dtype)  # ∂u/∂θ
+        seen, seen_s = [observe @ u], [observe @ s]
+        for step in range(self.steps):
+            k1 = W_heating[step] - WA @ u
+            y = u + ((1 - GAMMA) * dt) * k1
+            k2 = W_heating[step] - WA @ y
+            if derivatives:
+                s1 = -(WA @ s) - W @ changed(u + (GAMMA * dt) * k1)
+                s2 = -(WA @ (s + ((1 - GAMMA) * dt) * s1)) - W @ changed(y + (GAMMA * dt) * k2)
+                s = s + dt * ((1 - GAMMA) * s1 + GAMMA * s2)
+                seen_s.append(observe @ s)
+            u = y + (GAMMA * dt) * k2
+            seen.append(observe @ u)
+        return paddle.stack(seen, axis=1).squeeze(3), paddle.stack(seen_s, axis=1) if derivatives else None
+
+    def predict(
+        self, theta: np.ndarray, times: np.ndarray, positions: np.ndarray, derivatives: bool = True
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """What thermometers read above the air's temperature, row by row, and its derivatives, on the host.
+
+        A row is a time (rows,), in seconds, and a position (rows,), in metres. `theta` is (batch, unknowns).
+        Returns float64 (batch, rows) in K, and (batch, rows, unknowns) or None. Between two times of the grid
+        it is a straight line. Raises ValueError for a row outside the bar or the experiment.
+        """
+        times, positions = np.asarray(times), np.asarray(positions)
+        if times.min() < 0 or times.max() > self.bar.duration * (1 + 1e-9):
+            raise ValueError(f"times go from 0 to {self.bar.duration:g} s")
+        if positions.min() < 0 or positions.max() > self.bar.length * (1 + 1e-9):
+            raise ValueError(f"positions go from 0 to {self.bar.length * 1e3:g} mm")
+        places, place = np.unique(positions, return_inverse=True)
+        after = np.clip(np.searchsorted(self.times, times), 1, self.steps)
+        share = (times - self.times[after - 1]) / (self.times[after] - self.times[after - 1])  # (rows,)
+        with paddle.no_grad():
+            u, s = self.temperatures(self.tensor(theta), places, derivatives)
+
+        def at_rows(values: np.ndarray) -> np.ndarray:
+            part = share.reshape(-1, *[1] * (values.ndim - 3))
+            return (1 - part) * values[:, after - 1, place] + part * values[:, after, place]
+
+        return at_rows(host(u)), None if s is None else at_rows(host(s))
+
+    def gradient_error(self, theta: np.ndarray, positions: np.ndarray, seed: int = 0) -> tuple[float, paddle.Tensor]:
+        """How far the derivatives carried along are from those of Paddle's automatic differentiation.
+
+        For a random weighted sum of all temperatures at `positions` (positions,) in metres; `theta` is
+        (unknowns,). Returns the relative L2 difference, and the tensor with its gradient, which shows where
+        it was computed.
+        """
+        point = self.tensor(theta[None])
+        point.stop_gradient = False
+        weights = self.tensor(np.random.default_rng(seed).normal(size=(1, self.steps + 1, len(positions))))
+        (self.temperatures(point, positions, derivatives=False)[0] * weights).sum().backward()
+        with paddle.no_grad():
+            s = self.temperatures(self.tensor(theta[None]), positions)[1]
+            carried = host((s * weights.unsqueeze(3)).sum(axis=[0, 1, 2]))
+        backward = host(point.grad)[0]
+        return float(np.linalg.norm(carried - backward) / np.linalg.norm(backward)), point
+
+    def tensor(self, array: np.ndarray) -> paddle.Tensor:
+        return paddle.to_tensor(np.ascontiguousarray(array), dtype=self.dtype)
+
+
+def interpolation(cells: int, x: np.ndarray) -> np.ndarray:
+    """The matrix (points, cells) from values at the middles of cells to `x` (points,), measured in cells.
+
+    Lagrange's cubic through the four nearest middles.
+    """
+    weights = np.zeros((len(x), cells))
+    for row, position in enumerate(np.asarray(x) - 0.5):
+        first = int(np.clip(np.floor(position) - 1, 0, cells - 4))
+        nodes = np.arange(first, first + 4)
+        for node in nodes:
+            others = nodes[nodes != node]
+            weights[row, node] = np.prod((position - others) / (node - others))
+    return weights
+
+
+def choose_dtype() -> tuple[str, str]:
+    """The type that temperatures are computed in on the current device, and the reason for it.
+
+    What follows, the small equations of the inference, is always in float64, on the host.
+    """
+    fallback = "FLAGS_enable_api_kernel_fallback"  # else Paddle computes on the host what the device cannot
+    before = paddle.get_flags(fallback)
+    paddle.set_flags({fallback: False})
+    points = np.linspace(-3, 3, 101)
+    try:
+        x = paddle.to_tensor(points, dtype="float64")
+        error = np.abs(paddle.exp(x * x / 3).numpy() - np.exp(points * points / 3)).max()
+    except Exception as refusal:  # what a device raises for a type that it lacks differs from one to the next
+        return "float32", f"{paddle.get_device()} refuses float64 ({type(refusal).__name__})"
+    finally:
+        paddle.set_flags(before)
+    if not error < 1e-12:
+        return "float32", f"{paddle.get_device()} takes float64, but is wrong by {error:.0e}"
+    return "float64", f"{paddle.get_device()} computes in float64"
+
+
+def host(tensor: paddle.Tensor) -> np.ndarray:
+    return tensor.numpy().astype("float64")
