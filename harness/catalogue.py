@@ -128,6 +128,11 @@ def load(root: Path = ROOT) -> Catalogue:
     return Catalogue({kind.name: kind for kind in hardware}, {part.name: part for part in parts})
 
 
+def rooted(text: str) -> str:
+    """A command's word or a variable's value of hardware.yaml with {root}, this checkout's folder, filled in."""
+    return text.replace("{root}", str(ROOT))
+
+
 def _hardware(doc: Mapping[str, Any]) -> Hardware:
     return Hardware(
         name=doc["name"],

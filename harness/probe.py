@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.catalogue import Hardware
+from harness.catalogue import Hardware, rooted
 from harness.errors import HardwareError
 
 LISTER_SECONDS = 20
@@ -46,14 +46,14 @@ class Finding:
 def probe(hardware: Hardware) -> Finding:
     """List the cards of one kind. Finding none is an answer, not an error."""
     lister = hardware.data["lister"]
-    command = shutil.which(lister["command"][0])
+    command = shutil.which(rooted(lister["command"][0]))
     looked = _device_files(hardware)
     if command is None:
         return Finding(hardware, (), (*looked, f"{lister['command'][0]}: not on PATH"))
     words = " ".join(lister["command"])
     try:
         done = subprocess.run(
-            [command, *lister["command"][1:]],
+            [command, *map(rooted, lister["command"][1:])],
             capture_output=True,
             text=True,
             errors="replace",

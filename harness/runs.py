@@ -219,5 +219,6 @@ def passed(folder: Path) -> bool:
 
 
 def hardware_here(findings: Sequence[Finding]) -> list[Finding]:
-    """The findings with cards, accelerators before the CPU."""
-    return sorted((finding for finding in findings if finding), key=lambda each: each.hardware.category == "cpu")
+    """The findings with cards, accelerators before the CPU. Simulated cards are run on when they are asked for."""
+    real = [finding for finding in findings if finding and finding.hardware.category != "simulated"]
+    return sorted(real, key=lambda each: each.hardware.category == "cpu")

@@ -2,12 +2,14 @@
 
 import os
 import platform
+import subprocess
 import sys
 
 from harness import stacks
-from harness.catalogue import ROOT
+from harness.catalogue import ROOT, rooted
 from harness.cells import Cell
 from harness.engines import Launch, Request, program_arguments
+from harness.errors import BuildError
 
 
 class LocalEngine:
@@ -23,7 +25,14 @@ class LocalEngine:
         return None
 
     def prepare(self, cell: Cell) -> None:
-        stacks.prepare(self._stack(cell))
+        stack = stacks.prepare(self._stack(cell))
+        command = cell.hardware.data.get("prepare", {}).get("command")
+        if command and subprocess.run([stack.python, *map(rooted, command)], stdout=subprocess.DEVNULL).returncode != 0:
+            raise BuildError(
+                f"{cell.hardware.title} could not be prepared.",
+                "Its own words stand above.",
+                f"./inv doctor --hw {cell.hardware.name} shows what such a machine needs.",
+            )
 
     def launch(self, request: Request) -> Launch:
         cell = request.cell
@@ -34,7 +43,7 @@ class LocalEngine:
         paddle = stacks.installed_paddle(stack.python)
         return Launch(
             command=(str(stack.python), str(cell.part.program), *program_arguments(request)),
-            environment={**os.environ, **settings},
+            environment={**os.environ, **{name: rooted(value) for name, value in settings.items()}},
             settings=settings,
             facts={
                 "stack": {

@@ -1,0 +1,21 @@
+// What can be set from outside: four environment variables, read once.
+#pragma once
+
+#include <cstddef>
+#include <set>
+#include <string>
+
+namespace sim {
+
+struct Settings {
+  size_t cards;                   // SIM_CARDS, how many cards there are
+  size_t memory;                  // SIM_MEMORY, bytes on each card
+  double timeout;                 // SIM_TIMEOUT, seconds that a collective waits for another rank
+  std::set<std::string> missing;  // SIM_MISSING_KERNELS, kernels that this card is to lack
+};
+
+// Ends the process with a message if a variable cannot be read: a rehearsal with a setting that was silently ignored
+// would be worth nothing.
+const Settings& GetSettings();
+
+}  // namespace sim
