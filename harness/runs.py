@@ -109,15 +109,18 @@ def run_cell(entry: Planned, results: Path, seed: int) -> Path:
     with Draft(results, _before(entry, seed, started)) as draft:
         launch = entry.engine.launch(_request(entry, draft.folder, seed))
         draft.record.update(_runtime(entry, launch))
-        ending = processes.run(
-            launch.command,
-            environment=launch.environment,
-            folder=ROOT,
-            log=draft.folder / LOG,
-            timeout=entry.cell.part.timeout,
-            echo=processes.to_terminal(f"  {entry.cell.part.name} │ "),
-            inherit=(draft.lock.fileno(),),
-        )
+        try:
+            ending = processes.run(
+                launch.command,
+                environment=launch.environment,
+                folder=ROOT,
+                log=draft.folder / LOG,
+                timeout=entry.cell.part.timeout,
+                echo=processes.to_terminal(f"  {entry.cell.part.name} │ "),
+                inherit=(draft.lock.fileno(),),
+            )
+        finally:
+            _clean_up(launch)
         measured = read_measurements(draft.folder)
         checks = judge(entry.cell.part, entry.cell.hardware, entry.parameters, ending, measured)
         folder = draft.seal(**_outcome(started, ending, checks, measured))
@@ -127,8 +130,15 @@ def run_cell(entry: Planned, results: Path, seed: int) -> Path:
     return folder
 
 
+def _clean_up(launch: Launch) -> None:
+    """Take away what the program may have left outside its process group, such as its container."""
+    if launch.cleanup:
+        subprocess.run(launch.cleanup, capture_output=True, timeout=60)
+
+
 def _request(entry: Planned, out: Path, seed: int) -> Request:
-    return Request(cell=entry.cell, parameters=entry.parameters, seed=seed, cards=1, out=out)
+    ids = tuple(card.index for card in entry.finding.cards[:1])
+    return Request(cell=entry.cell, parameters=entry.parameters, seed=seed, cards=1, out=out, card_ids=ids)
 
 
 # The parts of a record
