@@ -199,6 +199,7 @@ def build(image: Image, client: Client, revision: str | None) -> str:
     require_builder(client)
     context = stage(image)
     log = context.with_suffix(".log")
+    log.unlink(missing_ok=True)
     labels = {"org.opencontainers.image.revision": revision or "", LABEL + "recipe": image.recipe}
     labels[LABEL + "lock"] = hashlib.sha256(image.lock.read_bytes()).hexdigest()
     try:
@@ -251,13 +252,12 @@ def pin(image: Image, client: Client) -> str:
         raise EngineError(
             f"{named} cannot be pinned.", "No registry answers for it; its words stand above.", "Build without --pin."
         )
-    (digest, *_) = json.loads(client.read("image", "inspect", "--format", "{{json .RepoDigests}}", named) or "[]") or [
-        ""
-    ]
-    if not digest:
+    digests = (client.inspect(named) or {}).get("RepoDigests")
+    if not digests:
         raise EngineError(f"{named} has no digest.", "It does not come from a registry.", "Build without --pin.")
-    (image.root / PINS).write_text(json.dumps({**_pins(image.root), named: digest}, indent=2, sort_keys=True) + "\n")
-    return str(digest)
+    pins = {**_pins(image.root), named: digests[0]}
+    (image.root / PINS).write_text(json.dumps(pins, indent=2, sort_keys=True) + "\n")
+    return str(digests[0])
 
 
 def _pins(root: Path) -> dict[str, str]:
@@ -296,7 +296,7 @@ def _run(words: Sequence[str], log: Path) -> None:
     start, tail = time.monotonic(), deque[str](maxlen=SHOWN_LINES)
     environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
     with (
-        log.open("w") as file,
+        log.open("a") as file,
         subprocess.Popen(
             words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process,

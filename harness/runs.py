@@ -86,6 +86,9 @@ def run_all(planned: Sequence[Planned], results: Path, seed: int) -> list[Path]:
         BuildError, StoreError: the runtime or the record could not be made.
     """
     cells = [entry for entry in planned if entry.engine]
+    for entry in planned:
+        if entry.engine is None and entry.why != NOT_WRITTEN:
+            print(yellow(f"· {entry.cell} is left out: {entry.why}"))
     folders = []
     for number, entry in enumerate(cells, start=1):
         print(

@@ -66,7 +66,7 @@ def choose(word: str, cell: Cell) -> tuple[Engine | None, str]:
     known = engines()
     if word != "auto" and word not in known:
         raise WordsError(f"{word!r}: no such engine.", f"Known: auto, {', '.join(known)}.", "See ./inv run --help")
-    reasons = []
+    reasons: list[str] = []
     for engine in known.values() if word == "auto" else (known[word],):
         reason = engine.missing(cell)
         if reason is None:
