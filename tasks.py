@@ -276,7 +276,7 @@ def lint(context: Context) -> None:
     _tool("lint", "ruff", "check", ".", then=style)
 
 
-@word(help={"only": "startup, overhead, matrix or fresh; several with commas"})
+@word(help={"only": "startup, overhead, matrix, fresh or container; several with commas"})
 def bench(context: Context, only: str = "startup,overhead,matrix") -> None:
     """Measure this program beside its peers.
 
@@ -287,7 +287,7 @@ def bench(context: Context, only: str = "startup,overhead,matrix") -> None:
       ./inv bench --only fresh                   a fresh clone to its first matrix (minutes)
     """
     for name in only.split(","):
-        _one_of("only", name, ("startup", "overhead", "matrix", "fresh"))
+        _one_of("only", name, ("startup", "overhead", "matrix", "fresh", "container"))
         _tool("bench", "python", str(ROOT / "bench" / f"{name}.py"))
 
 
