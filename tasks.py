@@ -18,6 +18,7 @@ from harness.errors import EngineError, HardwareError, HomeworkError, WordsError
 
 word = functools.partial(task, auto_shortflags=False)  # -h stays the help
 RESULTS = ROOT / "results"
+SHELL_SCRIPTS = ("inv", ".ci/run", "docker/locks/compile.sh")
 
 TASK_HELP = "number, part or slug (4, 8-2, plate), several with commas, or all"
 HW_HELP = "names or aliases (cuda, gpu, npu), several with commas, or auto: what this machine has"
@@ -272,19 +273,20 @@ def lint(context: Context) -> None:
     """
     catalogues.load()
     dockerfiles = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("Dockerfile.*"))]
-    style = [("ruff", "format", "--diff", "."), ("mypy",), ("hadolint", *dockerfiles)]
+    style = [("ruff", "format", "--diff", "."), ("mypy",), ("shellcheck", *SHELL_SCRIPTS), ("hadolint", *dockerfiles)]
     _tool("lint", "ruff", "check", ".", then=style)
 
 
-@word(help={"only": "startup, overhead, matrix, fresh or container; several with commas"})
-def bench(context: Context, only: str = "startup,overhead,matrix") -> None:
+@word(help={"only": "startup, overhead, matrix, fresh or container (needs its image); several with commas"})
+def bench(context: Context, only: str = "startup,overhead,matrix,fresh") -> None:
     """Measure this program beside its peers.
 
     Both sides run in turn; medians and ratios are printed.
 
     Examples:
-      ./inv bench                                start, run overhead and matrix, beside nox, ReFrame and Snakemake
-      ./inv bench --only fresh                   a fresh clone to its first matrix (minutes)
+      ./inv bench                                every measurement, ten minutes; beside nox, ReFrame and Snakemake
+      ./inv bench --only startup                 how fast a word starts
+      ./inv bench --only fresh                   a fresh clone to its first matrix; downloads everything again
     """
     for name in only.split(","):
         _one_of("only", name, ("startup", "overhead", "matrix", "fresh", "container"))

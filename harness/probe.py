@@ -136,7 +136,7 @@ def examine_machine(root: Path) -> list[Diagnosis]:
     free = shutil.disk_usage(root).free / 2**30
     return [
         Diagnosis("system", f"{system_name()}, {platform.machine()}, kernel {platform.release()}", None),
-        Diagnosis("Python", python, right_python, "Paddle 3.0.0 needs Python 3.10 to 3.12: PYTHON=/path ./inv doctor"),
+        Diagnosis("Python", python, right_python, "The locks are for Python 3.10 to 3.12: PYTHON=/path ./inv doctor"),
         Diagnosis("OpenMP runtime", _openmp() or "not found", _openmp() is not None, "apt-get install libgomp1"),
         Diagnosis("free disk", f"{free:.1f} GiB", free > 4, "The environments need about 4 GiB."),
         _shared_memory(),

@@ -7,7 +7,7 @@ from typing import TextIO
 
 def coloured(stream: TextIO) -> bool:
     """Whether `stream` is a terminal that wants colours (NO_COLOR and TERM=dumb say no)."""
-    return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _paint(code: int, text: str, stream: TextIO | None) -> str:

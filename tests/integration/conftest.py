@@ -1,62 +1,11 @@
-"""A copy of this checkout in which the toy is the only project, so that a word runs for real in a second."""
+"""The fixture of the integration tests; what it is made of stands in checkouts.py."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-class Checkout:
-    """A checkout to type words into."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.results = folder / "results"
-
-    def start(self, *words: str, **options: Any) -> "subprocess.Popen[str]":
-        return subprocess.Popen([self.folder / "inv", *words], cwd=self.folder, text=True, **options)
-
-    def __call__(self, *words: str, **options: Any) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [self.folder / "inv", *words], cwd=self.folder, text=True, capture_output=True, timeout=300, **options
-        )
-
-    def records(self) -> list[dict[str, Any]]:
-        paths = sorted(self.results.glob("*/*/*/record.json"), key=lambda path: path.parent.name)
-        return [json.loads(path.read_text()) for path in paths]
+from checkouts import Checkout, copy_of_this_checkout
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
-    folder = tmp_path / "checkout"
-    folder.mkdir()
-    for name in ("harness", "hardware", "docker"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("inv", "tasks.py"):
-        shutil.copy(ROOT / name, folder / name)
-    shutil.copytree(ROOT / "tests" / "integration" / "toy", folder / "projects" / "01-toy")
-    (folder / ".venv").symlink_to(ROOT / ".venv")
-    _stand_in_stack(folder)
-    return Checkout(folder)
-
-
-def _stand_in_stack(folder: Path) -> None:
-    """The toy needs no Paddle: its stack is this interpreter, with the recipe that says it is whole."""
-    stack = folder / ".stacks" / "base"
-    (stack / "bin").mkdir(parents=True)
-    (stack / "bin" / "python").symlink_to(sys.executable)
-    (stack / "recipe.txt").write_text((ROOT / "docker" / "locks" / "base.txt").read_text() + "\n")
-
-
-def clean_environment(home: Path) -> dict[str, str]:
-    """The environment of a new user: a new home, and only what reaches the package index."""
-    home.mkdir(exist_ok=True)
-    kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "REQUESTS_"))}
-    return {"HOME": str(home), "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **kept}
+    return copy_of_this_checkout(tmp_path / "checkout")

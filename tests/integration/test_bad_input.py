@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Checkout
+from checkouts import Checkout, processes
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,8 @@ def test_a_killed_harness_leaves_a_draft_that_a_run_seals_once_its_program_is_go
     process.kill()
     process.wait()
     assert "Sealed" not in checkout("run").stdout, "the orphan still writes there"
-    subprocess.run(["pkill", "-f", str(checkout.folder)], check=True)
-    subprocess.run(["pkill", "-f", "sleep 61.5"], check=True)
+    for orphan in [*processes(str(checkout.folder)), *_sleepers()]:
+        os.kill(orphan, signal.SIGKILL)
     assert "Sealed a run that was killed" in checkout("run").stdout
     assert [record["exit"]["reason"] for record in checkout.records()] == ["interrupted", "finished", "finished"]
     assert checkout("verify").returncode == 0
@@ -213,9 +213,9 @@ def test_colours_only_on_a_terminal(checkout: Checkout) -> None:
         assert "\x1b[32m" in shown.stdout
 
 
-def _sleepers() -> list[str]:
+def _sleepers() -> list[int]:
     """The toy's children that are still alive."""
-    return subprocess.run(["pgrep", "-f", "sleep 61.5"], capture_output=True, text=True).stdout.split()
+    return processes("sleep 61.5")
 
 
 def _wait_for(condition: object) -> None:

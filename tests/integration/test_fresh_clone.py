@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, clean_environment
+from checkouts import ROOT, clean_environment
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from conftest import Checkout
+from checkouts import Checkout
 
 
 def test_run_leaves_a_sealed_record_and_ends_with_the_matrix(checkout: Checkout) -> None:
