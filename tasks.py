@@ -273,7 +273,8 @@ def lint(context: Context) -> None:
     """
     catalogues.load()
     dockerfiles = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("Dockerfile.*"))]
-    style = [("ruff", "format", "--diff", "."), ("mypy",), ("shellcheck", *SHELL_SCRIPTS), ("hadolint", *dockerfiles)]
+    scripts = [*SHELL_SCRIPTS, *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docker/*.sh")))]
+    style = [("ruff", "format", "--diff", "."), ("mypy",), ("shellcheck", *scripts), ("hadolint", *dockerfiles)]
     _tool("lint", "ruff", "check", ".", then=style)
 
 

@@ -204,6 +204,7 @@ def build(image: Image, client: Client, revision: str | None) -> str:
     labels[LABEL + "lock"] = hashlib.sha256(image.lock.read_bytes()).hexdigest()
     try:
         _run(command(image, client, context, labels), log)
+        unlabelled = (client.inspect(image.name) or {}).get("Id")
         held = inventory.read(client, image.name)
         bill = inventory.bill(held, image.name)
         context.with_suffix(".cdx.json").write_text(bill)
@@ -215,6 +216,8 @@ def build(image: Image, client: Client, revision: str | None) -> str:
         shutil.rmtree(secrets_folder(context), ignore_errors=True)
     built = client.inspect(image.name)
     assert built, "it was built just now"
+    if unlabelled and unlabelled != built["Id"]:
+        client.read("rmi", unlabelled)
     return str(built["Id"])
 
 
