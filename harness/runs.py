@@ -169,7 +169,7 @@ def _before(entry: Planned, seed: int, started: datetime) -> dict[str, Any]:
 
 
 def _runtime(entry: Planned, launch: Launch) -> dict[str, Any]:
-    inherited = {name: value for name, value in os.environ.items() if RECORDED.fullmatch(name)}
+    inherited = {name: value for name, value in launch.environment.items() if RECORDED.fullmatch(name)}
     return {
         "engine": {"name": entry.engine.name if entry.engine else None, "image": None},
         "command": _readable(launch.command),

@@ -24,6 +24,7 @@ from harness.terminal import yellow
 
 INSIDE = PurePosixPath("/homework")
 MEMORY_SHARE = 0.9  # of this machine's: a program that takes more ends, and the machine does not
+OF_PROGRAMS = ("FLAGS_", "OMP_", "PADDLE_")  # they stay outside, so the record does not have them either
 MOUNTED = ("projects", "docker/locks")
 WHEEL = re.compile(r"(?P<package>\w+)-(?P<version>[^-]+)-")
 
@@ -84,7 +85,7 @@ class ContainerEngine:
         words += ["python", *_program(request)]
         return Launch(
             command=tuple(words),
-            environment=dict(os.environ),
+            environment={name: value for name, value in os.environ.items() if not name.startswith(OF_PROGRAMS)},
             settings=settings,
             facts=_facts(client, found, image),
             cleanup=(client.path, "rm", "--force", name),
