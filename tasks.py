@@ -14,7 +14,7 @@ from invoke import Context, task
 from harness import catalogue as catalogues
 from harness import cells, terminal
 from harness.catalogue import ROOT, Catalogue
-from harness.errors import HardwareError, HomeworkError, WordsError
+from harness.errors import EngineError, HardwareError, HomeworkError, WordsError
 
 word = functools.partial(task, auto_shortflags=False)  # -h stays the help
 RESULTS = ROOT / "results"
@@ -28,7 +28,7 @@ HW_HELP = "names or aliases (cuda, gpu, npu), several with commas, or auto: what
     help={
         "task": TASK_HELP,
         "hw": HW_HELP,
-        "on": "engine: auto, local",
+        "on": "engine: auto, container, local",
         "set": "a parameter of the part: NAME=VALUE; may be given again",
         "profile": "a named set of parameters, e.g. full",
         "seed": "seed of the random numbers",
@@ -70,7 +70,7 @@ def run(
     planned = runs.plan(parts, findings, on, profile or None, set_ or [])
     if dry_run:
         return runs.show_plan(planned)
-    _refuse_empty(planned)
+    _refuse_empty(planned, on)
     for place in records.adopt_unfinished(RESULTS):
         print(terminal.yellow(f"Sealed a run that was killed: {os.path.relpath(place)}"))
     folders = runs.run_all(planned, RESULTS, seed)
@@ -85,6 +85,50 @@ def run(
             "The lines marked ✗ above say why.",
             "./inv show RUN shows a record; its run.log has the program's own words.",
         )
+
+
+@word(
+    help={
+        "hw": "names or aliases of kinds, several with commas, or all",
+        "source": "build Paddle or its plug-in from source (hours) instead of taking the wheel",
+        "base": "the image to build on, instead of the kind's own",
+        "stack": "which lock goes in: base, science",
+        "wheels": "a folder of own wheels, asked before any index",
+        "pin": "resolve the base's digest at its registry and keep it in docker/pins.json",
+        "check-reproducible": "build twice from nothing and compare the bytes",
+        "push": "push the image afterwards, under NAME: registry and repository",
+        "dry-run": "print the exact command, and build nothing",
+    }
+)
+def build(
+    context: Context,
+    hw: str,
+    source: bool = False,
+    base: str = "",
+    stack: str = "base",
+    wheels: str = "",
+    pin: bool = False,
+    check_reproducible: bool = False,
+    push: str = "",
+    dry_run: bool = False,
+) -> None:
+    """Build the image of a kind of hardware.
+
+    An image that was made from the files as they are is not built again.
+
+    Examples:
+      ./inv build --hw cpu                       with the wheels of the lock
+      ./inv build --hw npu --wheels ~/wheels     with own wheels; without a network if they are complete
+      ./inv build --hw cpu --base debian:12      on another base
+      ./inv build --hw xpu --source              from source; goes on where it broke off
+      ./inv build --hw all --dry-run             the commands, one a line
+    """
+    from harness import building
+
+    book = catalogues.load()
+    kinds = cells.select_hardware(book, hw)
+    images = [building.image(kind, stack, source, base, wheels) for kind in kinds]
+    building.build_all(images, building.Wishes(pin=pin, twice=check_reproducible, push=push, dry_run=dry_run))
 
 
 @word(name="matrix", help={"format": "table, markdown, json or html", "explain": "say why a cell does not count"})
@@ -228,16 +272,13 @@ def lint(context: Context) -> None:
       ./inv lint
     """
     catalogues.load()
-    _tool(
-        "lint",
-        "ruff",
-        "check",
-        ".",
-        then=[("ruff", "format", "--diff", "."), ("mypy",), ("shellcheck", *SHELL_SCRIPTS)],
-    )
+    dockerfiles = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("Dockerfile.*"))]
+    scripts = [*SHELL_SCRIPTS, *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docker/*.sh")))]
+    style = [("ruff", "format", "--diff", "."), ("mypy",), ("shellcheck", *scripts), ("hadolint", *dockerfiles)]
+    _tool("lint", "ruff", "check", ".", then=style)
 
 
-@word(help={"only": "startup, overhead, matrix or fresh; several with commas"})
+@word(help={"only": "startup, overhead, matrix, fresh or container (needs its image); several with commas"})
 def bench(context: Context, only: str = "startup,overhead,matrix,fresh") -> None:
     """Measure this program beside its peers.
 
@@ -249,7 +290,7 @@ def bench(context: Context, only: str = "startup,overhead,matrix,fresh") -> None
       ./inv bench --only fresh                   a fresh clone to its first matrix; downloads everything again
     """
     for name in only.split(","):
-        _one_of("only", name, ("startup", "overhead", "matrix", "fresh"))
+        _one_of("only", name, ("startup", "overhead", "matrix", "fresh", "container"))
         _tool("bench", "python", str(ROOT / "bench" / f"{name}.py"))
 
 
@@ -267,9 +308,11 @@ def _findings(book: Catalogue, words: str) -> list[Any]:
     return here
 
 
-def _refuse_empty(planned: Sequence[Any]) -> None:
+def _refuse_empty(planned: Sequence[Any], on: str) -> None:
     if not any(entry.engine for entry in planned):
         reasons = "; ".join(f"{entry.cell}: {entry.why}" for entry in planned[:5])
+        if on != "auto" and any(entry.cell.part.program for entry in planned):
+            raise EngineError(f"The {on} engine can run none of it.", f"{reasons}.", "./inv doctor shows what answers.")
         raise WordsError("Nothing to run.", f"{reasons}.", "./inv run --dry-run shows every cell.")
 
 

@@ -97,6 +97,7 @@ class Part:
     profiles: Mapping[str, Mapping[str, Any]]
     metrics: Mapping[str, Metric]
     rules: tuple[Rule, ...]
+    network: bool = False
 
     @property
     def task(self) -> str:
@@ -162,6 +163,7 @@ def _parts(doc: Mapping[str, Any], path: Path) -> Iterator[Part]:
             profiles=part.get("profiles", {}),
             metrics={key: _metric(key, value or {}) for key, value in part.get("metrics", {}).items()},
             rules=tuple(_rule(rule) for rule in part["points"]),
+            network=part.get("network", False),
         )
 
 

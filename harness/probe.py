@@ -139,7 +139,29 @@ def examine_machine(root: Path) -> list[Diagnosis]:
         Diagnosis("Python", python, right_python, "The locks are for Python 3.10 to 3.12: PYTHON=/path ./inv doctor"),
         Diagnosis("OpenMP runtime", _openmp() or "not found", _openmp() is not None, "apt-get install libgomp1"),
         Diagnosis("free disk", f"{free:.1f} GiB", free > 4, "The environments need about 4 GiB."),
+        _shared_memory(),
+        _engine(),
     ]
+
+
+def _shared_memory() -> Diagnosis:
+    """/dev/shm, through which loaders and collectives talk."""
+    place = Path("/dev/shm")
+    if not place.is_dir():
+        return Diagnosis("shared memory", "no /dev/shm", None)
+    size = shutil.disk_usage(place).total / 2**30
+    return Diagnosis("shared memory", f"{size:.1f} GiB", size >= 0.06, "mount -o remount,size=8g /dev/shm")
+
+
+def _engine() -> Diagnosis:
+    """The container engine. None is needed for local runs, so its absence is no fault."""
+    from harness import client
+
+    found = client.find()
+    if found is None:
+        return Diagnosis("container engine", f"none answers; {client.INSTALL}", None)
+    builds = f"builds with {found.builder}" if found.builder else "cannot build: install docker-buildx"
+    return Diagnosis("container engine", f"{found.engine} {found.version}, {builds}", None)
 
 
 def examine(finding: Finding, python: str = platform.python_version()) -> list[Diagnosis]:
@@ -162,6 +184,7 @@ def examine(finding: Finding, python: str = platform.python_version()) -> list[D
                 f"Install {sdk['name']} {sdk['version']}, or use the image, which holds it.",
             )
         )
+    lines += _container(kind)
     wheels = kind["wheels"]
     pythons = wheels.get("python", [])
     short = ".".join(python.split(".")[:2])
@@ -182,6 +205,21 @@ def examine(finding: Finding, python: str = platform.python_version()) -> list[D
             f"There is no wheel for {platform.machine()}: build from source.",
         )
     )
+    return lines
+
+
+def _container(kind: Mapping[str, Any]) -> list[Diagnosis]:
+    """What a container would be given of this machine: device files and mounts, each there or not."""
+    needs = kind.get("container", {})
+    lines = []
+    for subject, name in (("device files", "devices"), ("mounts", "mounts")):
+        places = needs.get(name, ())
+        absent = [place for place in places if not glob.glob(place)]
+        if places:
+            # Of the device files some come only with newer drivers; of the mounts each is needed.
+            enough = len(absent) < len(places) if name == "devices" else not absent
+            found = f"missing: {', '.join(absent)}" if absent else ", ".join(places)
+            lines.append(Diagnosis(subject, found, enough, kind["install"]))
     return lines
 
 

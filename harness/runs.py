@@ -86,6 +86,9 @@ def run_all(planned: Sequence[Planned], results: Path, seed: int) -> list[Path]:
         BuildError, StoreError: the runtime or the record could not be made.
     """
     cells = [entry for entry in planned if entry.engine]
+    for entry in planned:
+        if entry.engine is None and entry.why != NOT_WRITTEN:
+            print(yellow(f"· {entry.cell} is left out: {entry.why}"))
     folders = []
     for number, entry in enumerate(cells, start=1):
         print(
@@ -109,15 +112,18 @@ def run_cell(entry: Planned, results: Path, seed: int) -> Path:
     with Draft(results, _before(entry, seed, started)) as draft:
         launch = entry.engine.launch(_request(entry, draft.folder, seed))
         draft.record.update(_runtime(entry, launch))
-        ending = processes.run(
-            launch.command,
-            environment=launch.environment,
-            folder=ROOT,
-            log=draft.folder / LOG,
-            timeout=entry.cell.part.timeout,
-            echo=processes.to_terminal(f"  {entry.cell.part.name} │ "),
-            inherit=(draft.lock.fileno(),),
-        )
+        try:
+            ending = processes.run(
+                launch.command,
+                environment=launch.environment,
+                folder=ROOT,
+                log=draft.folder / LOG,
+                timeout=entry.cell.part.timeout,
+                echo=processes.to_terminal(f"  {entry.cell.part.name} │ "),
+                inherit=(draft.lock.fileno(),),
+            )
+        finally:
+            _clean_up(launch)
         measured = read_measurements(draft.folder)
         checks = judge(entry.cell.part, entry.cell.hardware, entry.parameters, ending, measured)
         folder = draft.seal(**_outcome(started, ending, checks, measured))
@@ -127,8 +133,15 @@ def run_cell(entry: Planned, results: Path, seed: int) -> Path:
     return folder
 
 
+def _clean_up(launch: Launch) -> None:
+    """Take away what the program may have left outside its process group, such as its container."""
+    if launch.cleanup:
+        subprocess.run(launch.cleanup, capture_output=True, timeout=60)
+
+
 def _request(entry: Planned, out: Path, seed: int) -> Request:
-    return Request(cell=entry.cell, parameters=entry.parameters, seed=seed, cards=1, out=out)
+    ids = tuple(card.index for card in entry.finding.cards[:1])
+    return Request(cell=entry.cell, parameters=entry.parameters, seed=seed, cards=1, out=out, card_ids=ids)
 
 
 # The parts of a record
@@ -156,7 +169,7 @@ def _before(entry: Planned, seed: int, started: datetime) -> dict[str, Any]:
 
 
 def _runtime(entry: Planned, launch: Launch) -> dict[str, Any]:
-    inherited = {name: value for name, value in os.environ.items() if RECORDED.fullmatch(name)}
+    inherited = {name: value for name, value in launch.environment.items() if RECORDED.fullmatch(name)}
     return {
         "engine": {"name": entry.engine.name if entry.engine else None, "image": None},
         "command": _readable(launch.command),

@@ -106,7 +106,7 @@ def prepare(stack: Stack) -> Stack:
         if stack.ready:  # another call made it while this one waited
             return stack
         print(f"Installing the stack {stack.folder.name} from docker/locks/{stack.lock.name} (once)", file=sys.stderr)
-        environment = {**os.environ, **uv_settings(_pip_settings())}
+        environment = {**os.environ, **uv_settings(pip_settings())}
         for command in install_commands(stack):
             if subprocess.run(command, env=environment, stdin=subprocess.DEVNULL).returncode != 0:
                 raise BuildError(
@@ -132,7 +132,8 @@ def uv_settings(pip: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in settings.items() if name not in os.environ}
 
 
-def _pip_settings() -> dict[str, str]:
+def pip_settings() -> dict[str, str]:
+    """pip's own settings, from its files and variables."""
     done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True)
     lines = re.findall(r"^(?:global|install|:env:)\.([\w-]+)='(.*)'$", done.stdout, re.MULTILINE)
     settings: dict[str, str] = {}

@@ -21,16 +21,18 @@ class Request:
     seed: int
     cards: int
     out: Path
+    card_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """A command ready to run, and what the record says about it."""
+    """A command ready to run, what the record says about it, and a command that takes away what it may leave."""
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
     settings: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    cleanup: tuple[str, ...] = ()
 
 
 class Engine(Protocol):
@@ -48,9 +50,11 @@ class Engine(Protocol):
 
 def engines() -> dict[str, Engine]:
     """The engines by name, in the order in which `auto` asks them."""
+    from harness.engines.container import ContainerEngine
     from harness.engines.local import LocalEngine
 
-    return {engine.name: engine for engine in (LocalEngine(),)}
+    both: tuple[Engine, ...] = (ContainerEngine(), LocalEngine())
+    return {engine.name: engine for engine in both}
 
 
 def choose(word: str, cell: Cell) -> tuple[Engine | None, str]:
@@ -62,11 +66,11 @@ def choose(word: str, cell: Cell) -> tuple[Engine | None, str]:
     known = engines()
     if word != "auto" and word not in known:
         raise WordsError(f"{word!r}: no such engine.", f"Known: auto, {', '.join(known)}.", "See ./inv run --help")
-    reasons = []
+    reasons: list[str] = []
     for engine in known.values() if word == "auto" else (known[word],):
         reason = engine.missing(cell)
         if reason is None:
-            return engine, f"{engine.name} engine"
+            return engine, "; ".join([f"{engine.name} engine", *reasons])
         reasons.append(f"{engine.name}: {reason}")
     return None, "; ".join(reasons)
 

@@ -74,7 +74,7 @@ def two_engines(monkeypatch):
 
 
 def test_auto_takes_the_first_that_can(two_engines):
-    assert choose("auto", a_request().cell) == (two_engines, "local engine")
+    assert choose("auto", a_request().cell) == (two_engines, "local engine; refusing: no daemon answers")
 
 
 def test_a_name_takes_that_one_or_says_why_not(two_engines):
@@ -88,7 +88,7 @@ def test_when_none_can_every_reason_is_given(two_engines, monkeypatch):
 
 
 def test_an_unknown_engine_is_refused_with_the_known_ones():
-    with pytest.raises(WordsError, match="Known: auto, local"):
+    with pytest.raises(WordsError, match="Known: auto, container, local"):
         choose("cloud", a_request().cell)
 
 

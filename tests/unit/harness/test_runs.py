@@ -1,6 +1,7 @@
 """Runs: whatever a program leaves, the cell has a sealed record; secrets have no place in it."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class Here:
 
     def launch(self, request):
         command = (sys.executable, "-c", self.program, "--out", str(request.out))
-        return Launch(command=command, environment={}, settings={"FLAGS_x": "1"})
+        return Launch(command=command, environment=dict(os.environ), settings={"FLAGS_x": "1"})
 
 
 def planned(program: str, kind=None) -> Planned:

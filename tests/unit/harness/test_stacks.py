@@ -36,7 +36,7 @@ def commands(monkeypatch):
     def use(*programs: str) -> None:
         lists = [[sys.executable, "-c", program] for program in programs]
         monkeypatch.setattr(stacks, "install_commands", lambda stack: lists)
-        monkeypatch.setattr(stacks, "_pip_settings", dict)
+        monkeypatch.setattr(stacks, "pip_settings", dict)
 
     return use
 
@@ -180,7 +180,7 @@ def test_pip_s_own_list_is_read(monkeypatch, tmp_path):
         "[global]\nindex-url = https://a/\nextra-index-url =\n    https://b/\n    https://c/\n"
     )
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
-    settings = stacks._pip_settings()
+    settings = stacks.pip_settings()
     assert settings["index-url"] == "https://a/" and settings["extra-index-url"] == "https://b/ https://c/"
 
 

@@ -1,0 +1,18 @@
+#!/bin/sh
+# pip.sh WORDS: pip of /opt/homework with the settings of the build's secrets, which stay out of the layers.
+# Wheels in /wheels come first: where they are enough, no index is asked.
+set -eu
+[ ! -s /run/secrets/pip ] || export PIP_CONFIG_FILE=/run/secrets/pip
+[ ! -s /run/secrets/ca ] || export PIP_CERT=/run/secrets/ca SSL_CERT_FILE=/run/secrets/ca
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_CACHE_DIR=/var/cache/pip
+word=$1
+shift
+if [ -n "$(find /wheels -name '*.whl' 2>/dev/null | head -n 1)" ]; then
+    set -- --find-links /wheels "$@"
+    if /opt/homework/bin/pip "$word" -q --no-index "$@" 2>/tmp/why; then
+        exit
+    fi
+    echo "The folder of wheels does not hold all of it, so the index is asked:" >&2
+    tail -n 2 /tmp/why >&2
+fi
+exec /opt/homework/bin/pip "$word" -q "$@"

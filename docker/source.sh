@@ -1,0 +1,32 @@
+#!/bin/sh
+# Build Paddle or a device's plug-in from source into /built: REPOSITORY at REVISION, COMMAND in DIRECTORY with OPTIONS.
+# /source is a cache: a build that broke off goes on where it stopped.
+set -eu
+[ -n "$REPOSITORY" ] || { echo "This kind names no source in its hardware.yaml." >&2; exit 1; }
+[ ! -s /run/secrets/ca ] || export GIT_SSL_CAINFO=/run/secrets/ca SSL_CERT_FILE=/run/secrets/ca PIP_CERT=/run/secrets/ca
+[ ! -s /run/secrets/pip ] || export PIP_CONFIG_FILE=/run/secrets/pip
+if ! command -v git >/dev/null || ! command -v cmake >/dev/null || ! command -v patchelf >/dev/null; then
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+        git cmake make g++ patchelf python3-dev ccache ca-certificates
+fi
+if [ ! -d /source/.git ]; then
+    git init -q /source
+    git -C /source remote add origin "$REPOSITORY"
+fi
+git -C /source fetch -q --depth 1 origin "$REVISION"
+git -C /source checkout -q --force FETCH_HEAD
+git -C /source submodule update -q --init --recursive --depth 1
+export PATH="/opt/homework/bin:$PATH"
+for file in $SETUP; do
+    # shellcheck disable=SC1090
+    [ ! -r "$file" ] || . "$file"
+done
+requirements=/source/python/requirements.txt
+[ ! -r "$requirements" ] || sh /docker/pip.sh install -r "$requirements"
+mkdir -p "/source/$DIRECTORY" /built
+cd "/source/$DIRECTORY"
+find /source -name '*.whl' -path '*dist*' -delete
+sh -euc "$COMMAND"
+find /source -name '*.whl' -path '*dist*' -exec cp {} /built/ \;
+ls /built/*.whl

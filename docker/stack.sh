@@ -1,0 +1,9 @@
+#!/bin/sh
+# The stack STACK in /opt/homework: everything of its lock but Paddle, by hash.
+set -eu
+python=$(sh /docker/python.sh)
+"$python" -m venv /opt/homework
+sh /docker/lock.sh others >/tmp/lock.txt
+sh /docker/pip.sh install --require-hashes --no-deps --no-compile -r /tmp/lock.txt
+sh /docker/bytecode.sh
+rm -f /tmp/*

@@ -1,0 +1,174 @@
+"""The container engine: the program in the kind's image, with only what hardware.yaml names.
+
+The projects are mounted read-only, so a change in them needs no build; what the program writes belongs to the caller.
+"""
+
+import glob
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from harness import client as clients
+from harness import images, stacks
+from harness.catalogue import ROOT
+from harness.cells import Cell
+from harness.client import Client
+from harness.engines import Launch, Request, program_arguments
+from harness.errors import EngineError
+from harness.terminal import yellow
+
+INSIDE = PurePosixPath("/homework")
+MEMORY_SHARE = 0.9  # of this machine's: a program that takes more ends, and the machine does not
+OF_PROGRAMS = ("FLAGS_", "OMP_", "PADDLE_")  # they stay outside, so the record does not have them either
+MOUNTED = ("projects", "docker/locks")
+WHEEL = re.compile(r"(?P<package>\w+)-(?P<version>[^-]+)-")
+
+
+class ContainerEngine:
+    name = "container"
+
+    def missing(self, cell: Cell) -> str | None:
+        client = clients.find()
+        if client is None:
+            return "no container engine answers"
+        if client.remote:
+            return f"the engine at {client.address} cannot see this machine's folders; call ./inv there"
+        if cell.part.stack is None:
+            return "its project names no stack"
+        image = self._image(cell)
+        if not image.dockerfile.is_file():
+            return f"there is no {image.dockerfile.name}"
+        found = client.inspect(image.name)
+        remedy = f"./inv build --hw {cell.hardware.name} --stack {image.stack}"
+        if found is None:
+            return f"there is no image {image.name}: {remedy}"
+        if images.label(found, "recipe") != image.recipe:
+            return f"the image {image.name} is older than its files: {remedy}"
+        return None
+
+    def prepare(self, cell: Cell) -> None:
+        """Nothing is to be made; what is out of the ordinary is said.
+
+        Raises:
+            EngineError: a device file that the kind needs is not there.
+        """
+        data = cell.hardware.data.get("container", {})
+        if data.get("privileged"):
+            print(yellow(f"  {cell.hardware.title}: its container runs with --privileged, as its data says."))
+        patterns = data.get("devices", ())
+        if patterns and not any(glob.glob(pattern) for pattern in patterns):
+            raise EngineError(
+                f"{cell.hardware.title}: no device file to pass on.",
+                f"Looked for {', '.join(patterns)}.",
+                cell.hardware.data["install"],
+            )
+
+    def launch(self, request: Request) -> Launch:
+        client, cell = clients.require(), request.cell
+        image = self._image(cell)
+        found = client.inspect(image.name) or {}
+        settings = self._settings(request)
+        name = f"homework-{os.getpid()}-{request.out.name}"
+        words = [client.path, "run", "--rm", "--init", "--name", name, *limits(request, client)]
+        for folder in MOUNTED:
+            words += ["--volume", f"{ROOT / folder}:{INSIDE / folder}:ro"]
+        words += ["--volume", f"{request.out.absolute()}:{INSIDE / 'out'}"]
+        for variable, value in settings.items():
+            words += ["--env", f"{variable}={value}"]
+        # The time limit holds inside as well: a container that has lost its harness ends by itself.
+        words += [image.name, "timeout", "--kill-after", "5", str(int(cell.part.timeout) + 10)]
+        words += ["python", *_program(request)]
+        return Launch(
+            command=tuple(words),
+            environment={name: value for name, value in os.environ.items() if not name.startswith(OF_PROGRAMS)},
+            settings=settings,
+            facts=_facts(client, found, image),
+            cleanup=(client.path, "rm", "--force", name),
+        )
+
+    def _image(self, cell: Cell) -> images.Image:
+        return images.Image(hardware=cell.hardware, stack=cell.part.stack or "base", root=ROOT)
+
+    def _settings(self, request: Request) -> dict[str, str]:
+        kind = request.cell.hardware
+        settings = {"HOME": "/tmp", "PYTHONWARNINGS": "ignore:No ccache found", **kind.environment}
+        settings.update(kind.data.get("distributed", {}).get("environment", {}))
+        if "visible_devices" in kind.data and request.card_ids:
+            settings[kind.data["visible_devices"]] = ",".join(request.card_ids)
+        return settings
+
+
+def limits(request: Request, client: Client) -> Iterator[str]:
+    """What the container may see and take: user, network, memory, devices and mounts."""
+    cell = request.cell
+    data = cell.hardware.data.get("container", {})
+    options: dict[str, Any] = dict(data.get("options", {}))
+    options["network_mode"] = _network(request, options.get("network_mode"))
+    if client.engine == "podman" and os.getuid() != 0:
+        yield "--userns=keep-id"
+    yield from ("--user", f"{os.getuid()}:{os.getgid()}")
+    yield from ("--memory", f"{int(_memory() * MEMORY_SHARE)}")
+    if options.get("ipc_mode") == "host":
+        options.pop("shm_size", None)
+    yield from clients.words(options)
+    if data.get("privileged"):
+        yield "--privileged"
+    for pattern in data.get("devices", ()):
+        for device in sorted(glob.glob(pattern)):
+            yield from ("--device", device)
+    for place in data.get("mounts", ()):
+        if Path(place).exists():
+            yield from ("--volume", f"{place}:{place}:ro")
+
+
+def _network(request: Request, wanted: str | None) -> str:
+    """None, unless the part asks for it, or several cards talk over the machine's own."""
+    if request.cards > 1 and wanted:
+        return wanted
+    return "bridge" if request.cell.part.network else "none"
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _program(request: Request) -> list[str]:
+    inside = replace(request, out=Path(INSIDE / "out"))
+    program = request.cell.part.program
+    assert program is not None, "a part without a program is not planned"
+    return [(INSIDE / program.relative_to(ROOT)).as_posix(), *program_arguments(inside)]
+
+
+def _facts(client: Client, found: Mapping[str, Any], image: images.Image) -> dict[str, Any]:
+    """What the record says of the runtime, all of it read from the image's labels."""
+    wheels = json.loads(images.label(found, "wheels") or "{}")
+    return {
+        "engine": {
+            "name": ContainerEngine.name,
+            "image": found.get("Id"),
+            "version": f"{client.engine} {client.version}",
+            "sbom": images.label(found, "sbom"),
+        },
+        "stack": {
+            "name": image.stack,
+            "lock_sha256": images.label(found, "lock") or stacks.stack(image.stack).lock_sha256,
+            "index": image.hardware.data["wheels"].get("index"),
+            "python": images.label(found, "python") or f"{sys.version_info.major}.{sys.version_info.minor}",
+        },
+        "paddle": _paddle(wheels),
+    }
+
+
+def _paddle(wheels: Mapping[str, str]) -> dict[str, str] | None:
+    """The wheel of Paddle itself: the first by name, before the plug-ins on it."""
+    for wheel, sha256 in sorted(wheels.items(), key=lambda item: not item[0].startswith("paddlepaddle")):
+        match = WHEEL.match(wheel)
+        if match:
+            package = match["package"].replace("_", "-")
+            return {"package": package, "version": match["version"], "wheel": wheel, "wheel_sha256": sha256}
+    return None

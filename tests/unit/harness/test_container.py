@@ -1,0 +1,191 @@
+"""The container engine: the command that it returns, and why it cannot run a cell; no engine is asked."""
+
+import os
+from pathlib import Path
+
+import pytest
+from samples import a_kind, a_part
+
+from harness import client, images
+from harness.catalogue import ROOT
+from harness.cells import Cell
+from harness.client import Client
+from harness.engines import Request
+from harness.engines.container import ContainerEngine, limits
+from harness.errors import EngineError
+
+DOCKER = Client("/usr/bin/docker", "docker", "20.10.24", "buildkit")
+LABELS = {
+    "recipe": "r",
+    "lock": "a" * 64,
+    "sbom": "b" * 64,
+    "python": "3.10.14",
+    "wheels": '{"paddle_custom_npu-3.0.0-cp310.whl": "c", "paddlepaddle-3.0.0-cp310-cp310-linux_x86_64.whl": "d"}',
+}
+
+
+class Fake(Client):
+    """A client whose engine has one image."""
+
+    def inspect(self, image):
+        return {"Id": "sha256:12", "Config": {"Labels": {images.LABEL + name: text for name, text in LABELS.items()}}}
+
+
+def a_request(kind=None, cards=1, card_ids=("0",), **part):
+    cell = Cell(a_part(program=ROOT / "projects" / "04-plate" / "main.py", **part), kind or a_kind())
+    return Request(cell=cell, parameters={}, seed=7, cards=cards, out=Path("/results/run1"), card_ids=card_ids)
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    monkeypatch.setattr(client, "find", lambda: Fake(*vars(DOCKER).values()))
+    monkeypatch.setattr(images.Image, "recipe", "r")
+    return ContainerEngine()
+
+
+def pairs(words, option):
+    words = list(words)
+    return [words[place + 1] for place, word in enumerate(words) if word == option]
+
+
+def test_the_program_runs_with_its_contract_on_mounted_projects(engine):
+    words = engine.launch(a_request()).command
+    assert words[-10:-8] == ("/homework/projects/04-plate/main.py", "--part") or "--part" in words
+    assert pairs(words, "--out") == ["/homework/out"]
+    assert f"{ROOT / 'projects'}:/homework/projects:ro" in pairs(words, "--volume")
+    assert "/results/run1:/homework/out" in pairs(words, "--volume")
+    assert pairs(words, "--user") == [f"{os.getuid()}:{os.getgid()}"]
+
+
+def test_there_is_no_network_unless_the_part_or_several_cards_need_it():
+    kind = a_kind(container={"options": {"network_mode": "host"}})
+    assert pairs(limits(a_request(kind), DOCKER), "--network") == ["none"]
+    assert pairs(limits(a_request(kind, network=True), DOCKER), "--network") == ["bridge"]
+    assert pairs(limits(a_request(kind, cards=8), DOCKER), "--network") == ["host"]
+
+
+def test_only_what_the_data_names_is_passed_on(tmp_path):
+    for name in ("card0", "card1"):
+        (tmp_path / name).touch()
+    kind = a_kind(
+        container={
+            "devices": [f"{tmp_path}/card*"],
+            "mounts": [str(tmp_path), "/not/there"],
+            "options": {"shm_size": "8g", "group_add": ["video"], "security_opt": ["seccomp=unconfined"]},
+        }
+    )
+    words = list(limits(a_request(kind), DOCKER))
+    assert pairs(words, "--device") == [f"{tmp_path}/card0", f"{tmp_path}/card1"]
+    assert pairs(words, "--volume") == [f"{tmp_path}:{tmp_path}:ro"]
+    assert pairs(words, "--shm-size") == ["8g"] and pairs(words, "--group-add") == ["video"]
+    assert pairs(words, "--security-opt") == ["seccomp=unconfined"]
+    assert "--privileged" not in words and int(pairs(words, "--memory")[0]) > 0
+
+
+def test_privileges_come_only_from_the_data_and_are_said(engine, capsys):
+    kind = a_kind(container={"privileged": True})
+    assert "--privileged" in list(limits(a_request(kind), DOCKER))
+    engine.prepare(a_request(kind).cell)
+    assert "--privileged" in capsys.readouterr().out
+
+
+def test_cards_are_chosen_by_the_kinds_variable(engine):
+    words = engine.launch(a_request(a_kind(visible_devices="NPU_VISIBLE_DEVICES"), card_ids=("2", "5"))).command
+    assert "NPU_VISIBLE_DEVICES=2,5" in pairs(words, "--env")
+
+
+def test_a_device_that_is_not_there_is_an_error_that_says_what_to_install(engine, tmp_path):
+    kind = a_kind(container={"devices": [f"{tmp_path}/none*"]})
+    with pytest.raises(EngineError, match="util-linux"):
+        engine.prepare(a_request(kind).cell)
+
+
+def test_a_rootless_podman_keeps_the_callers_name(monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    podman = Client("/usr/bin/podman", "podman", "4.3.1", "podman")
+    assert "--userns=keep-id" in list(limits(a_request(), podman))
+    assert "--userns=keep-id" not in list(limits(a_request(), DOCKER))
+
+
+def test_the_record_says_image_engine_and_wheel(engine):
+    facts = engine.launch(a_request()).facts
+    assert facts["engine"] == {
+        "name": "container",
+        "image": "sha256:12",
+        "version": "docker 20.10.24",
+        "sbom": "b" * 64,
+    }
+    assert facts["stack"]["python"] == "3.10.14" and facts["stack"]["lock_sha256"] == "a" * 64
+    assert facts["paddle"]["package"] == "paddlepaddle" and facts["paddle"]["wheel_sha256"] == "d"
+
+
+def test_the_container_is_taken_away_by_the_name_that_it_has(engine):
+    launch = engine.launch(a_request())
+    (name,) = pairs(launch.command, "--name")
+    assert launch.cleanup == ("/usr/bin/docker", "rm", "--force", name)
+    assert "timeout" in launch.command, "the limit holds inside, should the harness be killed"
+
+
+def test_why_a_cell_cannot_run(engine, monkeypatch):
+    cell = a_request().cell
+    assert engine.missing(cell) is None
+    monkeypatch.setattr(images.Image, "recipe", "another")
+    assert "older than its files" in engine.missing(cell)
+    monkeypatch.setattr(Fake, "inspect", lambda self, image: None)
+    assert "./inv build --hw cpu" in engine.missing(cell)
+    assert "no Dockerfile.abacus" in engine.missing(Cell(cell.part, a_kind("abacus")))
+    monkeypatch.setattr(client, "find", lambda: Client("docker", "docker", "1", "buildx", "ssh://somebody@far"))
+    assert "cannot see this machine's folders" in engine.missing(cell)
+    monkeypatch.setattr(client, "find", lambda: None)
+    assert engine.missing(cell) == "no container engine answers"
+
+
+# The client
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    """A PATH with two clients for one engine; only the second one builds."""
+    version = '{"Client": {"Version": "%s"}, "Server": {"Version": "20.10.24"}}'
+    for folder, its_own in (("a", "28.2.2"), ("b", "20.10.24")):
+        place = tmp_path / folder / "docker"
+        place.parent.mkdir()
+        place.write_text(
+            f"#!/bin/sh\ncase $1 in version) echo '{version % its_own}';; context) echo unix:///run/docker.sock;;\n"
+            "*) exit 1;; esac\n"
+        )
+        place.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'a'}:{tmp_path / 'b'}:/nowhere")
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    client.find.cache_clear()
+    yield tmp_path
+    client.find.cache_clear()
+
+
+def test_of_two_clients_the_one_that_builds_is_taken(path):
+    found = client.find()
+    assert found and found.path == str(path / "b" / "docker") and found.builder == "buildkit" and not found.remote
+
+
+def test_the_address_is_the_clients_own(path, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "ssh://user@host")
+    found = client.find()
+    assert found and found.remote
+
+
+def test_no_engine_is_said_with_what_to_install(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    client.find.cache_clear()
+    with pytest.raises(EngineError, match=r"apt-get install docker\.io"):
+        client.require()
+    client.find.cache_clear()
+
+
+def test_no_vendor_is_named_in_the_code():
+    for name in ("client", "images", "building", "inventory", "engines/container"):
+        text = (ROOT / "harness" / f"{name}.py").read_text().lower()
+        assert not [
+            word
+            for word in ("ascend", "kunlun", "cambricon", "hygon", "enflame", "nvidia", "cann")
+            if word in text.split()
+        ]
