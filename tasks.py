@@ -278,7 +278,7 @@ def lint(context: Context) -> None:
     _tool("lint", "ruff", "check", ".", then=style)
 
 
-@word(help={"only": "startup, overhead, matrix, fresh or container (needs its image); several with commas"})
+@word(help={"only": "startup, overhead, matrix or fresh; several with commas"})
 def bench(context: Context, only: str = "startup,overhead,matrix,fresh") -> None:
     """Measure this program beside its peers.
 
@@ -290,7 +290,7 @@ def bench(context: Context, only: str = "startup,overhead,matrix,fresh") -> None
       ./inv bench --only fresh                   a fresh clone to its first matrix; downloads everything again
     """
     for name in only.split(","):
-        _one_of("only", name, ("startup", "overhead", "matrix", "fresh", "container"))
+        _one_of("only", name, ("startup", "overhead", "matrix", "fresh"))
         _tool("bench", "python", str(ROOT / "bench" / f"{name}.py"))
 
 
