@@ -1,168 +1,171 @@
-"""A random-feature network, its hidden layer frozen, and one linear solve (Ritz energy). Nothing is trained.
+"""A network that is really trained: the deep Ritz method, minimised by Gauss and Newton instead of Adam.
 
-The deflection is sought as
+The deflection is w = q/D g(ξ, η) N(ξ, η): N a network of two hidden layers of tanh, g as in features.py, so that
+the essential edge conditions hold exactly. Its energy, strain energy minus work, is a sum of squares minus a
+linear term; the network is linearised, J its derivatives with respect to all weights, and each step solves
 
-    w = q/D (1 - ξ²) Σ cₘ tanh(αₘ ξ + βₘ η + γₘ),    ξ = 2x/length,  η = 2y/width,
+    (JᵀJ + λ I) step = -gradient
 
-where α, β, γ are drawn once and stay, and only the output layer c is computed: it is that of least energy,
-strain energy minus work of the load, which for u = w D/q is, up to a factor,
+with Levenberg's and Marquardt's λ: smaller after a step that lowers the energy, greater until one does.
 
-    ½ ∫ (∂²u/∂x² + ∂²u/∂y²)² - 2 (1 - μ) (∂²u/∂x² ∂²u/∂y² - (∂²u/∂x∂y)²) dx dy - ∫ u dx dy.
-
-This has three advantages over the residual of the differential equation, which most physics-informed networks
-reduce. It needs second derivatives instead of fourth. The conditions on the free edges, and the moment on the
-supported ones, come by themselves, for the minimum has them; only w = 0 must be built in, by 1 - ξ². And it
-is quadratic in c, so that a linear system is solved instead of a network trained.
-
-Sources: W. Ritz, J. reine angew. Math. 135 (1909) 1; the energy as a network's loss is the deep Ritz method
-of W. E and B. Yu (arXiv:1710.00211), the frozen hidden layer the random feature method of J. Chen, X. Chi,
-W. E and Z. Yang (arXiv:2207.13380).
+Sources: W. E and B. Yu, the deep Ritz method (arXiv:1710.00211); J. Müller and M. Zeinhofer, energy natural
+gradient descent (arXiv:2302.13163), of which this is the quadratic case.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import paddle
+from features import hat
 from plate import Plate
+from scipy import linalg
 
-SLOPE = 3.0  # α and β are drawn from ±3: flatter features resemble each other, steeper ones need more company
-NODES = 40  # Gauss points per side: with 28 of them, 800 features bend unseen between the points
-BLOCK = 8192  # points that features are evaluated at in one go: bounds the memory
-
-# A direction in the space of features that hardly bends the plate is lost in the rounding of the features:
-# leave it out. Relative to the direction that bends it most, and where the measured error is least.
-NOISE = {"float64": 1e-10, "float32": 1e-5}
-
-
-def choose_dtype() -> tuple[str, str]:
-    """The type that the features are computed in on the current device, and the reason for it.
-
-    The solve that follows is always in float64, on the host.
-    """
-    fallback = "FLAGS_enable_api_kernel_fallback"  # else Paddle computes on the host what the device cannot
-    before = paddle.get_flags(fallback)
-    paddle.set_flags({fallback: False})
-    points = np.linspace(-3, 3, 101)
-    try:
-        x = paddle.to_tensor(points, dtype="float64")
-        error = np.abs(paddle.tanh(x * x + x).numpy() - np.tanh(points * points + points)).max()
-    except Exception as refusal:  # what a device raises for a type that it lacks differs from one to the next
-        return "float32", f"{paddle.get_device()} refuses float64 ({type(refusal).__name__})"
-    finally:
-        paddle.set_flags(before)
-    if not error < 1e-14:
-        return "float32", f"{paddle.get_device()} takes float64, but is wrong by {error:.0e}"
-    return "float64", f"{paddle.get_device()} computes in float64"
-
-
-@dataclass(frozen=True)
-class Network:
-    """The hidden layer: `features` times tanh of a line in the square |ξ| ≤ 1, |η| ≤ 1."""
-
-    alpha: paddle.Tensor  # (features,)
-    beta: paddle.Tensor  # (features,)
-    gamma: paddle.Tensor  # (features,)
-
-    @classmethod
-    def draw(cls, features: int, seed: int, dtype: str) -> "Network":
-        """Draw the layer by numpy, so that every device is given the same one."""
-        random = np.random.default_rng(seed)
-        slopes = random.uniform(-SLOPE, SLOPE, (2, features))
-        centres = random.uniform(-1, 1, (2, features))  # each tanh changes sign at a point inside the plate
-        rows = [*slopes, -(slopes * centres).sum(axis=0)]
-        return cls(*(paddle.to_tensor(row, dtype=dtype) for row in rows))
-
-    @property
-    def parameters(self) -> tuple[paddle.Tensor, ...]:
-        return self.alpha, self.beta, self.gamma
-
-    def features(self, xi: paddle.Tensor, eta: paddle.Tensor) -> paddle.Tensor:
-        """tanh at the points `xi`, `eta`, both (points, 1): (points, features).
-
-        Two multiplications, not a matmul of two columns: accelerators like to round a matmul's inputs.
-        """
-        return paddle.tanh(xi * self.alpha + eta * self.beta + self.gamma)
-
-    def shapes(self, xi: np.ndarray, eta: np.ndarray) -> np.ndarray:
-        """(1 - ξ²) tanh, which is 0 on the supported edges, at the points `xi`, `eta`, both (points,).
-
-        Returns (points, features), in float64 on the host.
-        """
-        xi, eta = self.column(xi), self.column(eta)
-        return host((1 - xi * xi) * self.features(xi, eta))
-
-    def curvatures(self, xi: np.ndarray, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """∂²/∂ξ², ∂²/∂η² and ∂²/∂ξ∂η of `shapes`: each (points, features), in float64 on the host."""
-        xi, eta = self.column(xi), self.column(eta)
-        hat = 1 - xi * xi
-        value = self.features(xi, eta)  # of tanh, and its derivatives are polynomials of it
-        first = 1 - value * value
-        second = -2 * value * first
-        along_xi = hat * second * self.alpha * self.alpha - 4 * xi * first * self.alpha - 2 * value
-        along_eta = hat * second * self.beta * self.beta
-        mixed = hat * second * self.alpha * self.beta - 2 * xi * first * self.beta
-        return host(along_xi), host(along_eta), host(mixed)
-
-    def column(self, coordinate: np.ndarray) -> paddle.Tensor:
-        return paddle.to_tensor(coordinate, dtype=self.alpha.dtype).unsqueeze(1)  # (points, 1)
+WIDTH = 16  # units of each of the two hidden layers
+NODES = (22, 18)  # Gauss points in x and y
+ATTEMPTS = 14  # values of λ in one step
+Weights = list[paddle.Tensor]
 
 
 @dataclass(frozen=True)
 class Solution:
-    """What `solve` found."""
+    """What `train` found."""
 
     plate: Plate
-    network: Network
-    output: np.ndarray  # (features,), the output layer c
-    directions: int  # how many directions in the space of features stood above the noise
-    strain_energy: float  # J
+    weights: Weights  # of the layers: W, b, W, b, W
+    energies: np.ndarray  # (steps + 1,), J, for u = w D/q without its unit
 
     def deflection(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The deflection on the grid of `x` (columns,), `y` (rows,): float64 (rows, columns), in metres."""
-        xi, eta = np.meshgrid(2 * np.asarray(x) / self.plate.length, 2 * np.asarray(y) / self.plate.width)
-        blocks = [slice(start, start + BLOCK) for start in range(0, xi.size, BLOCK)]
-        u = [self.network.shapes(xi.flat[block], eta.flat[block]) @ self.output for block in blocks]
-        return self.plate.scale * np.concatenate(u).reshape(xi.shape)
+        columns, rows = np.meshgrid(2 * np.asarray(x) / self.plate.length, 2 * np.asarray(y) / self.plate.width)
+        xi, eta = columns.ravel(), rows.ravel()
+        with paddle.no_grad():
+            jet, _, _ = jets(self.weights, tensor(np.stack([xi, eta], axis=1), self.weights[0].dtype))
+        g = hat(self.plate.edges, 0, xi)[0] * hat(self.plate.edges, 1, eta)[0]
+        return self.plate.scale * (g * jet[0, :, 0].numpy()).reshape(rows.shape)
 
 
-def solve(plate: Plate, features: int = 400, seed: int = 0, dtype: str = "float64") -> Solution:
-    """The deflection of least energy in the span of `features` random features.
-
-    `dtype` is that of the features on the current device: "float64" gives a relative error of about 4e-9,
-    "float32" about 7e-7. Raises KeyError for another one.
-    """
-    network = Network.draw(features, seed, dtype)
-
-    # Gauss-Legendre quadrature over the square, and the factors from the square to the plate.
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    xi, eta = (axis.ravel() for axis in np.meshgrid(nodes, nodes))  # (points,)
-    area = np.outer(weights, weights).ravel() * plate.length * plate.width / 4  # (points,)
-    along_xi, along_eta, mixed = network.curvatures(xi, eta)
-    uxx = along_xi * (2 / plate.length) ** 2  # (points, features)
-    uyy = along_eta * (2 / plate.width) ** 2
-    uxy = mixed * (4 / (plate.length * plate.width))
-
-    # The energy is ½|J c|² - work·c. Its first part is a sum of squares, since
-    # uxx² + uyy² + 2μ uxx uyy = ½(1 + μ) (uxx + uyy)² + ½(1 - μ) (uxx - uyy)².
-    mu, root = plate.poisson, np.sqrt(area)[:, None]
-    J = np.concatenate(
-        [
-            np.sqrt((1 + mu) / 2) * root * (uxx + uyy),
-            np.sqrt((1 - mu) / 2) * root * (uxx - uyy),
-            np.sqrt(2 * (1 - mu)) * root * uxy,
-        ]
-    )  # (3 points, features)
-    work = area @ network.shapes(xi, eta)  # (features,)
-
-    # Jᵀ J c = work. Random features are nearly dependent, and Jᵀ J would square that: decompose J itself.
-    _, stretch, directions = np.linalg.svd(np.linalg.qr(J, mode="r"))  # (features,), (features, features)
-    above = stretch > NOISE[dtype] * stretch[0]
-    stretch, directions = stretch[above], directions[above]
-    output = directions.T @ (directions @ work / stretch**2)
-    return Solution(
-        plate, network, output, int(above.sum()), strain_energy=plate.load * plate.scale * float(work @ output) / 2
-    )
+def tensor(values: np.ndarray, dtype: str) -> paddle.Tensor:
+    return paddle.to_tensor(np.ascontiguousarray(values), dtype=dtype)
 
 
-def host(tensor: paddle.Tensor) -> np.ndarray:
-    return tensor.numpy().astype("float64")
+def draw(seed: int, dtype: str) -> Weights:
+    """The weights before training, by numpy, so that every device is given the same ones."""
+    random = np.random.default_rng(seed)
+    shapes = [(2, WIDTH), (WIDTH, WIDTH), (WIDTH, 1)]
+    weights = []
+    for number, (rows, columns) in enumerate(shapes):
+        size = np.sqrt(2 / (rows + columns)) * (1.5 if number == 0 else 1.0)
+        weights.append(tensor(size * random.standard_normal((rows, columns)), dtype))
+        if number < 2:
+            weights.append(tensor((0.5 if number == 0 else 0.1) * random.standard_normal(columns), dtype))
+    return weights
+
+
+def jets(weights: Weights, points: paddle.Tensor) -> tuple[paddle.Tensor, Weights, Weights]:
+    """N and its derivatives by ξ, η, ξξ, ηη, ξη at `points` (n, 2): (6, n, 1), and each layer's input and output."""
+    n = points.shape[0]
+    unit = paddle.eye(2, dtype=points.dtype).unsqueeze(1).expand([2, n, 2])
+    a = paddle.concat([points.unsqueeze(0), unit, paddle.zeros([3, n, 2], dtype=points.dtype)], 0)
+    inputs, outputs = [], []
+    for layer in range(3):
+        z = paddle.matmul(a, weights[2 * layer])  # (6, n, units)
+        if layer < 2:
+            z = paddle.concat([z[:1] + weights[2 * layer + 1], z[1:]], 0)
+        inputs.append(a)
+        outputs.append(z)
+        if layer < 2:
+            value = paddle.tanh(z[:1])
+            first = 1 - value * value
+            second = -2 * value * first
+            slopes = z[1:3]
+            products = paddle.concat([slopes * slopes, z[1:2] * z[2:3]], 0)
+            a = paddle.concat([value, first * slopes, second * products + first * z[3:6]], 0)
+    return z, inputs, outputs
+
+
+class Energy:
+    """The energy of a plate as a sum of squares and a linear term in N and its derivatives at Gauss points."""
+
+    def __init__(self, plate: Plate, dtype: str) -> None:
+        (t, wt), (s, ws) = (np.polynomial.legendre.leggauss(nodes) for nodes in NODES)
+        xi, eta = (axis.ravel() for axis in np.meshgrid(t, s, indexing="ij"))
+        area = np.outer(wt, ws).ravel() * plate.length * plate.width / 4
+        x, y, share = plate.load.quadrature(plate.length, plate.width, NODES[0])
+        loaded = np.stack([2 * x / plate.length, 2 * y / plate.width], axis=1)
+        self.count = xi.size
+        self.points = tensor(np.concatenate([np.stack([xi, eta], axis=1), loaded]), dtype)
+
+        a, b = hat(plate.edges, 0, xi), hat(plate.edges, 1, eta)
+        zero = 0 * xi
+        u_xx = np.stack([a[2] * b[0], 2 * a[1] * b[0], zero, a[0] * b[0], zero, zero]) * (2 / plate.length) ** 2
+        u_yy = np.stack([a[0] * b[2], zero, 2 * a[0] * b[1], zero, a[0] * b[0], zero]) * (2 / plate.width) ** 2
+        u_xy = np.stack([a[1] * b[1], a[0] * b[1], a[1] * b[0], zero, zero, a[0] * b[0]])
+        u_xy = u_xy * 4 / (plate.length * plate.width)
+        mu, root = plate.poisson, np.sqrt(area)
+        squares = [(1 + mu) / 2, (1 - mu) / 2, 2 * (1 - mu)]
+        sums = [u_xx + u_yy, u_xx - u_yy, u_xy]
+        self.strain = tensor(np.stack([np.sqrt(f) * root * s for f, s in zip(squares, sums, strict=True)]), dtype)
+        self.work = tensor(share * hat(plate.edges, 0, loaded[:, 0])[0] * hat(plate.edges, 1, loaded[:, 1])[0], dtype)
+
+    def terms(self, jet: paddle.Tensor) -> list[paddle.Tensor]:
+        """The three parts of the strain (points,) each, and the load's work (loaded points,)."""
+        inside = jet[:, : self.count, 0]
+        return [(part * inside).sum(0) for part in self.strain] + [self.work * jet[0, self.count :, 0]]
+
+    def __call__(self, weights: Weights) -> float:
+        with paddle.no_grad():
+            *strains, work = self.terms(jets(weights, self.points)[0])
+        strain = sum(float((part.numpy().astype("float64") ** 2).sum()) for part in strains)
+        return strain / 2 - float(work.numpy().astype("float64").sum())
+
+    def linearised(self, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
+        """JᵀJ (weights, weights) and the gradient (weights,), in float64 on the host."""
+        leaves = [weight.detach() for weight in weights]
+        for leaf in leaves:
+            leaf.stop_gradient = False
+        jet, inputs, outputs = jets(leaves, self.points)
+        terms, rows = self.terms(jet), []
+        for term in terms:
+            slopes = paddle.grad(term.sum(), outputs, retain_graph=True)
+            blocks = []
+            for layer, (a, slope) in enumerate(zip(inputs, slopes, strict=True)):
+                outer = paddle.matmul(a.detach().transpose([1, 2, 0]), slope.transpose([1, 0, 2]))
+                blocks.append(outer.reshape([outer.shape[0], -1]))
+                if layer < 2:
+                    blocks.append(slope[0])
+            rows.append(paddle.concat(blocks, 1).numpy().astype("float64"))
+        J = np.concatenate([row[: self.count] for row in rows[:3]])
+        strains = np.concatenate([term.detach().numpy().astype("float64") for term in terms[:3]])
+        return J.T @ J, J.T @ strains - rows[3].sum(axis=0)
+
+
+def moved(weights: Weights, step: np.ndarray) -> Weights:
+    """The weights after a step (weights,)."""
+    found, start = [], 0
+    for weight in weights:
+        size = int(np.prod(weight.shape))
+        part = step[start : start + size].reshape(weight.shape)
+        found.append(tensor(weight.numpy() + part, weight.dtype))
+        start += size
+    return found
+
+
+def train(plate: Plate, seed: int = 0, steps: int = 200, dtype: str = "float64") -> Solution:
+    """Train a network on the energy of `plate` for at most `steps` steps; each lowers the energy."""
+    energy, weights, damping = Energy(plate, dtype), draw(seed, dtype), 1e-2
+    energies = [energy(weights)]
+    for _ in range(steps):
+        matrix, gradient = energy.linearised(weights)
+        scale = np.trace(matrix) / len(matrix)
+        for _ in range(ATTEMPTS):
+            step = -linalg.solve(matrix + damping * scale * np.eye(len(matrix)), gradient, assume_a="pos")
+            trial = moved(weights, step)
+            found = energy(trial)
+            if found < energies[-1]:
+                break
+            damping *= 4
+        else:
+            break  # no step lowers the energy: rounding
+        weights, damping = trial, max(damping / 4, 1e-14)
+        energies.append(found)
+    return Solution(plate, weights, np.array(energies))

@@ -1,0 +1,107 @@
+"""What an engineer reads off a deflection: slopes, moments, shear forces, reactions, and whether they balance.
+
+    Mx = -D (∂²w/∂x² + μ ∂²w/∂y²)    My = -D (∂²w/∂y² + μ ∂²w/∂x²)    Mxy = -D (1 - μ) ∂²w/∂x∂y      in N
+    Qx = -D ∂/∂x (∂²w/∂x² + ∂²w/∂y²)    Qy = -D ∂/∂y (∂²w/∂x² + ∂²w/∂y²)                            in N/m
+    Vx = Qx + ∂Mxy/∂y    Vy = Qy + ∂Mxy/∂x    what an edge really transmits (Kirchhoff)            in N/m
+    R  = 2 Mxy           the force at a supported corner                                             in N
+
+Signs are those of S. Timoshenko and S. Woinowsky-Krieger, Theory of Plates and Shells, 2nd edition (1959), articles
+21 and 22, but for Mxy, which has the opposite sign there: here all moments are -D times a second derivative.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from plate import Plate
+
+ORDERS = [(0, 0), (1, 0), (0, 1), (2, 0), (0, 2), (1, 1), (3, 0), (2, 1), (1, 2), (0, 3)]
+UNITS = {"w": "m", "slope_x": "1", "slope_y": "1", "Mx": "N", "My": "N", "Mxy": "N", "Qx": "N/m", "Qy": "N/m"}
+EDGE_NODES = 64  # Gauss points on an edge
+
+
+class Bent(Protocol):
+    """A solution that can be differentiated, such as features.Solution."""
+
+    plate: Plate
+
+    def derivatives(self, x: np.ndarray, y: np.ndarray, wanted: list[tuple[int, int]]) -> list[np.ndarray]: ...
+
+
+def at(solution: Bent, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
+    """All fields at the points `x`, `y` (points,), in metres: by name, float64 (points,), in the units of UNITS.
+
+    Also Vx and Vy, in N/m.
+    """
+    found = solution.derivatives(x, y, ORDERS)
+    return from_derivatives(solution.plate, dict(zip(ORDERS, found, strict=True)))
+
+
+def from_derivatives(plate: Plate, d: dict[tuple[int, int], np.ndarray]) -> dict[str, np.ndarray]:
+    """The fields from the derivatives (m, n): ∂ᵐ⁺ⁿw/∂xᵐ∂yⁿ, m + n ≤ 3, all of one shape."""
+    D, mu = plate.rigidity, plate.poisson
+    return {
+        "w": d[0, 0],
+        "slope_x": d[1, 0],
+        "slope_y": d[0, 1],
+        "Mx": -D * (d[2, 0] + mu * d[0, 2]),
+        "My": -D * (d[0, 2] + mu * d[2, 0]),
+        "Mxy": -D * (1 - mu) * d[1, 1],
+        "Qx": -D * (d[3, 0] + d[1, 2]),
+        "Qy": -D * (d[2, 1] + d[0, 3]),
+        "Vx": -D * (d[3, 0] + (2 - mu) * d[1, 2]),
+        "Vy": -D * (d[0, 3] + (2 - mu) * d[2, 1]),
+    }
+
+
+def on_grid(solution: Bent, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
+    """The same on the grid of `x` (columns,) and `y` (rows,): each float64 (rows, columns)."""
+    columns, rows = np.meshgrid(x, y)
+    return {name: value.reshape(rows.shape) for name, value in at(solution, columns.ravel(), rows.ravel()).items()}
+
+
+def corner_forces(solution: Bent) -> dict[str, float]:
+    """The forces on the plate at its corners, in N, positive towards positive w; 0 where two free edges meet."""
+    plate, forces = solution.plate, {}
+    for i, sign_x in ((0, -1), (2, 1)):
+        for j, sign_y in ((1, -1), (3, 1)):
+            corner = np.array([sign_x * plate.length / 2]), np.array([sign_y * plate.width / 2])
+            held = plate.edges[i] + plate.edges[j] != "FF"
+            twist = at(solution, *corner)["Mxy"].item()
+            forces[f"{'-+'[sign_x > 0]}x{'-+'[sign_y > 0]}y"] = -2 * sign_x * sign_y * twist if held else 0.0
+    return forces
+
+
+def edge_reactions(solution: Bent) -> list[float]:
+    """The forces on the plate along its four edges, in N, in the order of the letters of `edges`; 0 on free ones."""
+    plate = solution.plate
+    t, weights = np.polynomial.legendre.leggauss(EDGE_NODES)
+    forces = []
+    for side, letter in enumerate(plate.edges):
+        sign, along_y = (-1, -1, 1, 1)[side], side % 2 == 0
+        if along_y:
+            x, y, half = np.full_like(t, sign * plate.length / 2), t * plate.width / 2, plate.width / 2
+        else:
+            x, y, half = t * plate.length / 2, np.full_like(t, sign * plate.width / 2), plate.length / 2
+        shear = at(solution, x, y)["Vx" if along_y else "Vy"]
+        forces.append(0.0 if letter == "F" else float(sign * half * weights @ shear))
+    return forces
+
+
+def equilibrium_error(solution: Bent) -> float:
+    """|load + reactions + corner forces| / load: third derivatives on the edges, the hardest to have right."""
+    load = solution.plate.total_load
+    return abs(load + sum(edge_reactions(solution)) + sum(corner_forces(solution).values())) / load
+
+
+def energy_error(solution: Bent, nodes: int = 44) -> float:
+    """|strain energy - half the work of the load| / strain energy, both by quadratures of their own (Clapeyron)."""
+    plate = solution.plate
+    t, weights = np.polynomial.legendre.leggauss(nodes)
+    x, y = (axis.ravel() for axis in np.meshgrid(t * plate.length / 2, t * plate.width / 2))
+    area = np.outer(weights, weights).ravel() * plate.length * plate.width / 4
+    xx, yy, xy = solution.derivatives(x, y, [(2, 0), (0, 2), (1, 1)])
+    density = (xx + yy) ** 2 - 2 * (1 - plate.poisson) * (xx * yy - xy**2)
+    strain = plate.rigidity / 2 * area @ density
+    px, py, share = plate.load.quadrature(plate.length, plate.width, nodes)
+    work = plate.load.magnitude * share @ solution.derivatives(px, py, [(0, 0)])[0]
+    return float(abs(strain - work / 2) / strain)
