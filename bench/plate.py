@@ -69,8 +69,8 @@ def main() -> None:
         )
         times: tuple[list[float], list[float]] = ([], [])
         for _ in range(ROUNDS):
-            one_solve = functools.partial(features.solve, plate, degree)
-            for taken, side in zip(times, (one_solve, finite), strict=True):
+            sides: tuple[Callable[[], Any], ...] = (functools.partial(features.solve, plate, degree), finite)
+            for taken, side in zip(times, sides, strict=True):
                 start = time.perf_counter()
                 side()
                 taken.append(time.perf_counter() - start)
