@@ -31,6 +31,7 @@ HW_HELP = "names or aliases (cuda, gpu, npu), several with commas, or auto: what
         "on": "engine: auto, container, local",
         "set": "a parameter of the part: NAME=VALUE; may be given again",
         "profile": "a named set of parameters, e.g. full",
+        "cards": "how many cards, where the part takes several; on a CPU so many processes",
         "seed": "seed of the random numbers",
         "dry-run": "print each cell, its engine and command, and why a cell is left out",
         "format": "table, or json: the records' paths as the last line",
@@ -44,6 +45,7 @@ def run(
     on: str = "auto",
     set_: Sequence[str] | None = None,
     profile: str = "",
+    cards: int = 0,
     seed: int = 0,
     dry_run: bool = False,
     format: str = "table",
@@ -57,6 +59,7 @@ def run(
       ./inv run --task 4                         the plate
       ./inv run --task 4 --set method=pinn       with a parameter; ./inv tasks --task 4 shows them
       ./inv run --task 1,8-1 --hw cpu            two parts on the CPU
+      ./inv run --task 8-2 --cards 4             on four cards instead of eight
       ./inv run --task 7 --hw xpu                on a Kunlun card; exit code 3 if there is none
       ./inv run --dry-run                        what would run, and why the rest would not
     """
@@ -67,7 +70,7 @@ def run(
     parts = cells.select_parts(book, task)
     cells.check_profile(parts, profile or None)
     findings = _findings(book, hw)
-    planned = runs.plan(parts, findings, on, profile or None, set_ or [])
+    planned = runs.plan(parts, findings, on, profile or None, set_ or [], cards)
     if dry_run:
         return runs.show_plan(planned)
     _refuse_empty(planned, on)
@@ -309,8 +312,12 @@ def _findings(book: Catalogue, words: str) -> list[Any]:
 
 
 def _refuse_empty(planned: Sequence[Any], on: str) -> None:
+    from harness import runs
+
     if not any(entry.engine for entry in planned):
         reasons = "; ".join(f"{entry.cell}: {entry.why}" for entry in planned[:5])
+        if all(entry.why.startswith(runs.TOO_FEW) for entry in planned):
+            raise HardwareError("Too few cards.", f"{reasons}.", "./inv run --cards N takes fewer, where a part does.")
         if on != "auto" and any(entry.cell.part.program for entry in planned):
             raise EngineError(f"The {on} engine can run none of it.", f"{reasons}.", "./inv doctor shows what answers.")
         raise WordsError("Nothing to run.", f"{reasons}.", "./inv run --dry-run shows every cell.")

@@ -79,6 +79,19 @@ class Rule:
     cards: int = 1
 
 
+@dataclass(frozen=True)
+class Cards:
+    """How many cards a part runs on, and which other numbers may be asked for."""
+
+    default: int = 1
+    at_least: int = 1
+    at_most: int = 1
+
+    @property
+    def expects(self) -> str:
+        return f"{self.at_least} to {self.at_most}" if self.at_least < self.at_most else str(self.at_least)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """One part of a task, for example 8-2. `program` is None while nobody has written it."""
@@ -98,6 +111,7 @@ class Part:
     metrics: Mapping[str, Metric]
     rules: tuple[Rule, ...]
     network: bool = False
+    cards: Cards = Cards()
 
     @property
     def task(self) -> str:
@@ -164,6 +178,7 @@ def _parts(doc: Mapping[str, Any], path: Path) -> Iterator[Part]:
             metrics={key: _metric(key, value or {}) for key, value in part.get("metrics", {}).items()},
             rules=tuple(_rule(rule) for rule in part["points"]),
             network=part.get("network", False),
+            cards=Cards(**{"at_most": part["cards"]["default"], **part["cards"]}) if "cards" in part else Cards(),
         )
 
 

@@ -98,6 +98,21 @@ def check_profile(parts: Sequence[Part], profile: str | None) -> None:
         )
 
 
+def wanted_cards(part: Part, asked: int = 0) -> int:
+    """On how many cards a part runs: as many as asked for, or for 0 as it runs on by itself.
+
+    Raises:
+        WordsError: it does not run on that many.
+    """
+    if asked and not part.cards.at_least <= asked <= part.cards.at_most:
+        raise WordsError(
+            f"--cards {asked}: part {part.name} does not run on that many.",
+            f"It takes {part.cards.expects}.",
+            f"Leave it out for {part.cards.default}; with several parts, select one by --task.",
+        )
+    return asked or part.cards.default
+
+
 def _unknown_parameter(part: Part, name: str) -> WordsError:
     near = difflib.get_close_matches(name, part.parameters, n=1)
     known = ", ".join(part.parameters) or "none"

@@ -56,9 +56,16 @@ def project_mistakes(document: Mapping[str, Any], folder: Path) -> Iterator[Mist
             yield Mistake((*steps, "program"), what, "Write it, or leave `program` out.")
         if "program" in part and "stack" not in document:
             yield Mistake((*steps, "program"), "the project names no stack.", "Add `stack:` at the top, e.g. base.")
+        yield from _cards_mistakes(steps, part.get("cards", {"default": 1}))
         yield from _parameter_mistakes(steps, part)
         yield from _bound_mistakes(steps, part)
         yield from _point_mistakes(steps, part["points"])
+
+
+def _cards_mistakes(steps: Steps, cards: Mapping[str, int]) -> Iterator[Mistake]:
+    number = cards["default"]
+    if not cards.get("at_least", 1) <= number <= cards.get("at_most", number):
+        yield Mistake((*steps, "cards", "default"), f"{number} is not within its bounds.", "Mend one of the three.")
 
 
 def _parameter_mistakes(steps: Steps, part: Mapping[str, Any]) -> Iterator[Mistake]:

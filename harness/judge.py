@@ -30,18 +30,30 @@ class Check:
 
 @dataclass(frozen=True)
 class Measurements:
-    """What a program left in its folder: metrics.json and device.json, and what was wrong with them."""
+    """What a program left in its folder: metrics.json, each rank's device.json, and what was wrong with them."""
 
     metrics: Mapping[str, Any]
-    device: Mapping[str, Any]
+    proofs: tuple[Mapping[str, Any], ...]
     mistakes: Mapping[str, str]
 
+    @property
+    def device(self) -> dict[str, Any]:
+        """device.json, and those of the other ranks under `other_ranks` where there are any."""
+        first, *others = self.proofs
+        return {**first, **({"other_ranks": others} if others else {})}
 
-def read_measurements(folder: Path) -> Measurements:
-    """Read a program's files as far as they can be read; mistakes are kept by file name."""
+
+def read_measurements(folder: Path, cards: int = 1) -> Measurements:
+    """Read the files of a program on that many cards as far as they can be read; mistakes are kept by file name."""
     mistakes: dict[str, str] = {}
-    documents = {name: _read_object(folder / name, mistakes) for name in ("metrics.json", "device.json")}
-    return Measurements(documents["metrics.json"], documents["device.json"], mistakes)
+    metrics = _read_object(folder / "metrics.json", mistakes)
+    proofs = tuple(_read_object(folder / proof_file(rank), mistakes) for rank in range(cards))
+    return Measurements(metrics, proofs, mistakes)
+
+
+def proof_file(rank: int) -> str:
+    """The name under which a rank leaves the proof of its device."""
+    return f"device.{rank}.json" if rank else "device.json"
 
 
 def _read_object(path: Path, mistakes: dict[str, str]) -> dict[str, Any]:
@@ -112,23 +124,37 @@ def _ending(ending: Ending, timeout: float) -> Check:
 
 
 def _device(hardware: Hardware, measured: Measurements) -> Check:
-    """The proof that the run was on the device: the requested type, and every place of its tensors."""
-    if "device.json" in measured.mistakes:
-        return Check("device", hardware.device, None, False, measured.mistakes["device.json"])
-    device = str(measured.device.get("device", "")).split(":")[0]
-    places = measured.device.get("places")
+    """The proof that every rank was on the device, and on several cards each on one of its own."""
+    ranks = len(measured.proofs)
+    asked = hardware.device if ranks == 1 else f"{hardware.device}, on each of {ranks} ranks"
+    found: Any = None
+    for rank, proof in enumerate(measured.proofs):
+        found, why = None, measured.mistakes.get(proof_file(rank))
+        if why is None:
+            found, why = _where(hardware, proof)
+        if why is None and ranks > 1 and (proof.get("rank"), proof.get("processes")) != (rank, ranks):
+            why = f"it was not started as rank {rank} of {ranks}"
+        if why:
+            return Check("device", asked, found, False, f"rank {rank}: {why}" if ranks > 1 else why)
+    cards = {str(proof["device"]) for proof in measured.proofs}
+    if len(cards) < ranks and hardware.category != "cpu":
+        return Check("device", asked, ", ".join(sorted(cards)), False, f"{ranks} ranks shared {len(cards)} cards")
+    return Check("device", asked, found, True)
+
+
+def _where(hardware: Hardware, proof: Mapping[str, Any]) -> tuple[str, str | None]:
+    """The device types of a proof, and why they are not the requested one's alone with all its kernels."""
+    device = str(proof.get("device", "")).split(":")[0]
+    places, kernels = proof.get("places"), proof.get("kernels", {})
     if not isinstance(places, dict) or not places:
-        return Check("device", hardware.device, device, False, "device.json names no place of a tensor")
+        return device, "device.json names no place of a tensor"
     found = sorted({device, *(place_type(place) for place in places)})
     if found != [hardware.device]:
-        return Check("device", hardware.device, ", ".join(found), False, "it ran elsewhere: a silent fall-back")
-    kernels = measured.device.get("kernels", {})
+        return ", ".join(found), "it ran elsewhere: a silent fall-back"
     if not isinstance(kernels, dict):
-        return Check("device", hardware.device, device, False, "device.json's kernels are not named")
+        return device, "device.json's kernels are not named"
     lacking = [name for name, has in kernels.items() if not has]
-    if lacking:
-        return Check("device", hardware.device, device, False, f"no kernel there for {', '.join(lacking)}")
-    return Check("device", hardware.device, device, True)
+    return device, f"no kernel there for {', '.join(lacking)}" if lacking else None
 
 
 def place_type(place: str) -> str:

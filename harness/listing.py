@@ -40,6 +40,7 @@ def _part(part: Part) -> str:
     if part.program is None:
         return "\n".join([*lines, "Its program is not written yet."])
     lines += [f"Program: projects/{part.slug}/{part.program.name}, stack {part.stack}, at most {part.timeout:g} s"]
+    lines += [f"Cards: {part.cards.default}; --cards takes {part.cards.expects}"] if part.cards.at_most > 1 else []
     lines += ["Parameters, for --set:"] if part.parameters else []
     lines += [f"  {item.name} = {item.default}   {item.expects}: {item.help}" for item in part.parameters.values()]
     lines += [f"Profile {name}: {settings}" for name, settings in part.profiles.items()]
@@ -74,6 +75,7 @@ def parts_json(chosen: Sequence[Part]) -> str:
                 "title_zh": part.title_zh,
                 "written": part.program is not None,
                 "limit": sum(rule.limit for rule in part.rules),
+                "cards": part.cards.default,
                 "parameters": {name: item.default for name, item in part.parameters.items()},
             }
             for part in chosen

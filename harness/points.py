@@ -138,6 +138,8 @@ def _unfit(rule: Rule, kind: Hardware, result: Result) -> str:
         return "nothing is earned on simulated hardware"
     if rule.categories and kind.category not in rule.categories:
         return f"it counts on {_categories(rule.categories)}"
+    if rule.cards > 1 and kind.category == "cpu":
+        return f"it counts on {rule.cards} cards, these were processes on one CPU"
     if result.cards < rule.cards:
         return f"it counts on {rule.cards} cards, this ran on {result.cards}"
     if rule.architectures and result.architecture not in rule.architectures:

@@ -111,6 +111,12 @@ def require(finding: Finding) -> Finding:
     return finding
 
 
+def visible_cards(finding: Finding) -> tuple[Card, ...]:
+    """The cards that this shell lets programs see: those that the kind's variable names, or else all."""
+    named = os.environ.get(finding.hardware.data.get("visible_devices", ""), "").split(",")
+    return tuple(card for card in finding.cards if card.index in named) or finding.cards
+
+
 def _device_files(hardware: Hardware) -> tuple[str, ...]:
     patterns = hardware.data.get("device_files", ())
     return tuple(f"{pattern}: {len(glob.glob(pattern)) or 'none'}" for pattern in patterns)

@@ -8,22 +8,23 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from harness import processes
 from harness.catalogue import ROOT, Part
-from harness.cells import Cell, parameters
+from harness.cells import Cell, parameters, wanted_cards
 from harness.engines import Engine, Launch, Request, choose
 from harness.errors import Interrupted
 from harness.judge import Check, judge, read_measurements
 from harness.points import NOT_WRITTEN
-from harness.probe import Finding, system_name
+from harness.probe import Card, Finding, system_name, visible_cards
 from harness.records import FILE, LOG, Draft, read, timestamp
 from harness.terminal import bold, dim, green, red, yellow
 
+TOO_FEW = "it runs on"  # how a why begins where cards are lacking
 RECORDED = re.compile(r"(FLAGS_|OMP_|PADDLE_)(?!.*(?i:token|secret|passw|key|credential|auth)).*")
 
 
@@ -36,23 +37,37 @@ class Planned:
     engine: Engine | None
     why: str
     finding: Finding
+    cards: int = 1
+
+    @property
+    def chosen(self) -> tuple[Card, ...]:
+        """The cards it will run on; a CPU is one, however many processes run on it."""
+        return visible_cards(self.finding)[: self.cards]
 
 
 def plan(
-    parts: Sequence[Part], findings: Sequence[Finding], on: str, profile: str | None, settings: Sequence[str]
+    parts: Sequence[Part],
+    findings: Sequence[Finding],
+    on: str,
+    profile: str | None,
+    settings: Sequence[str],
+    cards: int = 0,
 ) -> list[Planned]:
-    """One entry for every part on every kind: what runs it, or why it is left out.
+    """One entry for every part on every kind: what runs it on how many cards (0: as many as the part wants), or why
+    it is left out.
 
     Raises:
-        WordsError: an unknown engine, or a setting that a part does not take.
+        WordsError: an unknown engine, or a setting or a number of cards that a part does not take.
     """
     planned = []
     for part in parts:
         values = parameters(part, profile, settings) if part.program else {}
+        wanted = wanted_cards(part, cards) if part.program else 1
         for finding in findings:
             cell = Cell(part, finding.hardware)
             engine, why = _engine(cell, on)
-            planned.append(Planned(cell, values, engine, why, finding))
+            entry = Planned(cell, values, engine, why, finding, wanted)
+            planned.append(_with_enough_cards(entry))
     return planned
 
 
@@ -61,6 +76,17 @@ def _engine(cell: Cell, on: str) -> tuple[Engine | None, str]:
     if cell.part.program is None:
         return None, NOT_WRITTEN
     return engine, why
+
+
+def _with_enough_cards(entry: Planned) -> Planned:
+    """The entry, left out where the machine has fewer cards; a CPU runs any number of processes, and says so."""
+    if entry.engine is None or entry.cards == 1:
+        return entry
+    if entry.cell.hardware.category == "cpu":
+        return replace(entry, why=f"{entry.why}; {entry.cards} processes on one CPU, a rehearsal")
+    if len(entry.chosen) == entry.cards:
+        return replace(entry, why=f"{entry.why}; {entry.cards} cards")
+    return replace(entry, engine=None, why=f"{TOO_FEW} {entry.cards} cards, and {len(entry.chosen)} are here")
 
 
 def show_plan(planned: Sequence[Planned]) -> None:
@@ -124,7 +150,7 @@ def run_cell(entry: Planned, results: Path, seed: int) -> Path:
             )
         finally:
             _clean_up(launch)
-        measured = read_measurements(draft.folder)
+        measured = read_measurements(draft.folder, entry.cards)
         checks = judge(entry.cell.part, entry.cell.hardware, entry.parameters, ending, measured)
         folder = draft.seal(**_outcome(started, ending, checks, measured))
     _print_verdict(checks, ending, folder)
@@ -140,26 +166,26 @@ def _clean_up(launch: Launch) -> None:
 
 
 def _request(entry: Planned, out: Path, seed: int) -> Request:
-    ids = tuple(card.index for card in entry.finding.cards[:1])
-    return Request(cell=entry.cell, parameters=entry.parameters, seed=seed, cards=1, out=out, card_ids=ids)
+    ids = tuple(card.index for card in entry.chosen)
+    return Request(cell=entry.cell, parameters=entry.parameters, seed=seed, cards=entry.cards, out=out, card_ids=ids)
 
 
 # The parts of a record
 
 
 def _before(entry: Planned, seed: int, started: datetime) -> dict[str, Any]:
-    part, card = entry.cell.part, entry.finding.cards[0]
+    part, card = entry.cell.part, entry.chosen[0]
     return {
         "cell": {"part": part.name, "hardware": entry.cell.hardware.name},
         "program": {"file": f"projects/{part.slug}/{part.program.name}" if part.program else None, **revision()},
         "parameters": dict(entry.parameters),
         "seed": seed,
-        "cards": 1,
+        "cards": entry.cards,
         "hardware": {
             "model": card.model,
             "architecture": card.architecture,
             "driver": card.driver,
-            "cards": [asdict(card) for card in entry.finding.cards[:1]],
+            "cards": [asdict(card) for card in entry.chosen],
             "machine": platform.machine(),
             "system": system_name(),
             "kernel": platform.release(),

@@ -64,7 +64,7 @@ def _judged_otherwise(folder: Path, record: Mapping[str, Any], catalogue: Catalo
         return
     exit_, log = record["exit"], record["log"]
     ending = Ending(exit_["reason"], exit_["code"], exit_["signal"], 0.0, log["bytes"], log["left_out"])
-    measured = read_measurements(folder)
+    measured = read_measurements(folder, record["cards"])
     if ending.ok and record["metrics"] != measured.metrics:
         yield f"{file}: its metrics are not those of metrics.json"
     if ending.ok and record["device"] != measured.device:

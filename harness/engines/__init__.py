@@ -3,18 +3,22 @@
 An engine does not run anything: it returns the command, so that it is tested without the engine.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from harness.catalogue import ROOT
 from harness.cells import Cell
 from harness.errors import WordsError
+
+LAUNCHER = ROOT / "projects" / "kit" / "launch.py"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a cell is to run with. `out` is the folder for the program's files."""
+    """What a cell is to run with. `out` is the folder for the program's files, `card_ids` the cards chosen."""
 
     cell: Cell
     parameters: Mapping[str, Any]
@@ -73,6 +77,25 @@ def choose(word: str, cell: Cell) -> tuple[Engine | None, str]:
             return engine, "; ".join([f"{engine.name} engine", *reasons])
         reasons.append(f"{engine.name}: {reason}")
     return None, "; ".join(reasons)
+
+
+def python_words(request: Request, program: Path) -> list[str]:
+    """What Python is to run: the program with its arguments, on several cards through their launcher."""
+    words = [str(program), *program_arguments(request)]
+    return words if request.cards == 1 else [str(LAUNCHER), *words]
+
+
+def variables(request: Request) -> dict[str, str]:
+    """The environment variables that a cell needs: its kind's, its cards, and its share of the processor."""
+    kind = request.cell.hardware
+    chosen = {"PYTHONWARNINGS": "ignore:No ccache found", **kind.environment}
+    chosen.update(kind.data.get("distributed", {}).get("environment", {}))
+    if "visible_devices" in kind.data and request.card_ids:
+        chosen[kind.data["visible_devices"]] = ",".join(request.card_ids)
+    if request.cards > 1:
+        threads = max(1, (os.cpu_count() or 1) // request.cards)
+        chosen["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(threads))
+    return chosen
 
 
 def program_arguments(request: Request) -> list[str]:

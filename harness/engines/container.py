@@ -18,7 +18,7 @@ from harness import images, stacks
 from harness.catalogue import ROOT
 from harness.cells import Cell
 from harness.client import Client
-from harness.engines import Launch, Request, program_arguments
+from harness.engines import LAUNCHER, Launch, Request, python_words, variables
 from harness.errors import EngineError
 from harness.terminal import yellow
 
@@ -95,12 +95,7 @@ class ContainerEngine:
         return images.Image(hardware=cell.hardware, stack=cell.part.stack or "base", root=ROOT)
 
     def _settings(self, request: Request) -> dict[str, str]:
-        kind = request.cell.hardware
-        settings = {"HOME": "/tmp", "PYTHONWARNINGS": "ignore:No ccache found", **kind.environment}
-        settings.update(kind.data.get("distributed", {}).get("environment", {}))
-        if "visible_devices" in kind.data and request.card_ids:
-            settings[kind.data["visible_devices"]] = ",".join(request.card_ids)
-        return settings
+        return {"HOME": "/tmp", **variables(request)}
 
 
 def limits(request: Request, client: Client) -> Iterator[str]:
@@ -141,7 +136,8 @@ def _program(request: Request) -> list[str]:
     inside = replace(request, out=Path(INSIDE / "out"))
     program = request.cell.part.program
     assert program is not None, "a part without a program is not planned"
-    return [(INSIDE / program.relative_to(ROOT)).as_posix(), *program_arguments(inside)]
+    moved = {str(path): (INSIDE / path.relative_to(ROOT)).as_posix() for path in (program, LAUNCHER)}
+    return [moved.get(word, word) for word in python_words(inside, program)]
 
 
 def _facts(client: Client, found: Mapping[str, Any], image: images.Image) -> dict[str, Any]:

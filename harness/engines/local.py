@@ -8,7 +8,7 @@ import sys
 from harness import stacks
 from harness.catalogue import ROOT, rooted
 from harness.cells import Cell
-from harness.engines import Launch, Request, program_arguments
+from harness.engines import Launch, Request, python_words, variables
 from harness.errors import BuildError
 
 
@@ -35,14 +35,13 @@ class LocalEngine:
             )
 
     def launch(self, request: Request) -> Launch:
-        cell = request.cell
-        stack = self._stack(cell)
-        settings = {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore:No ccache found", **cell.hardware.environment}
-        distributed = cell.hardware.data.get("distributed", {}).get("environment", {})
-        settings.update(distributed)
+        program = request.cell.part.program
+        assert program is not None, "a part without a program is not planned"
+        stack = self._stack(request.cell)
+        settings = {"PYTHONUNBUFFERED": "1", **variables(request)}
         paddle = stacks.installed_paddle(stack.python)
         return Launch(
-            command=(str(stack.python), str(cell.part.program), *program_arguments(request)),
+            command=(str(stack.python), *python_words(request, program)),
             environment={**os.environ, **{name: rooted(value) for name, value in settings.items()}},
             settings=settings,
             facts={

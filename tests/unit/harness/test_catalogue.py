@@ -3,7 +3,7 @@
 import pytest
 
 from harness import catalogue
-from harness.catalogue import Metric, Parameter
+from harness.catalogue import Cards, Metric, Parameter
 from harness.errors import DataFileError
 
 
@@ -30,6 +30,21 @@ def test_a_part_is_what_its_file_says(tree):
 def test_a_part_that_nobody_has_written_has_no_program(tree):
     tree.change(tree.project, "    program: main.py\n    timeout: 10 min\n", "")
     assert catalogue.load(tree.root).parts["4"].program is None
+
+
+@pytest.mark.parametrize(
+    ("line", "cards", "expects"),
+    [
+        ("", Cards(1, 1, 1), "1"),
+        ("    cards: {default: 8}\n", Cards(8, 1, 8), "1 to 8"),
+        ("    cards: {default: 8, at_least: 8}\n", Cards(8, 8, 8), "8"),
+        ("    cards: {default: 1, at_most: 64}\n", Cards(1, 1, 64), "1 to 64"),
+    ],
+)
+def test_a_part_says_how_many_cards_it_runs_on(tree, line, cards, expects):
+    tree.change(tree.project, "    timeout: 10 min\n", "    timeout: 10 min\n" + line)
+    found = catalogue.load(tree.root).parts["4"].cards
+    assert found == cards and found.expects == expects
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90 s", 90), ("10 min", 600), ("2 h", 7200)])

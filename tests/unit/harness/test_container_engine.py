@@ -57,6 +57,12 @@ def test_the_program_runs_with_its_contract_on_mounted_projects(engine):
     assert pairs(words, "--user") == [f"{os.getuid()}:{os.getgid()}"]
 
 
+def test_several_cards_are_started_by_the_mounted_launcher(engine):
+    words = engine.launch(a_request(cards=8)).command
+    assert "/homework/projects/kit/launch.py /homework/projects/04-plate/main.py --part" in " ".join(words)
+    assert pairs(words, "--cards") == ["8"] and "OMP_NUM_THREADS=" in " ".join(pairs(words, "--env"))
+
+
 def test_there_is_no_network_unless_the_part_or_several_cards_need_it():
     kind = a_kind(container={"options": {"network_mode": "host"}})
     assert pairs(limits(a_request(kind), DOCKER), "--network") == ["none"]

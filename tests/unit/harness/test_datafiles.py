@@ -156,6 +156,8 @@ def test_a_key_that_stands_twice_is_refused(tree, line, again):
     ("old", "new"),
     [
         pytest.param("default: 101", "default: 5", id="a default below its range"),
+        pytest.param("timeout: 10", "cards: {default: 2, at_least: 4}\n    timeout: 10", id="too few cards"),
+        pytest.param("timeout: 10", "cards: {default: 9, at_most: 8}\n    timeout: 10", id="too many cards"),
         pytest.param("default: ritz", "default: rits", id="a default outside its choices"),
         pytest.param("full: {method: pinn}", "full: {method: pin}", id="a profile's value outside the choices"),
         pytest.param("full: {method: pinn}", "full: {grid: 5}", id="a profile's value below its range"),

@@ -8,7 +8,7 @@ from samples import a_kind, a_part
 
 from harness import engines, stacks
 from harness.cells import Cell
-from harness.engines import Request, choose, program_arguments
+from harness.engines import LAUNCHER, Request, choose, program_arguments, python_words, variables
 from harness.engines.local import LocalEngine
 from harness.errors import WordsError
 
@@ -16,6 +16,11 @@ from harness.errors import WordsError
 def a_request(**parameters):
     cell = Cell(a_part(program=Path("/checkout/projects/04-plate/main.py")), a_kind())
     return Request(cell=cell, parameters=parameters, seed=7, cards=1, out=Path("/out"))
+
+
+def on_cards(*ids, kind=None, cards=None):
+    cell = Cell(a_part(program=Path("/checkout/projects/08-ffn/parallel.py")), kind or a_kind())
+    return Request(cell=cell, parameters={}, seed=7, cards=cards or len(ids), out=Path("/out"), card_ids=ids)
 
 
 @pytest.fixture
@@ -52,6 +57,36 @@ def test_a_parameter_is_passed_so_that_it_reads_back_the_same(value, text):
 def test_each_parameter_is_passed_by_itself():
     words = program_arguments(a_request(grid=5, quick=True))
     assert [words[place + 1] for place, word in enumerate(words) if word == "--set"] == ["grid=5", "quick=true"]
+
+
+# Several cards
+
+
+def test_one_card_runs_the_program_itself_and_several_its_launcher():
+    program = Path("/checkout/projects/08-ffn/parallel.py")
+    one, eight = on_cards("0"), on_cards("0", cards=8)
+    assert python_words(one, program) == [str(program), *program_arguments(one)]
+    assert python_words(eight, program) == [str(LAUNCHER), str(program), *program_arguments(eight)]
+    assert LAUNCHER.is_file() and program_arguments(eight)[4:6] == ["--cards", "8"]
+
+
+def test_the_chosen_cards_are_the_visible_ones():
+    kind = a_kind("cuda", "gpu", visible_devices="CUDA_VISIBLE_DEVICES")
+    assert variables(on_cards("2", "5", kind=kind))["CUDA_VISIBLE_DEVICES"] == "2,5"
+    assert "CUDA_VISIBLE_DEVICES" not in variables(on_cards("0"))
+
+
+@pytest.mark.parametrize(("processors", "cards", "threads"), [(2, 8, "1"), (64, 8, "8"), (None, 2, "1")])
+def test_the_ranks_share_the_processor(monkeypatch, processors, cards, threads):
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert variables(on_cards("0", cards=cards))["OMP_NUM_THREADS"] == threads
+    assert "OMP_NUM_THREADS" not in variables(on_cards("0"))
+
+
+def test_a_person_s_own_number_of_threads_stands(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert variables(on_cards("0", cards=8))["OMP_NUM_THREADS"] == "3"
 
 
 # Choosing

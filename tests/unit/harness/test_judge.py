@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from samples import FINISHED, a_kind, a_part
 
 from harness.catalogue import Metric
-from harness.judge import bounds, judge, place_type, read_measurements
+from harness.judge import bounds, judge, place_type, proof_file, read_measurements
 from harness.processes import Ending
 
 GOOD_DEVICE = {"device": "cpu:0", "places": {"Place(cpu)": 3}, "kernels": {"matmul": True}}
@@ -106,6 +106,62 @@ def test_a_printed_place_has_a_type(text, kind):
 def test_a_device_proof_of_odd_types_fails_and_does_not_stumble(verdict, device):
     """AttributeError, so that a program can leave a run without a record."""
     assert "device" in failures(verdict(device=device))
+
+
+# Several ranks
+
+
+@pytest.fixture
+def ranks_verdict(tmp_path):
+    """The device check of a run on as many ranks as there are proofs (None: the rank left none)."""
+
+    def of(*proofs, kind=a_kind("npu", "accelerator")):  # noqa: B008
+        (tmp_path / "metrics.json").write_text('{"error": 0.01}')
+        for rank, proof in enumerate(proofs):
+            path = tmp_path / proof_file(rank)
+            path.unlink(missing_ok=True)
+            if proof is not None:
+                path.write_text(json.dumps(proof))
+        measured = read_measurements(tmp_path, len(proofs))
+        return next(check for check in judge(a_part(), kind, {}, FINISHED, measured) if check.name == "device")
+
+    return of
+
+
+def a_proof(number, of=2, **changes):
+    place = f"npu:{number}"
+    return {"device": place, "places": {f"Place({place})": 3}, "rank": number, "processes": of, **changes}
+
+
+def test_each_rank_proves_its_device(ranks_verdict, tmp_path):
+    check = ranks_verdict(a_proof(0), a_proof(1))
+    assert check.passed and check.asked == "npu, on each of 2 ranks"
+    assert read_measurements(tmp_path, 2).device == {**a_proof(0), "other_ranks": [a_proof(1)]}
+
+
+@pytest.mark.parametrize(
+    ("second", "why"),
+    [
+        (None, "rank 1: the program wrote none"),
+        (a_proof(1, places={"Place(cpu)": 1}), "rank 1: it ran elsewhere: a silent fall-back"),
+        (a_proof(1, kernels={"tanh": False}), "rank 1: no kernel there for tanh"),
+        (a_proof(1, of=1), "rank 1: it was not started as rank 1 of 2"),
+        (a_proof(1, rank=0), "rank 1: it was not started as rank 1 of 2"),
+        (a_proof(1, device="npu:0"), "2 ranks shared 1 cards"),
+    ],
+)
+def test_one_rank_that_cannot_fails_all(ranks_verdict, second, why):
+    check = ranks_verdict(a_proof(0), second)
+    assert not check.passed and check.why == why
+
+
+def test_a_program_that_was_never_launched_is_not_taken_for_one_on_two_cards(ranks_verdict):
+    assert "rank 0: it was not started as rank 0 of 2" in ranks_verdict(a_proof(0, of=1), None).why
+
+
+def test_processes_on_one_cpu_may_share_it(ranks_verdict):
+    proofs = [a_proof(rank, device="cpu", places={"Place(cpu)": 1}) for rank in range(2)]
+    assert ranks_verdict(*proofs, kind=a_kind()).passed
 
 
 # Metrics

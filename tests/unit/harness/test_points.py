@@ -139,6 +139,11 @@ def test_too_few_cards_are_a_rehearsal():
     assert cells_of(rule, [a_result(hardware="cuda", cards=2)])[0].why == "it counts on 8 cards, this ran on 2"
 
 
+def test_processes_on_a_cpu_are_no_cards():
+    (cell, *_) = cells_of(a_rule(cards=8), [a_result(hardware="cpu", cards=8)])
+    assert (cell.state, cell.why) == (REHEARSED, "it counts on 8 cards, these were processes on one CPU")
+
+
 def test_all_needs_must_be_met_and_any_alternative_meets_one():
     rule = a_rule(needs=("link", "track or photo"))
     assert states(rule, [a_result()], {"link"}) == [WAITING]

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from samples import a_catalogue, a_kind, a_part
 
 from harness import runs
-from harness.catalogue import Metric
+from harness.catalogue import Cards, Metric
 from harness.cells import Cell
 from harness.engines import Launch
 from harness.errors import BuildError, WordsError
@@ -146,6 +147,61 @@ def test_every_part_is_planned_on_every_kind_with_the_reason_why_not():
     assert [str(entry.cell) for entry in entries] == ["4 on cpu", "4 on sim", "14 on cpu", "14 on sim"]
     assert entries[0].parameters["grid"] == 50 and entries[0].parameters["method"] == "pinn"
     assert entries[2].engine is None and entries[2].why == "its program is not written yet"
+
+
+def the_cards(*names):
+    return tuple(Card(index=name, model="A") for name in names)
+
+
+def planned_on(kind, names, asked=0, part=a_part(cards=Cards(4, 2, 8))):  # noqa: B008
+    (entry,) = plan([part], [Finding(kind, the_cards(*names))], "local", None, [], asked)
+    return entry
+
+
+NPU = a_kind("npu", "accelerator", visible_devices="NPU_VISIBLE_DEVICES")
+
+
+@pytest.mark.parametrize(("asked", "cards"), [(0, 4), (2, 2), (5, 5)])
+def test_a_part_takes_the_first_of_the_cards_that_are_here(asked, cards):
+    entry = planned_on(NPU, "012345", asked)
+    assert entry.cards == cards and entry.chosen == the_cards(*"012345"[:cards])
+    assert entry.engine and entry.why.endswith(f"; {cards} cards")
+
+
+def test_where_cards_are_lacking_a_part_is_left_out():
+    entry = planned_on(NPU, "012")
+    assert (entry.engine, entry.why) == (None, "it runs on 4 cards, and 3 are here")
+
+
+def test_only_cards_that_this_shell_shows_are_taken(monkeypatch):
+    monkeypatch.setenv("NPU_VISIBLE_DEVICES", "5,3,1,0")
+    assert planned_on(NPU, "012345").chosen == the_cards("0", "1", "3", "5")
+    monkeypatch.setenv("NPU_VISIBLE_DEVICES", "all")
+    assert planned_on(NPU, "012345").chosen == the_cards("0", "1", "2", "3")
+
+
+def test_a_cpu_takes_any_number_of_processes_and_says_so():
+    entry = planned_on(a_kind(), "0")
+    assert entry.engine and entry.chosen == the_cards("0")
+    assert entry.why.endswith("4 processes on one CPU, a rehearsal")
+
+
+def test_a_number_of_cards_that_a_part_does_not_take_is_refused():
+    with pytest.raises(WordsError, match="It takes 2 to 8"):
+        planned_on(NPU, "0", asked=9)
+    with pytest.raises(WordsError, match="It takes 1"):
+        planned_on(NPU, "0", asked=2, part=a_part())
+
+
+def test_a_record_names_the_cards_and_asks_every_rank_for_its_proof(results):
+    program = leaving('{"m": 1}', '{"device": "npu:0", "places": {"Place(npu:0)": 3}, "rank": 0, "processes": 2}')
+    entry = replace(planned(program, NPU), cards=2)
+    folder = run_cell(entry, results, seed=0)
+    record = read(folder / "record.json")
+    assert record["cards"] == 2 and [card["index"] for card in record["hardware"]["cards"]] == ["0", "1"]
+    (failed,) = (check for check in record["checks"] if not check["passed"])
+    assert failed["why"] == "rank 1: the program wrote none"
+    assert verify(folder, a_catalogue(PART, kinds=(NPU,))) == []
 
 
 def test_a_wrong_setting_is_refused_before_anything_is_planned():
