@@ -27,6 +27,7 @@ from checkouts import Checkout, processes
         (["run", "--task", "1", "--set", "size=10"], "integer, at least 1, at most 9"),
         (["run", "--task", "1", "--set", "size=many"], "integer, at least 1, at most 9"),
         (["run", "--task", "1", "--set", "mode"], "NAME=VALUE"),
+        (["run", "--task", "1", "--cards", "2"], "part 1 does not run on that many"),
         (["run", "--task", "2"], "its program is not written yet"),
         (["run", "--seed", "many"], "seed"),
         (["matrix", "--format", "xml"], "table, markdown, json, html"),
