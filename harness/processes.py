@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from harness.errors import Interrupted
+from harness.redaction import Redactor, after_gap
 
 HEAD_BYTES = TAIL_BYTES = 4 * 2**20
 GRACE_SECONDS = 5.0
@@ -44,12 +45,13 @@ class Ending:
 class Log:
     """A file that keeps the first and the last mebibytes of an output, and says how much it left out between.
 
-    A disk that fills up is only told by `close`, so that the program is ended properly first.
+    What it keeps, and what it echoes, has gone through the redactor. A disk that fills up is only told by `close`, so that the program is ended properly first.
     """
 
-    def __init__(self, path: Path, echo: Callable[[bytes], None]) -> None:
+    def __init__(self, path: Path, echo: Callable[[bytes], None], redactor: Redactor) -> None:
         self._file = path.open("wb", buffering=0)
         self._echo = echo
+        self._redactor = redactor
         self._tail: deque[bytes] = deque()
         self._tail_bytes = 0
         self.received = 0
@@ -62,10 +64,7 @@ class Log:
         room = max(0, HEAD_BYTES - self.received)
         self.received += len(chunk)
         head, rest = chunk[:room], chunk[room:]
-        if head:
-            self._keep(head)
-            self._echo(head)
-            self._line_open = not head.endswith(b"\n")
+        self._show(self._redactor.feed(head))
         if rest and not self._cut:
             self._cut, self._line_open = True, False
             self._echo(b"\n[... it prints on; run.log keeps the end ...]\n")
@@ -83,15 +82,28 @@ class Log:
         Raises:
             OSError: the first one that the file met.
         """
+        tail = b"".join(self._tail)
+        if self.left_out:
+            end = after_gap(tail)
+            self.left_out += self._redactor.drop() + len(tail) - len(end)
+            self._keep(b"\n[... %d bytes left out here ...]\n" % self.left_out)
+            tail = end
+        rest = self._redactor.feed(tail) + self._redactor.flush()
+        if self._cut:
+            self._keep(rest)
+        else:
+            self._show(rest)
         if self._line_open:
             self._echo(b"\n")
-        if self.left_out:
-            self._keep(b"\n[... %d bytes left out here ...]\n" % self.left_out)
-        for chunk in self._tail:
-            self._keep(chunk)
         self._file.close()
         if self._error:
             raise self._error
+
+    def _show(self, text: bytes) -> None:
+        if text:
+            self._keep(text)
+            self._echo(text)
+            self._line_open = not text.endswith(b"\n")
 
     def _keep(self, chunk: bytes) -> None:
         try:
@@ -108,15 +120,16 @@ def run(
     log: Path,
     timeout: float,
     echo: Callable[[bytes], None],
+    redactor: Redactor,
     inherit: Sequence[int] = (),
 ) -> Ending:
     """Run `command` in `folder` for at most `timeout` seconds, its output into `log` and, up to a bound, to `echo`.
 
-    It inherits the file descriptors `inherit`. The program leads a process group of its own, which is ended
+    Both get what `redactor` lets through. The program inherits the file descriptors `inherit`, and leads a process group of its own, which is ended
     as a whole: asked first (SIGTERM), then killed.
     """
     start = time.monotonic()
-    output = Log(log, echo)
+    output = Log(log, echo, redactor)
     mark = f"PADDLEHOMEWORK_RUN={secrets.token_hex(16)}"
     reason = "finished"
     with _Interrupts() as interrupts:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from harness import processes
 from harness.processes import Ending, Log
+from harness.redaction import Redactor
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -37,6 +38,7 @@ def run(tmp_path: Path) -> Callable[..., Ending]:
             log=tmp_path / "run.log",
             timeout=timeout,
             echo=echo,
+            redactor=Redactor(),
             **more,
         )
 
@@ -86,7 +88,9 @@ def test_a_program_that_a_signal_ended_was_killed(run, name):
 
 def test_a_command_that_is_not_there_was_not_started(tmp_path):
     log = tmp_path / "run.log"
-    ending = processes.run(["/no/such/program"], environment={}, folder=tmp_path, log=log, timeout=5, echo=ignore)
+    ending = processes.run(
+        ["/no/such/program"], environment={}, folder=tmp_path, log=log, timeout=5, echo=ignore, redactor=Redactor()
+    )
     assert (ending.reason, ending.code, ending.ok) == ("not started", None, False)
     assert log.read_text() == "/no/such/program: No such file or directory\n"
 
@@ -218,7 +222,7 @@ def echo(chunk):
     global seen
     seen += len(chunk)
 ending = processes.run({command!r}, environment=dict(os.environ), folder=Path({folder!r}),
-                       log=Path({folder!r}) / "run.log", timeout={timeout}, echo=echo)
+                       log=Path({folder!r}) / "run.log", timeout={timeout}, echo=echo, redactor=processes.Redactor())
 # The peak of this process alone; getrusage would inherit that of the one that started it.
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
 memory = int(status["VmHWM"].split()[0]) * 1024
@@ -244,46 +248,50 @@ def test_a_gigabyte_of_output_takes_little_memory_and_leaves_both_ends(tmp_path)
     assert said["memory"] < 120 * 2**20
 
 
-@given(sizes=st.lists(st.integers(1, 40), max_size=30))
-def test_a_log_keeps_the_first_and_the_last_of_any_output(tmp_path_factory, sizes):
+@given(sizes=st.lists(st.integers(1, 40), max_size=30), chunk=st.integers(1, 64))
+def test_a_log_keeps_the_first_and_the_last_lines_of_any_output(tmp_path_factory, sizes, chunk):
+    """What it keeps are whole lines: half of one could be half of a secret."""
     path = tmp_path_factory.getbasetemp() / "any.log"
-    output = bytes(33 + number % 90 for number in range(sum(sizes)))
+    lines = [bytes(33 + (number * 7 + place) % 90 for place in range(size)) for number, size in enumerate(sizes)]
+    output = b"".join(line + b"\n" for line in lines)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(processes, "HEAD_BYTES", 50)
-        patch.setattr(processes, "TAIL_BYTES", 50)
-        log, rest = Log(path, ignore), output
-        for size in sizes:
-            log.write(rest[:size])
-            rest = rest[size:]
+        patch.setattr(processes, "HEAD_BYTES", 100)
+        patch.setattr(processes, "TAIL_BYTES", 100)
+        log = Log(path, ignore, Redactor())
+        for start in range(0, len(output), chunk):
+            log.write(output[start : start + chunk])
         log.close()
     written = path.read_bytes()
     assert log.received == len(output)
-    if len(output) <= 100:
-        assert written == output and log.left_out == 0
-        return
-    assert written[:50] == output[:50] and written[-50:] == output[-50:]
-    note = b"\n[... %d bytes left out here ...]\n" % log.left_out if log.left_out else b""
-    assert note in written
-    assert len(written) - len(note) + log.left_out == len(output)
-    assert len(written) - len(note) <= 50 + 50 + 40, "no more than a chunk over its bounds"
+    if not log.left_out:
+        return assert_same(written, output)
+    head, note, tail = written.partition(b"\n[... %d bytes left out here ...]\n" % log.left_out)
+    assert note and output.startswith(head) and output.endswith(tail)
+    assert all(part == b"" or part.endswith(b"\n") for part in (head, tail))
+    assert len(head) + len(tail) + log.left_out == len(output)
+    assert 100 - 41 <= len(head) <= 100 and 100 - 41 <= len(tail) <= 100 + 64
+
+
+def assert_same(written: bytes, output: bytes) -> None:
+    assert written == output
 
 
 def test_the_terminal_is_told_that_the_rest_is_not_shown(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "HEAD_BYTES", 10)
     seen: list[bytes] = []
-    log = Log(tmp_path / "log", seen.append)
-    log.write(b"12345678")
+    log = Log(tmp_path / "log", seen.append, Redactor())
+    log.write(b"1234567\n")
     log.write(b"9abc")
     log.close()
-    assert b"".join(seen).startswith(b"123456789a\n[... it prints on")
+    assert b"".join(seen).startswith(b"1234567\n\n[... it prints on")
 
 
 def test_the_terminal_is_told_so_when_a_chunk_ends_where_the_head_ends(tmp_path, monkeypatch):
     """Otherwise a flood comes in chunks of 64 KiB, whose ends meet the head's end; no note is shown."""
     monkeypatch.setattr(processes, "HEAD_BYTES", 8)
     seen: list[bytes] = []
-    log = Log(tmp_path / "log", seen.append)
-    log.write(b"12345678")
+    log = Log(tmp_path / "log", seen.append, Redactor())
+    log.write(b"1234567\n")
     log.write(b"9abc")
     log.close()
     assert b"it prints on" in b"".join(seen)
@@ -295,6 +303,7 @@ def test_a_full_disk_is_told_after_the_program_has_ended(small_disk, tmp_path, r
         processes.run(
             [sys.executable, "-c", flood],
             environment=dict(os.environ), folder=tmp_path, log=small_disk / "run.log", timeout=20, echo=ignore,
+            redactor=Redactor(),
         )  # fmt: skip
     assert (tmp_path / "ended").exists()
 
