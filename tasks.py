@@ -7,6 +7,7 @@ import functools
 import json
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from invoke import Context, task
@@ -33,6 +34,7 @@ HW_HELP = "names or aliases (cuda, gpu, npu), several with commas, or auto: what
         "profile": "a named set of parameters, e.g. full",
         "cards": "how many cards, where the part takes several; on a CPU so many processes",
         "seed": "seed of the random numbers",
+        "sign": "an SSH key that signs the records",
         "dry-run": "print each cell, its engine and command, and why a cell is left out",
         "format": "table, or json: the records' paths as the last line",
     },
@@ -47,6 +49,7 @@ def run(
     profile: str = "",
     cards: int = 0,
     seed: int = 0,
+    sign: str = "",
     dry_run: bool = False,
     format: str = "table",
 ) -> None:
@@ -63,7 +66,7 @@ def run(
       ./inv run --task 7 --hw xpu                on a Kunlun card; exit code 3 if there is none
       ./inv run --dry-run                        what would run, and why the rest would not
     """
-    from harness import matrix, records, runs
+    from harness import evidence, matrix, records, runs
 
     _one_of("format", format, ("table", "json"))
     book = catalogues.load()
@@ -74,9 +77,9 @@ def run(
     if dry_run:
         return runs.show_plan(planned)
     _refuse_empty(planned, on)
-    for place in records.adopt_unfinished(RESULTS):
+    for place in records.adopt_unfinished(RESULTS, evidence.complete_here):
         print(terminal.yellow(f"Sealed a run that was killed: {os.path.relpath(place)}"))
-    folders = runs.run_all(planned, RESULTS, seed)
+    folders = runs.run_all(planned, RESULTS, seed, _key(sign))
     print()
     print(matrix.show(matrix.build(book, RESULTS), "table", explain=False))
     if format == "json":
@@ -321,6 +324,12 @@ def _refuse_empty(planned: Sequence[Any], on: str) -> None:
         if on != "auto" and any(entry.cell.part.program for entry in planned):
             raise EngineError(f"The {on} engine can run none of it.", f"{reasons}.", "./inv doctor shows what answers.")
         raise WordsError("Nothing to run.", f"{reasons}.", "./inv run --dry-run shows every cell.")
+
+
+def _key(path: str) -> Path | None:
+    if path and not Path(path).expanduser().is_file():
+        raise WordsError(f"--sign {path}: no such key.", "It is a private SSH key.", "Make one: ssh-keygen -t ed25519")
+    return Path(path).expanduser() if path else None
 
 
 def _one_run(word: str) -> str:

@@ -13,19 +13,20 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
 
 from harness.errors import DataFileError, StoreError, WordsError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1: without picture and statement
+READABLE = (1, 2)
 FILE = "record.json"
 LOG = "run.log"
 LOCK = ".lock"
 RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{3}Z-[0-9a-f]{6}")
-NOT_RUNS = ("reference", "by-hand")
+NOT_RUNS = ("reference", "by-hand", "attached")
 
 
 # Writing
@@ -89,8 +90,11 @@ def seal_folder(results: Path, folder: Path, record: dict[str, Any]) -> Path:
     return place
 
 
-def adopt_unfinished(results: Path) -> list[Path]:
-    """Seal the runs whose harness was killed: their records say so. Runs that are alive are left alone."""
+def adopt_unfinished(results: Path, complete: Callable[[Path, dict[str, Any]], None] | None = None) -> list[Path]:
+    """Seal the runs whose harness was killed: their records say so. Runs that are alive are left alone.
+
+    `complete` may add to a folder and its record before they are sealed.
+    """
     places = []
     for folder in sorted((results / ".unfinished").glob("[!.]*")):
         try:
@@ -101,6 +105,8 @@ def adopt_unfinished(results: Path) -> list[Path]:
             try:
                 record = json.loads((folder / FILE).read_bytes())
                 record.update(_interrupted_outcome(record, folder / LOG))
+                if complete:
+                    complete(folder, record)
                 places.append(seal_folder(results, folder, record))
             except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 shutil.rmtree(folder, ignore_errors=True)  # it never got as far as a record
@@ -215,8 +221,8 @@ def read(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise DataFileError(f"{path}: not a readable record.", f"{error}.", "Run that cell again.") from error
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA_VERSION:
-        raise DataFileError(f"{path}: not a record of schema {SCHEMA_VERSION}.", "", "Run that cell again.")
+    if not isinstance(record, dict) or record.get("schema") not in READABLE:
+        raise DataFileError(f"{path}: not a record of schema {' or '.join(map(str, READABLE))}.", "", "Run that cell again.")
     try:
         whole = record.get("seal") == seal_of(record)
     except (ValueError, RecursionError):

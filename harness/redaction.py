@@ -61,7 +61,7 @@ _TOKEN = _behind(
 )
 _NAME = rb"(?:passw(?:or)?d|passphrase|secret|credential|" + _KEY + b"|" + _TOKEN + b")s?"
 _ASSIGNED = rb"""(?:\\?["'])?[ \t]{0,8}(?:=>|:=|[:=])[ \t]{0,8}(?P<quote>\\?["'])?"""
-_SOMETHING = rb"""(?!(?:none|null|true|false|yes|no|nil|\*+|<[^>\r\n]{0,80}>|\$[\w{(]|\.{3})|\[redacted)"""
+_SOMETHING = rb"""(?!(?:none|null|true|false|yes|no|nil|\*{1,40}|\.{3})(?:[\s,;&"'}\])\\]|$)|<[^>\r\n]{0,80}>|\$[\w{(]|\[redacted)"""
 _VALUE = rb"""(?(quote)(?:(?!(?P=quote))[^\r\n]){1,4096}|[^\s,;&"'}\]\\]{1,4096})"""
 _PERSON = rb"""[^\s/\\:"'<>,;()\[\]]{1,64}"""
 SECRETS = (

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import processes
+from harness import evidence, processes
 from harness.catalogue import ROOT, Part
 from harness.cells import Cell, parameters, wanted_cards
 from harness.engines import Engine, Launch, Request, choose
@@ -22,6 +22,7 @@ from harness.judge import Check, judge, read_measurements
 from harness.points import NOT_WRITTEN
 from harness.probe import Card, Finding, system_name, visible_cards
 from harness.records import FILE, LOG, Draft, read, timestamp
+from harness.redaction import Redactor
 from harness.terminal import bold, dim, green, red, yellow
 
 TOO_FEW = "it runs on"  # how a why begins where cards are lacking
@@ -101,8 +102,8 @@ def show_plan(planned: Sequence[Planned]) -> None:
         print(f"{green('▶')} {head}\n        {entry.why}: {shlex.join(_readable(launch.command))}")
 
 
-def run_all(planned: Sequence[Planned], results: Path, seed: int) -> list[Path]:
-    """Run the cells in order, each with its progress.
+def run_all(planned: Sequence[Planned], results: Path, seed: int, key: Path | None = None) -> list[Path]:
+    """Run the cells in order, each with its progress; `key` signs their records.
 
     Returns:
         The folders of their records.
@@ -122,11 +123,11 @@ def run_all(planned: Sequence[Planned], results: Path, seed: int) -> list[Path]:
             + f" · {entry.cell.hardware.name} ({entry.finding.model}) · {entry.why}",
             flush=True,
         )
-        folders.append(run_cell(entry, results, seed))
+        folders.append(run_cell(entry, results, seed, key))
     return folders
 
 
-def run_cell(entry: Planned, results: Path, seed: int) -> Path:
+def run_cell(entry: Planned, results: Path, seed: int, key: Path | None = None) -> Path:
     """Run one cell and seal its record, whatever the program does.
 
     Returns:
@@ -135,7 +136,8 @@ def run_cell(entry: Planned, results: Path, seed: int) -> Path:
     assert entry.engine is not None
     entry.engine.prepare(entry.cell)
     started = datetime.now(timezone.utc)
-    with Draft(results, _before(entry, seed, started)) as draft:
+    redactor = Redactor.here()
+    with Draft(results, redactor.tree(_before(entry, seed, started))) as draft:
         launch = entry.engine.launch(_request(entry, draft.folder, seed))
         draft.record.update(_runtime(entry, launch))
         try:
@@ -146,13 +148,17 @@ def run_cell(entry: Planned, results: Path, seed: int) -> Path:
                 log=draft.folder / LOG,
                 timeout=entry.cell.part.timeout,
                 echo=processes.to_terminal(f"  {entry.cell.part.name} │ "),
+                redactor=redactor,
                 inherit=(draft.lock.fileno(),),
             )
         finally:
             _clean_up(launch)
+        evidence.redact_files(draft.folder, redactor)
         measured = read_measurements(draft.folder, entry.cards)
-        checks = judge(entry.cell.part, entry.cell.hardware, entry.parameters, ending, measured)
-        folder = draft.seal(**_outcome(started, ending, checks, measured))
+        checks = judge(entry.cell.part, entry.cell.hardware, draft.record["parameters"], ending, measured)
+        draft.record.update(_outcome(started, ending, checks, measured))
+        evidence.complete(draft.folder, draft.record, redactor, key)
+        folder = draft.seal()
     _print_verdict(checks, ending, folder)
     if ending.reason == "interrupted":
         raise Interrupted(signal.Signals[ending.signal or "SIGINT"])

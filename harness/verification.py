@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness import signatures, statements
 from harness.catalogue import Catalogue
 from harness.datafiles import SCHEMAS
 from harness.errors import DataFileError, VerificationError
@@ -13,11 +14,12 @@ from harness.processes import Ending
 from harness.records import FILE, hash_files, read
 
 
-def verify(folder: Path, catalogue: Catalogue) -> list[str]:
+def verify(folder: Path, catalogue: Catalogue, signers: Path | None = None) -> list[str]:
     """Everything about a record that is not as it says, a line each; none for a good record.
 
     The seal and every file's hash are computed again, the record is validated against its schema, and the run is
-    judged again by the rules of this checkout.
+    judged again by the rules of this checkout. Its statement, if it has one, must be the record's, and a signature
+    over it must be good; with `signers` every record must be signed by one of them.
     """
     try:
         record = read(folder / FILE)
@@ -26,7 +28,12 @@ def verify(folder: Path, catalogue: Catalogue) -> list[str]:
     invalid = _schema_mistake(record)
     if invalid:
         return [f"{folder / FILE}: {invalid}"]
-    return [*_misplaced(folder, record), *_changed_files(folder, record), *_judged_otherwise(folder, record, catalogue)]
+    return [
+        *_misplaced(folder, record),
+        *_changed_files(folder, record),
+        *_stated_otherwise(folder, record, signers),
+        *_judged_otherwise(folder, record, catalogue),
+    ]
 
 
 def _schema_mistake(record: Mapping[str, Any]) -> str | None:
@@ -53,6 +60,24 @@ def _changed_files(folder: Path, record: Mapping[str, Any]) -> Iterator[str]:
             yield f"{folder / name}: changed after its run, sha256 was {was['sha256']}"
     for name in present.keys() - record["artefacts"].keys():
         yield f"{folder / name}: not one of the run's files"
+
+
+def _stated_otherwise(folder: Path, record: Mapping[str, Any], signers: Path | None) -> Iterator[str]:
+    file, signature = folder / statements.FILE, folder / statements.SIGNATURE
+    if file.is_file() and not file.is_symlink():
+        try:
+            if json.loads(file.read_bytes()) != statements.of(record, record["artefacts"]):
+                yield f"{file}: it does not state what the record says"
+        except (ValueError, RecursionError):
+            yield f"{file}: not readable as JSON"
+    elif record["schema"] > 1:
+        yield f"{file}: missing"
+    if file.is_file() and signature.is_file() and not signature.is_symlink():
+        _, mistake = signatures.check(file, signature, signers)
+        if mistake:
+            yield f"{signature}: {mistake}"
+    elif signers:
+        yield f"{folder}: it is not signed, and --signers asks for a signature"
 
 
 def _judged_otherwise(folder: Path, record: Mapping[str, Any], catalogue: Catalogue) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness import statements
 from harness.catalogue import Catalogue, Hardware, Metric, Parameter, Part, Rule
 from harness.judge import judge, read_measurements
 from harness.points import Result
@@ -146,7 +147,9 @@ def a_record(
         (draft.folder / "device.json").write_text(json.dumps({"device": kind, "places": {f"Place({kind}:0)": 3}}))
         (draft.folder / LOG).write_text("hello")
         found = outcome(draft.folder, a_part(part), a_kind(kind), draft.record)
-        return draft.seal(**{**found, **changes})
+        draft.record.update({**found, **changes})
+        statements.write(draft.folder, draft.record)
+        return draft.seal()
 
 
 HARDWARE_FILE = r"""name: cpu

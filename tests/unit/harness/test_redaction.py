@@ -3,12 +3,12 @@
 import json
 import secrets
 import string
+import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import redaction
 from harness.redaction import LONGEST_LINE, Redactor, after_gap, secret_values
 
 ALPHANUMERIC = string.ascii_letters + string.digits
@@ -52,11 +52,12 @@ FORMS = {
         lambda t: (json.dumps(f"-----BEGIN PRIVATE KEY-----\n{t}\n-----END PRIVATE KEY-----\n"), t)
     ),
 }
-words = st.text(string.ascii_letters + "     .,\n\r\t0123456789é中", max_size=60)
+around = st.text(" .,\n\r\té中", max_size=60)  # nothing that a secret is made of
 
 
 @pytest.mark.parametrize("form", FORMS)
-@given(data=st.data(), before=words, after=words, sizes=st.lists(st.integers(1, 30), min_size=1, max_size=8))
+@settings(max_examples=20)
+@given(data=st.data(), before=around, after=around, sizes=st.lists(st.integers(1, 30), min_size=1, max_size=8))
 def test_no_secret_of_a_usual_form_gets_through_in_any_chunks(form, data, before, after, sizes):
     whole, secret = data.draw(FORMS[form])
     output = f"{before}\n{whole}\n{after}\n".encode()
@@ -178,8 +179,10 @@ def test_text_files_are_rewritten_and_others_left(tmp_path):
     assert outside.read_text() == secret
 
 
-def test_every_pattern_is_bounded():
-    """Otherwise an output can be made on which one takes hours."""
-    for secret in redaction.SECRETS:
-        assert b"+" not in secret.pattern.pattern.replace(rb"[", b"").split(b"]+")[0][-1:], secret.pattern
-        assert b"*" not in secret.pattern.pattern.replace(rb"\*+", b""), secret.pattern
+@pytest.mark.parametrize("text", ["password", "secret key token ", "x://", "https://aaaaaaaa:", "bearer  ", "eyJaaaaaaaa.eyJ"])
+def test_no_output_makes_it_slow(text):
+    """Otherwise an output can be made on which a pattern takes hours. A mebibyte takes a second or two."""
+    output = (text * (2**18 // len(text))).encode()
+    start = time.process_time()
+    in_chunks(Redactor(), output, [2**16])
+    assert time.process_time() - start < 5
