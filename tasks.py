@@ -233,29 +233,114 @@ def show(context: Context, run: Any, format: str = "table") -> None:
     print(json.dumps(record, indent=2, ensure_ascii=False) if format == "json" else listing.record(record, folder))
 
 
-@word(help={"run": "a run id, a prefix of one, latest, or all"})
-def verify(context: Context, run: Any) -> None:
-    """Check records: hashes, schema and verdict.
+@word(
+    help={
+        "run": "a run id, a prefix of one, latest, all, or a pack: FILE.zip",
+        "signers": "an allowed_signers file (man ssh-keygen): every record, or the pack, must be signed by one of them",
+    }
+)
+def verify(context: Context, run: Any, signers: str = "") -> None:
+    """Check records, or a pack: hashes, schema, statement and verdict.
 
     Everything is computed and judged again; exit code 6 on any difference.
+    A pack is taken for hostile: nothing of it is run, and what is not as a pack is made is refused.
 
     Examples:
-      ./inv verify                               every record
+      ./inv verify                               every record and attachment
       ./inv verify latest
+      ./inv verify homework-13.zip               a pack, also one that came from someone else
+      ./inv verify --signers team.txt homework-13.zip
     """
-    from harness import records, verification
+    from harness import verification
+
+    book, allowed = catalogues.load(), Path(signers) if signers else None
+    if run.endswith(".zip"):
+        from harness import unpacking
+
+        return print(unpacking.verify(Path(run), book, allowed))
+    print(verification.verify_all(RESULTS, run, book, allowed))
+
+
+@word(
+    help={
+        "what": "addresses and files, one or several",
+        "task": "the part that they belong to: 6, 13-1",
+        "kind": "photo, link, pull request, article or conversation; else what it looks like",
+        "note": "a sentence to go with them",
+        "date": "the day that they show, YYYY-MM-DD; a photo's own where it is left out",
+    }
+)
+def attach(context: Context, what: Any, task: str = "", kind: str = "", note: str = "", date: str = "") -> None:
+    """Add what only a person has to a part: a photo, a link, a pull request, an article, a conversation.
+
+    It is checked and sealed beside the records: photos lose their EXIF, texts their secrets, links are asked.
+
+    Examples:
+      ./inv attach                               what is attached
+      ./inv attach --task 4 https://aistudio.baidu.com/projectdetail/1
+      ./inv attach --task 6 https://github.com/PaddlePaddle/Paddle/pull/1
+      ./inv attach --task 15 --date 2026-11-22 hill.jpg lake.jpg
+      ./inv attach --task 13-1 --note "the conversion" chat.md chat.png
+    """
+    from harness import attachments
+
+    if not what:
+        return print(attachments.show(RESULTS))
+    (part,) = _one_part(task)
+    for folder in attachments.attach(RESULTS, part, what.split("\n"), kind, note, date):
+        data = attachments.read(folder)
+        print(terminal.green("✓ attached") + f"  {data['kind']}: {data.get('checked', '')}   {os.path.relpath(folder)}")
+
+
+@word(help={"attachment": "its id, or the beginning of it", "note": "why"})
+def detach(context: Context, attachment: Any, note: str = "") -> None:
+    """Take an attachment back.
+
+    A withdrawal is sealed beside it, so that it does not count again when it comes back from a store.
+
+    Examples:
+      ./inv attach                               what is attached, with ids
+      ./inv detach 20261122T231953
+    """
+    from harness import attachments
+
+    folder = attachments.detach(RESULTS, attachment, note)
+    print(f"{attachments.read(folder)['withdraws']} counts no more   {os.path.relpath(folder)}")
+
+
+@word(
+    help={
+        "task": "one task or part: 13, 8-1",
+        "to": "the file; homework-TASK.zip where it is left out",
+        "crate": "add Workflow-Run RO-Crate metadata",
+        "sign": "an SSH key that signs the pack",
+    }
+)
+def pack(context: Context, task: str, to: str = "", crate: bool = False, sign: str = "") -> None:
+    """Make a submission: records, pictures, code and links in one zip, with a cover page.
+
+    It is byte-identical when it is made again, and ./inv verify FILE.zip checks it anywhere.
+
+    Examples:
+      ./inv pack --task 13                       homework-13.zip
+      ./inv pack --task 4 --crate --to plate.zip
+      ./inv pack --task 4 --sign ~/.ssh/id_ed25519
+    """
+    from harness import packs
 
     book = catalogues.load()
-    findings = {folder: verification.verify(folder, book) for folder in records.find(RESULTS, run)}
-    verification.require_verified(findings)
-    print(
-        f"{len(findings)} {'record holds' if len(findings) == 1 else 'records hold'}: "
-        "seal, files, schema and verdict are as they were."
-    )
+    parts = cells.select_parts(book, task)
+    file = Path(to or f"homework-{task}.zip")
+    made = packs.make(book, parts, RESULTS, file, crate=crate, key=_key(sign))
+    for line in made.missing:
+        print(terminal.yellow(f"· still to be added: {line}"))
+    print(terminal.green("✓ packed") + f"  {file}: {made.files} files, {made.size / 2**20:.1f} MiB, sha256 {made.sha256}")
 
 
 show.body.operand_default = "latest"
 verify.body.operand_default = "all"
+attach.body.operand_default = ""
+attach.body.several_operands = True
 
 
 @word(help={"only": "paths or pytest's own options, in quotes", "fast": "leave out the tests that run real programs"})
@@ -330,6 +415,13 @@ def _key(path: str) -> Path | None:
     if path and not Path(path).expanduser().is_file():
         raise WordsError(f"--sign {path}: no such key.", "It is a private SSH key.", "Make one: ssh-keygen -t ed25519")
     return Path(path).expanduser() if path else None
+
+
+def _one_part(word: str) -> list[Any]:
+    parts = cells.select_parts(catalogues.load(), word or "none given")
+    if len(parts) > 1:
+        raise WordsError(f"--task {word}: {len(parts)} parts.", f"It has {', '.join(part.name for part in parts)}.", "Name one.")
+    return parts
 
 
 def _one_run(word: str) -> str:

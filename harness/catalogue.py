@@ -12,6 +12,7 @@ from harness import datafiles
 from harness.errors import DataFileError
 
 ROOT = Path(__file__).resolve().parents[1]
+OF_A_RUN = {"log", "picture", "code"}  # what of a submission a run leaves
 SECONDS = {"s": 1, "min": 60, "h": 3600}
 
 
@@ -112,6 +113,12 @@ class Part:
     rules: tuple[Rule, ...]
     network: bool = False
     cards: Cards = Cards()
+    submission: tuple[str, ...] = ()
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether only a person's evidence is asked for, and no run."""
+        return self.program is None and bool(self.submission) and not set(self.submission) & OF_A_RUN
 
     @property
     def task(self) -> str:
@@ -179,6 +186,7 @@ def _parts(doc: Mapping[str, Any], path: Path) -> Iterator[Part]:
             rules=tuple(_rule(rule) for rule in part["points"]),
             network=part.get("network", False),
             cards=Cards(**{"at_most": part["cards"]["default"], **part["cards"]}) if "cards" in part else Cards(),
+            submission=tuple(part.get("submission", ())),
         )
 
 

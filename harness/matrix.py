@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import index, terminal
-from harness.catalogue import Catalogue, Part
+from harness import attachments, index, terminal
+from harness.attachments import Attachment
+from harness.catalogue import Catalogue, Hardware, Part
 from harness.errors import WordsError
 from harness.points import (
     EARNED,
@@ -26,6 +27,9 @@ from harness.points import (
 )
 
 MARKS = {EARNED: "✓", REHEARSED: "○", WAITING: "…", FAILED: "✗", NOT_RUN: "·"}
+PERSON = Hardware(
+    name="person", title="a person's own", aliases=(), category="cpu", device="", environment={}, data={}
+)  # where only a person's evidence counts, and no hardware
 LEGEND = (
     "✓ earned   ○ rehearsed: passed where the rule gives no points   … waiting: for a person's evidence   "
     "✗ failed   · not run   – no program yet"
@@ -41,8 +45,8 @@ class Matrix:
 
     @property
     def kinds(self) -> list[str]:
-        """The hardware kinds with a run, in the catalogue's order; all of them while there is none."""
-        every = list(dict.fromkeys(cell.hardware for cell in self.cells))
+        """The hardware kinds with a run, in the catalogue's order, then a person's; all of them while there is none."""
+        every = sorted(dict.fromkeys(cell.hardware for cell in self.cells), key=lambda kind: kind == PERSON.name)
         ran = {cell.hardware for cell in self.cells if cell.state != NOT_RUN}
         return [kind for kind in every if kind in ran] or every
 
@@ -56,12 +60,43 @@ def build(catalogue: Catalogue, results: Path) -> Matrix:
             by_part[result.part].append(result)
         else:
             damaged.append(f"{results / result.part / result.hardware}: this checkout knows no such cell")
+    attached, unreadable = attachments.standing(results)
     cells = [
         cell
         for name, part in catalogue.parts.items()
-        for cell in _in_order(assess(part, catalogue.hardware, _counted(part, by_part[name])), catalogue)
+        for cell in _cells(part, catalogue.hardware, by_part[name], attached.get(name, []))
     ]
-    return Matrix(catalogue.parts, cells, tally(catalogue.parts, cells), damaged)
+    return Matrix(catalogue.parts, cells, tally(catalogue.parts, cells), [*damaged, *unreadable])
+
+
+def _cells(
+    part: Part, kinds: Mapping[str, Hardware], results: Sequence[Result], attached: Sequence[Attachment]
+) -> list[CellPoints]:
+    """The cells of a part, in the order of the kinds; where only a person's evidence counts, that person's cell."""
+    if part.by_hand:
+        kinds = {PERSON.name: PERSON}
+        results = [_by_hand(part, each) for each in attached if _needed(part, each.kind)]
+    order = list(kinds)
+    cells = assess(part, kinds, _counted(part, results), {each.kind for each in attached})
+    return sorted(cells, key=lambda cell: order.index(cell.hardware))
+
+
+def _needed(part: Part, kind: str) -> bool:
+    return any(kind in need.split(" or ") for rule in part.rules for need in rule.needs)
+
+
+def _by_hand(part: Part, attachment: Attachment) -> Result:
+    """What a person has added, as the result that the points count."""
+    return Result(
+        part=part.name,
+        hardware=PERSON.name,
+        model=PERSON.title,
+        architecture=None,
+        cards=1,
+        day=str(attachment.data.get("date", "")),
+        passed=True,
+        run=attachment.id,
+    )
 
 
 def _counted(part: Part, results: Sequence[Result]) -> list[Result]:
@@ -75,11 +110,6 @@ def _counted(part: Part, results: Sequence[Result]) -> list[Result]:
 
 def _daily(part: Part) -> bool:
     return any(rule.name == "per_day" for rule in part.rules)
-
-
-def _in_order(cells: Sequence[CellPoints], catalogue: Catalogue) -> list[CellPoints]:
-    order = list(catalogue.hardware)
-    return sorted(cells, key=lambda cell: order.index(cell.hardware))
 
 
 def show(matrix: Matrix, form: str, explain: bool) -> str:
@@ -106,7 +136,7 @@ def _table(matrix: Matrix, explain: bool) -> str:
         colalign=("left", "left", *["center"] * len(kinds), "right"),
     )
     lines = [text, "", _sum_line(matrix.tally, terminal.bold), terminal.dim(LEGEND)]
-    silent = [kind for kind in dict.fromkeys(cell.hardware for cell in matrix.cells) if kind not in matrix.kinds]
+    silent = [kind for kind in dict.fromkeys(cell.hardware for cell in matrix.cells) if kind not in (*matrix.kinds, PERSON.name)]
     if silent:
         lines.append(terminal.dim(f"No run yet on: {', '.join(silent)}"))
     return "\n".join([*lines, *_explanations(matrix, explain)])
@@ -167,6 +197,8 @@ def _html(matrix: Matrix, explain: bool) -> str:
 
 def _html_cell(matrix: Matrix, part: str, kind: str) -> str:
     cells = _of(matrix, part, kind)
+    if not cells:
+        return "<td></td>"
     best = _best(cells)
     why = "; ".join(f"{cell.model or kind}: {cell.why or cell.state}" for cell in cells)
     return f"<td class='{best.state.replace(' ', '-')}' title='{html.escape(why, quote=True)}'>{_plain(cells)}</td>"
@@ -199,6 +231,8 @@ def _best(cells: Sequence[CellPoints]) -> CellPoints:
 
 
 def _plain(cells: Sequence[CellPoints]) -> str:
+    if not cells:
+        return ""
     best, points = _best(cells), sum(cell.points for cell in cells)
     if best.state == NOT_RUN:
         return "–" if best.why == NOT_WRITTEN else MARKS[NOT_RUN]
@@ -207,7 +241,7 @@ def _plain(cells: Sequence[CellPoints]) -> str:
 
 def _coloured(cells: Sequence[CellPoints]) -> str:
     paint = {EARNED: terminal.green, REHEARSED: terminal.cyan, WAITING: terminal.yellow, FAILED: terminal.red}
-    return paint.get(_best(cells).state, terminal.dim)(_plain(cells))
+    return paint.get(_best(cells).state, terminal.dim)(_plain(cells)) if cells else ""
 
 
 def _points(matrix: Matrix, part: Part) -> str:
@@ -233,7 +267,7 @@ def _explanations(matrix: Matrix, explain: bool) -> list[str]:
         lines += [
             f"{cell.part} on {cell.hardware}{f' ({cell.model})' if cell.model else ''}: {cell.state}; {cell.why}"
             for cell in matrix.cells
-            if cell.why and (cell.hardware in matrix.kinds)
+            if cell.why and cell.hardware in (*matrix.kinds, PERSON.name)
         ]
     return ["", *lines] if lines else []
 

@@ -17,6 +17,7 @@ from harness.catalogue import Hardware, Part, Rule
 
 EARNED, REHEARSED, WAITING, FAILED, NOT_RUN = "earned", "rehearsed", "waiting", "failed", "not run"
 NOT_WRITTEN = "its program is not written yet"  # why a cell is not run
+BY_HAND = "nothing runs here; what a person has is added with ./inv attach"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +106,7 @@ def assess(
             )
         )
     ran = {result.hardware for result in results}
-    why = "no run yet" if part.program else NOT_WRITTEN
+    why = "no run yet" if part.program else BY_HAND if part.by_hand else NOT_WRITTEN
     cells += [
         CellPoints(part=part.name, hardware=kind, model=None, state=NOT_RUN, points=0.0, limit=limit, why=why, run=None)
         for kind in kinds

@@ -108,13 +108,25 @@ class Program(invoke.Program):
         if {"--help", "-h"} & set(argv) and not argv[1].startswith("-"):
             argv = [argv[0], "--help", argv[1]]  # else a word with an operand would take --help for it
         self.create_config()
-        self.parse_core(argv)
+        self.parse_core(self._joined(argv))
         sys.dont_write_bytecode = False  # invoke turns it off; harness/ starts faster from bytecode
         self.parse_collection()
         self.parse_tasks()
         self.parse_cleanup()
         self.update_config()
         self.execute()
+
+    def _joined(self, argv: list[str]) -> list[str]:
+        """For a word that takes several operands, where invoke knows only of one: all of them, a line each."""
+        word = argv[1] if len(argv) > 1 else ""
+        collection = self.namespace
+        if word not in collection.task_names or not getattr(collection[word].body, "several_operands", False):
+            return argv
+        takes_value = {f"--{each.names[0]}" for each in collection[word].get_arguments() if each.takes_value}
+        options, operands = argv[:2], []
+        for before, token in zip(argv[1:], argv[2:], strict=False):
+            (options if token.startswith("--") or before in takes_value else operands).append(token)
+        return [*options, "\n".join(operands)] if operands else options
 
     def parse_tasks(self) -> None:
         """Parse the words; where the last one lacks its only operand, use its `operand_default` (verify, show)."""

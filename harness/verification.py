@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import signatures, statements
+from harness import attachments, signatures, statements
 from harness.catalogue import Catalogue
 from harness.datafiles import SCHEMAS
 from harness.errors import DataFileError, VerificationError
 from harness.judge import judge, read_measurements
 from harness.processes import Ending
-from harness.records import FILE, hash_files, read
+from harness.records import FILE, find, hash_files, read
 
 
 def verify(folder: Path, catalogue: Catalogue, signers: Path | None = None) -> list[str]:
@@ -126,3 +126,21 @@ def require_verified(findings: Mapping[Path, list[str]]) -> None:
             shown,
             "Run these cells again, or fetch the records from where they came.",
         )
+
+
+def verify_all(results: Path, word: str, catalogue: Catalogue, signers: Path | None = None) -> str:
+    """Verify the runs that `word` names, and with `all` every attachment; what holds is said in a line.
+
+    Raises:
+        WordsError: it names no run.
+        VerificationError: something does not hold.
+    """
+    findings = {folder: verify(folder, catalogue, signers) for folder in find(results, word)}
+    records = len(findings)
+    attached = attachments.read_all(results) if word == "all" else ([], [])
+    require_verified({**findings, **{Path(line): [line] for line in attached[1]}})
+    also = f" {len(attached[0])} attached {'is' if len(attached[0]) == 1 else 'are'} whole." if attached[0] else ""
+    return (
+        f"{records} {'record holds' if records == 1 else 'records hold'}: "
+        f"seal, files, schema and verdict are as they were.{also}"
+    )
