@@ -1,0 +1,237 @@
+"""Packs: a task's submission as one zip, the same bytes whenever it is made again.
+
+index.html                           the cover page, in English and Chinese
+results/<part>/<kind>/<run id>/      the records that count, whole: log, picture, statement, the program's files
+results/attached/<part>/<id>/        what a person has added
+code/                                the programs, as they were when the records were made
+manifest.json, manifest.json.sig     the hash of every file; a signature over it, if one was asked for
+ro-crate-metadata.json               the same for machines, with --crate
+
+Nothing in it is compressed, so that its bytes do not depend on a library's version.
+"""
+
+import hashlib
+import io
+import json
+import subprocess
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness import attachments, matrix, records, screen, signatures
+from harness.attachments import Attachment
+from harness.catalogue import OF_A_RUN, ROOT, Catalogue, Part
+from harness.errors import HomeworkError, StoreError, VerificationError
+from harness.points import EARNED, REHEARSED, WAITING
+
+MANIFEST = "manifest.json"
+COVER = "index.html"
+CRATE = "ro-crate-metadata.json"
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the first day that a zip can name
+FILE_MODE = 0o100644 << 16
+
+
+@dataclass(frozen=True)
+class Run:
+    """A record that goes in, with the state that it has in the matrix."""
+
+    folder: Path
+    record: Mapping[str, Any]
+    state: str
+
+    @property
+    def place(self) -> str:
+        cell = self.record["cell"]
+        return f"results/{cell['part']}/{cell['hardware']}/{self.record['id']}"
+
+
+@dataclass
+class Contents:
+    """What goes into a pack, by part, and the bytes of every file by its name in it."""
+
+    parts: Sequence[Part]
+    runs: dict[str, list[Run]]
+    attached: dict[str, list[Attachment]]
+    revision: str | None = None
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def missing(self) -> list[str]:
+        """What the organisers ask for and is not here, a line each."""
+        return [f"part {part.name}: {ask}" for part in self.parts for ask in part.submission if not self._has(part, ask)]
+
+    def _has(self, part: Part, ask: str) -> bool:
+        if ask == "code":
+            return any(name.startswith(f"code/projects/{part.slug}/") for name in self.files)
+        if ask in OF_A_RUN:
+            name = screen.FILE if ask == "picture" else records.LOG
+            return any(name in run.record["artefacts"] for run in self.runs[part.name])
+        return any(each.kind in ask.split(" or ") for each in self.attached[part.name])
+
+
+@dataclass(frozen=True)
+class Made:
+    """A pack that was made."""
+
+    files: int
+    size: int
+    sha256: str
+    missing: Sequence[str]
+
+
+def make(
+    catalogue: Catalogue, parts: Sequence[Part], results: Path, file: Path, *, crate: bool = False, key: Path | None = None
+) -> Made:
+    """Write the pack of `parts` to `file`.
+
+    Args:
+        catalogue: for the states of the cells.
+        parts: the parts that are submitted together.
+        results: the folder of this machine's records.
+        file: the zip; it is replaced if it is there.
+        crate: whether RO-Crate metadata goes in.
+        key: an SSH key that signs the manifest.
+
+    Raises:
+        HomeworkError: there is nothing to submit yet.
+        VerificationError: a record that would go in is damaged.
+        StoreError: the file cannot be written.
+    """
+    contents = gather(catalogue, parts, results)
+    if not any(contents.runs.values()) and not any(contents.attached.values()):
+        names = ", ".join(part.name for part in parts)
+        raise HomeworkError(f"There is nothing to pack for {names}.", "No run passed, nothing is attached.", "./inv run")
+    from harness import cover
+
+    contents.files[COVER] = cover.page(contents).encode()
+    if crate:
+        from harness import crates
+
+        contents.files[CRATE] = json_bytes(crates.metadata(contents))
+    content = _zip({**contents.files, **manifest(contents, key)})
+    beside = file.with_name(f".{file.name}.part")
+    try:
+        beside.write_bytes(content)
+        beside.replace(file)
+    except OSError as error:
+        raise StoreError(f"{file}: it cannot be written.", f"{error.strerror}.", "Name another with --to") from error
+    return Made(len(contents.files), len(content), hashlib.sha256(content).hexdigest(), contents.missing())
+
+
+def gather(catalogue: Catalogue, parts: Sequence[Part], results: Path) -> Contents:
+    """Collect what goes in."""
+    built = matrix.build(catalogue, results)
+    attached, _ = attachments.standing(results)
+    contents = Contents(
+        parts,
+        {part.name: [_run(results, cell) for cell in _counting(built, part.name)] for part in parts},
+        {part.name: attached.get(part.name, []) for part in parts},
+    )
+    for run in (run for runs in contents.runs.values() for run in runs):
+        contents.files.update(_files(run.folder, run.place))
+    for each in (each for found in contents.attached.values() for each in found):
+        contents.files.update(_files(each.folder, f"results/attached/{each.data['part']}/{each.id}"))
+    contents.revision, code = _code(contents)
+    contents.files.update(code)
+    return contents
+
+
+def _counting(built: matrix.Matrix, part: str) -> list[Any]:
+    """The cells whose runs are submitted: those that earn; else those that wait; else the rehearsals."""
+    for state in (EARNED, WAITING, REHEARSED):
+        found = [cell for cell in built.cells if (cell.part, cell.state) == (part, state)]
+        earning = [cell for cell in found if cell.points or state != EARNED]
+        if earning:
+            return [cell for cell in earning if cell.hardware != matrix.PERSON.name]
+    return []
+
+
+def _run(results: Path, cell: Any) -> Run:
+    folder = results / cell.part / cell.hardware / cell.run
+    record = records.read(folder / records.FILE)
+    if records.hash_files(folder) != record["artefacts"]:
+        raise VerificationError(f"{folder}: its files are not those of its run.", "", f"./inv verify {cell.run}")
+    return Run(folder, record, cell.state)
+
+
+def _files(folder: Path, place: str) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            raise VerificationError(f"{path}: it is a link.", "A pack holds files only.", "Run that cell again.")
+        if path.is_file():
+            yield f"{place}/{path.relative_to(folder).as_posix()}", path.read_bytes()
+
+
+# Code
+
+
+def _code(contents: Contents) -> tuple[str | None, dict[str, bytes]]:
+    """The programs and the locks of their stacks: as committed where the runs say which commit, else as they lie here."""
+    wanted = sorted({path for part in contents.parts if contents.runs[part.name] for path in _sources(part)})
+    programs = [run.record["program"] for runs in contents.runs.values() for run in runs]
+    revisions = {program["revision"] if program["clean"] else None for program in programs}
+    revision = revisions.pop() if len(revisions) == 1 else None
+    if wanted and revision:
+        committed = _committed(revision, wanted)
+        if committed:
+            return revision, committed
+    return None, dict(_lying_here(wanted))
+
+
+def _sources(part: Part) -> list[str]:
+    lock = [f"docker/locks/{part.stack}.txt"] if part.stack else []
+    return [f"projects/{part.slug}", "projects/kit", *lock]
+
+
+def _committed(revision: str, wanted: Sequence[str]) -> dict[str, bytes]:
+    command = ["git", "-C", str(ROOT), "archive", "--format=tar", revision, "--", *wanted]
+    done = subprocess.run(command, capture_output=True, timeout=60)
+    if done.returncode != 0:
+        return {}  # a record of another clone, whose commit is not here
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        members = [member for member in archive if member.isfile()]
+        return {f"code/{member.name}": archive.extractfile(member).read() for member in members}  # type: ignore[union-attr]
+
+
+def _lying_here(wanted: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    for name in wanted:
+        place = ROOT / name
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if path.is_file() and not path.is_symlink() and "__pycache__" not in path.parts:
+                yield f"code/{path.relative_to(ROOT).as_posix()}", path.read_bytes()
+
+
+# The zip
+
+
+def manifest(contents: Contents, key: Path | None) -> dict[str, bytes]:
+    """manifest.json, and with `key` its signature."""
+    files = {
+        name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        for name, content in sorted(contents.files.items())
+    }
+    parts = [part.name for part in contents.parts]
+    content = json_bytes({"schema": 1, "parts": parts, "code": contents.revision, "files": files})
+    if key is None:
+        return {MANIFEST: content}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / MANIFEST
+        file.write_bytes(content)
+        return {MANIFEST: content, MANIFEST + signatures.SUFFIX: signatures.sign(file, key).read_bytes()}
+
+
+def json_bytes(document: Any) -> bytes:
+    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+
+
+def _zip(files: Mapping[str, bytes]) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, EPOCH)
+            entry.create_system, entry.external_attr = 3, FILE_MODE
+            archive.writestr(entry, files[name])
+    return target.getvalue()
