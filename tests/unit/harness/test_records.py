@@ -21,6 +21,7 @@ from samples import a_catalogue, a_record, before_run, remount_read_only
 
 from harness import records
 from harness.errors import DataFileError, StoreError, WordsError
+from harness.evidence import complete_here
 from harness.records import Draft, adopt_unfinished, find, read, seal_of
 from harness.verification import verify
 
@@ -39,8 +40,8 @@ def test_a_sealed_record_stands_at_its_place_and_reads_back(results):
     folder = a_record(results, part="4", kind="cpu")
     record = read(folder / "record.json")
     assert folder == results / "4" / "cpu" / record["id"]
-    assert record["schema"] == 1 and record["passed"] is True
-    assert sorted(record["artefacts"]) == ["device.json", "metrics.json", "run.log"]
+    assert record["schema"] == 2 and record["passed"] is True
+    assert sorted(record["artefacts"]) == ["device.json", "metrics.json", "run.log", "statement.json"]
     assert record["artefacts"]["run.log"] == {
         "sha256": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
         "bytes": 5,
@@ -294,12 +295,12 @@ time.sleep(60)
 
 def test_the_draft_of_a_killed_harness_is_sealed_and_says_so(results):
     name = killed_harness(results)
-    (place,) = adopt_unfinished(results)
+    (place,) = adopt_unfinished(results, complete_here)
     record = read(place / "record.json")
     assert place == results / "4" / "cpu" / name and unfinished(results) == []
     assert record["exit"] == {"reason": "interrupted", "code": None, "signal": None}
     assert record["passed"] is False and "killed" in record["checks"][0]["why"]
-    assert sorted(record["artefacts"]) == ["run.log"]
+    assert sorted(record["artefacts"]) == ["run.log", "screen.png", "statement.json"]
     assert verify(place, a_catalogue()) == []
     assert adopt_unfinished(results) == []
 
