@@ -4,6 +4,7 @@ import mimetypes
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from harness.catalogue import Part
 from harness.errors import HomeworkError
 
 if TYPE_CHECKING:
@@ -27,16 +28,16 @@ def metadata(contents: "Contents") -> dict[str, Any]:
     runs = [run for runs in contents.runs.values() for run in runs]
     if not runs:
         raise HomeworkError("--crate: no run is in this pack.", "A Workflow Run Crate describes runs.", "Leave --crate out.")
-    programs = list(dict.fromkeys(_program(run) for run in runs))
+    programs = {_program(run): part for part in contents.parts for run in contents.runs[part.name]}
     graph = [
         _descriptor(),
-        _root(contents, runs, programs),
+        _root(contents, runs, list(programs)),
         *({"@id": url, "@type": "CreativeWork", "name": name, "version": url.rpartition("/")[2]} for url, name in PROFILES.items()),
         {"@id": LICENSE, "@type": "CreativeWork", "name": "Apache License 2.0", "identifier": LICENSE,
          "description": "The licence of the project's programs."},
         {"@id": PYTHON, "@type": "ComputerLanguage", "name": "Python", "identifier": {"@id": "https://www.python.org/"},
          "url": {"@id": "https://www.python.org/"}},
-        *(_workflow(contents, program) for program in programs),
+        *(_workflow(contents, part, program) for program, part in programs.items()),
         *(_file(name, content) for name, content in sorted(contents.files.items()) if name not in programs),
     ]  # fmt: skip
     for run in runs:
@@ -77,8 +78,7 @@ def _root(contents: "Contents", runs: "list[Run]", programs: list[str]) -> dict[
     }
 
 
-def _workflow(contents: "Contents", program: str) -> dict[str, Any]:
-    part = next(part for part in contents.parts if f"/{part.slug}/" in program)
+def _workflow(contents: "Contents", part: Part, program: str) -> dict[str, Any]:
     return {
         **_file(program, contents.files.get(program, b"")),
         "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow"],

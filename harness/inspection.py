@@ -192,6 +192,8 @@ def _picture(path: Path, content: bytes, day: str, kind: str) -> Finding:
             upright = ImageOps.exif_transpose(image)
     except WordsError:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise WordsError(f"{path}: too many pixels.", f"{error}.", "Make it smaller.") from None
     except Exception as error:  # whatever a decoder meets in a damaged or hostile file
         known = ", ".join(PICTURES)
         raise WordsError(f"{path}: not a picture.", f"{error}. It takes {known}.", "Save it as one of these.") from None

@@ -122,8 +122,7 @@ def _hostilities(entries: Sequence[zipfile.ZipInfo], size: int) -> Iterator[str]
         shown = ascii(name[:80])
         if entry.orig_filename != name or not _plain(name):
             yield f"{shown}: not a name that a pack has"
-        mode = entry.external_attr >> 16
-        if mode and not stat.S_ISREG(mode):
+        if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
             yield f"{shown}: not a plain file"
         if entry.flag_bits & ~KNOWN_FLAGS:
             yield f"{shown}: encrypted, or of an unknown kind"

@@ -1,0 +1,158 @@
+"""Packs: a submission holds all that is asked for, is the same bytes again, and is verified by anyone."""
+
+import json
+import subprocess
+import zipfile
+
+import pytest
+from samples import a_catalogue, a_kind, a_part, a_record, a_rule
+
+from harness import attachments, inspection, packs, unpacking
+from harness.errors import HomeworkError, VerificationError
+
+PART = a_part("8-1", slug="08-ffn", stack="base", submission=("code", "log", "link"), rules=(a_rule(needs=("link",)),))
+BOOK = a_catalogue(PART)
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    monkeypatch.setattr(inspection, "_answer", lambda url: "unchecked: no network")
+
+
+@pytest.fixture
+def pack(results, tmp_path):
+    """A pack of one record with its link."""
+    a_record(results, part="8-1")
+    attachments.attach(results, PART, ["https://example.org/<x>&y"])
+    packs.make(BOOK, [PART], results, tmp_path / "pack.zip", crate=True)
+    return tmp_path / "pack.zip"
+
+
+def names(pack):
+    with zipfile.ZipFile(pack) as archive:
+        return archive.namelist()
+
+
+def test_it_holds_records_links_code_and_a_cover_in_both_languages(pack):
+    found = names(pack)
+    assert "code/projects/08-ffn/main.py" in found and "code/projects/kit/__init__.py" in found
+    assert "code/docker/locks/base.txt" in found and not any("__pycache__" in name for name in found)
+    assert sum(name.endswith("/run.log") for name in found) == 1
+    assert sum(name.startswith("results/attached/8-1/") for name in found) == 1
+    with zipfile.ZipFile(pack) as archive:
+        page = archive.read("index.html").decode()
+        manifest = json.loads(archive.read("manifest.json"))
+    assert "求解" in page and "How to check it" in page and "如何核验" in page
+    assert "https://example.org/&lt;x&gt;&amp;y" in page and "<x>" not in page
+    assert set(manifest["files"]) == set(found) - {"manifest.json"} and manifest["parts"] == ["8-1"]
+
+
+def test_it_is_the_same_bytes_when_it_is_made_again(pack, results, tmp_path):
+    made = packs.make(BOOK, [PART], results, tmp_path / "again.zip", crate=True)
+    assert (tmp_path / "again.zip").read_bytes() == pack.read_bytes() and made.missing == []
+
+
+def test_what_is_missing_is_named_on_the_cover_and_by_the_word(results, tmp_path):
+    a_record(results, part="8-1")
+    made = packs.make(BOOK, [PART], results, tmp_path / "pack.zip")
+    assert made.missing == ["part 8-1: link"]
+    with zipfile.ZipFile(tmp_path / "pack.zip") as archive:
+        assert "尚缺：link" in archive.read("index.html").decode()
+
+
+def test_the_runs_that_earn_go_in_and_rehearsals_only_where_none_does(results, tmp_path):
+    part = a_part("7", rules=(a_rule("per_model", 1, 5, categories=("gpu",)),))
+    book = a_catalogue(part, kinds=(a_kind(), a_kind("cuda", "gpu")))
+    rehearsal = a_record(results, part="7")
+    failed = a_record(results, part="7", error=0.9, model="B")
+    assert [run.folder for run in packs.gather(book, [part], results).runs["7"]] == [rehearsal]
+    cards = [a_record(results, part="7", kind="cuda", model=model) for model in ("A", "B")]
+    assert sorted(run.folder for run in packs.gather(book, [part], results).runs["7"]) == sorted(cards)
+    assert failed.is_dir()
+
+
+def test_nothing_to_pack_is_said(results, tmp_path):
+    a_record(results, part="8-1", error=0.9)
+    with pytest.raises(HomeworkError, match="nothing to pack for 8-1"):
+        packs.make(BOOK, [PART], results, tmp_path / "pack.zip")
+    assert not (tmp_path / "pack.zip").exists()
+
+
+def test_a_record_that_was_changed_does_not_go_in(results, tmp_path):
+    (a_record(results, part="8-1") / "run.log").write_text("another")
+    with pytest.raises(VerificationError, match="not those of its run"):
+        packs.make(BOOK, [PART], results, tmp_path / "pack.zip")
+
+
+def test_a_withdrawn_link_does_not_go_in(results, tmp_path):
+    a_record(results, part="8-1")
+    (folder,) = attachments.attach(results, PART, ["https://example.org"])
+    attachments.detach(results, folder.name)
+    packs.make(BOOK, [PART], results, tmp_path / "pack.zip")
+    assert not any("attached" in name for name in names(tmp_path / "pack.zip"))
+
+
+# Verified by anyone
+
+
+def test_a_stranger_verifies_it(pack):
+    assert "1 records and 1 attachments hold" in unpacking.verify(pack, BOOK)
+    assert "It is not signed" in unpacking.verify(pack, BOOK)
+
+
+def test_a_signed_one_names_its_signer(results, tmp_path):
+    a_record(results, part="8-1")
+    key, signers, file = tmp_path / "key", tmp_path / "signers", tmp_path / "pack.zip"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    signers.write_text(f"anna@example.org {key.with_suffix('.pub').read_text()}")
+    packs.make(BOOK, [PART], results, file, key=key)
+    first = file.read_bytes()
+    assert "Signed by anna@example.org" in unpacking.verify(file, BOOK, signers)
+    assert "Signed by SHA256:" in unpacking.verify(file, BOOK)
+    packs.make(BOOK, [PART], results, file, key=key)
+    assert file.read_bytes() == first
+    signers.write_text("")
+    with pytest.raises(VerificationError, match="it does not hold"):
+        unpacking.verify(file, BOOK, signers)
+    packs.make(BOOK, [PART], results, file)
+    with pytest.raises(VerificationError) as caught:
+        unpacking.verify(file, BOOK, signers)
+    assert "asks for a signature" in str(caught.value)
+
+
+def rewritten(pack, change):
+    """The pack with its files changed, and with a manifest that fits them unless `change` writes one."""
+    with zipfile.ZipFile(pack) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    change(files)
+    pack.write_bytes(packs._zip(files))
+    return pack
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda files: files.update({"index.html": b"another"}), "index.html: changed after it was packed"),
+        (lambda files: files.pop("index.html"), "index.html: missing"),
+        (lambda files: files.update({"more.txt": b"x"}), "more.txt: not one of the pack's files"),
+        (lambda files: files.update({"manifest.json": b"{"}), "manifest.json: not readable as JSON"),
+        (lambda files: files.update({"manifest.json": b"[" * 10**5}), "manifest.json: not readable as JSON"),
+        (lambda files: files.update({"manifest.json": b"{}"}), "required property"),
+        (lambda files: files.update({"manifest.json.sig": b"no signature"}), "manifest.json.sig: its signature"),
+    ],
+)
+def test_a_pack_that_was_changed_does_not_hold(pack, change, says):
+    with pytest.raises(VerificationError) as caught:
+        unpacking.verify(rewritten(pack, change), BOOK)
+    assert says in str(caught.value) and "/tmp" not in caught.value.why
+
+
+def test_a_forged_record_is_found_though_the_manifest_fits(results, tmp_path):
+    folder = a_record(results, part="8-1")
+    contents = packs.gather(BOOK, [PART], results)
+    name = f"results/8-1/cpu/{folder.name}/run.log"
+    contents.files[name] = b"another log"
+    (tmp_path / "pack.zip").write_bytes(packs._zip({**contents.files, **packs.manifest(contents, None)}))
+    with pytest.raises(VerificationError) as caught:
+        unpacking.verify(tmp_path / "pack.zip", BOOK)
+    assert "run.log: changed after its run" in str(caught.value)
