@@ -334,7 +334,9 @@ def pack(context: Context, task: str, to: str = "", crate: bool = False, sign: s
     made = packs.make(book, parts, RESULTS, file, crate=crate, key=_key(sign))
     for line in made.missing:
         print(terminal.yellow(f"· still to be added: {line}"))
-    print(terminal.green("✓ packed") + f"  {file}: {made.files} files, {made.size / 2**20:.1f} MiB, sha256 {made.sha256}")
+    print(
+        terminal.green("✓ packed") + f"  {file}: {made.files} files, {made.size / 2**20:.1f} MiB, sha256 {made.sha256}"
+    )
 
 
 show.body.operand_default = "latest"
@@ -420,7 +422,9 @@ def _key(path: str) -> Path | None:
 def _one_part(word: str) -> list[Any]:
     parts = cells.select_parts(catalogues.load(), word or "none given")
     if len(parts) > 1:
-        raise WordsError(f"--task {word}: {len(parts)} parts.", f"It has {', '.join(part.name for part in parts)}.", "Name one.")
+        raise WordsError(
+            f"--task {word}: {len(parts)} parts.", f"It has {', '.join(part.name for part in parts)}.", "Name one."
+        )
     return parts
 
 

@@ -1,4 +1,4 @@
-"""Attachments: what only a person has (a photo, a link, a pull request, …), added to a part and sealed beside its records.
+"""Attachments: what only a person has (a photo, a link, a pull request, …), added to a part and sealed by itself.
 
 results/attached/<part>/<id>/     attachment.json and the file, if there is one
 
@@ -49,7 +49,9 @@ class Attachment:
 # Writing
 
 
-def attach(results: Path, part: Part, words: Sequence[str], kind: str = "", note: str = "", date: str = "") -> list[Path]:
+def attach(
+    results: Path, part: Part, words: Sequence[str], kind: str = "", note: str = "", date: str = ""
+) -> list[Path]:
     """Check each of `words`, an address or a file, and seal it as an attachment of `part`.
 
     Args:
@@ -119,7 +121,11 @@ def detach(results: Path, word: str, note: str = "") -> Path:
     (attachment,) = matching
     if attachment.id not in standing:
         raise WordsError(f"{attachment.id}: it is taken back already.", "", "Attach it again with ./inv attach")
-    document = {"kind": WITHDRAWAL, "withdraws": attachment.id, **({"note": Redactor.here().text(note)} if note else {})}
+    document = {
+        "kind": WITHDRAWAL,
+        "withdraws": attachment.id,
+        **({"note": Redactor.here().text(note)} if note else {}),
+    }
     return write(results, str(attachment.data["part"]), document, {})
 
 

@@ -100,7 +100,11 @@ def _attached(data: "dict[str, str] | object") -> str:
     for name in data["artefacts"]:
         path = quote(f"results/attached/{data['part']}/{data['id']}/{name}")
         picture = name.endswith((".png", ".jpg", ".webp"))
-        lines.append(f"<p><img src='{path}' alt='{escape(data['kind'])}'></p>" if picture else f"<p><a href='{path}'>{name}</a></p>")
+        lines.append(
+            f"<p><img src='{path}' alt='{escape(data['kind'])}'></p>"
+            if picture
+            else f"<p><a href='{path}'>{name}</a></p>"
+        )
     return "\n".join(lines)
 
 

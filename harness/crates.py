@@ -1,7 +1,7 @@
 """RO-Crate metadata of a pack, by the Workflow Run Crate profile 0.5 (https://w3id.org/ro/wfrun/workflow/0.5)."""
 
 import mimetypes
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from harness.catalogue import Part
@@ -27,12 +27,14 @@ def metadata(contents: "Contents") -> dict[str, Any]:
     """
     runs = [run for runs in contents.runs.values() for run in runs]
     if not runs:
-        raise HomeworkError("--crate: no run is in this pack.", "A Workflow Run Crate describes runs.", "Leave --crate out.")
+        raise HomeworkError(
+            "--crate: no run is in this pack.", "A Workflow Run Crate describes runs.", "Leave --crate out."
+        )
     programs = {_program(run): part for part in contents.parts for run in contents.runs[part.name]}
     graph = [
         _descriptor(),
         _root(contents, runs, list(programs)),
-        *({"@id": url, "@type": "CreativeWork", "name": name, "version": url.rpartition("/")[2]} for url, name in PROFILES.items()),
+        *(_profile(url, name) for url, name in PROFILES.items()),
         {"@id": LICENSE, "@type": "CreativeWork", "name": "Apache License 2.0", "identifier": LICENSE,
          "description": "The licence of the project's programs."},
         {"@id": PYTHON, "@type": "ComputerLanguage", "name": "Python", "identifier": {"@id": "https://www.python.org/"},
@@ -59,6 +61,10 @@ def _descriptor() -> dict[str, Any]:
             {"@id": "https://w3id.org/workflowhub/workflow-ro-crate/1.0"},
         ],
     }
+
+
+def _profile(url: str, name: str) -> dict[str, Any]:
+    return {"@id": url, "@type": "CreativeWork", "name": name, "version": url.rpartition("/")[2]}
 
 
 def _root(contents: "Contents", runs: "list[Run]", programs: list[str]) -> dict[str, Any]:
@@ -98,7 +104,7 @@ def _action_id(run: "Run") -> str:
     return f"#{run.record['id']}"
 
 
-def _action(run: "Run") -> Iterator[Mapping[str, Any]]:
+def _action(run: "Run") -> Iterator[dict[str, Any]]:
     record = run.record
     settings = [_setting(run, name, value) for name, value in {**record["parameters"], "seed": record["seed"]}.items()]
     passed = record["passed"]

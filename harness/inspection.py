@@ -67,8 +67,13 @@ def inspect(word: str, kind: str, needs: Sequence[str], date: str, redactor: Red
     content = _content(path)
     kind = kind or _kind_of_file(path, needs)
     looks: Mapping[str, Callable[[Path, bytes, str, Redactor], Finding]] = {
-        "photo": _photo, "conversation": _conversation, "track": _track, "article": _text, "link": _text, "pull request": _text,
-    }  # fmt: skip
+        "photo": _photo,
+        "conversation": _conversation,
+        "track": _track,
+        "article": _text,
+        "link": _text,
+        "pull request": _text,
+    }
     return looks[kind](path, content, day, redactor)
 
 
@@ -78,7 +83,9 @@ def _day(date: str) -> str:
             raise WordsError(f"--date {date}: it is yet to come.", "", "Write the day that it shows, YYYY-MM-DD.")
         return date and datetime.date.fromisoformat(date).isoformat()
     except ValueError:
-        raise WordsError(f"--date {date}: not a day.", "A day is YYYY-MM-DD.", "For example --date 2026-11-22") from None
+        raise WordsError(
+            f"--date {date}: not a day.", "A day is YYYY-MM-DD.", "For example --date 2026-11-22"
+        ) from None
 
 
 # Addresses
@@ -92,7 +99,9 @@ def _kind_of_address(url: str, needs: Sequence[str]) -> str:
 
 def _address(url: str, kind: str, day: str, redactor: Redactor) -> Finding:
     if kind not in ("link", "article", "pull request"):
-        raise WordsError(f"{url}: a {kind} is a file.", "An address is a link, an article or a pull request.", "Name the file.")
+        raise WordsError(
+            f"{url}: a {kind} is a file.", "An address is a link, an article or a pull request.", "Name the file."
+        )
     if redactor.text(url) != url:
         raise WordsError(
             f"{redactor.text(url)}: the address holds a secret.",
@@ -126,7 +135,9 @@ def _answer(url: str, seconds: float = 10) -> str:
             return f"answered {answer.status}"
     except urllib.error.HTTPError as error:
         if error.code in (404, 410):
-            raise WordsError(f"{url}: there is no such page.", f"It answered {error.code}.", "Look at the address.") from None
+            raise WordsError(
+                f"{url}: there is no such page.", f"It answered {error.code}.", "Look at the address."
+            ) from None
         return f"unchecked: it answered {error.code}"
     except (OSError, ValueError) as error:  # no network, no such host, a certificate that nobody signed
         return f"unchecked: {getattr(error, 'reason', error)}"
@@ -138,7 +149,9 @@ def _answer(url: str, seconds: float = 10) -> str:
 def _content(path: Path) -> bytes:
     try:
         if not path.is_file():
-            raise WordsError(f"{path}: no such file.", "It is no address either (https://…).", "Name a file or an address.")
+            raise WordsError(
+                f"{path}: no such file.", "It is no address either (https://…).", "Name a file or an address."
+            )
         if path.stat().st_size > FILE_BYTES:
             raise WordsError(f"{path}: too large.", f"At most {FILE_BYTES // 2**20} MiB are taken.", "Make it smaller.")
         return path.read_bytes()
@@ -199,7 +212,9 @@ def _picture(path: Path, content: bytes, day: str, kind: str) -> Finding:
         raise WordsError(f"{path}: not a picture.", f"{error}. It takes {known}.", "Save it as one of these.") from None
     day = day or taken or (datetime.date.today().isoformat() if kind == "conversation" else "")
     if not day:
-        raise WordsError(f"{path}: it does not say when it was taken.", "Its EXIF has no date.", "Add --date YYYY-MM-DD")
+        raise WordsError(
+            f"{path}: it does not say when it was taken.", "Its EXIF has no date.", "Add --date YYYY-MM-DD"
+        )
     stripped = Image.new(upright.mode, upright.size)
     stripped.paste(upright)
     if upright.mode == "P":
@@ -208,16 +223,24 @@ def _picture(path: Path, content: bytes, day: str, kind: str) -> Finding:
     stripped.save(target, format=form, **({"quality": 92} if form != "PNG" else {}))
     width, height = upright.size
     return Finding(
-        kind=kind, checked=f"{form}, {width} × {height}; EXIF taken out", name=path.name, file=f"{kind}{PICTURES[form]}",
-        content=target.getvalue(), date=day,
-    )  # fmt: skip
+        kind=kind,
+        checked=f"{form}, {width} × {height}; EXIF taken out",
+        name=path.name,
+        file=f"{kind}{PICTURES[form]}",
+        content=target.getvalue(),
+        date=day,
+    )
 
 
 def _refuse_size(path: Path, size: tuple[int, int]) -> None:
     if size[0] * size[1] > PIXELS:
-        raise WordsError(f"{path}: {size[0]} × {size[1]} are too many pixels.", f"At most {PIXELS:,}.", "Make it smaller.")
+        raise WordsError(
+            f"{path}: {size[0]} × {size[1]} are too many pixels.", f"At most {PIXELS:,}.", "Make it smaller."
+        )
     if min(size) < SMALLEST_SIDE:
-        raise WordsError(f"{path}: {size[0]} × {size[1]} show nothing.", f"At least {SMALLEST_SIDE} a side.", "Take another.")
+        raise WordsError(
+            f"{path}: {size[0]} × {size[1]} show nothing.", f"At least {SMALLEST_SIDE} a side.", "Take another."
+        )
 
 
 def _taken(image: Any) -> str:
@@ -243,4 +266,6 @@ def _track(path: Path, content: bytes, day: str, redactor: Redactor) -> Finding:
 
 
 def _text(path: Path, content: bytes, day: str, redactor: Redactor) -> Finding:
-    raise WordsError(f"{path}: this kind is an address.", "A file cannot show that it was published.", "Attach its address.")
+    raise WordsError(
+        f"{path}: this kind is an address.", "A file cannot show that it was published.", "Attach its address."
+    )

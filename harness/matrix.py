@@ -136,7 +136,11 @@ def _table(matrix: Matrix, explain: bool) -> str:
         colalign=("left", "left", *["center"] * len(kinds), "right"),
     )
     lines = [text, "", _sum_line(matrix.tally, terminal.bold), terminal.dim(LEGEND)]
-    silent = [kind for kind in dict.fromkeys(cell.hardware for cell in matrix.cells) if kind not in (*matrix.kinds, PERSON.name)]
+    silent = [
+        kind
+        for kind in dict.fromkeys(cell.hardware for cell in matrix.cells)
+        if kind not in (*matrix.kinds, PERSON.name)
+    ]
     if silent:
         lines.append(terminal.dim(f"No run yet on: {', '.join(silent)}"))
     return "\n".join([*lines, *_explanations(matrix, explain)])

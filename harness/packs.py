@@ -61,7 +61,9 @@ class Contents:
 
     def missing(self) -> list[str]:
         """What the organisers ask for and is not here, a line each."""
-        return [f"part {part.name}: {ask}" for part in self.parts for ask in part.submission if not self._has(part, ask)]
+        return [
+            f"part {part.name}: {ask}" for part in self.parts for ask in part.submission if not self._has(part, ask)
+        ]
 
     def _has(self, part: Part, ask: str) -> bool:
         if ask == "code":
@@ -83,7 +85,13 @@ class Made:
 
 
 def make(
-    catalogue: Catalogue, parts: Sequence[Part], results: Path, file: Path, *, crate: bool = False, key: Path | None = None
+    catalogue: Catalogue,
+    parts: Sequence[Part],
+    results: Path,
+    file: Path,
+    *,
+    crate: bool = False,
+    key: Path | None = None,
 ) -> Made:
     """Write the pack of `parts` to `file`.
 
@@ -103,7 +111,9 @@ def make(
     contents = gather(catalogue, parts, results)
     if not any(contents.runs.values()) and not any(contents.attached.values()):
         names = ", ".join(part.name for part in parts)
-        raise HomeworkError(f"There is nothing to pack for {names}.", "No run passed, nothing is attached.", "./inv run")
+        raise HomeworkError(
+            f"There is nothing to pack for {names}.", "No run passed, nothing is attached.", "./inv run"
+        )
     from harness import cover
 
     contents.files[COVER] = cover.page(contents).encode()
@@ -169,7 +179,7 @@ def _files(folder: Path, place: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _code(contents: Contents) -> tuple[str | None, dict[str, bytes]]:
-    """The programs and the locks of their stacks: as committed where the runs say which commit, else as they lie here."""
+    """The programs and their locks: as committed where the runs say which commit, else as they lie here."""
     wanted = sorted({path for part in contents.parts if contents.runs[part.name] for path in _sources(part)})
     programs = [run.record["program"] for runs in contents.runs.values() for run in runs]
     revisions = {program["revision"] if program["clean"] else None for program in programs}

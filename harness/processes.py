@@ -45,7 +45,8 @@ class Ending:
 class Log:
     """A file that keeps the first and the last mebibytes of an output, and says how much it left out between.
 
-    What it keeps, and what it echoes, has gone through the redactor. A disk that fills up is only told by `close`, so that the program is ended properly first.
+    What it keeps, and what it echoes, has gone through the redactor. A disk that fills up is
+    only told by `close`, so that the program is ended properly first.
     """
 
     def __init__(self, path: Path, echo: Callable[[bytes], None], redactor: Redactor) -> None:
@@ -125,8 +126,8 @@ def run(
 ) -> Ending:
     """Run `command` in `folder` for at most `timeout` seconds, its output into `log` and, up to a bound, to `echo`.
 
-    Both get what `redactor` lets through. The program inherits the file descriptors `inherit`, and leads a process group of its own, which is ended
-    as a whole: asked first (SIGTERM), then killed.
+    Both get what `redactor` lets through. The program inherits the file descriptors `inherit`, and leads a
+    process group of its own, which is ended as a whole: asked first (SIGTERM), then killed.
     """
     start = time.monotonic()
     output = Log(log, echo, redactor)

@@ -1,6 +1,7 @@
 """The command line: invoke, with this project's errors, exit codes, help and completion."""
 
 import difflib
+import itertools
 import os
 import re
 import sys
@@ -120,11 +121,12 @@ class Program(invoke.Program):
         """For a word that takes several operands, where invoke knows only of one: all of them, a line each."""
         word = argv[1] if len(argv) > 1 else ""
         collection = self.namespace
+        assert collection is not None, "main gives it the words"
         if word not in collection.task_names or not getattr(collection[word].body, "several_operands", False):
             return argv
         takes_value = {f"--{each.names[0]}" for each in collection[word].get_arguments() if each.takes_value}
-        options, operands = argv[:2], []
-        for before, token in zip(argv[1:], argv[2:], strict=False):
+        options, operands = argv[:2], list[str]()
+        for before, token in itertools.pairwise(argv[1:]):
             (options if token.startswith("--") or before in takes_value else operands).append(token)
         return [*options, "\n".join(operands)] if operands else options
 

@@ -222,7 +222,9 @@ def read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise DataFileError(f"{path}: not a readable record.", f"{error}.", "Run that cell again.") from error
     if not isinstance(record, dict) or record.get("schema") not in READABLE:
-        raise DataFileError(f"{path}: not a record of schema {' or '.join(map(str, READABLE))}.", "", "Run that cell again.")
+        raise DataFileError(
+            f"{path}: not a record of schema {' or '.join(map(str, READABLE))}.", "", "Run that cell again."
+        )
     try:
         whole = record.get("seal") == seal_of(record)
     except (ValueError, RecursionError):

@@ -24,6 +24,7 @@ LONGEST_LINE = 2**16
 TEXT_FILES = (".csv", ".html", ".json", ".log", ".md", ".txt", ".yaml", ".yml")
 TEXT_FILE_BYTES = 8 * 2**20
 
+
 @dataclass(frozen=True)
 class Secret:
     """What a kind of secret looks like.
@@ -61,7 +62,10 @@ _TOKEN = _behind(
 )
 _NAME = rb"(?:passw(?:or)?d|passphrase|secret|credential|" + _KEY + b"|" + _TOKEN + b")s?"
 _ASSIGNED = rb"""(?:\\?["'])?[ \t]{0,8}(?:=>|:=|[:=])[ \t]{0,8}(?P<quote>\\?["'])?"""
-_SOMETHING = rb"""(?!(?:none|null|true|false|yes|no|nil|\*{1,40}|\.{3})(?:[\s,;&"'}\])\\]|$)|<[^>\r\n]{0,80}>|\$[\w{(]|\[redacted)"""
+_SOMETHING = (
+    rb"""(?!(?:none|null|true|false|yes|no|nil|\*{1,40}|\.{3})(?:[\s,;&"'}\])\\]|$)"""
+    rb"""|<[^>\r\n]{0,80}>|\$[\w{(]|\[redacted)"""
+)
 _VALUE = rb"""(?(quote)(?:(?!(?P=quote))[^\r\n]){1,4096}|[^\s,;&"'}\]\\]{1,4096})"""
 _PERSON = rb"""[^\s/\\:"'<>,;()\[\]]{1,64}"""
 SECRETS = (
@@ -85,7 +89,10 @@ SECRETS = (
         rb"(?P<kept>[?&](?:x-amz-(?:signature|credential|security-token)|signature|sig|access_token|token|key)=)"
         rb"""(?!\[redacted)[^\s&"'<>]{1,4096}""",
     ),
-    _secret("passw passphrase secret credential key token", rb"(?P<kept>" + _NAME + _ASSIGNED + rb")" + _SOMETHING + _VALUE),
+    _secret(
+        "passw passphrase secret credential key token",
+        rb"(?P<kept>" + _NAME + _ASSIGNED + rb")" + _SOMETHING + _VALUE,
+    ),
     _secret("token", rb"""(?P<kept>token(?:\\?["'])?[ \t]{0,8}[:=][ \t]{0,8}["']?)[\w.~+/-]{20,4096}"""),
     _secret(
         "-password -passphrase -token -secret -key",

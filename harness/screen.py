@@ -76,7 +76,7 @@ def _failures(record: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def rows(content: bytes) -> Iterator[Row]:
-    """The rows of a log: all of a short one, else its beginning and its end with a line between that counts the rest."""
+    """The rows of a log: all of a short one, else its beginning and its end, and between them how much is left out."""
     lines = content.split(b"\n")
     if lines[-1] == b"":
         lines.pop()
@@ -91,7 +91,7 @@ def rows(content: bytes) -> Iterator[Row]:
 
 
 def _terminal(lines: Sequence[bytes]) -> Iterator[Row]:
-    """Let a terminal of COLUMNS columns take the lines, and read its screen: colours, wide characters, carriage returns."""
+    """Let a terminal of COLUMNS columns take the lines, and read its screen."""
     import pyte
 
     shown = [_last_bytes(line) for line in lines]

@@ -63,9 +63,7 @@ def _signed(root: Path, signers: Path | None) -> str:
     if not signature.is_file():
         return "It is not signed."
     who, _ = signatures.check(root / packs.MANIFEST, signature, signers)
-    return f"Signed by {who}" + (
-        "." if signers else "; whose key that is, nobody here has said (--signers FILE)."
-    )
+    return f"Signed by {who}" + ("." if signers else "; whose key that is, nobody here has said (--signers FILE).")
 
 
 # The zip
@@ -151,7 +149,7 @@ def _overlaps(entries: Sequence[zipfile.ZipInfo], size: int) -> Iterator[str]:
     end = 0
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
         if entry.header_offset < end:
-            yield f"{ascii(entry.filename[:80])}: it shares its bytes with another"
+            yield f"{entry.filename[:80]!a}: it shares its bytes with another"
         end = entry.header_offset + 30 + len(entry.filename.encode("utf-8", "surrogatepass")) + entry.compress_size
     if end > size:
         yield "it says to be longer than it is"

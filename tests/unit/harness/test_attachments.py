@@ -219,8 +219,12 @@ def test_a_waiting_part_is_earned_once_its_link_is_there(results):
 
 
 def test_where_nothing_runs_the_person_s_evidence_itself_counts(results, tmp_path):
-    request = a_part("6", program=None, submission=("pull request",), rules=(a_rule("judged", 4, 10, needs=("pull request",)),))
-    days = a_part("15", program=None, submission=("track or photo",), rules=(a_rule("per_day", 1, 5, needs=("track or photo",)),))
+    request = a_part(
+        "6", program=None, submission=("pull request",), rules=(a_rule("judged", 4, 10, needs=("pull request",)),)
+    )
+    days = a_part(
+        "15", program=None, submission=("track or photo",), rules=(a_rule("per_day", 1, 5, needs=("track or photo",)),)
+    )
     book = a_catalogue(request, days)
     before, built = states(book, results)
     assert before["6", "person"] == ("not run", 0) and "./inv attach" in matrix.show(built, "table", explain=True)

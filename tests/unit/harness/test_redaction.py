@@ -179,7 +179,9 @@ def test_text_files_are_rewritten_and_others_left(tmp_path):
     assert outside.read_text() == secret
 
 
-@pytest.mark.parametrize("text", ["password", "secret key token ", "x://", "https://aaaaaaaa:", "bearer  ", "eyJaaaaaaaa.eyJ"])
+@pytest.mark.parametrize(
+    "text", ["password", "secret key token ", "x://", "https://aaaaaaaa:", "bearer  ", "eyJaaaaaaaa.eyJ"]
+)
 def test_no_output_makes_it_slow(text):
     """Otherwise an output can be made on which a pattern takes hours. A mebibyte takes a second or two."""
     output = (text * (2**18 // len(text))).encode()

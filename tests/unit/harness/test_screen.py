@@ -1,4 +1,4 @@
-"""The picture of a run: what a terminal would show, Chinese right, nothing left out without a word, never a lost run."""
+"""The picture of a run: what a terminal would show, Chinese right, nothing left out unsaid, and never a lost run."""
 
 import json
 
@@ -81,7 +81,9 @@ def test_the_same_log_is_drawn_as_the_same_bytes(run):
     assert (folder / screen.FILE).read_bytes() == first
 
 
-@pytest.mark.parametrize("content", [b"\x00\xff\xfe", b"\x1b[999;999H", b"\x1b[38;2;1;2;3mx", "\u0301a\u200d".encode(), b"\n" * 9])
+@pytest.mark.parametrize(
+    "content", [b"\x00\xff\xfe", b"\x1b[999;999H", b"\x1b[38;2;1;2;3mx", "\u0301a\u200d".encode(), b"\n" * 9]
+)
 def test_odd_logs_are_drawn(run, content):
     folder, record = run
     (folder / LOG).write_bytes(content)
