@@ -1,9 +1,11 @@
 """Evidence: what every run's record gets besides the program's own files: a picture, a statement, a signature."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from harness import records, screen, signatures, statements
+from harness.errors import HomeworkError
 from harness.redaction import Redactor
 
 
@@ -18,7 +20,10 @@ def complete(folder: Path, record: dict[str, Any], redactor: Redactor, key: Path
     record["screen"] = {"file": None if missing else screen.FILE, "why": missing}
     statement = statements.write(folder, record)
     if key:
-        signatures.sign(statement, key)
+        try:
+            signatures.sign(statement, key)
+        except HomeworkError as error:  # the run is over, and is not lost for want of a signature
+            print(f"The record is not signed. {error}".replace("\n", " "), file=sys.stderr)
 
 
 def redact_files(folder: Path, redactor: Redactor) -> None:

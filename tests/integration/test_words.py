@@ -1,6 +1,7 @@
 """The words as a person types them, each in a process of its own, on a checkout whose only project is the toy."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -78,7 +79,21 @@ def test_tasks_hardware_and_doctor_answer(checkout: Checkout) -> None:
 
 def test_help_teaches_with_examples(checkout: Checkout) -> None:
     assert "Start with" in checkout("--help").stdout == checkout().stdout
-    for word in ("run", "matrix", "tasks", "hardware", "doctor", "show", "verify", "test", "lint", "bench"):
+    for word in (
+        "run",
+        "matrix",
+        "tasks",
+        "hardware",
+        "doctor",
+        "show",
+        "verify",
+        "attach",
+        "detach",
+        "pack",
+        "test",
+        "lint",
+        "bench",
+    ):
         text = checkout(word, "--help").stdout
         assert "Examples:" in text and f"./inv {word}" in text
 
@@ -102,3 +117,40 @@ def test_it_can_be_called_from_anywhere_and_through_a_link(checkout: Checkout) -
     link.symlink_to(checkout.folder / "inv")
     done = subprocess.run([link, "tasks"], cwd=checkout.folder.parent, capture_output=True, text=True)
     assert done.returncode == 0 and "Not written" in done.stdout
+
+
+def test_evidence_is_attached_packed_verified_and_taken_back(checkout: Checkout, tmp_path: Path) -> None:
+    checkout("run")
+    (record,) = checkout.records()
+    assert {"screen.png", "statement.json"} <= set(record["artefacts"]) and record["screen"]["file"] == "screen.png"
+    done = checkout("attach", "--task", "1", "--note", "two of them", "http://127.0.0.1:9/a", "http://127.0.0.1:9/b")
+    assert done.returncode == 0 and done.stdout.count("✓ attached") == 2, done.stderr
+    first = checkout("attach").stdout.split()[0]
+    assert checkout("detach", first).returncode == 0 and checkout("detach", first).returncode == 2
+    pack = str(tmp_path / "pack.zip")
+    assert checkout("pack", "--task", "1", "--to", pack).returncode == 0
+    assert "1 records and 1 attachments hold" in checkout("verify", pack).stdout
+    assert "3 attached are whole" in checkout("verify").stdout
+    (tmp_path / "pack.zip").write_bytes(b"no zip")
+    refused = checkout("verify", pack)
+    assert refused.returncode == 6 and "refused" in refused.stderr and "Traceback" not in refused.stderr
+
+
+def test_a_secret_that_a_program_prints_reaches_neither_terminal_nor_record(checkout: Checkout) -> None:
+    program = checkout.folder / "projects" / "01-toy" / "main.py"
+    program.write_text('import os\nprint("I know", os.environ["AISTUDIO_TOKEN"])\n' + program.read_text())
+    done = checkout("run", env={**os.environ, "AISTUDIO_TOKEN": "hush-hush-hush"})
+    assert done.returncode == 0 and "I know [redacted]" in done.stdout
+    files = [path for path in checkout.results.rglob("*") if path.is_file()]
+    assert files and not any(b"hush-hush" in path.read_bytes() for path in files)
+
+
+def test_records_are_signed_by_the_key_that_is_named(checkout: Checkout, tmp_path: Path) -> None:
+    key, signers = tmp_path / "key", tmp_path / "signers"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    signers.write_text(f"anna@example.org {key.with_suffix('.pub').read_text()}")
+    assert checkout("run", "--sign", str(key)).returncode == 0
+    assert checkout("verify", "--signers", str(signers), "latest").returncode == 0
+    checkout("run")
+    assert checkout("verify", "--signers", str(signers), "latest").returncode == 6
+    assert checkout("run", "--sign", str(tmp_path / "none")).returncode == 2
