@@ -46,7 +46,7 @@ def test_a_sealed_record_stands_at_its_place_and_reads_back(results):
         "sha256": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
         "bytes": 5,
     }
-    assert sorted(os.listdir(folder)) == ["device.json", "metrics.json", "record.json", "run.log"]
+    assert sorted(os.listdir(folder)) == ["device.json", "metrics.json", "record.json", "run.log", "statement.json"]
     assert unfinished(results) == []
 
 
