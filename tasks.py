@@ -321,6 +321,30 @@ def reference(context: Context, task: str = "all", hw: str = "cpu") -> None:
             print(os.path.relpath(references.write(RESULTS, latest, part)))
 
 
+@word(help={"out": "the file to write"})
+def report(context: Context, out: str = "") -> None:
+    """Write all results as one HTML page.
+
+    Matrix with filter, and of every cell verdicts, metrics, plots, pictures, log, environment and provenance. The file
+    needs no network, and can be sent as it is.
+
+    Examples:
+      ./inv report                               results/report.html
+      ./inv report --out ~/report.html
+    """
+    from harness import matrix
+    from harness import report as reports
+
+    book = catalogues.load()
+    path = Path(out).expanduser() if out else RESULTS / "report.html"
+    built = matrix.build(book, RESULTS)
+    matrix.warn_of_damage(built)
+    text = reports.page(built, book, RESULTS)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    print(f"{os.path.relpath(path)}: {len(text) / 2**20:.1f} MiB")
+
+
 show.body.operand_default = "latest"
 verify.body.operand_default = "all"
 reproduce.body.operand_default = "latest"

@@ -62,6 +62,7 @@ class Metric:
 
     name: str
     unit: str = ""
+    help: str = ""
     at_most: float | None = None
     at_least: float | None = None
     equals: Any = None
@@ -197,7 +198,7 @@ def _parameter(name: str, data: Mapping[str, Any]) -> Parameter:
 
 def _metric(name: str, data: Mapping[str, Any]) -> Metric:
     when = {key: tuple(values) for key, values in data.get("when", {}).items()}
-    bounds = {key: data[key] for key in ("unit", "at_most", "at_least", "equals") if key in data}
+    bounds = {key: data[key] for key in ("unit", "help", "at_most", "at_least", "equals") if key in data}
     default = False if TIMED.fullmatch(data.get("unit", "")) else REPRODUCES
     reproduces = data.get("reproduces", default)
     return Metric(name=name, when=when, reproduces=None if reproduces is False else reproduces, **bounds)

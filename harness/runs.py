@@ -25,7 +25,9 @@ from harness.records import FILE, LOG, Draft, read, timestamp
 from harness.terminal import bold, dim, green, red, yellow
 
 TOO_FEW = "it runs on"  # how a why begins where cards are lacking
-RECORDED = re.compile(r"(FLAGS_|OMP_|PADDLE_)(?!.*(?i:token|secret|passw|key|credential|auth)).*")
+RECORDED = re.compile(
+    r"(FLAGS_|OMP_|PADDLE_|MKL_|ONEDNN_|OPENBLAS_)(?!.*(?i:token|secret|passw|key|credential|auth)).*"
+)
 
 
 @dataclass(frozen=True)
