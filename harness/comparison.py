@@ -13,7 +13,7 @@ from harness.errors import HomeworkError
 from harness.records import FILE, read
 from harness.traces import Parting, Tensor
 
-SHOWN = 16  # characters of a hash
+HASH = 12  # characters of one that a person tells apart
 
 
 @dataclass(frozen=True)
@@ -113,25 +113,23 @@ def _facts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     program, hardware = record["program"], record["hardware"]
     engine, stack, paddle = (record.get(name) or {} for name in ("engine", "stack", "paddle"))
     facts = {
-        "revision": program["revision"],
-        "clean tree": program["clean"],
+        "revision": str(program["revision"])[:HASH],
+        "clean tree": {True: "yes", False: "no"}.get(program["clean"]),
         "hardware": record["cell"]["hardware"],
         "model": hardware["model"],
         "driver": hardware["driver"],
         "cards": record["cards"],
         "machine": hardware["machine"],
         "system": hardware["system"],
-        "kernel": hardware["kernel"],
         "engine": engine.get("name"),
         "image": engine.get("image"),
         "Python": stack.get("python"),
-        "lock": f"{stack.get('name')} {str(stack.get('lock_sha256'))[:SHOWN]}",
+        "lock": f"{stack.get('name')} {str(stack.get('lock_sha256'))[:HASH]}",
         "Paddle": f"{paddle.get('package')} {paddle.get('version')}",
-        "wheel": str(paddle.get("wheel_sha256"))[:SHOWN],
+        "wheel": str(paddle.get("wheel_sha256"))[:HASH],
         "seed": record["seed"],
     }
-    for name, value in facts.items():
-        yield name, {True: "yes", False: "no", None: "–"}.get(value, str(value)) if value in (True, False, None) else str(value)
+    yield from ((name, str(value)) for name, value in facts.items() if value is not None)
     yield from ((f"parameter {name}", str(value)) for name, value in record["parameters"].items())
     yield from ((f"variable {name}", value) for name, value in (record.get("environment") or {}).items())
 
@@ -150,7 +148,8 @@ class Comparison:
     @property
     def apart(self) -> list[str]:
         """The names of what is beyond its tolerance."""
-        return [held.name for held in self.metrics if held.same is False] + [each.name for each in self.tensors if each.why]
+        apart = [held.name for held in self.metrics if held.same is False]
+        return apart + [parting.name for parting in self.tensors if parting.why]
 
 
 def compare(part: Part, then: Outcome, now: Outcome, with_metrics: bool = True) -> Comparison:

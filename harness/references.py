@@ -18,7 +18,7 @@ from harness.traces import ROUNDED, Tensor
 
 FOLDER = "reference"
 KEPT = ("id", "cell", "program", "parameters", "seed", "cards", "engine", "environment", "stack", "paddle", "metrics")
-OF_HARDWARE = ("model", "driver", "machine", "system", "kernel")
+OF_HARDWARE = ("model", "driver", "machine", "system")
 SAMPLES = 60  # of each tensor: enough to find where a curve leaves another, in some kilobytes
 
 

@@ -153,5 +153,5 @@ def _kind(tensor: Tensor) -> str:
 
 
 def _value(tensor: Tensor, number: int) -> str:
-    value = tensor.values[number]
-    return f"{value:.7g}" if tensor.values.dtype.kind in ROUNDED else str(value)
+    value, kind = tensor.values[number], tensor.values.dtype
+    return f"{value:.{np.finfo(kind).precision + 1}g}" if kind.kind in ROUNDED else str(value)

@@ -104,13 +104,16 @@ function colour(share) {
   return `rgb(${from.map((part, number) => Math.round(part + (to[number] - part) * (place % 1))).join(" ")})`;
 }
 
-/** A field in bands of colour, rows downwards; with contours where it is smooth. */
+/** A field in bands of colour, rows downwards; drawn finer, and with contours, where it is smooth. */
 function fieldChart(title, field) {
-  const rows = field.rows;
+  let rows = field.rows;
   const values = rows.flat().filter((value) => value !== null);
   if (!values.length) return null;
   const [low, high] = [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))];
   const range = high - low || 1;
+  const steps = rows.flatMap((row) => row.slice(1).map((value, j) => Math.abs(value - row[j])));
+  const smooth = values.length === rows.length * rows[0].length && steps.reduce((a, b) => a + b, 0) / steps.length < 0.08 * range;
+  if (smooth) rows = finer(rows);
   const [tall, wide] = [rows.length, rows[0].length];
   const width = chartWidth();
   const height = Math.max(120, Math.min(300, (width * field.shape[0]) / field.shape[1]));
@@ -124,8 +127,7 @@ function fieldChart(title, field) {
     }
   });
   const parts = bands.map((path, level) => drawn("path", { d: path, fill: colour(level / (LEVELS - 1)) })).filter((each) => each.getAttribute("d"));
-  const steps = rows.flatMap((row) => row.slice(1).map((value, j) => Math.abs(value - row[j])));
-  if (steps.reduce((a, b) => a + b, 0) / steps.length < 0.08 * range) {
+  if (smooth) {
     const lines = Array.from({ length: LEVELS / 2 - 1 }, (_, number) => low + (range * 2 * (number + 1)) / LEVELS);
     parts.push(drawn("path", { class: "contour", d: lines.map((level) => contour(rows, level, dx, dy)).join("") }));
   }
@@ -136,6 +138,13 @@ function fieldChart(title, field) {
   parts.push(drawn("text", { x: 0, y: strip + 22 }, short(low)), drawn("text", { x: width, y: strip + 22, "text-anchor": "end" }, short(high)));
   const label = `${title}, ${field.shape.join(" × ")}, from ${short(low)} to ${short(high)}`;
   return figure(`${title}, ${field.shape.join(" × ")}`, width, strip + 26, label, parts);
+}
+
+/** The rows with two more values between each pair, in both directions. */
+function finer(rows) {
+  const between = (list, mix) => list.flatMap((one, number) => (number + 1 < list.length ? [one, mix(one, list[number + 1], 1 / 3), mix(one, list[number + 1], 2 / 3)] : [one]));
+  const numbers = (a, b, share) => a + (b - a) * share;
+  return between(rows.map((row) => between(row, numbers)), (a, b, share) => a.map((value, j) => numbers(value, b[j], share)));
 }
 
 /** Marching squares: where the field passes `level`, as segments between the middles of its cells. */

@@ -88,7 +88,7 @@ function verdict(record) {
 
 function table(label, head, rows) {
   const cells = (row) => row.map((cell, number) => (number === 0 ? made("th", { scope: "row" }, cell) : cell instanceof HTMLTableCellElement ? cell : made("td", {}, cell)));
-  return made("div", { class: "scroll", role: "region", "aria-label": label, tabindex: "0" },
+  return made("div", { class: "scroll", role: "region", "aria-label": label, tabindex: "0" }, // the keyboard scrolls it
     made("table", {},
       made("thead", {}, made("tr", {}, ...head.map((text) => made("th", { scope: "col" }, text)))),
       made("tbody", {}, ...rows.map((row) => made("tr", {}, ...cells(row))))));
@@ -105,9 +105,9 @@ function checks(record) {
     const name = made("td", {}, check.name, help ? made("small", {}, help) : null);
     const asked = made("td", {}, check.asked, check.why ? made("small", {}, check.why) : null);
     const state = check.passed ? "passed" : "failed";
-    return [made("span", { class: `state ${state}` }, check.passed ? "✓ passed" : "✗ failed"), name, made("td", { class: "found" }, found), asked];
+    return [made("span", { class: `state ${state}` }, check.passed ? "✓" : "✗", made("span", { class: "word" }, ` ${state}`)), name, made("td", { class: "found" }, found), asked];
   });
-  return table("Checks and metrics", ["Verdict", "What", "Found", "Asked"], rows);
+  return table(`Checks of run ${record.id}`, ["Verdict", "What", "Found", "Asked"], rows);
 }
 
 function plots(record, { curves = {}, fields = {}, pictures = [] }) {
@@ -116,10 +116,15 @@ function plots(record, { curves = {}, fields = {}, pictures = [] }) {
   const charts = [
     ...Object.entries(curves).map(([name, curve]) => lineChart(name, [{ label: name, ...curve }])),
     ...Object.entries(fields).map(([name, field]) => fieldChart(name, field)),
-    ...units.map((unit) => barChart(`speed, ${unit}`, unit, timed.filter(([name]) => metricOf(record, name).unit === unit).map(([label, value]) => ({ label, value })))),
+    ...units.map((unit) => speeds(unit, timed.filter(([name]) => metricOf(record, name).unit === unit))),
     ...pictures.filter(({ name }) => name !== "screen.png").map(image),
   ].filter(Boolean);
   return charts.length ? [heading("Plots"), made("div", { class: "plots" }, ...charts)] : [];
+}
+
+/** Times of one unit beside each other; one alone says no more than the table. */
+function speeds(unit, timed) {
+  return timed.length > 1 ? barChart(`times and speeds, ${unit}`, unit, timed.map(([label, value]) => ({ label, value }))) : null;
 }
 
 function picture({ pictures = [] }) {
@@ -208,7 +213,7 @@ function provenance(record) {
 
 function files(record) {
   const rows = Object.entries(record.artefacts).map(([name, file]) => [name, made("td", { class: "number" }, String(file.bytes)), made("td", { class: "mono" }, file.sha256)]);
-  return made("details", {}, made("summary", {}, `${rows.length} files, each with its hash`), table("Files", ["File", "Bytes", "sha256"], rows));
+  return made("details", {}, made("summary", {}, `${rows.length} files, each with its hash`), table(`Files of run ${record.id}`, ["File", "Bytes", "sha256"], rows));
 }
 
 // Across hardware
@@ -243,7 +248,7 @@ async function showAcross(details) {
   const others = labels.filter((_, number) => !runs[number].alike);
   const nodes = [
     others.length ? made("p", { class: "note" }, `With other parameters or another seed than ${labels[0]}: ${others.join(", ")}.`) : null,
-    heading("Metrics"), table("Metrics across hardware", ["Metric", ...labels], rows),
+    heading("Metrics"), table(`Metrics of part ${details.dataset.part} across hardware`, ["Metric", ...labels], rows),
     ...(charts.length ? [heading("Plots"), made("div", { class: "plots" }, ...charts)] : []),
   ];
   place.replaceChildren(...nodes.filter(Boolean));
