@@ -315,10 +315,10 @@ def reference(context: Context, task: str = "all", hw: str = "cpu") -> None:
     from harness import pairs, references
 
     book = catalogues.load()
+    (kind,) = cells.select_hardware(book, hw)
     for part in cells.select_parts(book, task):
-        latest = pairs.latest(RESULTS, part, *cells.select_hardware(book, hw))
-        if latest:
-            print(os.path.relpath(references.write(RESULTS, latest, part)))
+        latest = pairs.latest(RESULTS, part, kind, like=references.wanted(part))
+        print(os.path.relpath(references.write(RESULTS, latest)) if latest else f"{part.name}: no passing run to take")
 
 
 @word(help={"out": "the file to write"})

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from harness import terminal, traces
 from harness.catalogue import Metric, Part
@@ -80,7 +80,7 @@ def _tolerance(metric: Metric, then: Any, now: Any) -> str:
     return f"{metric.reproduces:g}" if _number(then) and _number(now) else "equal"
 
 
-def _number(value: Any) -> bool:
+def _number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -94,8 +94,7 @@ def _relative(a: float, b: float) -> float:
 def tensors(part: Part, then: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> list[Parting]:
     """Hold every tensor of two runs of a part, within its type's tolerance or what project.yaml declares for it."""
     return [
-        traces.hold(name, then.get(name), now.get(name), part.traces.get(name))
-        for name in dict.fromkeys([*then, *now])
+        traces.hold(name, then.get(name), now.get(name), part.traces.get(name)) for name in dict.fromkeys([*then, *now])
     ]
 
 
@@ -105,8 +104,8 @@ def tensors(part: Part, then: Mapping[str, Tensor], now: Mapping[str, Tensor]) -
 def surroundings(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """What differs between two runs besides what they found: (name, then, now)."""
     before, after = dict(_facts(then)), dict(_facts(now))
-    names = dict.fromkeys([*before, *after])
-    return [(name, before.get(name, "–"), after.get(name, "–")) for name in names if before.get(name) != after.get(name)]
+    rows = [(name, before.get(name, "–"), after.get(name, "–")) for name in {**before, **after}]
+    return [row for row in rows if row[1] != row[2]]
 
 
 def _facts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

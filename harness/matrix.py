@@ -152,8 +152,7 @@ def _html(matrix: Matrix, explain: bool) -> str:
         cells = "".join(_html_cell(matrix, name, kind) for kind in kinds)
         title = f"{html.escape(part.title)}<br><span lang='zh'>{html.escape(part.title_zh)}</span>"
         body.append(
-            f"<tr><th scope='row'>{name}</th><td>{title}</td>{cells}<td class='points'>"
-            f"{points(matrix, part)}</td></tr>"
+            f"<tr><th scope='row'>{name}</th><td>{title}</td>{cells}<td class='points'>{points(matrix, part)}</td></tr>"
         )
     notes = "".join(f"<li>{html.escape(line)}</li>" for line in _explanations(matrix, explain) if line)
     return PAGE.format(
@@ -166,7 +165,7 @@ def _html(matrix: Matrix, explain: bool) -> str:
 
 
 def _html_cell(matrix: Matrix, part: str, kind: str) -> str:
-    cells = _of(matrix, part, kind)
+    cells = cells_of(matrix, part, kind)
     state = best(cells).state.replace(" ", "-")
     why = "; ".join(f"{cell.model or kind}: {cell.why or cell.state}" for cell in cells)
     return f"<td class='{state}' title='{html.escape(why, quote=True)}'>{plain(cells)}</td>"
@@ -185,12 +184,13 @@ FORMATS: dict[str, Callable[[Matrix, bool], str]] = {
 
 def _rows(matrix: Matrix, text: Callable[[Sequence[CellPoints]], str]) -> list[list[str]]:
     return [
-        [name, part.title, *(text(_of(matrix, name, kind)) for kind in matrix.kinds), points(matrix, part)]
+        [name, part.title, *(text(cells_of(matrix, name, kind)) for kind in matrix.kinds), points(matrix, part)]
         for name, part in matrix.parts.items()
     ]
 
 
-def _of(matrix: Matrix, part: str, kind: str) -> list[CellPoints]:
+def cells_of(matrix: Matrix, part: str, kind: str) -> list[CellPoints]:
+    """The cells of a part on a kind: one for each model."""
     return [cell for cell in matrix.cells if cell.part == part and cell.hardware == kind]
 
 

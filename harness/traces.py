@@ -26,14 +26,14 @@ class Tensor:
 
     dtype: str
     shape: tuple[int, ...]
-    places: "np.ndarray[Any, Any]"
-    values: "np.ndarray[Any, Any]"
+    places: np.ndarray
+    values: np.ndarray
 
     @classmethod
-    def whole(cls, array: "np.ndarray[Any, Any]") -> "Tensor":
+    def whole(cls, array: np.ndarray) -> "Tensor":
         return cls(str(array.dtype), array.shape, np.arange(array.size), array.ravel())
 
-    def at(self, places: "np.ndarray[Any, Any]") -> "Tensor":
+    def at(self, places: np.ndarray) -> "Tensor":
         """Its sample at `places`, which it must hold."""
         return Tensor(self.dtype, self.shape, places, self.values[np.searchsorted(self.places, places)])
 
@@ -133,7 +133,7 @@ def first_of(partings: list[Parting]) -> Parting | None:
     return min(curves, key=lambda each: each.first or 0) if curves else next(iter(parted), None)
 
 
-def _off(then: "np.ndarray[Any, Any]", now: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+def _off(then: np.ndarray, now: np.ndarray) -> np.ndarray:
     """The relative differences; infinite where a number stands against none."""
     if then.dtype.kind not in ROUNDED:
         return np.where(then == now, 0.0, np.inf)

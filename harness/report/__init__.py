@@ -1,4 +1,4 @@
-"""The report: every cell and run as one HTML page that needs no network, made from page.html, style.css and two scripts.
+"""The report: every cell and run as one HTML page that needs no network, from page.html, style.css and two scripts.
 
 Each run lies in the page as a compressed block that is opened when a person looks at it, so that a thousand runs open
 as quickly as ten. The latest run of each cell brings its log and pictures; older ones do while there is room.
@@ -17,7 +17,7 @@ from typing import Any
 from harness import records
 from harness.catalogue import TIMED, Catalogue, Part
 from harness.errors import DataFileError
-from harness.matrix import LEGEND, MARKS, Matrix, best, plain, points, sum_line
+from harness.matrix import LEGEND, MARKS, Matrix, best, cells_of, plain, points, sum_line
 from harness.points import CellPoints
 from harness.report import contents
 
@@ -48,9 +48,7 @@ def page(matrix: Matrix, catalogue: Catalogue, results: Path, room: int = ROOM) 
 
     runs = list(_runs(results, catalogue))
     style, script = _text("style.css"), _text("charts.js") + _text("page.js")
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template("page.html").render(
         style=style,
         script=script,
@@ -93,23 +91,27 @@ def _runs(results: Path, catalogue: Catalogue) -> Iterator[Run]:
 
 
 def _row(matrix: Matrix, part: Part, runs: Sequence[Run]) -> dict[str, Any]:
-    kinds = {kind: [cell for cell in matrix.cells if (cell.part, cell.hardware) == (part.name, kind)] for kind in matrix.kinds}
+    own = [run for run in runs if run.cell[0] == part.name]
     return {
         "part": part,
         "points": points(matrix, part),
-        "cells": [_cell(part.name, kind, cells, runs) for kind, cells in kinds.items()],
+        "cells": [
+            _cell(cells_of(matrix, part.name, kind), [run for run in own if run.cell[1] == kind])
+            for kind in matrix.kinds
+        ],
     }
 
 
-def _cell(part: str, kind: str, cells: Sequence[CellPoints], runs: Sequence[Run]) -> dict[str, Any]:
+def _cell(cells: Sequence[CellPoints], runs: Sequence[Run]) -> dict[str, Any]:
+    chosen = best(cells)
     return {
-        "name": f"{part}-{kind}",
-        "kind": kind,
-        "state": best(cells).state,
+        "name": f"{chosen.part}-{chosen.hardware}",
+        "kind": chosen.hardware,
+        "state": chosen.state,
         "text": plain(cells),
         "models": [cell for cell in cells if cell.run],
-        "runs": sum(run.cell == (part, kind) for run in runs),
-        "passed": any(run.record["passed"] for run in runs if run.cell == (part, kind)),
+        "runs": len(runs),
+        "passed": any(run.record["passed"] for run in runs),
     }
 
 

@@ -106,5 +106,5 @@ def field(tensor: Tensor) -> dict[str, Any]:
     return {"shape": list(tensor.shape), "rows": [_numbers(row) for row in array[np.ix_(rows, columns)]]}
 
 
-def _numbers(values: "np.ndarray[Any, Any]") -> list[float | None]:
+def _numbers(values: np.ndarray) -> list[float | None]:
     return [float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None for value in values.astype(np.float64)]
