@@ -106,11 +106,11 @@ function colour(share) {
 
 /** A field in bands of colour, rows downwards; drawn finer, and with contours, where it is smooth. */
 function fieldChart(title, field) {
-  let rows = field.rows;
+  const { low, high } = field;
+  const range = high - low || 1;
+  let rows = field.rows.map((row) => row.map((level) => (level === null ? null : low + (level / 999) * range)));
   const values = rows.flat().filter((value) => value !== null);
   if (!values.length) return null;
-  const [low, high] = [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))];
-  const range = high - low || 1;
   const steps = rows.flatMap((row) => row.slice(1).map((value, j) => Math.abs(value - row[j])));
   const smooth = values.length === rows.length * rows[0].length && steps.reduce((a, b) => a + b, 0) / steps.length < 0.08 * range;
   if (smooth) rows = finer(rows);

@@ -5,6 +5,7 @@ with, a log loses its control characters, and nothing here becomes HTML.
 """
 
 import base64
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,7 +23,8 @@ LOG_BYTES = 48 * 2**10  # from the beginning of a log, and as much from its end
 PICTURE_BYTES = 2**20
 CURVE_POINTS = 400
 FIELD_POINTS = 48  # a side
-DIGITS = 5
+LEVELS = 999  # of a field
+DIGITS = 5  # of a curve
 NOT_TEXT = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # a terminal's colours and movements
     r"|\x1b\].*?(?:\x07|\x1b\\)"  # and its titles and links
@@ -100,11 +102,17 @@ def curve(tensor: Tensor) -> dict[str, Any]:
 
 
 def field(tensor: Tensor) -> dict[str, Any]:
-    """A field's rows, thinned."""
-    array = tensor.values.reshape(tensor.shape)
+    """A field's rows, thinned, as whole numbers from 0 (its lowest value) to LEVELS (its highest); None if not finite."""
     rows, columns = (np.linspace(0, size - 1, min(size, FIELD_POINTS)).astype(int) for size in tensor.shape)
-    return {"shape": list(tensor.shape), "rows": [_numbers(row) for row in array[np.ix_(rows, columns)]]}
+    array = tensor.values.reshape(tensor.shape)[np.ix_(rows, columns)].astype(np.float64)
+    finite = np.isfinite(array)
+    low, high = (float(array[finite].min()), float(array[finite].max())) if finite.any() else (0.0, 0.0)
+    levels = np.rint((np.where(finite, array, low) - low) / ((high - low) or 1.0) * LEVELS).astype(int).astype(object)
+    levels[~finite] = None
+    return {"shape": list(tensor.shape), "low": low, "high": high, "rows": levels.tolist()}
 
 
 def _numbers(values: np.ndarray) -> list[float | None]:
-    return [float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None for value in values.astype(np.float64)]
+    return [
+        float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None for value in values.astype(np.float64).tolist()
+    ]

@@ -87,7 +87,8 @@ def test_a_run_has_record_log_pictures_curves_and_fields(results: Path) -> None:
     loss, field = data["curves"]["loss"], data["fields"]["field"]
     assert loss["steps"][0] == 1 and loss["steps"][-1] == 1000 and loss["values"][-1] == 0.1
     assert field["shape"] == [60, 50] and len(field["rows"]) == len(field["rows"][0]) == 48
-    assert field["rows"][-1][-1] == 59 * 49 and "odd" not in data["curves"] | data["fields"]
+    assert (field["low"], field["high"]) == (0, 59 * 49) and field["rows"][0][0] == 0 and field["rows"][-1][-1] == 999
+    assert "odd" not in data["curves"] | data["fields"]
 
 
 def test_the_page_needs_no_network_and_runs_its_own_script_only(results: Path) -> None:
