@@ -6,15 +6,13 @@ from typing import Any
 
 from harness import cells, probe, runs
 from harness.catalogue import Catalogue
-from harness.cells import Cell
 from harness.comparison import Comparison, Outcome, compare, outcome
-from harness.engines import choose
 from harness.errors import EngineError, HomeworkError, WordsError
 from harness.runs import Planned
 
 
 def plan(record: Mapping[str, Any], catalogue: Catalogue, kind: str = "") -> Planned:
-    """The run that the record describes: part, kind, parameters, and its engine where that can run here.
+    """The run that the record describes: part, kind, parameters, cards, and its engine where that can run here.
 
     Args:
         record: a record, or a reference, which has the same fields.
@@ -24,23 +22,20 @@ def plan(record: Mapping[str, Any], catalogue: Catalogue, kind: str = "") -> Pla
     Raises:
         WordsError: this checkout has no such part, or the part no such parameter value any more.
         HardwareError: the kind is not here.
-        EngineError: no engine can run it.
+        EngineError: no engine can run it, or there are too few cards.
     """
     part = catalogue.parts.get(record["cell"]["part"])
     if part is None or part.program is None:
         why = f"It is the record of part {record['cell']['part']}, which has no program here."
         raise WordsError(f"{record['id']} cannot be run again.", why, "Check out the revision that its record names.")
     settings = [f"{name}={value}" for name, value in record["parameters"].items()]
-    values = cells.parameters(part, None, settings)
     (hardware,) = cells.select_hardware(catalogue, kind or record["cell"]["hardware"])
     finding = probe.require(probe.probe(hardware))
-    cell = Cell(part, hardware)
-    engine, why = choose((record.get("engine") or {}).get("name") or "auto", cell)
-    if engine is None:
-        engine, why = choose("auto", cell)
-    if engine is None:
-        raise EngineError(f"No engine can run {cell} here.", f"{why}.", "./inv doctor shows what is missing.")
-    return Planned(cell, values, engine, why, finding)
+    for engine in ((record.get("engine") or {}).get("name") or "auto", "auto"):
+        (planned,) = runs.plan([part], [finding], engine, None, settings, record["cards"])
+        if planned.engine:
+            return planned
+    raise EngineError(f"{planned.cell} cannot run here.", f"{planned.why}.", "./inv doctor shows what is missing.")
 
 
 def reproduce(then: Outcome, planned: Planned, results: Path) -> Comparison:

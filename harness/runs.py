@@ -28,9 +28,6 @@ TOO_FEW = "it runs on"  # how a why begins where cards are lacking
 RECORDED = re.compile(
     r"(FLAGS_|OMP_|PADDLE_|MKL_|ONEDNN_|OPENBLAS_)(?!.*(?i:token|secret|passw|key|credential|auth)).*"
 )
-RECORDED = re.compile(
-    r"(FLAGS_|OMP_|PADDLE_|MKL_|ONEDNN_|OPENBLAS_)(?!.*(?i:token|secret|passw|key|credential|auth)).*"
-)
 
 
 @dataclass(frozen=True)

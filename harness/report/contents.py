@@ -102,7 +102,7 @@ def curve(tensor: Tensor) -> dict[str, Any]:
 
 
 def field(tensor: Tensor) -> dict[str, Any]:
-    """A field's rows, thinned, as whole numbers from 0 (its lowest value) to LEVELS (its highest); None if not finite."""
+    """A field's rows, thinned, as whole numbers from 0 (its lowest value) to LEVELS (its highest), or None."""
     rows, columns = (np.linspace(0, size - 1, min(size, FIELD_POINTS)).astype(int) for size in tensor.shape)
     array = tensor.values.reshape(tensor.shape)[np.ix_(rows, columns)].astype(np.float64)
     finite = np.isfinite(array)

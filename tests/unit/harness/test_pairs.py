@@ -45,7 +45,8 @@ def test_runs_are_named_by_the_beginning_of_their_ids(results: Path) -> None:
 
 def test_every_kind_is_held_against_the_reference(results: Path) -> None:
     cpu, sim = a_record(results, kind="cpu"), a_record(results, kind="sim")
-    assert (latest := pairs.latest(results, PART, BOOK.hardware["cpu"])) is not None
+    latest = pairs.latest(results, PART, BOOK.hardware["cpu"])
+    assert latest is not None
     references.write(results, latest)
     assert choose(results, reference=True) == [("reference/4", cpu.name), ("reference/4", sim.name)]
     assert choose(results, run=cpu.name, reference=True) == [("reference/4", cpu.name)]

@@ -17,6 +17,7 @@ def a_record_of(part: str = "8-1", kind: str = "cpu", engine: str = "local", **p
         "cell": {"part": part, "hardware": kind},
         "parameters": {**PARAMETERS, **parameters},
         "seed": 3,
+        "cards": 1,
         "engine": {"name": engine, "image": None},
     }
 
@@ -43,6 +44,8 @@ def test_what_cannot_be_run_again_is_said() -> None:
         reproduction.plan(a_record_of(depth=3), BOOK)
     with pytest.raises(WordsError, match="cannot be run again"):
         reproduction.plan(a_record_of(part="99"), BOOK)
+    with pytest.raises(WordsError, match="does not run on that many"):
+        reproduction.plan({**a_record_of(), "cards": 8}, BOOK)
     with pytest.raises(HardwareError):
         reproduction.plan(a_record_of(kind="ascend"), BOOK)
     with pytest.raises(HardwareError):
