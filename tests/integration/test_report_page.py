@@ -146,7 +146,7 @@ def test_an_address_opens_its_cell_and_another_run_is_chosen(small: Path, opened
     page.wait_for_selector("#cell-4-cpu pre")
     assert "the first" not in page.inner_text("#cell-4-cpu pre")
     page.locator("#cell-4-cpu select").select_option(index=1)
-    page.wait_for_function("document.querySelector('#cell-4-cpu pre').textContent.includes('the first')")
+    page.locator("#cell-4-cpu pre", has_text="the first").wait_for()
 
 
 def test_a_hostile_log_is_text(small: Path, opened: Open) -> None:
