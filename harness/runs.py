@@ -223,7 +223,8 @@ def revision() -> dict[str, Any]:
     """The commit of this checkout and whether its tree was clean; nulls where git cannot say."""
     try:
         commit = _git("rev-parse", "HEAD").strip()
-        return {"revision": commit, "clean": not _git("status", "--porcelain").strip()}
+        # What runs leave, references among it, is no change of what runs.
+        return {"revision": commit, "clean": not _git("status", "--porcelain", ":(exclude)results").strip()}
     except (OSError, subprocess.CalledProcessError):
         return {"revision": None, "clean": None}
 
