@@ -228,7 +228,7 @@ def show(context: Context, run: Any, format: str = "table") -> None:
     from harness import listing, records
 
     _one_of("format", format, ("table", "json"))
-    (folder,) = records.find(RESULTS, _one_run(run))
+    folder = _one_run("show", run)
     record = records.read(folder / records.FILE)
     print(json.dumps(record, indent=2, ensure_ascii=False) if format == "json" else listing.record(record, folder))
 
@@ -339,10 +339,104 @@ def pack(context: Context, task: str, to: str = "", crate: bool = False, sign: s
     )
 
 
+@word(help={"run": "a run id, a prefix of one, latest, or reference/PART", "hw": "another kind to run it on"})
+def reproduce(context: Context, run: Any, hw: str = "") -> None:
+    """Run a record's cell again; compare the values.
+
+    Part, parameters, seed and engine are those of the record; what differs beyond tolerance, and what differs in the
+    environment, is printed. Exit code 1 on a difference beyond tolerance.
+
+    Examples:
+      ./inv reproduce                            the latest run, once more
+      ./inv reproduce 20261122T2319              by the beginning of its id
+      ./inv reproduce reference/8-1              the values that this project keeps in results/reference
+      ./inv reproduce reference/8-1 --hw npu     the same on other hardware
+    """
+    from harness import comparison, references, reproduction
+
+    part = run.removeprefix(f"{references.FOLDER}/")
+    then = references.read(RESULTS, part) if part != run else comparison.outcome(_one_run("reproduce", run))
+    found = reproduction.reproduce(then, reproduction.plan(then.record, catalogues.load(), hw), RESULTS)
+    print(f"\n{comparison.show(found)}")
+    comparison.require_same([found])
+
+
+@word(
+    help={
+        "task": TASK_HELP,
+        "hw": "kinds, with commas; the first is what the others are held against",
+        "run": "runs instead, with commas: ids, prefixes or latest",
+        "reference": "hold the latest run of each against results/reference, metrics as well",
+    }
+)
+def compare(context: Context, task: str = "all", hw: str = "", run: str = "", reference: bool = False) -> None:
+    """Compare the traces of runs, across hardware.
+
+    Loss curves, outputs and fields of the latest passing runs with the same parameters and seed, within tolerances by
+    type. The first step and tensor that part ways are named. Exit code 1 on a difference.
+
+    Examples:
+      ./inv compare --task 8-1 --hw cpu,sim      a kind of hardware against another
+      ./inv compare --run 20261122T23,latest     a run against another
+      ./inv compare --reference --hw cpu         every part against the values that this project keeps
+    """
+    from harness import comparison, pairs
+
+    book = catalogues.load()
+    chosen = pairs.choose(book, RESULTS, cells.select_parts(book, task), hw, run, reference)
+    found = [comparison.compare(part, then, now, with_metrics=reference) for part, then, now in chosen]
+    print("\n\n".join(comparison.show(each) for each in found))
+    comparison.require_same(found)
+
+
+@word(help={"task": TASK_HELP, "hw": "the kind whose runs are taken"})
+def reference(context: Context, task: str = "all", hw: str = "cpu") -> None:
+    """Keep the latest runs' values as the reference.
+
+    Metrics and a sample of each trace, in results/reference/PART.json; ./inv compare --reference and
+    ./inv reproduce reference/PART hold other runs against them.
+
+    Examples:
+      ./inv run --task 8-1 && ./inv reference --task 8-1
+    """
+    from harness import pairs, references
+
+    book = catalogues.load()
+    (kind,) = cells.select_hardware(book, hw)
+    for part in cells.select_parts(book, task):
+        latest = pairs.latest(RESULTS, part, kind, like=references.wanted(part))
+        print(os.path.relpath(references.write(RESULTS, latest)) if latest else f"{part.name}: no passing run to take")
+
+
+@word(help={"out": "the file to write"})
+def report(context: Context, out: str = "") -> None:
+    """Write all results as one HTML page.
+
+    Matrix with filter, and of every cell verdicts, metrics, plots, pictures, log, environment and provenance. The file
+    needs no network, and can be sent as it is.
+
+    Examples:
+      ./inv report                               results/report.html
+      ./inv report --out ~/report.html
+    """
+    from harness import matrix
+    from harness import report as reports
+
+    book = catalogues.load()
+    path = Path(out).expanduser() if out else RESULTS / "report.html"
+    built = matrix.build(book, RESULTS)
+    matrix.warn_of_damage(built)
+    text = reports.page(built, book, RESULTS)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    print(f"{os.path.relpath(path)}: {len(text) / 2**20:.1f} MiB")
+
+
 show.body.operand_default = "latest"
 verify.body.operand_default = "all"
 attach.body.operand_default = ""
 attach.body.several_operands = True
+reproduce.body.operand_default = "latest"
 
 
 @word(help={"only": "paths or pytest's own options, in quotes", "fast": "leave out the tests that run real programs"})
@@ -428,10 +522,13 @@ def _one_part(word: str) -> list[Any]:
     return parts
 
 
-def _one_run(word: str) -> str:
-    if word == "all":
-        raise WordsError("show takes one run.", "`all` names every one.", "./inv show latest")
-    return word
+def _one_run(word: str, run: str) -> Path:
+    from harness import records
+
+    if run == "all":
+        raise WordsError(f"{word} takes one run.", "`all` names every one.", f"./inv {word} latest")
+    (folder,) = records.find(RESULTS, run)
+    return folder
 
 
 def _one_of(option: str, word: str, known: Sequence[str]) -> None:

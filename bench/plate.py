@@ -46,7 +46,8 @@ def morley(plate: Plate, halvings: int) -> Callable[[], np.ndarray]:
         held = basis.get_dofs(lambda x: np.isclose(np.abs(x[0]), plate.length / 2)).all("u")
         found = skfem.solve(*skfem.condense(bending.assemble(basis), load.assemble(basis), D=held))
         order = np.lexsort(mesh.p)
-        return plate.scale * found[basis.nodal_dofs[0]][order].reshape(len(across), len(along))
+        deflection: np.ndarray = plate.scale * found[basis.nodal_dofs[0]][order]
+        return deflection.reshape(len(across), len(along))
 
     return solve
 

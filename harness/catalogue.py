@@ -3,8 +3,9 @@
 It is the one thing that everything else is told: which parts there are, on which kinds, by which rules.
 """
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from harness.errors import DataFileError
 ROOT = Path(__file__).resolve().parents[1]
 OF_A_RUN = {"log", "picture", "code"}  # what of a submission a run leaves
 SECONDS = {"s": 1, "min": 60, "h": 3600}
+REPRODUCES = 1.0e-4
+TIMED = re.compile(r"(.*/)?[mµn]?s")  # a unit of time, or of something per time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +56,19 @@ class Parameter:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A declared metric with its bounds; `when` names the parameter values for which it must be written."""
+    """A declared metric with its bounds; `when` names the parameter values for which it must be written.
+
+    A run again finds it within `reproduces`, relatively; None holds it to nothing.
+    """
 
     name: str
     unit: str = ""
+    help: str = ""
     at_most: float | None = None
     at_least: float | None = None
     equals: Any = None
     when: Mapping[str, tuple[Any, ...]]
+    reproduces: float | None = REPRODUCES
 
     def applies(self, parameters: Mapping[str, Any]) -> bool:
         return all(parameters.get(name) in values for name, values in self.when.items())
@@ -111,6 +119,7 @@ class Part:
     profiles: Mapping[str, Mapping[str, Any]]
     metrics: Mapping[str, Metric]
     rules: tuple[Rule, ...]
+    traces: Mapping[str, float] = field(default_factory=dict)
     network: bool = False
     cards: Cards = Cards()
     submission: tuple[str, ...] = ()
@@ -184,6 +193,7 @@ def _parts(doc: Mapping[str, Any], path: Path) -> Iterator[Part]:
             profiles=part.get("profiles", {}),
             metrics={key: _metric(key, value or {}) for key, value in part.get("metrics", {}).items()},
             rules=tuple(_rule(rule) for rule in part["points"]),
+            traces=part.get("traces", {}),
             network=part.get("network", False),
             cards=Cards(**{"at_most": part["cards"]["default"], **part["cards"]}) if "cards" in part else Cards(),
             submission=tuple(part.get("submission", ())),
@@ -196,8 +206,10 @@ def _parameter(name: str, data: Mapping[str, Any]) -> Parameter:
 
 def _metric(name: str, data: Mapping[str, Any]) -> Metric:
     when = {key: tuple(values) for key, values in data.get("when", {}).items()}
-    bounds = {key: data[key] for key in ("unit", "at_most", "at_least", "equals") if key in data}
-    return Metric(name=name, when=when, **bounds)
+    bounds = {key: data[key] for key in ("unit", "help", "at_most", "at_least", "equals") if key in data}
+    default = False if TIMED.fullmatch(data.get("unit", "")) else REPRODUCES
+    reproduces = data.get("reproduces", default)
+    return Metric(name=name, when=when, reproduces=None if reproduces is False else reproduces, **bounds)
 
 
 def _rule(data: Mapping[str, Any]) -> Rule:

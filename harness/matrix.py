@@ -135,7 +135,7 @@ def _table(matrix: Matrix, explain: bool) -> str:
         disable_numparse=True,
         colalign=("left", "left", *["center"] * len(kinds), "right"),
     )
-    lines = [text, "", _sum_line(matrix.tally, terminal.bold), terminal.dim(LEGEND)]
+    lines = [text, "", sum_line(matrix.tally, terminal.bold), terminal.dim(LEGEND)]
     silent = [
         kind
         for kind in dict.fromkeys(cell.hardware for cell in matrix.cells)
@@ -150,12 +150,12 @@ def _markdown(matrix: Matrix, explain: bool) -> str:
     from tabulate import tabulate
 
     text = tabulate(
-        _rows(matrix, _plain),
+        _rows(matrix, plain),
         headers=["part", "task", *matrix.kinds, "points"],
         tablefmt="github",
         disable_numparse=True,
     )
-    lines = [text, "", _sum_line(matrix.tally, str), "", LEGEND.replace("   ", "; ")]
+    lines = [text, "", sum_line(matrix.tally, str), "", LEGEND.replace("   ", "; ")]
     return "\n".join([*lines, *(f"- {line}" if line else "" for line in _explanations(matrix, explain))])
 
 
@@ -186,26 +186,25 @@ def _html(matrix: Matrix, explain: bool) -> str:
         cells = "".join(_html_cell(matrix, name, kind) for kind in kinds)
         title = f"{html.escape(part.title)}<br><span lang='zh'>{html.escape(part.title_zh)}</span>"
         body.append(
-            f"<tr><th scope='row'>{name}</th><td>{title}</td>{cells}<td class='points'>"
-            f"{_points(matrix, part)}</td></tr>"
+            f"<tr><th scope='row'>{name}</th><td>{title}</td>{cells}<td class='points'>{points(matrix, part)}</td></tr>"
         )
     notes = "".join(f"<li>{html.escape(line)}</li>" for line in _explanations(matrix, explain) if line)
     return PAGE.format(
         head=head,
         body="\n".join(body),
-        sum=html.escape(_sum_line(matrix.tally, str)),
+        sum=html.escape(sum_line(matrix.tally, str)),
         legend=html.escape(LEGEND),
         notes=f"<ul>{notes}</ul>" if notes else "",
     )
 
 
 def _html_cell(matrix: Matrix, part: str, kind: str) -> str:
-    cells = _of(matrix, part, kind)
+    cells = cells_of(matrix, part, kind)
     if not cells:
         return "<td></td>"
-    best = _best(cells)
+    state = best(cells).state.replace(" ", "-")
     why = "; ".join(f"{cell.model or kind}: {cell.why or cell.state}" for cell in cells)
-    return f"<td class='{best.state.replace(' ', '-')}' title='{html.escape(why, quote=True)}'>{_plain(cells)}</td>"
+    return f"<td class='{state}' title='{html.escape(why, quote=True)}'>{plain(cells)}</td>"
 
 
 FORMATS: dict[str, Callable[[Matrix, bool], str]] = {
@@ -221,34 +220,38 @@ FORMATS: dict[str, Callable[[Matrix, bool], str]] = {
 
 def _rows(matrix: Matrix, text: Callable[[Sequence[CellPoints]], str]) -> list[list[str]]:
     return [
-        [name, part.title, *(text(_of(matrix, name, kind)) for kind in matrix.kinds), _points(matrix, part)]
+        [name, part.title, *(text(cells_of(matrix, name, kind)) for kind in matrix.kinds), points(matrix, part)]
         for name, part in matrix.parts.items()
     ]
 
 
-def _of(matrix: Matrix, part: str, kind: str) -> list[CellPoints]:
+def cells_of(matrix: Matrix, part: str, kind: str) -> list[CellPoints]:
+    """The cells of a part on a kind: one for each model."""
     return [cell for cell in matrix.cells if cell.part == part and cell.hardware == kind]
 
 
-def _best(cells: Sequence[CellPoints]) -> CellPoints:
+def best(cells: Sequence[CellPoints]) -> CellPoints:
+    """Of a part on a kind, the cell that speaks for all models: the most points, then the best state."""
     return min(cells, key=lambda cell: (-cell.points, list(MARKS).index(cell.state)))
 
 
-def _plain(cells: Sequence[CellPoints]) -> str:
+def plain(cells: Sequence[CellPoints]) -> str:
+    """The mark of a part on a kind, and its points or state."""
     if not cells:
         return ""
-    best, points = _best(cells), sum(cell.points for cell in cells)
-    if best.state == NOT_RUN:
-        return "–" if best.why == NOT_WRITTEN else MARKS[NOT_RUN]
-    return f"{MARKS[best.state]} {points:g}" if points else f"{MARKS[best.state]} {best.state}"
+    chosen, earned = best(cells), sum(cell.points for cell in cells)
+    if chosen.state == NOT_RUN:
+        return "–" if chosen.why == NOT_WRITTEN else MARKS[NOT_RUN]
+    return f"{MARKS[chosen.state]} {earned:g}" if earned else f"{MARKS[chosen.state]} {chosen.state}"
 
 
 def _coloured(cells: Sequence[CellPoints]) -> str:
     paint = {EARNED: terminal.green, REHEARSED: terminal.cyan, WAITING: terminal.yellow, FAILED: terminal.red}
-    return paint.get(_best(cells).state, terminal.dim)(_plain(cells)) if cells else ""
+    return paint.get(best(cells).state, terminal.dim)(plain(cells)) if cells else ""
 
 
-def _points(matrix: Matrix, part: Part) -> str:
+def points(matrix: Matrix, part: Part) -> str:
+    """What a part has earned, of its limit: '3 / 5'."""
     earned = sum(cell.points for cell in matrix.cells if cell.part == part.name)
     limit = next(cell.limit for cell in matrix.cells if cell.part == part.name)
     judged = [rule for rule in part.rules if rule.name == "judged"]
@@ -257,7 +260,8 @@ def _points(matrix: Matrix, part: Part) -> str:
     return f"{earned:g} / {limit:g}"
 
 
-def _sum_line(sums: Tally, paint: Callable[[str], str]) -> str:
+def sum_line(sums: Tally, paint: Callable[[str], str]) -> str:
+    """All points in a line, the earned ones in `paint`."""
     earned = f"{sums.earned:g}" if sums.earned == sums.earned_upper else f"{sums.earned:g}–{sums.earned_upper:g}"
     return (
         paint(f"{earned} points earned") + f" of {sums.limit:g} (and {sums.bonus:g} by a bonus); "

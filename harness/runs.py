@@ -26,7 +26,9 @@ from harness.redaction import Redactor
 from harness.terminal import bold, dim, green, red, yellow
 
 TOO_FEW = "it runs on"  # how a why begins where cards are lacking
-RECORDED = re.compile(r"(FLAGS_|OMP_|PADDLE_)(?!.*(?i:token|secret|passw|key|credential|auth)).*")
+RECORDED = re.compile(
+    r"(FLAGS_|OMP_|PADDLE_|MKL_|ONEDNN_|OPENBLAS_)(?!.*(?i:token|secret|passw|key|credential|auth)).*"
+)
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,8 @@ def revision() -> dict[str, Any]:
     """The commit of this checkout and whether its tree was clean; nulls where git cannot say."""
     try:
         commit = _git("rev-parse", "HEAD").strip()
-        return {"revision": commit, "clean": not _git("status", "--porcelain").strip()}
+        # What runs leave, references among it, is no change of what runs.
+        return {"revision": commit, "clean": not _git("status", "--porcelain", ":(exclude)results").strip()}
     except (OSError, subprocess.CalledProcessError):
         return {"revision": None, "clean": None}
 

@@ -105,7 +105,7 @@ def main() -> None:
     program.metric("loss_ratio", np.mean(losses[-10:]) / losses[0])
     program.metric("tokens_per_second", p["batch"] * p["length"] / np.median(seconds))
     program.metric("weights", weights)
-    program.trace(loss=losses, output=output[0])
+    program.trace(loss=np.array(losses, p["dtype"]), output=output[0])
     plot(
         np.array(losses),
         program.artefact("loss.png"),

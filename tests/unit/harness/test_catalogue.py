@@ -146,3 +146,26 @@ def test_a_metric_applies_when_every_condition_holds():
 def test_the_catalogue_of_this_checkout_loads():
     book = catalogue.load()
     assert "cpu" in book.hardware and "1" in book.parts
+
+
+@pytest.mark.parametrize(
+    ("metric", "within"),
+    [
+        ('{unit: "1"}', 1e-4),
+        ("{unit: m}", 1e-4),
+        ("{unit: s}", None),
+        ("{unit: tokens/s}", None),
+        ("{unit: ms, reproduces: 0.5}", 0.5),
+        ('{unit: "1", reproduces: false}', None),
+        ('{unit: "1", reproduces: 0}', 0),
+    ],
+)
+def test_a_metric_is_held_to_four_digits_and_a_time_to_nothing_unless_declared(tree, metric, within):
+    tree.change(tree.project, '{unit: "1", at_most: 1.0e-6}', metric)
+    found = catalogue.load(tree.root).parts["4"].metrics["error"].reproduces
+    assert found == within and (found is None) == (within is None)
+
+
+def test_a_traces_tolerance_is_read(tree):
+    tree.change(tree.project, "    points:\n", "    traces: {deflection: 1.0e-6}\n    points:\n")
+    assert catalogue.load(tree.root).parts["4"].traces == {"deflection": 1e-6}
