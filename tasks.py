@@ -363,20 +363,22 @@ def lint(context: Context) -> None:
     _tool("lint", "ruff", "check", ".", then=style)
 
 
-@word(help={"only": "startup, overhead, matrix or fresh; several with commas"})
-def bench(context: Context, only: str = "startup,overhead,matrix,fresh") -> None:
+@word(help={"only": "startup, overhead, matrix, fresh or stores; several with commas"})
+def bench(context: Context, only: str = "startup,overhead,matrix,fresh,stores") -> None:
     """Measure this program beside its peers.
 
     Both sides run in turn; medians and ratios are printed.
 
     Examples:
-      ./inv bench                                every measurement, ten minutes; beside nox, ReFrame and Snakemake
+      ./inv bench                                every measurement, quarter of an hour; beside nox, ReFrame, AWS CLI, …
       ./inv bench --only startup                 how fast a word starts
       ./inv bench --only fresh                   a fresh clone to its first matrix; downloads everything again
+      ./inv bench --only stores                  uploads beside the AWS CLI and s5cmd, on a server of its own
     """
+    stacks = {"startup": "bench", "overhead": "bench", "matrix": "bench", "fresh": "bench", "stores": "bench-stores"}
     for name in only.split(","):
-        _one_of("only", name, ("startup", "overhead", "matrix", "fresh"))
-        _tool("bench", "python", str(ROOT / "bench" / f"{name}.py"))
+        _one_of("only", name, list(stacks))
+        _tool(stacks[name], "python", str(ROOT / "bench" / f"{name}.py"))
 
 
 def _findings(book: Catalogue, words: str) -> list[Any]:

@@ -36,6 +36,7 @@ SIGNATURES = {"v4": "s3v4", "v2": "s3"}
 BODY_BROKEN_OFF = (IncompleteReadError, ResponseStreamingError, ConnectionError)
 BROKEN_OFF = (*BODY_BROKEN_OFF, HTTPClientError, HTTPError)
 CHUNK = 2**20
+DENSE = 8  # wanted keys on a page of a thousand: with fewer, asking for each is quicker than listing
 Answer = TypeVar("Answer")
 
 
@@ -78,17 +79,11 @@ class S3Store:
     # What a store does
 
     def sizes(self, keys: Collection[str]) -> dict[str, int]:
-        """By listing, from each wanted key on: at most one request a key, and one a thousand objects of the bucket."""
+        """By listing while the wanted keys stand close together, else by asking for each, several at once."""
         wanted = sorted(keys)
-        slices = [wanted[start::PARALLEL] for start in range(PARALLEL)] if len(wanted) < 2 * PARALLEL else _cut(wanted)
-        with ThreadPoolExecutor(PARALLEL) as pool:
-            found = list(pool.map(self._sizes, filter(None, slices)))
-        return {key: size for part in found for key, size in part.items()}
-
-    def _sizes(self, wanted: list[str]) -> dict[str, int]:
         found: dict[str, int] = {}
-        position = 0
-        while position < len(wanted):
+        position, dense = 0, True
+        while position < len(wanted) and dense:
             page = self._page(Prefix=self._name(""), StartAfter=self._name(wanted[position])[:-1])
             listed = {item["Key"]: item["Size"] for item in page.get("Contents", [])}
             last = max(listed, default="") if page["IsTruncated"] else "\uffff"
@@ -97,6 +92,11 @@ class S3Store:
                 position += 1
             names = {key: self._name(key) for key in wanted[first:position]}
             found.update({key: listed[name] for key, name in names.items() if name in listed})
+            dense = position - first >= DENSE
+        rest = wanted[position:]
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            sizes = pool.map(lambda key: self.asked(lambda: self.size_of(self._name(key))), rest)
+            found.update({key: size for key, size in zip(rest, sizes, strict=True) if size is not None})
         return found
 
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
@@ -222,12 +222,6 @@ class S3Store:
                 got(len(chunk))
         if path.stat().st_size < size:
             raise ConnectionError("the answer ended before its end")
-
-
-def _cut(wanted: list[str]) -> list[list[str]]:
-    """Slices of neighbours, one for each thread."""
-    length = -(-len(wanted) // PARALLEL)
-    return [wanted[start : start + length] for start in range(0, len(wanted), length)]
 
 
 def _pause(attempt: int) -> None:
