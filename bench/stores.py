@@ -22,8 +22,10 @@ from pathlib import Path
 from matrix import a_record
 from measuring import ROOT, TOOLS, Side, Timings, copy_of_checkout, goal, interleaved, table
 
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "integration")]
+sys.path.insert(0, str(ROOT))
+sys.path.insert(1, str(ROOT / "tests" / "integration"))
 import s3_server
+
 from harness import records
 
 RECORDS, FILES = 400, 4  # with record.json: five files a record
@@ -69,13 +71,15 @@ def uploads(what: str, rounds: int, count: int, files: int, size: Callable[[int]
         fill(tree / "results", count, files, size)
         timings: Timings = {}
         for _ in range(rounds):  # a server for each round: what it keeps would fill the disk
-            with tempfile.TemporaryDirectory(prefix="homework-bench-") as name:
-                with s3_server.running(Path(name) / "server") as server:
-                    make = [str(TOOLS / "aws"), "--endpoint-url", server.endpoint, "s3", "mb", "s3://bench"]
-                    environment = {**os.environ, **s3_server.KEYS, "AWS_DEFAULT_REGION": "us-east-1"}
-                    subprocess.run(make, check=True, env=environment, stdout=subprocess.DEVNULL)
-                    for each, seconds in interleaved(sides(tree, server), 1, warm=not timings).items():
-                        timings.setdefault(each, []).extend(seconds)
+            with (
+                tempfile.TemporaryDirectory(prefix="homework-bench-") as name,
+                s3_server.running(Path(name) / "server") as server,
+            ):
+                make = [str(TOOLS / "aws"), "--endpoint-url", server.endpoint, "s3", "mb", "s3://bench"]
+                environment = {**os.environ, **s3_server.KEYS, "AWS_DEFAULT_REGION": "us-east-1"}
+                subprocess.run(make, check=True, env=environment, stdout=subprocess.DEVNULL)
+                for each, seconds in interleaved(sides(tree, server), 1, warm=not timings).items():
+                    timings.setdefault(each, []).extend(seconds)
     print(f"{what}, {rounds} rounds in turn\n{table(timings, ratio_to=CLI)}", flush=True)
     ratio = statistics.median(mine / theirs for mine, theirs in zip(timings[OURS], timings[CLI], strict=True))
     print(goal(f"{what}: time against the AWS CLI's", ratio, at_most=1, unit="") + "\n", flush=True)

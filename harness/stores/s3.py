@@ -64,7 +64,7 @@ class S3Store:
     def _client(self, session: Any, attempts: int) -> Any:
         service = self.bucket.service
         config = Config(
-            s3={"addressing_style": service.addressing},
+            s3={"addressing_style": service.addressing, "payload_signing_enabled": service.checksum != "sha256"},
             signature_version=SIGNATURES[service.signature],
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",

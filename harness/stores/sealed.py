@@ -84,7 +84,7 @@ def here(results: Path) -> Iterator[Sealed]:
     """The sealed folders of this machine."""
     places = [f"{part}/{kind}/{run.name}" for part, kind, run in records.folders(results)]
     places += [path.relative_to(results).as_posix() for path in results.glob("attached/*/*")]
-    for place in sorted(places):
+    for place in sorted(set(places)):
         sealed = _at(place)
         if sealed and (results / place / sealed.kind.manifest).is_file():
             yield sealed
