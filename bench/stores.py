@@ -30,7 +30,7 @@ from harness import records
 
 RECORDS, FILES = 400, 4  # with record.json: five files a record
 BIG_FILES, BIG_BYTES = 4, 512 * 2**20
-SMALL_ROUNDS, BIG_ROUNDS, VERIFY_ROUNDS = 2, 1, 5
+SMALL_ROUNDS, BIG_ROUNDS, VERIFY_ROUNDS = 5, 3, 5
 OURS, CLI, S5CMD = "./inv upload", "aws s3 cp --recursive", "s5cmd cp"
 
 
@@ -78,7 +78,7 @@ def uploads(what: str, rounds: int, count: int, files: int, size: Callable[[int]
                 make = [str(TOOLS / "aws"), "--endpoint-url", server.endpoint, "s3", "mb", "s3://bench"]
                 environment = {**os.environ, **s3_server.KEYS, "AWS_DEFAULT_REGION": "us-east-1"}
                 subprocess.run(make, check=True, env=environment, stdout=subprocess.DEVNULL)
-                for each, seconds in interleaved(sides(tree, server), 1, warm=not timings).items():
+                for each, seconds in interleaved(sides(tree, server), 1, warm=False).items():
                     timings.setdefault(each, []).extend(seconds)
     print(f"{what}, {rounds} rounds in turn\n{table(timings, ratio_to=CLI)}", flush=True)
     ratio = statistics.median(mine / theirs for mine, theirs in zip(timings[OURS], timings[CLI], strict=True))
