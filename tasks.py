@@ -167,7 +167,7 @@ def matrix_(context: Context, format: str = "table", explain: bool = False, from
 def _gathered(addresses: Sequence[str]) -> tuple[Path, list[str]]:
     from harness.stores import open_store, team
 
-    return team.gather([open_store(address) for address in addresses])
+    return team.gather([open_store(address, reading=True) for address in addresses])
 
 
 STORE_HELP = "a folder, s3://BUCKET/PREFIX, or a name from store.yaml"
@@ -211,7 +211,7 @@ def download(context: Context, from_: str = "", task: str = "", dry_run: bool = 
     """
     from harness.stores import open_store, transfer
 
-    store = open_store(from_)
+    store = open_store(from_, reading=True)
     outcome = transfer.download(RESULTS, store, _parts(task), dry_run)
     print(transfer.summary(outcome, "Would download" if dry_run else "Downloaded", f"from {store.address}"))
     transfer.require_all(outcome, "downloaded")

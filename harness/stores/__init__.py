@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from harness.errors import VerificationError
+from harness.errors import StoreError, VerificationError
 from harness.stores.addresses import Bucket, resolve
 
 PARALLEL = 16  # transfers at once
@@ -58,8 +58,11 @@ class Store(Protocol):
         """
 
 
-def open_store(address: str = "") -> Store:
+def open_store(address: str = "", reading: bool = False) -> Store:
     """The store that an address, or without one the settings, name.
+
+    Args:
+        reading: a folder must be there already.
 
     Raises:
         WordsError: the address means nothing.
@@ -72,6 +75,10 @@ def open_store(address: str = "") -> Store:
         return S3Store(place)
     from harness.stores.folder import FolderStore
 
+    if reading and not place.is_dir():
+        raise StoreError(
+            f"{place}: no such folder.", "Nothing was uploaded to it.", "./inv upload --help shows addresses"
+        )
     return FolderStore(place)
 
 

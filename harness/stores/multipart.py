@@ -6,6 +6,7 @@ this one after a break, finds them and sends only what is missing: the same cont
 
 import base64
 import hashlib
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Semaphore
@@ -75,24 +76,31 @@ class Multipart:
         digest = hashlib.sha256()
         futures: list[Future[dict[str, Any]]] = []
         try:
-            with self.path.open("rb", buffering=0) as file:
-                IN_MEMORY.acquire()
-                while content := file.read(self.part_bytes):
-                    digest.update(content)
-                    number = len(futures) + 1
-                    future = self.store.part_pool.submit(
-                        self._send_part, upload, number, content, there.get(number), sent
-                    )
-                    future.add_done_callback(lambda _: IN_MEMORY.release())
-                    futures.append(future)
-                    IN_MEMORY.acquire()
-                IN_MEMORY.release()
+            for number, content in enumerate(self._contents(), start=1):
+                digest.update(content)
+                future = self.store.part_pool.submit(self._send_part, upload, number, content, there.get(number), sent)
+                future.add_done_callback(lambda _: IN_MEMORY.release())
+                futures.append(future)
             if digest.hexdigest() != self.sha256:
                 raise changed(self.path)
             return [future.result() for future in futures]
         finally:
             for future in futures:
                 future.cancel()
+
+    def _contents(self) -> Iterator[bytes]:
+        """The parts' contents; each holds a place of IN_MEMORY until it was sent."""
+        with self.path.open("rb") as file:
+            while True:
+                IN_MEMORY.acquire()
+                try:
+                    content = file.read(self.part_bytes)
+                except OSError:
+                    IN_MEMORY.release()
+                    raise
+                if not content:
+                    return IN_MEMORY.release()
+                yield content
 
     def _parts_there(self, upload: str) -> dict[int, dict[str, Any]]:
         pages = self.client.get_paginator("list_parts").paginate(**self.where, UploadId=upload)
@@ -104,11 +112,7 @@ class Multipart:
         checksum = self.store.checksum(content)
         kept = {name: value for name, value in checksum.items() if name == "ChecksumSHA256"}
         if there is None or not _same(there, content, kept):
-            there = self.store.asked(
-                lambda: self.client.upload_part(
-                    **self.where, UploadId=upload, PartNumber=number, Body=content, **checksum
-                )
-            )
+            there = self.client.upload_part(**self.where, UploadId=upload, PartNumber=number, Body=content, **checksum)
         sent(len(content))
         return {"PartNumber": number, "ETag": there["ETag"], **kept}
 

@@ -150,7 +150,7 @@ class S3Store:
                 return ask()
             except ClientError as error:
                 failure: Exception = error
-                if not is_damaged(error):
+                if not is_damaged(error) and not is_taken(error):
                     break
             except BODY_BROKEN_OFF as error:
                 failure = error

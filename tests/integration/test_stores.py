@@ -373,6 +373,15 @@ def test_a_big_file_that_was_changed_never_shows(store: Store, big: Path) -> Non
     assert all(size < PART for _, size in store.list("objects/"))
 
 
+def test_machines_that_send_the_same_big_file_at_once_agree(store: Store, big: Path, tmp_path: Path) -> None:
+    shutil.copytree(big, tmp_path / "other")
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(lambda at: transfer.upload(at, store), (big, tmp_path / "other")))
+    assert [outcome.refused for outcome in outcomes] == [{}, {}]
+    transfer.download(tmp_path / "elsewhere", store)
+    assert contents(tmp_path / "elsewhere") == contents(big)
+
+
 def test_a_big_upload_goes_on_with_the_parts_it_lacks(proxy: Proxy, behind_proxy: str, big: Path, monkeypatch) -> None:
     monkeypatch.setattr(s3, "ATTEMPTS", 1)
 
