@@ -3,6 +3,7 @@
 Each is a thin function: it reads words and prints answers. How things are done stands in harness/.
 """
 
+import dataclasses
 import functools
 import json
 import os
@@ -15,7 +16,7 @@ from invoke import Context, task
 from harness import catalogue as catalogues
 from harness import cells, terminal
 from harness.catalogue import ROOT, Catalogue
-from harness.errors import EngineError, HardwareError, HomeworkError, WordsError
+from harness.errors import EngineError, HardwareError, HomeworkError, VerificationError, WordsError
 
 word = functools.partial(task, auto_shortflags=False)  # -h stays the help
 RESULTS = ROOT / "results"
@@ -137,8 +138,15 @@ def build(
     building.build_all(images, building.Wishes(pin=pin, twice=check_reproducible, push=push, dry_run=dry_run))
 
 
-@word(name="matrix", help={"format": "table, markdown, json or html", "explain": "say why a cell does not count"})
-def matrix_(context: Context, format: str = "table", explain: bool = False) -> None:
+@word(
+    name="matrix",
+    help={
+        "format": "table, markdown, json or html",
+        "explain": "say why a cell does not count",
+        "from": "count the records of these stores instead, several with commas",
+    },
+)
+def matrix_(context: Context, format: str = "table", explain: bool = False, from_: str = "") -> None:
     """Show the points of every part on every kind of hardware.
 
     Examples:
@@ -146,13 +154,86 @@ def matrix_(context: Context, format: str = "table", explain: bool = False) -> N
       ./inv matrix --explain                     a line of why for each cell that does not count
       ./inv matrix --format html > matrix.html
       ./inv matrix --format json | python -m json.tool
+      ./inv matrix --from s3://team/homework     a whole team; a record in several stores counts once
     """
     from harness import matrix
 
-    built = matrix.build(catalogues.load(), RESULTS)
+    results, damage = _gathered(from_.split(",")) if from_ else (RESULTS, [])
+    built = matrix.build(catalogues.load(), results)
+    built = dataclasses.replace(built, damaged=[*built.damaged, *damage])
     print(matrix.show(built, format, explain))
     if format == "json":
         matrix.warn_of_damage(built)
+
+
+def _gathered(addresses: Sequence[str]) -> tuple[Path, list[str]]:
+    from harness.stores import open_store, team
+
+    return team.gather([open_store(address, reading=True) for address in addresses])
+
+
+STORE_HELP = "a folder, s3://BUCKET/PREFIX, or a name from store.yaml"
+
+
+@word(help={"to": STORE_HELP, "task": TASK_HELP, "dry-run": "say what would be sent, and send nothing"})
+def upload(context: Context, to: str = "", task: str = "", dry_run: bool = False) -> None:
+    """Send records, and what is attached to them, to a store.
+
+    What is there is not sent again, a transfer that broke off goes on, and nothing is ever overwritten or deleted.
+
+    Examples:
+      ./inv upload                               to the folder store/ of the checkout
+      ./inv upload --to /mnt/share/homework      to any other folder
+      ./inv upload --to s3://team/homework       to a bucket; keys from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+      ./inv upload --to "s3://team/homework?service=bos&region=bj"
+                                                 services: aws, bos, obs, oss, cos, minio, seaweedfs; any other by
+                                                 endpoint=, addressing=, checksum=, conditional=, signature=, profile=
+      HOMEWORK_STORE=s3://team/homework ./inv upload
+                                                 or for good, in store.yaml:
+                                                   default: team
+                                                   stores: {team: "s3://team/homework?service=bos&region=bj"}
+    """
+    from harness.stores import open_store, transfer
+
+    store = open_store(to)
+    outcome = transfer.upload(RESULTS, store, _parts(task), dry_run)
+    print(transfer.summary(outcome, "Would upload" if dry_run else "Uploaded", f"to {store.address}"))
+    transfer.require_all(outcome, "uploaded")
+
+
+@word(help={"from": STORE_HELP, "task": TASK_HELP, "dry-run": "say what would be fetched, and fetch nothing"})
+def download(context: Context, from_: str = "", task: str = "", dry_run: bool = False) -> None:
+    """Fetch the records of a store that are not here.
+
+    Each is checked, seal and every hash, before it comes among the others; exit code 6 if one does not hold.
+
+    Examples:
+      ./inv download --from s3://team/homework   addresses as for upload: ./inv upload --help
+      ./inv download --task 8-1                  from the store of the settings, one part
+    """
+    from harness.stores import open_store, transfer
+
+    store = open_store(from_, reading=True)
+    outcome = transfer.download(RESULTS, store, _parts(task), dry_run)
+    print(transfer.summary(outcome, "Would download" if dry_run else "Downloaded", f"from {store.address}"))
+    transfer.require_all(outcome, "downloaded")
+
+
+@word(help={"with": STORE_HELP, "task": TASK_HELP, "dry-run": "say what would be moved, and move nothing"})
+def sync(context: Context, with_: str = "", task: str = "", dry_run: bool = False) -> None:
+    """Upload what a store lacks, and download what is not here.
+
+    Examples:
+      ./inv sync --with s3://team/homework       addresses as for upload: ./inv upload --help
+    """
+    failures = []
+    for move in (upload, download):
+        try:
+            move.body(context, with_, task, dry_run)
+        except VerificationError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 @word(help={"task": TASK_HELP, "format": "table or json"})
@@ -465,20 +546,22 @@ def lint(context: Context) -> None:
     _tool("lint", "ruff", "check", ".", then=style)
 
 
-@word(help={"only": "startup, overhead, matrix or fresh; several with commas"})
-def bench(context: Context, only: str = "startup,overhead,matrix,fresh") -> None:
+@word(help={"only": "startup, overhead, matrix, fresh or stores; several with commas"})
+def bench(context: Context, only: str = "startup,overhead,matrix,fresh,stores") -> None:
     """Measure this program beside its peers.
 
     Both sides run in turn; medians and ratios are printed.
 
     Examples:
-      ./inv bench                                every measurement, ten minutes; beside nox, ReFrame and Snakemake
+      ./inv bench                                every measurement, quarter of an hour; beside nox, ReFrame, AWS CLI, …
       ./inv bench --only startup                 how fast a word starts
       ./inv bench --only fresh                   a fresh clone to its first matrix; downloads everything again
+      ./inv bench --only stores                  uploads beside the AWS CLI and s5cmd, on a server of its own
     """
+    stacks = {"startup": "bench", "overhead": "bench", "matrix": "bench", "fresh": "bench", "stores": "bench-stores"}
     for name in only.split(","):
-        _one_of("only", name, ("startup", "overhead", "matrix", "fresh"))
-        _tool("bench", "python", str(ROOT / "bench" / f"{name}.py"))
+        _one_of("only", name, list(stacks))
+        _tool(stacks[name], "python", str(ROOT / "bench" / f"{name}.py"))
 
 
 def _findings(book: Catalogue, words: str) -> list[Any]:
@@ -505,6 +588,10 @@ def _refuse_empty(planned: Sequence[Any], on: str) -> None:
         if on != "auto" and any(entry.cell.part.program for entry in planned):
             raise EngineError(f"The {on} engine can run none of it.", f"{reasons}.", "./inv doctor shows what answers.")
         raise WordsError("Nothing to run.", f"{reasons}.", "./inv run --dry-run shows every cell.")
+
+
+def _parts(task: str) -> list[str] | None:
+    return [part.name for part in cells.select_parts(catalogues.load(), task)] if task else None
 
 
 def _key(path: str) -> Path | None:

@@ -37,7 +37,7 @@ def synthetic(numbers: Iterable[int], book: catalogue.Catalogue, results: Path) 
     cells = list(itertools.product(book.parts, book.hardware, range(MODELS)))
     for number in numbers:
         part, kind, model = cells[number % len(cells)]
-        record = _record(number, part, kind, f"Model {model} of {kind}")
+        record = a_record(number, part, kind, f"Model {model} of {kind}")
         record["seal"] = records.seal_of(record)
         if number == 0:
             validate(record, json.loads((datafiles.SCHEMAS / "record.schema.json").read_bytes()))
@@ -46,7 +46,7 @@ def synthetic(numbers: Iterable[int], book: catalogue.Catalogue, results: Path) 
         records.write_json(folder / records.FILE, record)
 
 
-def _record(number: int, part: str, kind: str, model: str) -> dict[str, Any]:
+def a_record(number: int, part: str, kind: str, model: str) -> dict[str, Any]:
     started, passed = FIRST + timedelta(minutes=number), number % 10 != 0
     found, why = (1e-8, "") if passed else (1e-3, "0.001 is over 1e-06")
     device = {"device": kind, "places": {f"Place({kind}:0)": 12}, "kernels": {"matmul": True, "tanh_grad": True}}

@@ -33,13 +33,13 @@ class Side:
     before: Callable[[], object] = field(default=lambda: None)
 
 
-def interleaved(sides: Sequence[Side], rounds: int) -> Timings:
-    """Seconds that each side took in every round, A B C A B C …; a first round fills the caches and is not counted."""
+def interleaved(sides: Sequence[Side], rounds: int, warm: bool = True) -> Timings:
+    """Seconds that each side took in every round, A B C A B C …; with `warm` after a round that only fills caches."""
     timings: Timings = {side.name: [] for side in sides}
-    for number in range(rounds + 1):
+    for number in range(rounds + warm):
         for side in sides:
             seconds = _seconds(side)
-            if number:
+            if number >= warm:
                 timings[side.name].append(seconds)
     return timings
 

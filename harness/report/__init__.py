@@ -96,8 +96,8 @@ def _row(matrix: Matrix, part: Part, runs: Sequence[Run]) -> dict[str, Any]:
         "part": part,
         "points": points(matrix, part),
         "cells": [
-            _cell(cells_of(matrix, part.name, kind), [run for run in own if run.cell[1] == kind])
-            for kind in matrix.kinds
+            _cell(cells, [run for run in own if run.cell[1] == kind]) if cells else {"kind": kind}
+            for kind, cells in ((kind, cells_of(matrix, part.name, kind)) for kind in matrix.kinds)
         ],
     }
 

@@ -1,0 +1,151 @@
+"""Addresses of stores: a folder, s3://BUCKET/PREFIX?OPTIONS, or a name from store.yaml.
+
+    ./shared/homework
+    s3://team/homework?service=bos&region=bj
+    s3://team?endpoint=http://127.0.0.1:8333&addressing=path
+
+Without one the variable HOMEWORK_STORE says it, else `default:` in store.yaml, else it is the folder store/ of the
+checkout. Keys and secrets are never part of an address; they come from the usual AWS variables and profiles.
+"""
+
+import difflib
+import os
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from harness.catalogue import ROOT
+from harness.errors import DataFileError, WordsError
+
+VARIABLE = "HOMEWORK_STORE"
+SETTINGS = ROOT / "store.yaml"
+DEFAULT = ROOT / "store"
+SERVICES = Path(__file__).with_name("services.yaml")
+CHOICES = {
+    "addressing": ("auto", "path", "virtual"),
+    "checksum": ("sha256", "md5"),
+    "conditional": ("yes", "no"),
+    "signature": ("v4", "v2"),
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """How a service is spoken to; services.yaml explains the fields."""
+
+    title: str
+    endpoint: str = ""
+    addressing: str = "auto"
+    checksum: str = "sha256"
+    conditional: str = "yes"
+    signature: str = "v4"
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Where in which S3 service; `prefix` has no slash at its ends."""
+
+    name: str
+    prefix: str
+    service: Service
+    region: str = ""
+    profile: str = ""
+
+    @property
+    def endpoint(self) -> str | None:
+        """The service's URL; None leaves it to boto3 and its variables."""
+        return self.service.endpoint.replace("{region}", self.region) or None
+
+    def __str__(self) -> str:
+        return f"s3://{self.name}/{self.prefix}".rstrip("/")
+
+
+def resolve(address: str = "") -> Bucket | Path:
+    """What an address names.
+
+    Raises:
+        WordsError: it is not one.
+        DataFileError: store.yaml has a mistake.
+    """
+    settings = _settings()
+    address = address or os.environ.get(VARIABLE, "") or settings.get("default", "") or str(DEFAULT)
+    address = settings.get("stores", {}).get(address, address)
+    if address.startswith("s3://"):
+        return _bucket(address)
+    if "://" in address:
+        raise WordsError(f"{address}: not a store.", "A store is a folder or s3://BUCKET/PREFIX.", _see())
+    folder = Path(address).expanduser()
+    if os.sep not in address and not folder.is_dir():
+        known = ", ".join(settings.get("stores", {})) or "none yet"
+        raise WordsError(f"{address}: no such store.", f"Names in store.yaml: {known}.", f"A folder is ./{address}")
+    return folder.absolute()
+
+
+def _bucket(address: str) -> Bucket:
+    parts = urlsplit(address)
+    if parts.username or parts.password:
+        raise WordsError(
+            f"s3://{parts.hostname}: an address holds no secret.",
+            "It would be shown and remembered.",
+            "Give them as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or as a profile of the AWS tools.",
+        )
+    if not parts.netloc or parts.fragment:
+        raise WordsError(f"{address}: names no bucket.", "", "It is s3://BUCKET/PREFIX")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    service = _service(options.pop("service", "aws"))
+    region, profile = options.pop("region", ""), options.pop("profile", "")
+    known = [field.name for field in fields(Service) if field.name not in ("title", "sources")]
+    for name, value in options.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, [*known, "service", "region", "profile"], n=1)
+            raise WordsError(f"{name}: no option of a store.", f"Did you mean {near[0]}?" if near else "", _see())
+        if value not in CHOICES.get(name, (value,)):
+            raise WordsError(f"{name}={value}: not known.", f"Known: {', '.join(CHOICES[name])}.", _see())
+    service = replace(service, **options)  # type: ignore[arg-type]
+    if "{region}" in service.endpoint and not region:
+        raise WordsError(
+            f"{service.title}: which region?", "Its endpoint holds it.", f"Write …{'&' if parts.query else '?'}region=R"
+        )
+    return Bucket(parts.netloc, parts.path.strip("/"), service, region, profile)
+
+
+def _service(name: str) -> Service:
+    if name not in services():
+        raise WordsError(f"{name}: no such service.", f"Known: {', '.join(services())}.", _see())
+    return services()[name]
+
+
+@cache
+def services() -> dict[str, Service]:
+    """The presets of services.yaml."""
+    import yaml
+
+    entries: dict[str, dict[str, Any]] = yaml.safe_load(SERVICES.read_text(encoding="utf-8"))
+    return {name: Service(**{**entry, "sources": tuple(entry["sources"])}) for name, entry in entries.items()}
+
+
+def _settings() -> dict[str, Any]:
+    if not SETTINGS.exists():
+        return {}
+    import yaml
+
+    try:
+        settings = yaml.safe_load(SETTINGS.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DataFileError(f"{SETTINGS}: not valid YAML.", str(error).replace("\n", " "), _example()) from error
+    stores = settings.get("stores", {}) if isinstance(settings, dict) else None
+    sound = isinstance(stores, dict) and all(isinstance(text, str) for pair in stores.items() for text in pair)
+    if not sound or settings.keys() - {"default", "stores"} or not isinstance(settings.get("default", ""), str):
+        raise DataFileError(f"{SETTINGS}: not the settings of stores.", "It has `default:` and `stores:`.", _example())
+    return settings
+
+
+def _example() -> str:
+    return "For example: {default: team, stores: {team: 's3://team/homework?service=bos&region=bj'}}"
+
+
+def _see() -> str:
+    return "./inv upload --help shows addresses; harness/stores/services.yaml has the services."

@@ -1,0 +1,316 @@
+"""Transfers: sealed folders up to a store and down from it, several at once, none ever half there.
+
+Up, a folder's files go first and its manifest last, so that whoever finds a manifest finds all that it names. Down, a
+folder is put together in results/.incoming, every hash is computed again, and only then is it renamed into its place.
+A transfer that broke off goes on where it was: what is there, on either side, is not sent again.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import sys
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from harness import records
+from harness.errors import StoreError, VerificationError
+from harness.stores import PARALLEL, Count, Store, object_key, wrong_size
+from harness.stores.sealed import MOST_MANIFEST_BYTES, PREFIX, File, Sealed, files, here, of_key
+
+INCOMING = ".incoming"
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass
+class Outcome:
+    """What a transfer did, or with `dry_run` would do."""
+
+    moved: list[Sealed] = field(default_factory=list)
+    there: int = 0
+    bytes: int = 0
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sealed folder to be sent: the hash of its manifest, and the files that the manifest names."""
+
+    sealed: Sealed
+    sha256: str
+    files: Sequence[File]
+
+
+# Up
+
+
+def upload(results: Path, store: Store, parts: Collection[str] | None = None, dry_run: bool = False) -> Outcome:
+    """Send the sealed folders that the store lacks; a folder that does not hold is refused, and the others go on.
+
+    Args:
+        parts: only those of these task parts; None: all.
+
+    Raises:
+        StoreError: the store fails.
+    """
+    outcome = Outcome()
+    candidates = [sealed for sealed in here(results) if parts is None or sealed.part in parts]
+    taken = store.sizes([sealed.key for sealed in candidates])
+    plans = []
+    for sealed in candidates:
+        with _refusals(outcome, sealed):
+            manifest = (results / sealed.place / sealed.kind.manifest).read_bytes()
+            if sealed.key not in taken:
+                plans.append(Plan(sealed, hashlib.sha256(manifest).hexdigest(), files(sealed, manifest)))
+                outcome.bytes += len(manifest)
+            elif taken[sealed.key] != len(manifest):
+                raise another(sealed, store)
+            else:
+                outcome.there += 1
+    objects = {file.sha256: file for plan in plans for file in plan.files}
+    sizes = store.sizes([object_key(sha256) for sha256 in objects])
+    absent = {sha256: file.bytes for sha256, file in objects.items() if object_key(sha256) not in sizes}
+    outcome.bytes += sum(absent.values())
+    if dry_run:
+        outcome.moved = [plan.sealed for plan in plans]
+        return outcome
+    with _bar("Uploading", outcome.bytes) as sent:
+        sender = _Sender(results, store, sizes, sent)
+        for plan, sending in _each(plans, sender.send, sender.pool):
+            with _refusals(outcome, plan.sealed):
+                sending.result()
+                outcome.moved.append(plan.sealed)
+    return outcome
+
+
+class _Sender:
+    """Sends folders, each object once even if several folders have it."""
+
+    def __init__(self, results: Path, store: Store, sizes: Mapping[str, int], sent: Count) -> None:
+        self.results, self.store, self.sizes, self.sent = results, store, sizes, sent
+        self.pool = ThreadPoolExecutor(PARALLEL)
+        self.on_their_way: dict[str, Future[bool]] = {}
+        self.lock = threading.Lock()
+
+    def send(self, plan: Plan) -> None:
+        """Send a folder's files, then its manifest.
+
+        Raises:
+            VerificationError: a file is not what the manifest says, or the store has another folder of that name.
+        """
+        folder = self.results / plan.sealed.place
+        on_their_way = [self._send_object(folder / file.name, file) for file in plan.files]
+        for future in filter(None, on_their_way):
+            future.result()
+        path = folder / plan.sealed.kind.manifest
+        if not self.store.put(plan.sealed.key, path, plan.sha256, self.sent):
+            found = self.store.read(plan.sealed.key, MOST_MANIFEST_BYTES)
+            if hashlib.sha256(found).hexdigest() != plan.sha256:
+                raise another(plan.sealed, self.store)
+
+    def _send_object(self, path: Path, file: File) -> "Future[bool] | None":
+        key = object_key(file.sha256)
+        if key in self.sizes:
+            if self.sizes[key] != file.bytes:
+                raise wrong_size(self.store.address, key, self.sizes[key], file.bytes)
+            return None
+        _require_plain(path)
+        with self.lock:
+            if key not in self.on_their_way:
+                self.on_their_way[key] = self.pool.submit(self.store.put, key, path, file.sha256, self.sent)
+            return self.on_their_way[key]
+
+
+def _require_plain(path: Path) -> None:
+    if path.is_symlink() or not path.is_file():
+        raise VerificationError(
+            f"{path}: {'a link' if path.is_symlink() else 'no plain file'}.",
+            "A store carries plain files; a link would mean something else on another machine.",
+            "Run that cell again so that it writes a file, or leave it on this machine.",
+        )
+
+
+def another(sealed: Sealed, store: Store) -> VerificationError:
+    return VerificationError(
+        f"{sealed}: {store.address} has another one of that name.",
+        "One of the two is not what its run left; nothing was overwritten.",
+        "./inv verify checks the one here; ./inv download to a fresh checkout shows the other.",
+    )
+
+
+# Down
+
+
+def download(results: Path, store: Store, parts: Collection[str] | None = None, dry_run: bool = False) -> Outcome:
+    """Fetch the sealed folders that are not here; one that does not hold is refused, and the others go on.
+
+    Raises:
+        StoreError: the store fails, or another download is going on.
+    """
+    outcome = Outcome()
+    wanted = []
+    for sealed, _ in listed(store):
+        if parts is not None and sealed.part not in parts:
+            continue
+        if (results / sealed.place / sealed.kind.manifest).exists():
+            outcome.there += 1
+        else:
+            wanted.append(sealed)
+    if dry_run:
+        outcome.moved = wanted
+        return outcome
+    with _only_download(results) as incoming, _bar("Downloading", None) as got:
+        for sealed, fetching in _each(wanted, lambda sealed: fetch(results, incoming, store, sealed, got)):
+            with _refusals(outcome, sealed):
+                outcome.bytes += fetching.result()
+                outcome.moved.append(sealed)
+    return outcome
+
+
+def listed(store: Store) -> Iterator[tuple[Sealed, int]]:
+    """The sealed folders that a store has, with the bytes of their manifests; other keys are left alone."""
+    for key, size in store.list(PREFIX):
+        sealed = of_key(key)
+        if sealed:
+            yield sealed, size
+
+
+def fetch(results: Path, incoming: Path, store: Store, sealed: Sealed, got: Count) -> int:
+    """Fetch one folder, check it, and rename it into its place; its bytes are returned.
+
+    Raises:
+        VerificationError: it is not what it says; nothing of it comes into the results.
+        StoreError: the store fails, or the results cannot be written.
+    """
+    manifest = store.read(sealed.key, MOST_MANIFEST_BYTES)
+    named = files(sealed, manifest)
+    folder = incoming / sealed.place.replace("/", "_")
+    try:
+        folder.mkdir(exist_ok=True)
+        _forget_others(folder, {file.name for file in named})
+        for file in named:
+            _fetch_file(store, sealed, file, folder / file.name, got)
+        (folder / sealed.kind.manifest).write_bytes(manifest)
+        _move(folder, results / sealed.place)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise VerificationError(
+            f"{sealed}: its files have no place.",
+            f"{error.filename2 or error.filename}: {error.strerror}.",
+            "Move what is there away, or fetch the record from the machine that made it.",
+        ) from error
+    except OSError as error:
+        raise records.unwritable(results, error) from error
+    return len(manifest) + sum(file.bytes for file in named)
+
+
+def _forget_others(folder: Path, names: Collection[str]) -> None:
+    """Take away what an earlier download left and this manifest does not name."""
+    for path in folder.rglob("*"):
+        if path.is_file() and path.relative_to(folder).as_posix() not in names:
+            path.unlink()
+
+
+def _move(folder: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.rename(place)
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
+        raise FileExistsError(error.errno, "a folder without a manifest", str(place)) from error
+
+
+def _fetch_file(store: Store, sealed: Sealed, file: File, path: Path, got: Count) -> None:
+    """Fetch one file; what an earlier download left of it is used if its hash then fits."""
+    key = object_key(file.sha256)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    started = path.exists()
+    for _ in range(2 if started else 1):
+        if path.exists() and path.stat().st_size > file.bytes:
+            path.unlink()
+        path.touch()
+        store.get(key, path, file.bytes, got)
+        if records.sha256(path) == file.sha256:
+            return
+        path.unlink()
+    raise VerificationError(
+        f"{sealed}: {file.name} does not hold.",
+        f"{key} in {store.address} has other content than its name says.",
+        "Its owner can remove that object; then upload again from the machine that has the record.",
+    )
+
+
+@contextlib.contextmanager
+def _only_download(results: Path) -> Iterator[Path]:
+    """The folder in which downloads are put together, held for this one."""
+    incoming = results / INCOMING
+    incoming.mkdir(parents=True, exist_ok=True)
+    with (incoming / records.LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StoreError("Another download is going on here.", f"It holds {incoming}.", "Wait for it.") from error
+        yield incoming
+
+
+# Both
+
+
+def _each(
+    items: Sequence[Item], move: Callable[[Item], Result], *pools: ThreadPoolExecutor
+) -> Iterator[tuple[Item, "Future[Result]"]]:
+    """Move the items, several at once; whoever leaves the loop early ends what was not begun, here and in `pools`."""
+    pool = ThreadPoolExecutor(PARALLEL)
+    try:
+        yield from zip(items, [pool.submit(move, item) for item in items], strict=True)
+    finally:
+        for each in (*pools, pool):
+            each.shutdown(wait=False, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _refusals(outcome: Outcome, sealed: Sealed) -> Iterator[None]:
+    try:
+        yield
+    except VerificationError as error:
+        outcome.refused[str(sealed)] = str(error)
+
+
+@contextlib.contextmanager
+def _bar(what: str, total: int | None) -> Iterator[Count]:
+    """A progress bar in bytes, on a terminal only."""
+    from tqdm import tqdm
+
+    shown = sys.stderr.isatty()
+    with tqdm(desc=what, total=total, unit="B", unit_scale=True, disable=not shown, leave=False) as bar:
+        yield bar.update
+
+
+def require_all(outcome: Outcome, what: str) -> None:
+    """Raise if a folder was refused.
+
+    Raises:
+        VerificationError: naming the first few, after the others were moved.
+    """
+    if outcome.refused:
+        shown = [text.replace("\n", " ") for text in list(outcome.refused.values())[:10]]
+        more = [f"… and {len(outcome.refused) - 10} more"] if len(outcome.refused) > 10 else []
+        raise VerificationError(
+            f"{len(outcome.refused)} not {what}; the others were.",
+            "\n".join([*shown, *more]),
+            "./inv verify checks what is here.",
+        )
+
+
+def summary(outcome: Outcome, done: str, where: str) -> str:
+    """For example: Uploaded 12 records and 1 attachment (3.4 MiB) to s3://team; 30 were there."""
+    names = [sealed.kind.name for sealed in outcome.moved]
+    counted = [f"{names.count(name)} {name}{'s' * (names.count(name) > 1)}" for name in dict.fromkeys(names)]
+    size = f" ({outcome.bytes / 2**20:.1f} MiB)" if outcome.moved and outcome.bytes else ""
+    there = f"{outcome.there} {'was' if outcome.there == 1 else 'were'} there"
+    return f"{done} {' and '.join(counted) or 'nothing'}{size} {where}; {there}."
