@@ -63,7 +63,7 @@ def run(
       ./inv run --task 7 --hw xpu                on a Kunlun card; exit code 3 if there is none
       ./inv run --dry-run                        what would run, and why the rest would not
     """
-    from harness import matrix, records, runs
+    from harness import matrix, preflight, records, runs
 
     _one_of("format", format, ("table", "json"))
     book = catalogues.load()
@@ -74,6 +74,7 @@ def run(
     if dry_run:
         return runs.show_plan(planned)
     _refuse_empty(planned, on)
+    preflight.require_run(planned)
     for place in records.adopt_unfinished(RESULTS):
         print(terminal.yellow(f"Sealed a run that was killed: {os.path.relpath(place)}"))
     folders = runs.run_all(planned, RESULTS, seed)
@@ -97,7 +98,9 @@ def run(
         "base": "the image to build on, instead of the kind's own",
         "stack": "which lock goes in: base, science",
         "wheels": "a folder of own wheels, asked before any index",
-        "pin": "resolve the base's digest at its registry and keep it in docker/pins.json",
+        "tree": "a folder of own sources for --source, instead of the repository",
+        "offline": "build without any network: the base, --wheels and --tree hold everything",
+        "pin": "resolve the base's digest and the sources' commit, and keep them in docker/pins.json",
         "check-reproducible": "build twice from nothing and compare the bytes",
         "push": "push the image afterwards, under NAME: registry and repository",
         "dry-run": "print the exact command, and build nothing",
@@ -110,6 +113,8 @@ def build(
     base: str = "",
     stack: str = "base",
     wheels: str = "",
+    tree: str = "",
+    offline: bool = False,
     pin: bool = False,
     check_reproducible: bool = False,
     push: str = "",
@@ -121,7 +126,7 @@ def build(
 
     Examples:
       ./inv build --hw cpu                       with the wheels of the lock
-      ./inv build --hw npu --wheels ~/wheels     with own wheels; without a network if they are complete
+      ./inv build --hw npu --wheels ~/wheels     with own wheels; --offline if they are complete
       ./inv build --hw cpu --base debian:12      on another base
       ./inv build --hw xpu --source              from source; goes on where it broke off
       ./inv build --hw all --dry-run             the commands, one a line
@@ -130,7 +135,7 @@ def build(
 
     book = catalogues.load()
     kinds = cells.select_hardware(book, hw)
-    images = [building.image(kind, stack, source, base, wheels) for kind in kinds]
+    images = [building.image(kind, stack, source, base, wheels, tree, offline) for kind in kinds]
     building.build_all(images, building.Wishes(pin=pin, twice=check_reproducible, push=push, dry_run=dry_run))
 
 
