@@ -116,7 +116,9 @@ def device_runtime(kind: Mapping[str, Any]) -> list[Diagnosis]:
     if not wanted:
         return []
     found = shutil.which(wanted)
-    return [Diagnosis("the engine's device runtime", found or f"no {wanted} on PATH", found is not None, kind["install"])]
+    return [
+        Diagnosis("the engine's device runtime", found or f"no {wanted} on PATH", found is not None, kind["install"])
+    ]
 
 
 def _processor(image: images.Image, client: Client) -> list[Diagnosis]:

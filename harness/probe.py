@@ -106,7 +106,8 @@ def require(finding: Finding) -> Finding:
         kind = finding.hardware
         seen = pci.devices(kind.data)
         raise HardwareError(
-            f"{kind.title} is in this machine, but no driver answers for it." if seen
+            f"{kind.title} is in this machine, but no driver answers for it."
+            if seen
             else f"No {kind.title} on this machine.",
             "Looked for: " + "; ".join(finding.looked) + ".",
             f"{kind.data['install']} Then: ./inv doctor --hw {kind.name}",
