@@ -286,8 +286,8 @@ def lint(context: Context) -> None:
     _tool("lint", "ruff", "check", ".", then=style)
 
 
-@word(help={"only": "startup, overhead, matrix or fresh; several with commas"})
-def bench(context: Context, only: str = "startup,overhead,matrix,fresh") -> None:
+@word(help={"only": "startup, overhead, matrix, container or fresh; several with commas"})
+def bench(context: Context, only: str = "startup,overhead,matrix,container,fresh") -> None:
     """Measure this program beside its peers.
 
     Both sides run in turn; medians and ratios are printed.
@@ -295,10 +295,11 @@ def bench(context: Context, only: str = "startup,overhead,matrix,fresh") -> None
     Examples:
       ./inv bench                                every measurement, ten minutes; beside nox, ReFrame and Snakemake
       ./inv bench --only startup                 how fast a word starts
+      ./inv bench --only container              what a container adds; skipped where no engine answers
       ./inv bench --only fresh                   a fresh clone to its first matrix; downloads everything again
     """
     for name in only.split(","):
-        _one_of("only", name, ("startup", "overhead", "matrix", "fresh"))
+        _one_of("only", name, ("startup", "overhead", "matrix", "container", "fresh"))
         _tool("bench", "python", str(ROOT / "bench" / f"{name}.py"))
 
 

@@ -1,8 +1,8 @@
 """The command line of a container engine: Docker's or Podman's, whichever is here and answers.
 
-DOCKER_HOST, contexts and ssh:// addresses are the client's own; what it is told here holds for all of them. The command
-line serves Docker and Podman alike, and it alone builds with BuildKit; so it runs and inspects too, and there is one way
-to reach an engine, not two. HOMEWORK_ENGINE, a name or a path, chooses between several.
+DOCKER_HOST, contexts and ssh:// addresses are the client's own; what it is told here holds for all of them. The
+command line serves Docker and Podman alike, and it alone builds with BuildKit; so it runs and inspects too, and there
+is one way to reach an engine, not two. HOMEWORK_ENGINE, a name or a path, chooses between several.
 """
 
 import json
