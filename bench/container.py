@@ -54,7 +54,8 @@ def measure_runs(engine: client.Client, tree: Path) -> None:
     words = ("run", "--detach", "--rm", "--name", name, "--user", "0:0", "--network", "none", *mounts, IMAGE)
     assert engine.read(*words, "sleep", "3600"), "the container that is there already does not start"
     process = (engine.read("inspect", "--format", "{{.State.Pid}}", name) or "").strip()
-    arguments = ["--part", "99", "--device", "cpu", "--cards", "1", "--seed", "0", "--out", "/homework/results/bare", "--set", "size=1"]
+    arguments = ["--part", "99", "--device", "cpu", "--cards", "1", "--seed", "0", "--set", "size=1"]
+    arguments += ["--out", "/homework/results/bare"]
     inside = ["nsenter", "--target", process, "--mount", "--uts", "--ipc", "--net", "--pid", "--"]
     bare = [*inside, "/opt/homework/bin/python", "/homework/projects/99-toy/main.py", *arguments]
     run = ["./inv", "run", "--task", "toy", "--hw", "cpu", "--on"]

@@ -140,19 +140,20 @@ def command(image: Image, client: Client, context: Path, labels: Mapping[str, st
     return [*words, "--tag", image.name, str(context)]
 
 
-def reproducible_command(image: Image, client: Client, context: Path, archive: Path) -> list[str]:
-    """The command that builds the image into an archive whose bytes do not depend on the time.
+def reproducible_command(image: Image, client: Client, context: Path, place: Path) -> list[str]:
+    """The command that builds the image without the time in it, and leaves at `place` what all its bytes decide: the
+    image as an archive, or its id.
 
     Raises:
         EngineError: the engine cannot.
     """
-    words = command(image, client, context, {})[:-3]
+    words = [*command(image, client, context, {})[:-3], "--no-cache"]
     if client.builder == "buildx":
-        words = [word for word in words if word not in ("--load",)]
-        output = f"type=oci,dest={archive},rewrite-timestamp=true"
-        return [*words, "--no-cache", "--build-arg", f"SOURCE_DATE_EPOCH={EPOCH}", "--output", output, str(context)]
+        output = f"type=oci,dest={place},rewrite-timestamp=true"
+        words = [word for word in words if word != "--load"]
+        return [*words, "--build-arg", f"SOURCE_DATE_EPOCH={EPOCH}", "--output", output, str(context)]
     if client.builder == "podman":
-        return [*words, "--no-cache", "--timestamp", EPOCH, "--tag", f"oci-archive:{archive}", str(context)]
+        return [*words, "--timestamp", EPOCH, "--iidfile", str(place), str(context)]
     raise EngineError(
         f"{client.engine} {client.version} cannot build the same bytes twice.",
         "It writes the time of the build into every layer.",
@@ -330,16 +331,26 @@ def check_reproducible(image: Image, client: Client) -> str:
     digests = []
     try:
         for number in (1, 2):
-            archive = context.with_suffix(f".{number}.tar")
-            _run(reproducible_command(image, client, context, archive), context.with_suffix(".log"))
-            digests.append(hashlib.sha256(archive.read_bytes()).hexdigest())
-            archive.unlink()
+            place = context.with_suffix(f".{number}")
+            _run(reproducible_command(image, client, context, place), context.with_suffix(".log"))
+            digests.append(_digest(place))
+            if client.builder == "podman":
+                client.read("rmi", place.read_text().strip())
+            place.unlink()
     finally:
         shutil.rmtree(secrets_folder(context), ignore_errors=True)
     if digests[0] != digests[1]:
         what = "Two builds made different images."
         raise BuildError(what, f"{digests[0]} and {digests[1]}.", "diffoscope shows where two archives differ.")
     return digests[0]
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _run(words: Sequence[str], log: Path) -> None:
