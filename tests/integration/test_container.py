@@ -110,7 +110,7 @@ def test_what_an_ordinary_user_runs_is_that_users(built, place, engine, tmp_path
     monkeypatch.setattr(os, "getgid", lambda: 4322)
     book = catalogue.load(place.folder)
     part = book.parts["8-1"]
-    parameters = {name: item.default for name, item in part.parameters.items()} | {"steps": 5}
+    parameters = {name: item.default for name, item in part.parameters.items()} | {"steps": 20}
     cell = Cell(part, book.hardware["cpu"])
     os.chown(tmp_path, 4321, 4322)
     request = Request(cell=cell, parameters=parameters, seed=0, cards=1, out=tmp_path)
