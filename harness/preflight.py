@@ -5,7 +5,7 @@ The doctor shows the same lines for a person to read; here the first one that do
 
 import platform
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def examine_run(finding: Finding, engine: str) -> list[Diagnosis]:
         lines += shared_memory()
     if engine == "container":
         lines += probe.container(kind)
-        lines += device_runtime(kind)
+        lines += probe.device_runtime(kind)
     return lines
 
 
@@ -108,17 +108,6 @@ def shared_memory(place: Path = Path("/dev/shm")) -> list[Diagnosis]:
     size = shutil.disk_usage(place).total
     found = f"{size / 2**20:.0f} MiB, {SHARED_MEMORY_BYTES / 2**20:.0f} wanted"
     return [Diagnosis("shared memory", found, size >= SHARED_MEMORY_BYTES, f"mount -o remount,size=8g {place}")]
-
-
-def device_runtime(kind: Mapping[str, Any]) -> list[Diagnosis]:
-    """Whether the program is here through which the engine hands the cards to a container, where it takes one."""
-    wanted = kind.get("container", {}).get("runtime")
-    if not wanted:
-        return []
-    found = shutil.which(wanted)
-    return [
-        Diagnosis("the engine's device runtime", found or f"no {wanted} on PATH", found is not None, kind["install"])
-    ]
 
 
 def _processor(image: images.Image, client: Client) -> list[Diagnosis]:

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +184,8 @@ def examine(finding: Finding, python: str = platform.python_version()) -> list[D
     lines += [line for line in [driver(finding)] if line]
     lines += sdk(kind)
     lines += container(kind)
+    # A machine for local runs alone needs no runtime for containers.
+    lines += [replace(line, fits=line.fits or None) for line in device_runtime(kind)]
     wheels = kind["wheels"]
     pythons = wheels.get("python", [])
     short = ".".join(python.split(".")[:2])
@@ -239,6 +241,16 @@ def container(kind: Mapping[str, Any]) -> list[Diagnosis]:
             found = f"missing: {', '.join(absent)}" if absent else ", ".join(places)
             lines.append(Diagnosis(subject, found, enough, kind["install"]))
     return lines
+
+
+def device_runtime(kind: Mapping[str, Any]) -> list[Diagnosis]:
+    """Whether the program is here through which the engine hands the cards to a container, where it takes one."""
+    wanted = kind.get("container", {}).get("runtime")
+    if not wanted:
+        return []
+    found = shutil.which(wanted)
+    subject = "the engine's device runtime"
+    return [Diagnosis(subject, found or f"no {wanted} on PATH", found is not None, kind["install"])]
 
 
 def _version(subject: str, found: str | None, wanted: str, remedy: str) -> Diagnosis:
