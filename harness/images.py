@@ -367,7 +367,7 @@ def _run(words: Sequence[str], log: Path) -> None:
         for line in process.stdout:
             file.write(line)
             tail.append(line)
-            if "[" in line and line.startswith("#"):
+            if "[" in line and line.startswith(("#", "[")):  # as BuildKit and as Podman begin a step
                 print(f"{time.monotonic() - start:6.1f} s  {line.strip()[:110]}", file=sys.stderr, flush=True)
     if process.returncode != 0:
         print("".join(tail), file=sys.stderr, end="")

@@ -17,7 +17,7 @@ from harness import catalogue, client
 from harness.client import Client
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = "paddlehomework-test"
+NAMES = os.environ.get("HOMEWORK_IMAGES", "paddlehomework-test")  # two sessions with one engine: two names
 BASE = f"{NAMES}/base:bookworm"
 CPU = f"{NAMES}/cpu:base"
 PACKAGES = "ca-certificates,libgomp1,python3,python3-pip,python3-venv"

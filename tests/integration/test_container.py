@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from containers import CPU, ROOT
+from containers import CPU, NAMES, ROOT
 
 from harness import catalogue, images
 from harness.cells import Cell
@@ -142,4 +142,4 @@ def test_simulated_cards_run_in_their_image(place, engine):
     for record in records:
         assert record["passed"] and record["engine"]["name"] == "container"
         assert any("sim" in where for where in record["device"]["places"]), record["device"]
-    assert engine.read("run", "--rm", "--network", "none", "paddlehomework-test/sim:base", "which", "g++") is None
+    assert engine.read("run", "--rm", "--network", "none", f"{NAMES}/sim:base", "which", "g++") is None
