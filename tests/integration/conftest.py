@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from checkouts import Checkout, copy_of_this_checkout
-from containers import CPU, an_engine, checkout_on_the_base
+from containers import BUILD_SECONDS, CPU, an_engine, checkout_on_the_base
 
 from harness.client import Client
 
@@ -32,6 +32,6 @@ def place(engine: Client, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 @pytest.fixture(scope="session")
 def built(place: Checkout, engine: Client) -> Mapping[str, Any] | None:
     """The CPU's image, built by the word that a person types."""
-    done = place("build", "--hw", "cpu")
+    done = place("build", "--hw", "cpu", timeout=BUILD_SECONDS)
     assert done.returncode == 0, done.stderr[-3000:]
     return engine.inspect(CPU)

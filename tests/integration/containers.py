@@ -22,6 +22,7 @@ BASE = f"{NAMES}/base:bookworm"
 CPU = f"{NAMES}/cpu:base"
 PACKAGES = "ca-certificates,libgomp1,python3,python3-pip,python3-venv"
 KINDS = catalogue.load(ROOT).hardware
+BUILD_SECONDS = 900  # a build installs a compiler at most; on a busy machine that takes minutes
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from containers import CPU, NAMES, ROOT
+from containers import BUILD_SECONDS, CPU, NAMES, ROOT
 
 from harness import catalogue, images
 from harness.cells import Cell
@@ -47,7 +47,7 @@ def test_the_health_check_passes_as_an_ordinary_user(built, engine):
 def test_a_second_build_has_nothing_to_do(built, place):
     (place.folder / "projects" / "new.py").write_text("a change in projects/ builds nothing\n")
     start = time.monotonic()
-    done = place("build", "--hw", "cpu")
+    done = place("build", "--hw", "cpu", timeout=BUILD_SECONDS)
     assert "is up to date" in done.stdout and time.monotonic() - start < 5
 
 
@@ -133,7 +133,7 @@ def test_a_container_sees_the_chosen_cards_and_no_other(built, engine, tmp_path)
 
 def test_simulated_cards_run_in_their_image(place, engine):
     """The plug-in is built into the image, against the image's own Paddle; the compiler is not in it."""
-    done = place("build", "--hw", "sim")
+    done = place("build", "--hw", "sim", timeout=BUILD_SECONDS)
     assert done.returncode == 0, done.stderr[-3000:]
     done = place("run", "--task", "1,8-1", "--hw", "sim", "--on", "container")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr

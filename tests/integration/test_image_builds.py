@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from containers import BASE, CPU, KINDS, NAMES, ROOT, base_archive, free_port, over_tcp, wait_for_port
+from containers import BASE, BUILD_SECONDS, CPU, KINDS, NAMES, ROOT, base_archive, free_port, over_tcp, wait_for_port
 
 from harness import images, inventory
 
@@ -53,7 +53,7 @@ def wheels(engine, tmp_path_factory):
 
 
 def test_a_complete_folder_of_wheels_needs_no_network(built, place, wheels):
-    done = place("build", "--hw", "cpu", "--wheels", str(wheels), "--offline")
+    done = place("build", "--hw", "cpu", "--wheels", str(wheels), "--offline", timeout=BUILD_SECONDS)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "built in" in done.stdout
 
@@ -62,7 +62,7 @@ def test_an_incomplete_folder_says_so_and_ends_without_a_network(built, place, w
     for path in wheels.glob("*.whl"):
         if not path.name.startswith(("numpy", "paddlepaddle")):
             os.link(path, tmp_path / path.name)
-    done = place("build", "--hw", "cpu", "--wheels", str(tmp_path), "--offline")
+    done = place("build", "--hw", "cpu", "--wheels", str(tmp_path), "--offline", timeout=BUILD_SECONDS)
     assert done.returncode == 5
     assert "does not hold all of it" in done.stderr and "numpy" in done.stderr
 
@@ -160,16 +160,18 @@ def test_the_target_source_compiles_own_sources_and_takes_the_wheel_that_they_ma
     broken = sources / "core.cc"
     right = broken.read_text()
     broken.write_text("this is no C++\n")
-    done = place(*words)
+    done = place(*words, timeout=BUILD_SECONDS)
     assert done.returncode == 5 and "core.cc" in done.stderr
     broken.write_text(right)
-    done = place(*words)
+    done = place(*words, timeout=BUILD_SECONDS)
     assert done.returncode == 0, done.stderr[-3000:]
     held = inventory.read(engine, CPU)
     assert list(held["wheels"]) == ["paddlepaddle-3.0.0-py3-none-any.whl"]
     asked = "import paddle; print(paddle.built)"
     assert (engine.read("run", "--rm", "--network", "none", CPU, "python", "-c", asked) or "").strip() == "True"
-    assert place("build", "--hw", "cpu", "--base", BASE).returncode == 0, "the wheel's image is back"
+    assert place("build", "--hw", "cpu", "--base", BASE, timeout=BUILD_SECONDS).returncode == 0, (
+        "the wheel's image is back"
+    )
 
 
 # Where the engine is
@@ -270,7 +272,7 @@ def podman(tmp_path_factory):
 
 
 def test_podman_builds_the_same_bytes_twice_and_runs_a_cell(engine, place, podman):
-    done = place("build", "--hw", "cpu", "--check-reproducible", env=podman)
+    done = place("build", "--hw", "cpu", "--check-reproducible", env=podman, timeout=BUILD_SECONDS)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "the same bytes twice" in done.stdout
     done = place("run", "--task", "8-1", "--hw", "cpu", "--on", "container", "--set", "steps=20", env=podman)
