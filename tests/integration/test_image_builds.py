@@ -90,7 +90,7 @@ def registry(tmp_path):
 def test_a_base_is_pinned_at_its_registry_and_the_image_pushed_there(built, place, engine, registry):
     named = f"{registry}/bases/debian:12"
     for words in (("tag", BASE, named), ("push", "--quiet", named), ("rmi", named)):
-        assert engine.read(*words) is not None, words
+        subprocess.run([engine.path, *words], check=True, capture_output=True)
     try:
         done = place("build", "--hw", "cpu", "--base", named, "--pin", "--push", f"{registry}/team")
         assert done.returncode == 0, done.stderr[-3000:]
@@ -271,10 +271,17 @@ def podman(tmp_path_factory):
     subprocess.run([path, "system", "reset", "--force"], env=environment, capture_output=True)
 
 
-def test_podman_builds_the_same_bytes_twice_and_runs_a_cell(engine, place, podman):
-    done = place("build", "--hw", "cpu", "--check-reproducible", env=podman, timeout=BUILD_SECONDS)
+@pytest.mark.skipif("HOMEWORK_TEST_PODMAN" not in os.environ, reason="minutes long: HOMEWORK_TEST_PODMAN=1 asks for it")
+def test_podman_builds_and_runs_a_cell(engine, place, podman):
+    done = place("build", "--hw", "cpu", env=podman, timeout=BUILD_SECONDS)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "the same bytes twice" in done.stdout
     done = place("run", "--task", "8-1", "--hw", "cpu", "--on", "container", "--set", "steps=20", env=podman)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert place.records()[-1]["engine"]["version"].startswith("podman ")
+
+
+@pytest.mark.skipif("HOMEWORK_TEST_PODMAN" not in os.environ, reason="minutes long: HOMEWORK_TEST_PODMAN=1 asks for it")
+def test_podman_builds_the_same_bytes_twice(engine, place, podman):
+    done = place("build", "--hw", "cpu", "--check-reproducible", env=podman, timeout=2 * BUILD_SECONDS)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "the same bytes twice" in done.stdout
