@@ -67,7 +67,7 @@ def run(
       ./inv run --task 7 --hw xpu                on a Kunlun card; exit code 3 if there is none
       ./inv run --dry-run                        what would run, and why the rest would not
     """
-    from harness import evidence, matrix, records, runs
+    from harness import evidence, matrix, preflight, records, runs
 
     _one_of("format", format, ("table", "json"))
     book = catalogues.load()
@@ -78,6 +78,7 @@ def run(
     if dry_run:
         return runs.show_plan(planned)
     _refuse_empty(planned, on)
+    preflight.require_run(planned)
     for place in records.adopt_unfinished(RESULTS, evidence.complete_here):
         print(terminal.yellow(f"Sealed a run that was killed: {os.path.relpath(place)}"))
     folders = runs.run_all(planned, RESULTS, seed, _key(sign))
@@ -101,7 +102,9 @@ def run(
         "base": "the image to build on, instead of the kind's own",
         "stack": "which lock goes in: base, science",
         "wheels": "a folder of own wheels, asked before any index",
-        "pin": "resolve the base's digest at its registry and keep it in docker/pins.json",
+        "tree": "a folder of own sources for --source, instead of the repository",
+        "offline": "build without any network: the base, --wheels and --tree hold everything",
+        "pin": "resolve the base's digest and the sources' commit, and keep them in docker/pins.json",
         "check-reproducible": "build twice from nothing and compare the bytes",
         "push": "push the image afterwards, under NAME: registry and repository",
         "dry-run": "print the exact command, and build nothing",
@@ -114,6 +117,8 @@ def build(
     base: str = "",
     stack: str = "base",
     wheels: str = "",
+    tree: str = "",
+    offline: bool = False,
     pin: bool = False,
     check_reproducible: bool = False,
     push: str = "",
@@ -125,7 +130,7 @@ def build(
 
     Examples:
       ./inv build --hw cpu                       with the wheels of the lock
-      ./inv build --hw npu --wheels ~/wheels     with own wheels; without a network if they are complete
+      ./inv build --hw npu --wheels ~/wheels     with own wheels; --offline if they are complete
       ./inv build --hw cpu --base debian:12      on another base
       ./inv build --hw xpu --source              from source; goes on where it broke off
       ./inv build --hw all --dry-run             the commands, one a line
@@ -134,7 +139,7 @@ def build(
 
     book = catalogues.load()
     kinds = cells.select_hardware(book, hw)
-    images = [building.image(kind, stack, source, base, wheels) for kind in kinds]
+    images = [building.image(kind, stack, source, base, wheels, tree, offline) for kind in kinds]
     building.build_all(images, building.Wishes(pin=pin, twice=check_reproducible, push=push, dry_run=dry_run))
 
 
@@ -546,8 +551,8 @@ def lint(context: Context) -> None:
     _tool("lint", "ruff", "check", ".", then=style)
 
 
-@word(help={"only": "startup, overhead, matrix, fresh or stores; several with commas"})
-def bench(context: Context, only: str = "startup,overhead,matrix,fresh,stores") -> None:
+@word(help={"only": "startup, overhead, matrix, container, fresh or stores; several with commas"})
+def bench(context: Context, only: str = "startup,overhead,matrix,container,fresh,stores") -> None:
     """Measure this program beside its peers.
 
     Both sides run in turn; medians and ratios are printed.
@@ -555,13 +560,14 @@ def bench(context: Context, only: str = "startup,overhead,matrix,fresh,stores") 
     Examples:
       ./inv bench                                every measurement, quarter of an hour; beside nox, ReFrame, AWS CLI, …
       ./inv bench --only startup                 how fast a word starts
+      ./inv bench --only container               what a container adds; skipped where no engine answers
       ./inv bench --only fresh                   a fresh clone to its first matrix; downloads everything again
       ./inv bench --only stores                  uploads beside the AWS CLI and s5cmd, on a server of its own
     """
-    stacks = {"startup": "bench", "overhead": "bench", "matrix": "bench", "fresh": "bench", "stores": "bench-stores"}
+    names = ("startup", "overhead", "matrix", "container", "fresh", "stores")
     for name in only.split(","):
-        _one_of("only", name, list(stacks))
-        _tool(stacks[name], "python", str(ROOT / "bench" / f"{name}.py"))
+        _one_of("only", name, names)
+        _tool("bench-stores" if name == "stores" else "bench", "python", str(ROOT / "bench" / f"{name}.py"))
 
 
 def _findings(book: Catalogue, words: str) -> list[Any]:

@@ -1,4 +1,5 @@
 #!/bin/sh
-# Compile what was installed, without times in it: two builds make the same bytes, and programs start at once.
+# bytecode.sh FOLDERS: compile what was installed, without times in it, so that programs start at once. What is there
+# already is written anew: the bytecode that venv makes for its own pip holds times.
 set -eu
-/opt/homework/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/homework/lib || true
+PYTHONHASHSEED=0 /opt/homework/bin/python -m compileall -q -f -j 0 --invalidation-mode unchecked-hash "$@" || true

@@ -22,5 +22,5 @@ for package in $PACKAGES; do
 done
 sh /docker/pip.sh install --no-deps --no-compile --no-index /tmp/paddle/*.whl
 (cd /tmp/paddle && sha256sum ./*.whl) >/opt/homework/wheels.txt
-sh /docker/bytecode.sh
+sh /docker/bytecode.sh /opt/homework/lib/python3*/site-packages/paddle*
 rm -rf /tmp/*

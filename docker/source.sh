@@ -1,5 +1,6 @@
 #!/bin/sh
-# Build Paddle or a device's plug-in from source into /built: REPOSITORY at REVISION, COMMAND in DIRECTORY with OPTIONS.
+# Build Paddle or a device's plug-in from source into /built: COMMAND in DIRECTORY with OPTIONS. The sources are those in
+# /tree, where there are any, or else REPOSITORY at REVISION.
 # /source is a cache: a build that broke off goes on where it stopped.
 set -eu
 [ -n "$REPOSITORY" ] || { echo "This kind names no source in its hardware.yaml." >&2; exit 1; }
@@ -10,13 +11,17 @@ if ! command -v git >/dev/null || ! command -v cmake >/dev/null || ! command -v 
     DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
         git cmake make g++ patchelf python3-dev ccache ca-certificates
 fi
-if [ ! -d /source/.git ]; then
-    git init -q /source
-    git -C /source remote add origin "$REPOSITORY"
+if [ -n "$(ls -A /tree)" ]; then
+    cp -a --update /tree/. /source/
+else
+    if [ ! -d /source/.git ]; then
+        git init -q /source
+        git -C /source remote add origin "$REPOSITORY"
+    fi
+    git -C /source fetch -q --depth 1 origin "$REVISION"
+    git -C /source checkout -q --force FETCH_HEAD
+    git -C /source submodule update -q --init --recursive --depth 1
 fi
-git -C /source fetch -q --depth 1 origin "$REVISION"
-git -C /source checkout -q --force FETCH_HEAD
-git -C /source submodule update -q --init --recursive --depth 1
 export PATH="/opt/homework/bin:$PATH"
 for file in $SETUP; do
     # shellcheck disable=SC1090

@@ -5,5 +5,5 @@ python=$(sh /docker/python.sh)
 "$python" -m venv /opt/homework
 sh /docker/lock.sh others >/tmp/lock.txt
 sh /docker/pip.sh install --require-hashes --no-deps --no-compile -r /tmp/lock.txt
-sh /docker/bytecode.sh
+sh /docker/bytecode.sh /opt/homework/lib
 rm -f /tmp/*

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import client as clients
-from harness import images, runs
+from harness import images, preflight, runs
 from harness.catalogue import ROOT, Hardware
 from harness.client import Client
 from harness.errors import EngineError, WordsError
@@ -28,22 +28,35 @@ class Wishes:
     dry_run: bool = False
 
 
-def image(hardware: Hardware, stack: str, source: bool, base: str, wheels: str) -> images.Image:
+def image(
+    hardware: Hardware,
+    stack: str,
+    source: bool,
+    base: str,
+    wheels: str = "",
+    tree: str = "",
+    offline: bool = False,
+) -> images.Image:
     """The image that the words describe.
 
     Raises:
-        WordsError: the folder of wheels has none.
+        WordsError: the folder of wheels or of sources has none.
         BuildError: there is no such stack.
     """
-    folder = Path(wheels).expanduser() if wheels else None
+    folder, sources = (Path(word).expanduser() if word else None for word in (wheels, tree))
     if folder and not any(folder.glob("*.whl")):
         raise WordsError(f"--wheels {wheels}: no wheel there.", "It is a folder with .whl files.", "Name that folder.")
+    if sources and not (source and sources.is_dir() and any(sources.iterdir())):
+        why = "It is a folder with a checkout and its submodules, for a build with --source."
+        raise WordsError(f"--tree {tree}: no sources there, or no --source.", why, "Name that folder.")
     wanted = images.Image(
         hardware=hardware,
         stack=stack,
         target="source" if source else "wheel",
         base=base,
         wheels=folder,
+        tree=sources,
+        offline=offline,
         root=ROOT,
         arguments=_arguments(),
     )
@@ -73,19 +86,20 @@ def build_all(wanted: Sequence[images.Image], wishes: Wishes) -> None:
         return
     client = clients.require()
     for each in wanted:
+        preflight.require_build(each, client)
         _build(each, client, wishes)
 
 
 def _build(wanted: images.Image, client: Client, wishes: Wishes) -> None:
     if wishes.pin:
-        print(f"Pinned: {images.pin(wanted, client)}")
+        for name, pinned in images.pin(wanted, client).items():
+            print(f"Pinned {name} to {pinned}")
     if wishes.twice:
         print(green("✓ the same bytes twice: ") + images.check_reproducible(wanted, client))
-    explicit = bool(wanted.base or wanted.wheels or wanted.arguments or wanted.target == "source")
+    explicit = bool(wanted.base or wanted.wheels or wanted.arguments or wanted.target == "source" or wishes.pin)
     if not explicit and images.up_to_date(wanted, client):
         print(green(f"✓ {wanted.name} is up to date"))
     else:
-        images.require_room(wanted.root)
         start = time.monotonic()
         built = images.build(wanted, client, runs.revision()["revision"])
         print(green(f"✓ {wanted.name} built in {time.monotonic() - start:.1f} s") + f"   {built}")

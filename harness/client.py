@@ -1,6 +1,8 @@
 """The command line of a container engine: Docker's or Podman's, whichever is here and answers.
 
-DOCKER_HOST, contexts and ssh:// addresses are the client's own; what it is told here holds for all of them.
+DOCKER_HOST, contexts and ssh:// addresses are the client's own; what it is told here holds for all of them. The
+command line serves Docker and Podman alike, and it alone builds with BuildKit; so it runs and inspects too, and there
+is one way to reach an engine, not two. HOMEWORK_ENGINE, a name or a path, chooses between several.
 """
 
 import json
@@ -22,18 +24,31 @@ INSTALL = "Install and start one, for example: apt-get install docker.io; ./inv 
 
 @dataclass(frozen=True)
 class Client:
-    """A client whose engine answers. `builder` is buildx, buildkit (an older client's own) or podman."""
+    """A client whose engine answers.
+
+    `builder` is buildx, buildkit (an older client's own) or podman; `machine` the engine's processor, as Python's
+    platform.machine() names it.
+    """
 
     path: str
     engine: str
     version: str
     builder: str
     address: str = ""
+    machine: str = ""
 
     @property
     def remote(self) -> bool:
         """Whether the engine is on another machine, which cannot see this one's folders."""
         return self.address.startswith(("ssh://", "tcp://", "http"))
+
+    @property
+    def folder(self) -> str | None:
+        """Where the engine keeps its images, if that is on this machine."""
+        if self.remote:
+            return None
+        asked = "{{.Store.GraphRoot}}" if self.engine == "podman" else "{{.DockerRootDir}}"
+        return (self.read("info", "--format", asked) or "").strip() or None
 
     def read(self, *words: str) -> str | None:
         """What the client prints; None where it fails."""
@@ -69,7 +84,9 @@ def find() -> Client | None:
 def _paths() -> list[str]:
     """Every client on PATH: there may be two of a name, and only one of them with BuildKit."""
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    found = (shutil.which(name, path=folder) for name in NAMES for folder in dict.fromkeys(folders))
+    chosen = os.environ.get("HOMEWORK_ENGINE")
+    names = (chosen,) if chosen else NAMES
+    found = (shutil.which(name, path=folder) for name in names for folder in dict.fromkeys(folders))
     return list({os.path.realpath(path): path for path in found if path}.values())
 
 
@@ -81,12 +98,21 @@ def _ask(path: str) -> Client | None:
     except (ValueError, KeyError, AttributeError):
         return None
     engine = "podman" if Path(path).name == "podman" else "docker"
-    address = os.environ.get("DOCKER_HOST") or _read(path, "context", "inspect", "--format", ADDRESS) or ""
-    client = str(versions.get("Client", {}).get("Version", ""))
-    return Client(path, engine, str(server["Version"]), _builder(path, engine, client), address.strip())
+    client = versions.get("Client", {})
+    processor = str(server.get("Arch") or server.get("OsArch", "").rpartition("/")[2])
+    machine = MACHINES.get(processor, processor)
+    builder = _builder(path, engine, str(client.get("Version", "")))
+    return Client(path, engine, str(server["Version"]), builder, _address(path, engine).strip(), machine)
 
 
-ADDRESS = "{{.Endpoints.docker.Host}}"
+MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+
+
+def _address(path: str, engine: str) -> str:
+    if engine == "podman":
+        return os.environ.get("CONTAINER_HOST", "")
+    asked = "{{.Endpoints.docker.Host}}"
+    return os.environ.get("DOCKER_HOST") or _read(path, "context", "inspect", "--format", asked) or ""
 
 
 def _builder(path: str, engine: str, version: str) -> str:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ from typing import Any
 from harness import inventory, stacks
 from harness.catalogue import ROOT, Hardware
 from harness.client import Client
-from harness.errors import BuildError, EngineError, HardwareError
+from harness.errors import BuildError, EngineError
 
 LABEL = "io.paddlehomework."
 PINS = Path("docker") / "pins.json"
@@ -32,13 +33,19 @@ EPOCH = "1735689600"  # the time that reproducible images carry: 2025-01-01
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """An image to be built. `wheels` is a folder of own wheels; `arguments` are further build arguments."""
+    """An image to be built.
+
+    `wheels` is a folder of own wheels, `tree` one with own sources, `arguments` are further build arguments; an
+    `offline` build has no network at all.
+    """
 
     hardware: Hardware
     stack: str = "base"
     target: str = "wheel"
     base: str = ""
     wheels: Path | None = None
+    tree: Path | None = None
+    offline: bool = False
     arguments: tuple[tuple[str, str], ...] = ()
     root: Path = ROOT
 
@@ -71,15 +78,18 @@ class Image:
     def _plug_in(self) -> list[Path]:
         """The sources of a plug-in that this project has itself."""
         folder = self.root / "hardware" / self.hardware.name
-        return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in (".cc", ".h", ".sh"))
+        return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in (".cc", ".h", ".py"))
 
 
 def base(image: Image) -> str:
     """The image to build on: the one asked for, else the kind's, by digest where `--pin` has written it."""
-    named = image.base or image.hardware.data["image"]["base"]
-    named = named.replace("{machine}", platform.machine()).replace("{paddle}", stacks.paddle_version(image.root))
-    pinned: str = _pins(image.root).get(named, named)
-    return pinned
+    named = _named_base(image)
+    return _pins(image.root).get(named, named)
+
+
+def _named_base(image: Image) -> str:
+    named: str = image.base or image.hardware.data["image"]["base"]
+    return named.replace("{machine}", platform.machine()).replace("{paddle}", stacks.paddle_version(image.root))
 
 
 def arguments(image: Image) -> dict[str, str]:
@@ -100,7 +110,19 @@ def arguments(image: Image) -> dict[str, str]:
         )
         given |= {"REPOSITORY": source["repository"], "DIRECTORY": source["directory"], "OPTIONS": options}
         given["COMMAND"] = settings + source["command"].replace("{options}", options)
+        given["REVISION"] = _pins(image.root).get(_source(image), revision(image))
     return {**given, **dict(image.arguments)}
+
+
+def revision(image: Image) -> str:
+    """Which sources the Dockerfile takes: a commit, a tag or a branch."""
+    match = re.search(r"^ARG REVISION=(\S+)$", image.dockerfile.read_text(), re.MULTILINE)
+    assert match, "every Dockerfile with a target source names a revision"
+    return match.group(1)
+
+
+def _source(image: Image) -> str:
+    return f"{image.hardware.data['source']['repository']}@{revision(image)}"
 
 
 def command(image: Image, client: Client, context: Path, labels: Mapping[str, str]) -> list[str]:
@@ -108,6 +130,7 @@ def command(image: Image, client: Client, context: Path, labels: Mapping[str, st
     words = [client.path, "build", "--file", str(context / image.dockerfile.name), "--target", image.target]
     words += ["--progress", "plain"] if client.builder != "podman" else []
     words += ["--load", "--provenance=false"] if client.builder == "buildx" else []
+    words += ["--network", "none"] if image.offline else []
     for name, value in arguments(image).items():
         words += ["--build-arg", f"{name}={value}"]
     for name, value in labels.items():
@@ -117,19 +140,20 @@ def command(image: Image, client: Client, context: Path, labels: Mapping[str, st
     return [*words, "--tag", image.name, str(context)]
 
 
-def reproducible_command(image: Image, client: Client, context: Path, archive: Path) -> list[str]:
-    """The command that builds the image into an archive whose bytes do not depend on the time.
+def reproducible_command(image: Image, client: Client, context: Path, place: Path) -> list[str]:
+    """The command that builds the image without the time in it, and leaves at `place` what all its bytes decide: the
+    image as an archive, or its id.
 
     Raises:
         EngineError: the engine cannot.
     """
-    words = command(image, client, context, {})[:-3]
+    words = [*command(image, client, context, {})[:-3], "--no-cache"]
     if client.builder == "buildx":
-        words = [word for word in words if word not in ("--load",)]
-        output = f"type=oci,dest={archive},rewrite-timestamp=true"
-        return [*words, "--no-cache", "--build-arg", f"SOURCE_DATE_EPOCH={EPOCH}", "--output", output, str(context)]
+        output = f"type=oci,dest={place},rewrite-timestamp=true"
+        words = [word for word in words if word != "--load"]
+        return [*words, "--build-arg", f"SOURCE_DATE_EPOCH={EPOCH}", "--output", output, str(context)]
     if client.builder == "podman":
-        return [*words, "--no-cache", "--timestamp", EPOCH, "--tag", f"oci-archive:{archive}", str(context)]
+        return [*words, "--timestamp", EPOCH, "--iidfile", str(place), str(context)]
     raise EngineError(
         f"{client.engine} {client.version} cannot build the same bytes twice.",
         "It writes the time of the build into every layer.",
@@ -143,22 +167,29 @@ def secrets_folder(context: Path) -> Path:
 
 
 def stage(image: Image) -> Path:
-    """Lay out the build's context: Dockerfile, the shared scripts, one lock, and the own wheels."""
+    """Lay out the build's context: Dockerfile, the shared scripts, one lock, and the own wheels and sources."""
     context = image.root / ".cache" / "builds" / f"{image.hardware.name}-{image.stack}"
     shutil.rmtree(context, ignore_errors=True)
     for path in (image.dockerfile, *image.files):
         place = context / path.relative_to(image.root)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, place)
-    for folder in ("wheels", "hardware"):
+    for folder in ("wheels", "tree"):
         (context / folder).mkdir(parents=True, exist_ok=True)
     for wheel in sorted(image.wheels.glob("*.whl")) if image.wheels else []:
-        try:
-            os.link(wheel, context / "wheels" / wheel.name)
-        except OSError:
-            shutil.copy2(wheel, context / "wheels")
+        _link(wheel, context / "wheels" / wheel.name)
+    if image.tree:
+        shutil.copytree(image.tree, context / "tree", symlinks=True, copy_function=_link, dirs_exist_ok=True)
     _write_secrets(secrets_folder(context), stacks.pip_settings())
     return context
+
+
+def _link(file: str | Path, place: str | Path) -> None:
+    """The same file at another place, copied only where it must be: wheels and sources are gigabytes."""
+    try:
+        os.link(file, place, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(file, place, follow_symlinks=False)
 
 
 def _write_secrets(folder: Path, pip: Mapping[str, str]) -> None:
@@ -242,25 +273,43 @@ def label(found: Mapping[str, Any], name: str) -> str | None:
     return value
 
 
-def pin(image: Image, client: Client) -> str:
-    """Resolve the base's digest at its registry and write it to docker/pins.json.
+def pin(image: Image, client: Client) -> dict[str, str]:
+    """Resolve the base's digest at its registry, and for a build from source the commit, into docker/pins.json.
+
+    Returns:
+        What was resolved now.
 
     Raises:
-        EngineError: no registry answers for it.
+        EngineError: no registry answers for the base, or no repository for the sources.
     """
-    named = image.base or image.hardware.data["image"]["base"]
-    named = named.replace("{machine}", platform.machine()).replace("{paddle}", stacks.paddle_version(image.root))
+    named = _named_base(image)
     print(f"Asking for {named}", file=sys.stderr)
-    if subprocess.run([client.path, "pull", "--quiet", named]).returncode != 0:
+    if subprocess.run([client.path, "pull", "--quiet", named], stdout=sys.stderr).returncode != 0:
         raise EngineError(
             f"{named} cannot be pinned.", "No registry answers for it; its words stand above.", "Build without --pin."
         )
-    digests = (client.inspect(named) or {}).get("RepoDigests")
-    if not digests:
+    repository = named.rpartition(":")[0] if ":" in named.rpartition("/")[2] else named
+    digests = (client.inspect(named) or {}).get("RepoDigests") or []
+    own = [digest for digest in digests if digest.partition("@")[0].endswith(repository)]
+    if not own:
         raise EngineError(f"{named} has no digest.", "It does not come from a registry.", "Build without --pin.")
-    pins = {**_pins(image.root), named: digests[0]}
-    (image.root / PINS).write_text(json.dumps(pins, indent=2, sort_keys=True) + "\n")
-    return str(digests[0])
+    found = {named: str(own[0])}
+    if image.target == "source":
+        found[_source(image)] = _commit(image.hardware.data["source"]["repository"], revision(image))
+    (image.root / PINS).write_text(json.dumps({**_pins(image.root), **found}, indent=2, sort_keys=True) + "\n")
+    return found
+
+
+def _commit(repository: str, name: str) -> str:
+    """The commit that a branch or tag of a repository names today; a commit names itself."""
+    if re.fullmatch(r"[0-9a-f]{40}", name):
+        return name
+    done = subprocess.run(["git", "ls-remote", repository, name, f"{name}^{{}}"], capture_output=True, text=True)
+    lines = done.stdout.split()
+    if done.returncode != 0 or not lines:
+        why = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"It has no {name}."
+        raise EngineError(f"{repository} cannot be pinned.", why, "Build without --pin.")
+    return lines[-2]  # of a tag and the commit it leads to, the commit comes last
 
 
 def _pins(root: Path) -> dict[str, str]:
@@ -282,16 +331,26 @@ def check_reproducible(image: Image, client: Client) -> str:
     digests = []
     try:
         for number in (1, 2):
-            archive = context.with_suffix(f".{number}.tar")
-            _run(reproducible_command(image, client, context, archive), context.with_suffix(".log"))
-            digests.append(hashlib.sha256(archive.read_bytes()).hexdigest())
-            archive.unlink()
+            place = context.with_suffix(f".{number}")
+            _run(reproducible_command(image, client, context, place), context.with_suffix(".log"))
+            digests.append(_digest(place))
+            if client.builder == "podman":
+                client.read("rmi", place.read_text().strip())
+            place.unlink()
     finally:
         shutil.rmtree(secrets_folder(context), ignore_errors=True)
     if digests[0] != digests[1]:
         what = "Two builds made different images."
         raise BuildError(what, f"{digests[0]} and {digests[1]}.", "diffoscope shows where two archives differ.")
     return digests[0]
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _run(words: Sequence[str], log: Path) -> None:
@@ -308,7 +367,7 @@ def _run(words: Sequence[str], log: Path) -> None:
         for line in process.stdout:
             file.write(line)
             tail.append(line)
-            if "[" in line and line.startswith("#"):
+            if "[" in line and line.startswith(("#", "[")):  # as BuildKit and as Podman begin a step
                 print(f"{time.monotonic() - start:6.1f} s  {line.strip()[:110]}", file=sys.stderr, flush=True)
     if process.returncode != 0:
         print("".join(tail), file=sys.stderr, end="")
@@ -317,10 +376,3 @@ def _run(words: Sequence[str], log: Path) -> None:
             f"The end of the step that failed stands above; the whole log is {os.path.relpath(log)}.",
             "Mend it and call again: the steps before it are kept.",
         )
-
-
-def require_room(root: Path, gibibytes: float = 4) -> None:
-    """Refuse to start a build that the disk cannot hold."""
-    free = shutil.disk_usage(root).free / 2**30
-    if free < gibibytes:
-        raise HardwareError(f"Only {free:.1f} GiB are free.", f"An image needs about {gibibytes} GiB.", "Free some.")

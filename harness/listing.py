@@ -93,7 +93,9 @@ def kinds(chosen: Sequence[Hardware], detailed: bool) -> str:
     rows += [(kind.name, ", ".join(kind.aliases), kind.device, kind.category, kind.title) for kind in chosen]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     head, *lines = ["  ".join([*map(str.ljust, row, widths), row[-1]]) for row in rows]
-    return "\n".join([bold(head), *lines, "", "./inv hardware --hw ascend shows one; ./inv doctor what is here."])
+    return "\n".join(
+        [bold(head), *lines, "", f"./inv hardware --hw {chosen[0].name} shows one; ./inv doctor what is here."]
+    )
 
 
 def kinds_json(chosen: Sequence[Hardware]) -> str:

@@ -7,10 +7,11 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from harness import pci
 from harness.catalogue import Hardware, rooted
 from harness.errors import HardwareError
 
@@ -103,8 +104,11 @@ def require(finding: Finding) -> Finding:
     """
     if not finding:
         kind = finding.hardware
+        seen = pci.devices(kind.data)
         raise HardwareError(
-            f"No {kind.title} on this machine.",
+            f"{kind.title} is in this machine, but no driver answers for it."
+            if seen
+            else f"No {kind.title} on this machine.",
             "Looked for: " + "; ".join(finding.looked) + ".",
             f"{kind.data['install']} Then: ./inv doctor --hw {kind.name}",
         )
@@ -119,7 +123,9 @@ def visible_cards(finding: Finding) -> tuple[Card, ...]:
 
 def _device_files(hardware: Hardware) -> tuple[str, ...]:
     patterns = hardware.data.get("device_files", ())
-    return tuple(f"{pattern}: {len(glob.glob(pattern)) or 'none'}" for pattern in patterns)
+    looked = tuple(f"{pattern}: {len(glob.glob(pattern)) or 'none'}" for pattern in patterns)
+    cards = pci.devices(hardware.data)
+    return (*looked, f"PCI bus: {', '.join(cards) or 'none'}") if "pci" in hardware.data else looked
 
 
 # The doctor: what is here, what is missing, what to install
@@ -175,22 +181,11 @@ def examine(finding: Finding, python: str = platform.python_version()) -> list[D
     kind = finding.hardware.data
     models = ", ".join(f"{card.index}: {card.model}" for card in finding.cards)
     lines = [Diagnosis("cards", models or "none; " + "; ".join(finding.looked), bool(finding), kind["install"])]
-    requires = kind.get("requires", {})
-    if "driver" in requires:
-        driver = finding.cards[0].driver if finding else None
-        lines.append(_version("driver", driver, requires["driver"], kind["install"]))
-    if "sdk" in requires:
-        sdk = requires["sdk"]
-        found = _sdk_version(sdk["files"], sdk["read"])
-        lines.append(
-            _version(
-                sdk["name"],
-                found,
-                sdk["version"],
-                f"Install {sdk['name']} {sdk['version']}, or use the image, which holds it.",
-            )
-        )
-    lines += _container(kind)
+    lines += [line for line in [driver(finding)] if line]
+    lines += sdk(kind)
+    lines += container(kind)
+    # A machine for local runs alone needs no runtime for containers.
+    lines += [replace(line, fits=line.fits or None) for line in device_runtime(kind)]
     wheels = kind["wheels"]
     pythons = wheels.get("python", [])
     short = ".".join(python.split(".")[:2])
@@ -214,7 +209,26 @@ def examine(finding: Finding, python: str = platform.python_version()) -> list[D
     return lines
 
 
-def _container(kind: Mapping[str, Any]) -> list[Diagnosis]:
+def driver(finding: Finding) -> Diagnosis | None:
+    """The first card's driver against the range that its kind requires; None where it requires none."""
+    kind = finding.hardware.data
+    wanted = kind.get("requires", {}).get("driver")
+    if wanted is None:
+        return None
+    return _version("driver", finding.cards[0].driver if finding else None, wanted, kind["install"])
+
+
+def sdk(kind: Mapping[str, Any]) -> list[Diagnosis]:
+    """The vendor's SDK on this machine against the version that the kind requires. An image holds its own."""
+    wanted = kind.get("requires", {}).get("sdk")
+    if wanted is None:
+        return []
+    found = _sdk_version(wanted["files"], wanted["read"])
+    remedy = f"Install {wanted['name']} {wanted['version']}, or use the image, which holds it."
+    return [_version(wanted["name"], found, wanted["version"], remedy)]
+
+
+def container(kind: Mapping[str, Any]) -> list[Diagnosis]:
     """What a container would be given of this machine: device files and mounts, each there or not."""
     needs = kind.get("container", {})
     lines = []
@@ -227,6 +241,16 @@ def _container(kind: Mapping[str, Any]) -> list[Diagnosis]:
             found = f"missing: {', '.join(absent)}" if absent else ", ".join(places)
             lines.append(Diagnosis(subject, found, enough, kind["install"]))
     return lines
+
+
+def device_runtime(kind: Mapping[str, Any]) -> list[Diagnosis]:
+    """Whether the program is here through which the engine hands the cards to a container, where it takes one."""
+    wanted = kind.get("container", {}).get("runtime")
+    if not wanted:
+        return []
+    found = shutil.which(wanted)
+    subject = "the engine's device runtime"
+    return [Diagnosis(subject, found or f"no {wanted} on PATH", found is not None, kind["install"])]
 
 
 def _version(subject: str, found: str | None, wanted: str, remedy: str) -> Diagnosis:

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,13 +19,13 @@ from harness.catalogue import ROOT
 from harness.cells import Cell
 from harness.client import Client
 from harness.engines import LAUNCHER, Launch, Request, python_words, variables
-from harness.errors import EngineError
 from harness.terminal import yellow
 
 INSIDE = PurePosixPath("/homework")
 MEMORY_SHARE = 0.9  # of this machine's: a program that takes more ends, and the machine does not
 OF_PROGRAMS = ("FLAGS_", "OMP_", "PADDLE_")  # they stay outside, so the record does not have them either
 MOUNTED = ("projects", "docker/locks")
+CHECKOUT, PROCESS = images.LABEL + "checkout", images.LABEL + "process"
 WHEEL = re.compile(r"(?P<package>\w+)-(?P<version>[^-]+)-")
 
 
@@ -52,21 +52,9 @@ class ContainerEngine:
         return None
 
     def prepare(self, cell: Cell) -> None:
-        """Nothing is to be made; what is out of the ordinary is said.
-
-        Raises:
-            EngineError: a device file that the kind needs is not there.
-        """
-        data = cell.hardware.data.get("container", {})
-        if data.get("privileged"):
+        """Nothing is to be made: preflight has looked at the machine. What is out of the ordinary is said."""
+        if cell.hardware.data.get("container", {}).get("privileged"):
             print(yellow(f"  {cell.hardware.title}: its container runs with --privileged, as its data says."))
-        patterns = data.get("devices", ())
-        if patterns and not any(glob.glob(pattern) for pattern in patterns):
-            raise EngineError(
-                f"{cell.hardware.title}: no device file to pass on.",
-                f"Looked for {', '.join(patterns)}.",
-                cell.hardware.data["install"],
-            )
 
     def launch(self, request: Request) -> Launch:
         client, cell = clients.require(), request.cell
@@ -75,6 +63,7 @@ class ContainerEngine:
         settings = self._settings(request)
         name = f"homework-{os.getpid()}-{request.out.name}"
         words = [client.path, "run", "--rm", "--init", "--name", name, *limits(request, client)]
+        words += ["--label", f"{CHECKOUT}={ROOT}", "--label", f"{PROCESS}={os.getpid()} {_birth(os.getpid())}"]
         for folder in MOUNTED:
             words += ["--volume", f"{ROOT / folder}:{INSIDE / folder}:ro"]
         words += ["--volume", f"{request.out.absolute()}:{INSIDE / 'out'}"]
@@ -95,7 +84,9 @@ class ContainerEngine:
         return images.Image(hardware=cell.hardware, stack=cell.part.stack or "base", root=ROOT)
 
     def _settings(self, request: Request) -> dict[str, str]:
-        return {"HOME": "/tmp", **variables(request)}
+        settings = variables(replace(request, card_ids=_numbers_inside(request)))
+        moved = {name: value.replace("{root}", str(INSIDE)) for name, value in settings.items()}
+        return {"HOME": "/tmp", **moved}
 
 
 def limits(request: Request, client: Client) -> Iterator[str]:
@@ -110,15 +101,51 @@ def limits(request: Request, client: Client) -> Iterator[str]:
     yield from ("--memory", f"{int(_memory() * MEMORY_SHARE)}")
     if options.get("ipc_mode") == "host":
         options.pop("shm_size", None)
+    if "gpus" in options and request.card_ids:
+        options["gpus"] = f'"device={",".join(request.card_ids)}"'  # the option is a line of CSV: hence the quotes
     yield from clients.words(options)
     if data.get("privileged"):
         yield "--privileged"
-    for pattern in data.get("devices", ()):
-        for device in sorted(glob.glob(pattern)):
-            yield from ("--device", device)
+    for device in devices(data.get("devices", ()), request.card_ids):
+        yield from ("--device", device)
     for place in data.get("mounts", ()):
         if Path(place).exists():
             yield from ("--volume", f"{place}:{place}:ro")
+
+
+def devices(patterns: Sequence[str], card_ids: Sequence[str]) -> list[str]:
+    """The device files to pass on: one that ends in a number is that card's, and goes only with it."""
+    found = sorted({path for pattern in patterns for path in glob.glob(pattern)})
+    number = re.compile(r"\d+$")
+    return [path for path in found if not card_ids or not (own := number.search(path)) or own.group() in card_ids]
+
+
+def _numbers_inside(request: Request) -> tuple[str, ...]:
+    """What the chosen cards are called in the container."""
+    counted = request.cell.hardware.data.get("container", {}).get("renumbers", False)
+    return tuple(str(place) for place in range(len(request.card_ids))) if counted else request.card_ids
+
+
+def remove_leftovers(client: Client) -> list[str]:
+    """Take away this checkout's containers whose harness is gone, as after a SIGKILL; returns their names."""
+    answer = client.read("ps", "--all", "--quiet", "--filter", f"label={CHECKOUT}={ROOT}") or ""
+    removed = []
+    for identity in answer.split():
+        found = json.loads(client.read("inspect", identity) or "[{}]")[0]
+        process, _, birth = str((found.get("Config") or {}).get("Labels", {}).get(PROCESS, "")).partition(" ")
+        if found and not (process.isdigit() and _birth(int(process)) == birth):
+            client.read("rm", "--force", identity)
+            removed.append(str(found["Name"]).lstrip("/"))
+    return removed
+
+
+def _birth(process: int) -> str:
+    """When the process was started, in the kernel's ticks: its number alone is given out again. Empty if it is gone."""
+    try:
+        state, *more = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if state == "Z" else more[18]
 
 
 def _network(request: Request, wanted: str | None) -> str:

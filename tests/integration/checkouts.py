@@ -21,9 +21,9 @@ class Checkout:
     def start(self, *words: str, **options: Any) -> "subprocess.Popen[str]":
         return subprocess.Popen([self.folder / "inv", *words], cwd=self.folder, text=True, **options)
 
-    def __call__(self, *words: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+    def __call__(self, *words: str, timeout: float = 300, **options: Any) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [self.folder / "inv", *words], cwd=self.folder, text=True, capture_output=True, timeout=300, **options
+            [self.folder / "inv", *words], cwd=self.folder, text=True, capture_output=True, timeout=timeout, **options
         )
 
     def records(self) -> list[dict[str, Any]]:

@@ -8,10 +8,14 @@ from typing import Any
 
 from harness import statements
 from harness.catalogue import Catalogue, Hardware, Metric, Parameter, Part, Rule
+from harness.cells import Cell
+from harness.engines import engines
 from harness.judge import judge, read_measurements
 from harness.points import Result
+from harness.probe import Finding
 from harness.processes import Ending
 from harness.records import LOG, Draft
+from harness.runs import Planned
 
 FINISHED = Ending("finished", 0, None, 1.5, 5, 0)
 CPU_DATA = {
@@ -34,6 +38,12 @@ def a_kind(name: str = "cpu", category: str = "cpu", aliases: tuple[str, ...] = 
         environment={},
         data={**CPU_DATA, "name": name, **data},
     )
+
+
+def a_cell_entry(finding: Finding, engine: str | None = "local") -> Planned:
+    """A planned cell on what was found; without an engine it is left out."""
+    chosen = engines()[engine] if engine else None
+    return Planned(Cell(a_part(), finding.hardware), {}, chosen, "", finding)
 
 
 def a_rule(name: str = "once", value: float = 3, limit: float | None = None, **more: Any) -> Rule:

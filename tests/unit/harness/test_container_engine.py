@@ -1,6 +1,8 @@
 """The container engine: the command that it returns, and why it cannot run a cell; no engine is asked."""
 
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from harness.catalogue import ROOT
 from harness.cells import Cell
 from harness.client import Client
 from harness.engines import Request
-from harness.engines.container import ContainerEngine, limits
+from harness.engines.container import CHECKOUT, PROCESS, ContainerEngine, _birth, limits, remove_leftovers
 from harness.errors import EngineError
 
 DOCKER = Client("/usr/bin/docker", "docker", "20.10.24", "buildkit")
@@ -80,7 +82,7 @@ def test_only_what_the_data_names_is_passed_on(tmp_path):
             "options": {"shm_size": "8g", "group_add": ["video"], "security_opt": ["seccomp=unconfined"]},
         }
     )
-    words = list(limits(a_request(kind), DOCKER))
+    words = list(limits(a_request(kind, card_ids=()), DOCKER))
     assert pairs(words, "--device") == [f"{tmp_path}/card0", f"{tmp_path}/card1"]
     assert pairs(words, "--volume") == [f"{tmp_path}:{tmp_path}:ro"]
     assert pairs(words, "--shm-size") == ["8g"] and pairs(words, "--group-add") == ["video"]
@@ -95,15 +97,50 @@ def test_privileges_come_only_from_the_data_and_are_said(engine, capsys):
     assert "--privileged" in capsys.readouterr().out
 
 
-def test_cards_are_chosen_by_the_kinds_variable(engine):
-    words = engine.launch(a_request(a_kind(visible_devices="NPU_VISIBLE_DEVICES"), card_ids=("2", "5"))).command
-    assert "NPU_VISIBLE_DEVICES=2,5" in pairs(words, "--env")
+def test_only_the_chosen_cards_go_in_with_what_belongs_to_none(tmp_path):
+    for name in ("card0", "card1", "card2", "card12", "cardctl"):
+        (tmp_path / name).touch()
+    kind = a_kind(container={"devices": [f"{tmp_path}/card*", f"{tmp_path}/card[0-9]*"]})
+    words = list(limits(a_request(kind, cards=2, card_ids=("2", "12")), DOCKER))
+    assert [Path(word).name for word in pairs(words, "--device")] == ["card12", "card2", "cardctl"]
 
 
-def test_a_device_that_is_not_there_is_an_error_that_says_what_to_install(engine, tmp_path):
-    kind = a_kind(container={"devices": [f"{tmp_path}/none*"]})
-    with pytest.raises(EngineError, match="util-linux"):
-        engine.prepare(a_request(kind).cell)
+def test_cards_that_the_engine_itself_hands_over_are_named_to_it():
+    kind = a_kind(container={"options": {"gpus": "all"}})
+    assert pairs(limits(a_request(kind, card_ids=("2", "5")), DOCKER), "--gpus") == ['"device=2,5"']
+    assert pairs(limits(a_request(kind, card_ids=()), DOCKER), "--gpus") == ["all"]
+
+
+@pytest.mark.parametrize(("renumbers", "inside"), [(False, "2,5"), (True, "0,1")])
+def test_the_kinds_variable_names_the_cards_as_they_are_called_inside(engine, renumbers, inside):
+    kind = a_kind(visible_devices="NPU_VISIBLE_DEVICES", container={"renumbers": renumbers})
+    words = engine.launch(a_request(kind, cards=2, card_ids=("2", "5"))).command
+    assert f"NPU_VISIBLE_DEVICES={inside}" in pairs(words, "--env")
+
+
+def test_the_checkouts_folder_is_another_one_inside(engine):
+    kind = a_kind()
+    words = engine.launch(a_request(replace(kind, environment={"PLUG_IN": "{root}/.cache/sim"}))).command
+    assert "PLUG_IN=/homework/.cache/sim" in pairs(words, "--env")
+
+
+def test_a_container_whose_harness_is_gone_is_removed_and_no_other(monkeypatch):
+    own = _birth(os.getpid())
+    assert own
+    processes = {"gone": "4194305 12", "reborn": f"{os.getpid()} 1", "alive": f"{os.getpid()} {own}"}
+    removed = []
+
+    def read(self, word, *more):
+        if word == "ps":
+            assert f"label={CHECKOUT}={ROOT}" in more
+            return "\n".join(processes)
+        if word == "inspect":
+            return json.dumps([{"Name": f"/{more[0]}", "Config": {"Labels": {PROCESS: processes[more[0]]}}}])
+        removed.append(more[-1])
+        return ""
+
+    monkeypatch.setattr(Client, "read", read)
+    assert remove_leftovers(DOCKER) == ["gone", "reborn"] == removed
 
 
 def test_a_rootless_podman_keeps_the_callers_name(monkeypatch):
@@ -187,11 +224,7 @@ def test_no_engine_is_said_with_what_to_install(monkeypatch):
     client.find.cache_clear()
 
 
-def test_no_vendor_is_named_in_the_code():
-    for name in ("client", "images", "building", "inventory", "engines/container"):
-        text = (ROOT / "harness" / f"{name}.py").read_text().lower()
-        assert not [
-            word
-            for word in ("ascend", "kunlun", "cambricon", "hygon", "enflame", "nvidia", "cann")
-            if word in text.split()
-        ]
+def test_a_person_chooses_between_two_engines(path, monkeypatch):
+    monkeypatch.setenv("HOMEWORK_ENGINE", str(path / "a" / "docker"))
+    found = client.find()
+    assert found and found.path == str(path / "a" / "docker")

@@ -1,6 +1,7 @@
 """Images: the build's command, its context and secrets, and what is up to date; no engine is asked."""
 
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,7 +74,8 @@ def test_a_build_that_is_reproducible_where_the_engine_can():
     words = images.reproducible_command(an_image(), BUILDX, Path("/c"), Path("/a.tar"))
     assert "type=oci,dest=/a.tar,rewrite-timestamp=true" in words and "--load" not in words and "--tag" not in words
     assert words[-1] == "/c" and "--no-cache" in words
-    assert "--timestamp" in images.reproducible_command(an_image(), PODMAN, Path("/c"), Path("/a.tar"))
+    words = images.reproducible_command(an_image(), PODMAN, Path("/c"), Path("/id"))
+    assert words[words.index("--iidfile") + 1] == "/id" and "--timestamp" in words
     with pytest.raises(EngineError, match="cannot build the same bytes twice"):
         images.reproducible_command(an_image(), BUILDKIT, Path("/c"), Path("/a.tar"))
 
@@ -123,6 +125,37 @@ def test_a_folder_of_this_machine_is_no_index_for_a_build(tmp_path):
     assert (tmp_path / "s" / "pip").read_text() == "[global]\nextra-index-url = https://a.example\n"
 
 
+def test_own_sources_go_into_the_context_and_no_network_is_given(checkout, tmp_path):
+    tree = tmp_path / "sources"
+    (tree / "python").mkdir(parents=True)
+    (tree / "python" / "setup.py").write_text("")
+    (tree / "link").symlink_to("python")
+    image = replace(an_image(tree=tree, offline=True, target="source"), root=checkout)
+    context = images.stage(image)
+    assert (context / "tree" / "python" / "setup.py").is_file() and (context / "tree" / "link").is_symlink()
+    words = images.command(an_image(offline=True), BUILDKIT, context, {})
+    assert words[words.index("--network") + 1] == "none" and "--network" not in images.command(
+        an_image(), BUILDKIT, context, {}
+    )
+
+
+def test_the_sources_are_those_of_a_commit_once_it_is_pinned(tmp_path, monkeypatch):
+    repository = tmp_path / "repository"
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@localhost", "-C", str(repository)]
+    subprocess.run(["git", "init", "-q", "-b", "release/3.0.0", str(repository)], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "one"], check=True)
+    subprocess.run([*git, "tag", "-a", "-m", "a tag", "v3"], check=True)
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    assert images._commit(str(repository), "release/3.0.0") == images._commit(str(repository), "v3") == commit
+    assert images._commit("https://nowhere.invalid", commit) == commit
+    with pytest.raises(EngineError, match="cannot be pinned"):
+        images._commit(str(repository), "release/9")
+    image = an_image("ascend", target="source")
+    assert build_arguments(images.command(image, BUILDKIT, Path("/c"), {}))["REVISION"] == images.revision(image)
+    monkeypatch.setattr(images, "_pins", lambda root: {images._source(image): commit})
+    assert build_arguments(images.command(image, BUILDKIT, Path("/c"), {}))["REVISION"] == commit
+
+
 def test_a_pinned_base_is_taken_by_its_digest(checkout):
     named = KINDS["cpu"].data["image"]["base"]
     (checkout / images.PINS).write_text(json.dumps({named: "python@sha256:12"}))
@@ -146,6 +179,8 @@ def test_a_client_without_buildkit_is_refused():
 def test_words_that_mean_nothing_are_refused(tmp_path):
     with pytest.raises(WordsError, match="no wheel there"):
         building.image(KINDS["cpu"], "base", False, "", str(tmp_path))
+    with pytest.raises(WordsError, match="no sources there"):
+        building.image(KINDS["cpu"], "base", True, "", tree=str(tmp_path))
     with pytest.raises(BuildError, match="no stack"):
         building.image(KINDS["cpu"], "bass", False, "", "")
 

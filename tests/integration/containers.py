@@ -1,0 +1,144 @@
+"""What the tests of images and containers share: an engine, a base image made without a registry, a checkout on it."""
+
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from checkouts import Checkout
+
+from harness import catalogue, client
+from harness.client import Client
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = os.environ.get("HOMEWORK_IMAGES", "paddlehomework-test")  # two sessions with one engine: two names
+BASE = f"{NAMES}/base:bookworm"
+CPU = f"{NAMES}/cpu:base"
+PACKAGES = "ca-certificates,libgomp1,python3,python3-pip,python3-venv"
+KINDS = catalogue.load(ROOT).hardware
+BUILD_SECONDS = 900  # a build installs a compiler at most; on a busy machine that takes minutes
+
+
+@contextmanager
+def an_engine(log: Path) -> Iterator[Client]:
+    """An engine that builds: the one that answers, or dockerd started by hand; with the base in it."""
+    os.environ["HOMEWORK_IMAGES"] = NAMES
+    client.find.cache_clear()
+    daemon = None
+    found = client.find()
+    if found is None:
+        if os.getuid() != 0 or not shutil.which("dockerd"):
+            pytest.skip("no container engine answers, and dockerd is not here to be started by root")
+        with log.open("w") as file:
+            daemon = subprocess.Popen(["dockerd"], stdout=file, stderr=file, start_new_session=True)
+        found = _wait_for_an_answer(daemon)
+        if found is None:
+            daemon.terminate()
+            pytest.skip(f"dockerd does not start here: {log.read_text().splitlines()[-1:]}")
+    try:
+        if not found.builder:
+            pytest.skip(f"{found.path} cannot build with BuildKit")
+        if not found.inspect(BASE):
+            subprocess.run([found.path, "import", base_archive(), BASE], check=True, capture_output=True)
+        yield found
+        for name in (found.read("images", "--quiet", "--filter", f"reference={NAMES}/*") or "").split():
+            found.read("rmi", "--force", name)
+    finally:
+        os.environ.pop("HOMEWORK_IMAGES")
+        if daemon:
+            daemon.terminate()
+            daemon.wait(timeout=60)
+        client.find.cache_clear()
+
+
+def _wait_for_an_answer(daemon: "subprocess.Popen[bytes]") -> Client | None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and daemon.poll() is None:
+        client.find.cache_clear()
+        if found := client.find():
+            return found
+        time.sleep(0.5)
+    return None
+
+
+def base_archive() -> Path:
+    """A Debian system as a tar, made once with debootstrap: no registry is needed."""
+    archive = ROOT / ".cache" / "base" / "bookworm.tar"
+    if archive.is_file():
+        return archive
+    if os.getuid() != 0 or not shutil.which("debootstrap"):
+        pytest.skip("debootstrap is not here, or this is not root, so no base image can be made")
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    tree = archive.with_suffix("")
+    shutil.rmtree(tree, ignore_errors=True)
+    words = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(tree)]
+    made = subprocess.run(words, capture_output=True, text=True)
+    if made.returncode != 0:
+        pytest.skip(f"debootstrap made no base image: {made.stdout[-300:]}")
+    outside = [f"--exclude=./{folder}/*" for folder in ("proc", "sys", "dev")]
+    beside = archive.with_suffix(".part")
+    subprocess.run(["tar", "-C", str(tree), "--one-file-system", *outside, "-cf", str(beside), "."], check=True)
+    beside.rename(archive)
+    shutil.rmtree(tree)
+    return archive
+
+
+def checkout_on_the_base(folder: Path) -> Checkout:
+    """A checkout with the real projects, whose images of the CPU and the simulated cards stand on the base."""
+    for name in ("harness", "hardware", "docker", "projects"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (ROOT / "inv", ROOT / "tasks.py", *ROOT.glob("Dockerfile.*")):
+        shutil.copy(path, folder / path.name)
+    for name in (".venv", ".stacks"):
+        (folder / name).symlink_to(ROOT / name)
+    for kind in ("cpu", "sim"):
+        data = folder / "hardware" / kind / "hardware.yaml"
+        data.write_text(data.read_text().replace(KINDS[kind].data["image"]["base"], BASE))
+    return Checkout(folder)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> bool:
+    """Whether a server answers within ten seconds."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@contextmanager
+def over_tcp(path: str) -> Iterator[int]:
+    """A port on loopback that leads to a Unix socket."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def pump(source: socket.socket, target: socket.socket) -> None:
+            with suppress(OSError):
+                while chunk := source.recv(65536):
+                    target.sendall(chunk)
+                target.shutdown(socket.SHUT_WR)
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    near, _ = listener.accept()
+                    far = socket.socket(socket.AF_UNIX)
+                    far.connect(path)
+                    for ends in ((near, far), (far, near)):
+                        threading.Thread(target=pump, args=ends, daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield int(listener.getsockname()[1])
+        listener.shutdown(socket.SHUT_RDWR)
