@@ -63,7 +63,8 @@ void Arena::Give(void* pointer, size_t bytes) {
   std::lock_guard<std::mutex> hold(mutex_);
   size_t offset = static_cast<size_t>(static_cast<char*>(pointer) - memory_);
   if (file_ >= 0) {  // the machine gets its memory back
-    fallocate(file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset), static_cast<off_t>(length));
+    const int how = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    fallocate(file_, how, static_cast<off_t>(offset), static_cast<off_t>(length));
   }
   auto gap = free_.emplace(offset, length).first;
   if (const auto next = std::next(gap); next != free_.end() && offset + length == next->first) {

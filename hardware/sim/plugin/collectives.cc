@@ -1,6 +1,6 @@
-// Every collective works in one of two ways. Large tensors on cards stay where they are: every rank has mapped the other
-// cards, and works on the inputs and outputs of all. The rest goes chunk by chunk: each rank copies its next bytes into
-// its slot of the shared memory, all meet at a barrier, and each takes from the slots what it needs.
+// Every collective works in one of two ways. Large tensors on cards stay where they are: every rank has mapped the
+// other cards, and works on the inputs and outputs of all. The rest goes chunk by chunk: each rank copies its next
+// bytes into its slot of the shared memory, all meet at a barrier, and each takes from the slots what it needs.
 #include "collectives.h"
 
 #include <algorithm>
@@ -99,7 +99,9 @@ void ReduceShare(const std::vector<char*>& sources, const std::vector<char*>& ta
 void ReduceTo(size_t root, void* input, void* output, size_t count, C_DataType type, C_CCLReduceOp op,
               Communicator* c) {
   const size_t bytes = count * SizeOf(type);
-  const auto wanting = [root](const std::vector<char*>& of) { return root == kAll ? of : std::vector<char*>{of[root]}; };
+  const auto wanting = [root](const std::vector<char*>& of) {
+    return root == kAll ? of : std::vector<char*>{of[root]};
+  };
   if (const Buffers all = c->Meet(input, bytes, root == kAll || root == c->rank() ? output : input, bytes)) {
     ReduceShare(all.inputs, wanting(all.outputs), bytes, type, op, c);
     return c->Barrier();

@@ -1,6 +1,7 @@
-// Collectives as kernels. Static programs and resharding call collectives as operators, and for these four the wheel has
-// none for custom devices; all_reduce, all_gather, broadcast and the rest it has. All of them end in the functions of
-// collectives.cc.
+// Collectives as kernels, for programs that call them as operators; all end in the functions of collectives.cc.
+// For all_to_all and reduce_scatter the wheel of 3.0.0 has none for custom devices. For all_gather and all_reduce it
+// has, but its all_gather takes the communicator for one of gloo and crashes. A plug-in's own kernel goes before the
+// wheel's.
 #include "kernels.h"
 #include "paddle/phi/backends/device_manager.h"
 #include "paddle/phi/core/distributed/xccl_comm_context.h"
@@ -17,43 +18,7 @@ const phi::distributed::XCCLCommContext& Communicator(const Context& ctx) {
   return *communicator;
 }
 
-// Numbers that the ranks tell each other: a shape whose size the receiver does not know.
-template <typename Context>
-void SendNumbers(const Context& ctx, int peer, std::vector<int64_t> numbers) {
-  phi::DeviceManager::CCLSend(ctx.GetPlace().GetDeviceType(), numbers.data(), numbers.size(), phi::DataType::INT64,
-                              peer, Communicator(ctx).GetXcclComm(), *ctx.GetStream());
-}
-
-template <typename Context>
-std::vector<int64_t> ReceiveNumbers(const Context& ctx, int peer, size_t count) {
-  std::vector<int64_t> numbers(count);
-  phi::DeviceManager::CCLRecv(ctx.GetPlace().GetDeviceType(), numbers.data(), count, phi::DataType::INT64, peer,
-                              Communicator(ctx).GetXcclComm(), *ctx.GetStream());
-  return numbers;
-}
-
 }  // namespace
-
-template <typename T, typename Context>
-void SendToPeer(const Context& ctx, const phi::DenseTensor& x, int peer, bool dynamic_shape) {
-  if (dynamic_shape) {
-    SendNumbers(ctx, peer, {x.dims().size()});
-    SendNumbers(ctx, peer, phi::vectorize(x.dims()));
-  }
-  Communicator(ctx).Send(x, x.numel(), peer, *ctx.GetStream());
-}
-
-template <typename T, typename Context>
-void ReceiveFromPeer(const Context& ctx, int peer, phi::DataType, const std::vector<int>& shape, bool dynamic_shape,
-                     phi::DenseTensor* out) {
-  out->Resize(phi::make_ddim(shape));
-  if (dynamic_shape) {
-    const auto rank = static_cast<size_t>(ReceiveNumbers(ctx, peer, 1)[0]);
-    out->Resize(phi::make_ddim(ReceiveNumbers(ctx, peer, rank)));
-  }
-  ctx.template Alloc<T>(out);
-  Communicator(ctx).Recv(out, out->numel(), peer, *ctx.GetStream());
-}
 
 // Block r of the first axis goes to rank r.
 template <typename T, typename Context>
@@ -92,13 +57,35 @@ void ReduceScatterOperator(const Context& ctx, const phi::DenseTensor& x, int ra
   Communicator(ctx).ReduceScatter(out, x, phi::ccl::CCLReduceOp::SUM, *ctx.GetStream());
 }
 
+template <typename T, typename Context>
+void AllGatherOperator(const Context& ctx, const phi::DenseTensor& x, int ranks, phi::DenseTensor* out) {
+  std::vector<int64_t> shape = phi::vectorize(x.dims());
+  shape[0] *= ranks;
+  out->Resize(phi::make_ddim(shape));
+  ctx.template Alloc<T>(out);
+  Communicator(ctx).AllGather(out, x, *ctx.GetStream());
+}
+
+// `kind` is Paddle's ReduceType, which counts in another order than xccl does.
+template <typename T, typename Context>
+void AllReduceOperator(const Context& ctx, const phi::DenseTensor& x, int kind, phi::DenseTensor* out) {
+  using phi::ccl::CCLReduceOp;
+  constexpr CCLReduceOp kKinds[] = {CCLReduceOp::SUM, CCLReduceOp::MAX, CCLReduceOp::MIN, CCLReduceOp::PRODUCT,
+                                    CCLReduceOp::AVG};
+  PADDLE_ENFORCE_EQ(kind >= 0 && kind < 5, true,
+                    phi::errors::Unimplemented("all_reduce of kind %d on a simulated card.", kind));
+  out->Resize(x.dims());
+  ctx.template Alloc<T>(out);
+  Communicator(ctx).AllReduce(out, x, kKinds[kind], *ctx.GetStream());
+}
+
 }  // namespace sim
 
 #define REGISTER_FOR_ALL_TYPES(name, Function)                                                                        \
   PD_REGISTER_PLUGIN_KERNEL(name, sim, ALL_LAYOUT, sim::Function, bool, uint8_t, int8_t, int16_t, int, int64_t, float, \
                             double, phi::dtype::float16, phi::dtype::bfloat16) {}
 
-REGISTER_FOR_ALL_TYPES(p_send, SendToPeer)
-REGISTER_FOR_ALL_TYPES(p_recv, ReceiveFromPeer)
 REGISTER_FOR_ALL_TYPES(all_to_all, AllToAllOperator)
 REGISTER_FOR_ALL_TYPES(reduce_scatter, ReduceScatterOperator)
+REGISTER_FOR_ALL_TYPES(all_gather, AllGatherOperator)
+REGISTER_FOR_ALL_TYPES(all_reduce, AllReduceOperator)
