@@ -189,7 +189,7 @@ if __name__ == "__main__":
     if sys.argv[1] == "all":
         for number in (2, 3, 8):
             everything(number)
-            on_cards(number)
+        on_cards(3)
         disagreeing()
         in_a_forked_child()
     else:
