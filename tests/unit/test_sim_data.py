@@ -56,7 +56,8 @@ def test_prepare_runs_with_the_stacks_python(monkeypatch: pytest.MonkeyPatch, co
 
 @pytest.fixture
 def build() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("sim_build", catalogue.ROOT / "hardware" / "sim" / "build.py")
+    path = catalogue.ROOT / "hardware" / "sim" / "build.py"
+    specification = importlib.util.spec_from_file_location("sim_build", path)
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
