@@ -1,4 +1,4 @@
-"""Started by test_sim.py on two simulated cards: collectives as operators of a program, by the number of their group."""
+"""Started by test_sim.py on two simulated cards: collectives as operators, by the number of their group."""
 
 import numpy as np
 import paddle
