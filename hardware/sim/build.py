@@ -5,6 +5,10 @@
 The plug-in goes into .cache/sim/<hash>/, where the hash covers its sources, Paddle's version, the compiler and the
 processor; .cache/sim/current leads to it, and is what CUSTOM_DEVICE_ROOT names. Two builds at the same moment wait for
 each other. Exit code 5, with what to install, if it cannot be built.
+
+Paddle's headers take the compiler longer than the kernels themselves, so that the files of kernels/ are compiled as
+few large ones, one for each processor. What was compiled is kept in .cache/sim/objects: after a change, the rest is
+linked as it is.
 """
 
 import fcntl
@@ -19,11 +23,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
 HERE = Path(__file__).resolve().parent
+PLUGIN = HERE / "plugin"
 CACHE = HERE.parents[1] / ".cache" / "sim"
 LIBRARY = "libpaddle-sim.so"
 COMPILER = os.environ.get("CXX", "g++")
@@ -52,15 +58,44 @@ def paddle() -> tuple[Path, str]:
 
 
 def sources() -> list[Path]:
-    return sorted(path for path in (HERE / "plugin").rglob("*") if path.suffix in (".cc", ".h"))
+    return sorted(path for path in PLUGIN.rglob("*") if path.suffix in (".cc", ".h"))
 
 
 def fingerprint(version: str) -> str:
     """The hash of all that decides what the plug-in's machine code is."""
+    return _hash(_circumstances(version), *_texts(sources()))
+
+
+def _circumstances(version: str) -> str:
     compiler = subprocess.run([COMPILER, "-dumpfullversion"], capture_output=True, text=True).stdout
-    parts = [version, compiler, _processor(), Path(__file__).read_text()]
-    parts += [f"{path.relative_to(HERE)}\n{path.read_text()}" for path in sources()]
+    return "\0".join([version, compiler, _processor(), Path(__file__).read_text()])
+
+
+def _texts(paths: Iterable[Path]) -> list[str]:
+    return [f"{path.relative_to(HERE)}\n{path.read_text()}" for path in paths]
+
+
+def _hash(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _with_headers(source: Path) -> set[Path]:
+    """A file of the plug-in and the plug-in's own headers that it includes."""
+    found = {source}
+    for name in re.findall(r'^#include "(.+)"', source.read_text(), re.MULTILINE):
+        for header in (source.parent / name, PLUGIN / name):
+            if header.is_file() and header not in found:
+                found |= _with_headers(header)
+    return found
+
+
+def units() -> list[list[Path]]:
+    """What is compiled together: the kernels, in as many parts as there are processors; every other file alone."""
+    files = [path for path in sources() if path.suffix == ".cc"]
+    kernels = [path for path in files if path.parent.name == "kernels"]
+    kernels.sort(key=lambda path: path.stat().st_size, reverse=True)
+    parts = min(len(kernels), len(os.sched_getaffinity(0)))
+    return [kernels[part::parts] for part in range(parts)] + [[path] for path in files if path not in kernels]
 
 
 def _processor() -> str:
@@ -81,26 +116,33 @@ def build() -> Path:
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a second build waits here, and then finds the first one's work
         if not (place / LIBRARY).is_file():
-            _build_into(place, folder)
+            _build_into(place, folder, _circumstances(version))
         _point_to(place)
     return place
 
 
-def _build_into(place: Path, folder: Path) -> None:
+def _build_into(place: Path, folder: Path, circumstances: str) -> None:
     print("Building the simulated cards (once)", file=sys.stderr)
     started = time.perf_counter()
+    kept = CACHE / "objects"
+    kept.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
         work = Path(scratch)
-        include = ["-I", str(_headers(work, folder)), "-I", str(HERE / "plugin")]
+        include = ["-I", str(_headers(work, folder)), "-I", str(PLUGIN)]
         include += ["-isystem", str(folder / "include"), "-isystem", str(folder / "include" / "third_party")]
 
-        def compile_one(source: Path) -> Path:
-            target = work / f"{source.stem}-{source.parent.name}.o"
-            _run([COMPILER, *FLAGS, *DEFINES, *include, "-c", str(source), "-o", str(target)])
+        def compiled(unit: list[Path]) -> Path:
+            needed = sorted(set().union(*map(_with_headers, unit)))
+            name = _hash(circumstances, *_texts([*unit, *needed]))
+            target, fresh, together = kept / f"{name}.o", work / f"{name}.o", work / f"{name}.cc"
+            if not target.is_file():
+                together.write_text("".join(f'#include "{path}"\n' for path in unit))
+                _run([COMPILER, *FLAGS, *DEFINES, *include, "-c", str(together), "-o", str(fresh)])
+                os.replace(fresh, target)
             return target
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            objects = list(pool.map(compile_one, (path for path in sources() if path.suffix == ".cc")))
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            objects = list(pool.map(compiled, units()))
         result = work / "result"
         result.mkdir()
         paths = ["-L", str(folder / "base"), "-L", str(folder / "libs")]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy
 import paddle  # the plug-in is linked against its libraries
 
 LIBRARY = "libpaddle-sim.so"
@@ -63,6 +64,18 @@ class Plugin:
                 raise OSError(f"{name}: status {status}")
 
         return call
+
+    def on_card(self, card: int, values: Any) -> Any:
+        """A copy of a numpy array in the memory of a card."""
+        address = ctypes.c_void_p()
+        number = ctypes.c_int(card)
+        self.device_memory_allocate(ctypes.byref(number), ctypes.byref(address), size(values.nbytes))
+        if not address:
+            raise MemoryError(f"no room for {values.nbytes} bytes on card {card}")
+        memory = (ctypes.c_char * values.nbytes).from_address(address.value or 0)
+        array = numpy.frombuffer(memory, values.dtype).reshape(values.shape)
+        array[...] = values
+        return array
 
     def new_id(self) -> bytes:
         buffer = ctypes.create_string_buffer(64)

@@ -104,6 +104,63 @@ def all_to_all(c, rank, number):
         assert (array == 100 * other + rank).all()
 
 
+def on_cards(number):
+    """Large tensors in the memory of cards, which the ranks read and write where they lie; some on the host beside."""
+    count = 400_003
+
+    def work(c, rank):
+        def call(name, *arguments):
+            getattr(PLUGIN, f"xccl_{name}")(*arguments, c, None)
+
+        code, total = TYPES.index("float32"), OPERATIONS.index("sum")
+        arrays = [values("float32", count, other) for other in range(number)]
+        for host in (None, 1):  # where one rank's numbers lie on the host, all take the other way
+            place = (lambda array: array.copy()) if rank == host else (lambda array: PLUGIN.on_card(rank, array))
+            mine, out = place(arrays[rank]), place(np.zeros(count, "float32"))
+            call("all_reduce", pointer(mine), pointer(out), size(count), code, total)
+            check("float32", "sum", out, arrays)
+            np.testing.assert_array_equal(mine, arrays[rank])
+            call("all_reduce", pointer(mine), pointer(mine), size(count), code, OPERATIONS.index("max"))
+            check("float32", "max", mine, arrays)
+            mine, out = place(arrays[rank]), place(np.zeros(count, "float32"))
+            call("reduce", pointer(mine), pointer(out), size(count), code, total, size(1))
+            check("float32", "sum", out, arrays) if rank == 1 else np.testing.assert_array_equal(out, 0)
+            blocks = [values("float32", count * number, 50 + other) for other in range(number)]
+            mine = place(blocks[rank])
+            call("reduce_scatter", pointer(mine), pointer(out), size(count), code, total)
+            check("float32", "sum", out, [block[rank * count : (rank + 1) * count] for block in blocks])
+            mine, gathered = place(arrays[rank]), place(np.zeros(count * number, "float32"))
+            call("all_gather", pointer(mine), pointer(gathered), size(count), code)
+            np.testing.assert_array_equal(gathered, np.concatenate(arrays))
+            call("broadcast", pointer(mine), size(count), code, size(1))
+            np.testing.assert_array_equal(mine, arrays[1])
+
+    assert ranks.run(PLUGIN, number, work) == [0] * number
+
+
+def in_a_forked_child():
+    """What a data loader's worker writes changes its own copy of the card, not its parent's."""
+    numbers = PLUGIN.on_card(0, np.zeros(1000, "float32"))
+    child = os.fork()
+    if child == 0:
+        numbers += 1
+        more = PLUGIN.on_card(0, np.ones(1000, "float32"))
+        os._exit(0 if numbers.sum() == more.sum() == 1000 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    after = PLUGIN.on_card(0, np.full(1000, 2, "float32"))
+    assert numbers.sum() == 0 and after.sum() == 2000
+
+
+def disagreeing():
+    """Ranks that bring different numbers of bytes are told so, and do not wait for each other."""
+
+    def work(c, rank):
+        data = np.ones(10 + rank, "float32")
+        PLUGIN.xccl_all_reduce(pointer(data), pointer(data), size(10 + rank), TYPES.index("float32"), 0, c, None)
+
+    assert ranks.run(PLUGIN, 2, work) == [1, 1]
+
+
 def killed(how):
     """Three ranks, of which the middle one is killed while the others wait for it."""
     if how == "join":
@@ -132,5 +189,8 @@ if __name__ == "__main__":
     if sys.argv[1] == "all":
         for number in (2, 3, 8):
             everything(number)
+        on_cards(3)
+        disagreeing()
+        in_a_forked_child()
     else:
         killed(sys.argv[1])

@@ -66,6 +66,28 @@ print(2**22 <= library.sim_memory_used(1) <= library.sim_memory_peak(1) <= 2**26
     assert lines == ["True", "2.0 ['sim:0', 'sim:1']", "True 0"]
 
 
+def test_streams_events_and_statistics_through_paddle(plugin_folder: Path) -> None:
+    code = """
+import paddle
+from paddle.base import core
+paddle.set_device("sim:0")
+stream, event = paddle.device.Stream("sim:0"), paddle.device.Event("sim:0")
+with paddle.device.stream_guard(stream):
+    x = paddle.ones([2**20])
+    event.record(stream)
+stream.wait_event(event)
+stream.wait_stream(paddle.device.current_stream())
+event.synchronize()
+paddle.device.synchronize()
+print(stream.query(), event.query(), float((x + x).mean()))
+allocated = core.device_memory_stat_current_value("Allocated", 0)
+print(2**22 <= allocated <= core.device_memory_stat_peak_value("Allocated", 0) < 2**25)
+del x
+print(core.device_memory_stat_current_value("Allocated", 0) <= allocated - 2**22)
+"""
+    assert say(plugin_folder, code).splitlines() == ["True True 2.0", "True", "True"]
+
+
 def test_a_setting_that_cannot_be_read_is_refused(plugin_folder: Path) -> None:
     done = python(plugin_folder, "import paddle", SIM_MEMORY="plenty")
     assert done.returncode == 2 and "SIM_MEMORY=plenty" in done.stderr
@@ -123,11 +145,22 @@ def test_collectives_on_2_3_and_8_ranks_in_every_type(plugin_folder: Path) -> No
         [sys.executable, "-W", "ignore", str(ROOT / "tests" / "integration" / "sim_collectives.py"), "all"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         env={**os.environ, "GLOG_minloglevel": "2"},
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert segments() == []
+
+
+def test_collectives_as_operators_on_2_cards(plugin_folder: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-m", "paddle.distributed.launch", "--nproc_per_node", "2"]
+    command += ["--devices", "0,1", "--log_dir", str(tmp_path)]
+    command += [str(ROOT / "tests" / "integration" / "sim_operators.py")]
+    settings = {"CUSTOM_DEVICE_ROOT": str(plugin_folder), "PADDLE_XCCL_BACKEND": "sim", "GLOG_minloglevel": "2"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **settings})
+    logs = [path.read_text() for path in sorted(tmp_path.glob("workerlog.*"))]
+    assert done.returncode == 0 and len(logs) == 2, "".join(logs)[-3000:]
+    assert all("operators equal numpy" in log for log in logs)
 
 
 @pytest.mark.parametrize("how", ["all_reduce", "recv", "join"])

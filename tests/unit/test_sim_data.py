@@ -1,9 +1,11 @@
 """What the simulated cards need of the harness: {root}, prepare, and that nobody runs on them unasked."""
 
 import dataclasses
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -50,3 +52,31 @@ def test_prepare_runs_with_the_stacks_python(monkeypatch: pytest.MonkeyPatch, co
         str(Path(sys.prefix) / "bin" / "python"),
         str(catalogue.ROOT / "hardware" / "sim" / "build.py"),
     ]
+
+
+@pytest.fixture
+def build() -> ModuleType:
+    path = catalogue.ROOT / "hardware" / "sim" / "build.py"
+    specification = importlib.util.spec_from_file_location("sim_build", path)
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("processors", [1, 2, 64])
+def test_every_file_of_the_plugin_is_compiled_once(
+    monkeypatch: pytest.MonkeyPatch, build: ModuleType, processors: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(processors)))
+    units = build.units()
+    files = [path for unit in units for path in unit]
+    assert sorted(files) == sorted(build.PLUGIN.rglob("*.cc"))
+    kernels = [unit for unit in units if unit[0].parent.name == "kernels"]
+    assert len(kernels) == min(processors, len(list((build.PLUGIN / "kernels").glob("*.cc"))))
+
+
+def test_a_file_depends_on_the_headers_that_it_includes_and_those_include(build: ModuleType) -> None:
+    names = {path.name for path in build._with_headers(build.PLUGIN / "collectives.cc")}
+    assert {"collectives.cc", "communicator.h", "arena.h", "transfers.h"} <= names
+    assert not names & {"kernels.h", "memory.h"}

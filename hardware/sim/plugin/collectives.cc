@@ -1,8 +1,10 @@
-// Every collective works chunk by chunk: each rank copies its next bytes into its slot of the shared memory, all meet
-// at a barrier, and each takes from the slots what it needs. The slots are small enough to stay in the cache.
+// Every collective works in one of two ways. Large tensors on cards stay where they are: every rank has mapped the
+// other cards, and works on the inputs and outputs of all. The rest goes chunk by chunk: each rank copies its next
+// bytes into its slot of the shared memory, all meet at a barrier, and each takes from the slots what it needs.
 #include "collectives.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <vector>
@@ -19,6 +21,7 @@ namespace sim {
 namespace {
 
 constexpr size_t kNameBytes = 64;
+constexpr size_t kAll = SIZE_MAX;  // every rank is a root
 
 // A failure must not cross the C interface as an exception: it becomes a line for a person, a mark for the other
 // ranks, and a status that Paddle turns into its own error.
@@ -30,7 +33,9 @@ C_Status Guarded(const char* what, Communicator* communicator, Action action) {
   } catch (const Failure& failure) {
     if (communicator != nullptr) communicator->Fail();
     std::fprintf(stderr, "error: simulated cards: %s", what);
-    if (communicator != nullptr) std::fprintf(stderr, " on rank %zu of %zu", communicator->rank(), communicator->ranks());
+    if (communicator != nullptr) {
+      std::fprintf(stderr, " on rank %zu of %zu", communicator->rank(), communicator->ranks());
+    }
     std::fprintf(stderr, ": %s\n", failure.what());
     return C_FAILED;
   }
@@ -74,42 +79,51 @@ void InChunks(Communicator* communicator, size_t bytes, size_t most, Chunk chunk
   }
 }
 
-// The bytes of a chunk that one rank reduces: as even as whole elements and cache lines allow.
-size_t ShareOf(size_t length, size_t ranks) { return ((length + ranks - 1) / ranks + 63) / 64 * 64; }
+// Each rank reduces one share of the bytes over all sources and writes it to all targets, so that every number is
+// reduced once and not once on every rank. Block by block: what was just reduced is written from the cache.
+void ReduceShare(const std::vector<char*>& sources, const std::vector<char*>& targets, size_t bytes, C_DataType type,
+                 C_CCLReduceOp op, const Communicator* c) {
+  alignas(64) char block[8192];
+  const size_t share = ((bytes + c->ranks() - 1) / c->ranks() + 63) / 64 * 64;  // whole elements and cache lines
+  const size_t end = std::min(bytes, (c->rank() + 1) * share);
+  for (size_t start = c->rank() * share; start < end; start += sizeof(block)) {
+    const size_t length = std::min(sizeof(block), end - start);
+    std::vector<char*> from(sources);
+    for (char*& source : from) source += start;
+    Reduce(op, type, length / SizeOf(type), from.data(), from.size(), block);
+    for (char* target : targets) std::memcpy(target + start, block, length);
+  }
+}
 
-// Each rank reduces one share of the chunk over all slots and leaves the result in its own slot; after a second
-// barrier everybody who wants it gathers the shares. So every number is reduced once, not once on every rank.
-void ReduceTo(bool wanted, const char* input, char* output, size_t bytes, C_DataType type, C_CCLReduceOp op,
+// For the ranks that want the result: one of them, or all.
+void ReduceTo(size_t root, void* input, void* output, size_t count, C_DataType type, C_CCLReduceOp op,
               Communicator* c) {
-  const size_t ranks = c->ranks(), element = SizeOf(type);
+  const size_t bytes = count * SizeOf(type);
+  const auto wanting = [root](const std::vector<char*>& of) {
+    return root == kAll ? of : std::vector<char*>{of[root]};
+  };
+  if (const Buffers all = c->Meet(input, bytes, root == kAll || root == c->rank() ? output : input, bytes)) {
+    ReduceShare(all.inputs, wanting(all.outputs), bytes, type, op, c);
+    return c->Barrier();
+  }
   InChunks(c, bytes, Communicator::kSlot, [&](size_t offset, size_t length) {
-    std::memcpy(c->Slot(c->rank()), input + offset, length);
+    std::memcpy(c->Slot(c->rank()), static_cast<char*>(input) + offset, length);
     c->Barrier();
-    const size_t share = ShareOf(length, ranks);
-    const size_t start = std::min(length, c->rank() * share), end = std::min(length, start + share);
-    std::vector<char*> sources(ranks);
-    for (size_t rank = 0; rank < ranks; ++rank) sources[rank] = c->Slot(rank) + start;
-    Reduce(op, type, (end - start) / element, sources.data(), ranks, c->Slot(c->rank()) + start);
+    ReduceShare(c->Slots(), wanting(c->Slots()), length, type, op, c);
     c->Barrier();
-    for (size_t rank = 0; wanted && rank * share < length; ++rank) {
-      const size_t first = rank * share;
-      std::memcpy(output + offset + first, c->Slot(rank) + first, std::min(share, length - first));
+    if (root == kAll || root == c->rank()) {
+      std::memcpy(static_cast<char*>(output) + offset, c->Slot(c->rank()), length);
     }
   });
 }
 
 C_Status AllReduce(void* input, void* output, size_t count, C_DataType type, C_CCLReduceOp op, C_CCLComm c, C_Stream) {
-  return Guarded("all_reduce", c, [&] {
-    ReduceTo(true, static_cast<char*>(input), static_cast<char*>(output), count * SizeOf(type), type, op, c);
-  });
+  return Guarded("all_reduce", c, [&] { ReduceTo(kAll, input, output, count, type, op, c); });
 }
 
 C_Status ReduceToRoot(void* input, void* output, size_t count, C_DataType type, C_CCLReduceOp op, size_t root,
                       C_CCLComm c, C_Stream) {
-  return Guarded("reduce", c, [&] {
-    const bool wanted = c->rank() == root;
-    ReduceTo(wanted, static_cast<char*>(input), static_cast<char*>(output), count * SizeOf(type), type, op, c);
-  });
+  return Guarded("reduce", c, [&] { ReduceTo(root, input, output, count, type, op, c); });
 }
 
 // The input has a block for each rank. A slot holds a piece of each block, and each rank reduces those of its own.
@@ -117,15 +131,21 @@ C_Status ReduceScatter(void* input, void* output, size_t count, C_DataType type,
                        C_Stream) {
   return Guarded("reduce_scatter", c, [&] {
     const size_t ranks = c->ranks(), element = SizeOf(type), bytes = count * element;
+    const auto reduce = [&](std::vector<char*> sources, size_t own, size_t offset, size_t length) {
+      for (char*& source : sources) source += own;
+      Reduce(op, type, length / element, sources.data(), ranks, static_cast<char*>(output) + offset);
+    };
+    if (const Buffers all = c->Meet(input, ranks * bytes, output, bytes)) {
+      reduce(all.inputs, c->rank() * bytes, 0, bytes);
+      return c->Barrier();
+    }
     const size_t most = std::max<size_t>(1, Communicator::kSlot / ranks / element) * element;
     InChunks(c, bytes, most, [&](size_t offset, size_t length) {
       for (size_t rank = 0; rank < ranks; ++rank) {
         std::memcpy(c->Slot(c->rank()) + rank * most, static_cast<char*>(input) + rank * bytes + offset, length);
       }
       c->Barrier();
-      std::vector<char*> sources(ranks);
-      for (size_t rank = 0; rank < ranks; ++rank) sources[rank] = c->Slot(rank) + c->rank() * most;
-      Reduce(op, type, length / element, sources.data(), ranks, static_cast<char*>(output) + offset);
+      reduce(c->Slots(), c->rank() * most, offset, length);
     });
   });
 }
@@ -133,12 +153,19 @@ C_Status ReduceScatter(void* input, void* output, size_t count, C_DataType type,
 C_Status AllGather(void* input, void* output, size_t count, C_DataType type, C_CCLComm c, C_Stream) {
   return Guarded("all_gather", c, [&] {
     const size_t bytes = count * SizeOf(type);
+    const auto gather = [&](const std::vector<char*>& from, size_t offset, size_t length) {
+      for (size_t rank = 0; rank < from.size(); ++rank) {
+        std::memmove(static_cast<char*>(output) + rank * bytes + offset, from[rank], length);
+      }
+    };
+    if (const Buffers all = c->Meet(input, bytes, output, c->ranks() * bytes)) {
+      gather(all.inputs, 0, bytes);
+      return c->Barrier();
+    }
     InChunks(c, bytes, Communicator::kSlot, [&](size_t offset, size_t length) {
       std::memcpy(c->Slot(c->rank()), static_cast<char*>(input) + offset, length);
       c->Barrier();
-      for (size_t rank = 0; rank < c->ranks(); ++rank) {
-        std::memcpy(static_cast<char*>(output) + rank * bytes + offset, c->Slot(rank), length);
-      }
+      gather(c->Slots(), offset, length);
     });
   });
 }
@@ -146,7 +173,12 @@ C_Status AllGather(void* input, void* output, size_t count, C_DataType type, C_C
 // The slots lie one behind the other, and the root may fill them all.
 C_Status Broadcast(void* buffer, size_t count, C_DataType type, size_t root, C_CCLComm c, C_Stream) {
   return Guarded("broadcast", c, [&] {
-    InChunks(c, count * SizeOf(type), Communicator::kSlot * c->ranks(), [&](size_t offset, size_t length) {
+    const size_t bytes = count * SizeOf(type);
+    if (const Buffers all = c->Meet(buffer, bytes, buffer, bytes)) {
+      if (c->rank() != root) std::memcpy(buffer, all.inputs[root], bytes);
+      return c->Barrier();
+    }
+    InChunks(c, bytes, Communicator::kSlot * c->ranks(), [&](size_t offset, size_t length) {
       char* mine = static_cast<char*>(buffer) + offset;
       if (c->rank() == root) std::memcpy(c->Slot(0), mine, length);
       c->Barrier();

@@ -18,6 +18,7 @@
 #include <cstring>
 #include <ctime>
 #include <random>
+#include <system_error>
 
 #include "settings.h"
 
@@ -32,7 +33,9 @@ constexpr int kLookAgain = 32;        // tries before a rank sleeps: it may be t
 
 std::string Why(const std::string& what) { return what + ": " + std::strerror(errno); }
 
-size_t RoundUp(size_t bytes) { return (bytes + 4095) / 4096 * 4096; }
+constexpr size_t kPage = 4096;
+
+size_t RoundUp(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
 // All pipes together take about 4 MiB: between few ranks they are long, between many short.
 size_t MailboxBytesFor(size_t ranks) {
@@ -80,6 +83,16 @@ struct Communicator::Header {
   alignas(64) std::atomic<uint32_t> failed;  // 1 + the rank that gave up
 };
 
+struct Communicator::Rank {
+  std::atomic<uint32_t> joined;
+  std::atomic<uint32_t> blind;  // it cannot reach what another rank shows
+  Address trial;
+  struct {
+    size_t bytes;
+    Address input, output;
+  } shown[2];  // in turn, as with the slots
+};
+
 std::string Communicator::NewName() {
   ClearAway();
   std::string job;
@@ -98,6 +111,7 @@ Communicator::Communicator(const std::string& name, size_t ranks, size_t rank) :
     Attach(name);
     const uint32_t all = static_cast<uint32_t>(ranks_);
     for (uint32_t here; (here = header_->joined.load()) < all;) WaitWhile(header_->joined, here);
+    FindPeers();
   } catch (const Failure&) {
     shm_unlink(name.c_str());
     if (memory_ != nullptr) munmap(memory_, bytes_);
@@ -108,13 +122,14 @@ Communicator::Communicator(const std::string& name, size_t ranks, size_t rank) :
 }
 
 Communicator::~Communicator() {
+  for (const auto& [key, card] : cards_) munmap(card.first, card.second);
   munmap(memory_, bytes_);
   close(file_);
 }
 
 void Communicator::Attach(const std::string& name) {
   mailbox_bytes_ = MailboxBytesFor(ranks_);
-  const size_t slots_at = RoundUp(sizeof(Header) + ranks_ * sizeof(std::atomic<uint32_t>));
+  const size_t slots_at = RoundUp(sizeof(Header) + ranks_ * sizeof(Rank));
   const size_t mailboxes_at = slots_at + 2 * ranks_ * kSlot;
   bytes_ = mailboxes_at + ranks_ * ranks_ * (sizeof(Mailbox) + mailbox_bytes_);
 
@@ -131,13 +146,69 @@ void Communicator::Attach(const std::string& name) {
   if (memory == MAP_FAILED) throw Failure(Why("mapping shared memory"));
   memory_ = static_cast<char*>(memory);
   header_ = reinterpret_cast<Header*>(memory_);
-  joined_ = reinterpret_cast<std::atomic<uint32_t>*>(memory_ + sizeof(Header));
+  peers_ = reinterpret_cast<Rank*>(memory_ + sizeof(Header));
   slots_ = memory_ + slots_at;
   mailboxes_ = memory_ + mailboxes_at;
 
-  joined_[rank_] = 1;
+  peers_[rank_].joined = 1;
   header_->joined.fetch_add(1);
   syscall(SYS_futex, &header_->joined, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+}
+
+// Whether ranks can map each other's memory depends on users, containers and how /proc is mounted. Everybody tries it
+// once, and all come to the same answer. (Not with the segment itself: closing it again would give up the lock on it.)
+void Communicator::FindPeers() {
+  const int trial = memfd_create("trial", MFD_CLOEXEC);
+  peers_[rank_].blind = ftruncate(trial, kPage) != 0;
+  peers_[rank_].trial = {getpid(), trial, kPage, 0};
+  Barrier();
+  try {
+    for (size_t rank = 0; rank < ranks_; ++rank) munmap(MapCard(peers_[rank].trial), kPage);
+  } catch (const std::system_error&) {
+    peers_[rank_].blind = 1;
+  }
+  Barrier();
+  close(trial);
+  direct_ = std::none_of(peers_, peers_ + ranks_, [](const Rank& peer) { return peer.blind.load() != 0; });
+}
+
+Buffers Communicator::Meet(void* input, size_t input_bytes, void* output, size_t output_bytes) {
+  NextSlots();
+  peers_[rank_].shown[set_] = {input_bytes, Arena::Find(input, input_bytes), Arena::Find(output, output_bytes)};
+  Barrier();
+  bool direct = direct_ && std::max(input_bytes, output_bytes) > kSlot;
+  for (size_t rank = 0; rank < ranks_; ++rank) {
+    const auto& shown = peers_[rank].shown[set_];
+    if (shown.bytes != input_bytes) {
+      throw Failure("this rank brings " + std::to_string(input_bytes) + " bytes, rank " + std::to_string(rank) +
+                    " brings " + std::to_string(shown.bytes));
+    }
+    direct = direct && shown.input.size > 0 && shown.output.size > 0;
+  }
+  Buffers buffers;
+  for (size_t rank = 0; direct && rank < ranks_; ++rank) {
+    const auto& shown = peers_[rank].shown[set_];
+    buffers.inputs.push_back(rank == rank_ ? static_cast<char*>(input) : Reach(rank, shown.input));
+    buffers.outputs.push_back(rank == rank_ ? static_cast<char*>(output) : Reach(rank, shown.output));
+  }
+  return buffers;
+}
+
+char* Communicator::Reach(size_t rank, const Address& address) {
+  auto& [memory, size] = cards_[{rank, address.file}];
+  try {
+    if (memory == nullptr) memory = MapCard(address);
+  } catch (const std::system_error& error) {
+    throw Failure(error.what());
+  }
+  size = address.size;
+  return memory + address.offset;
+}
+
+std::vector<char*> Communicator::Slots() const {
+  std::vector<char*> slots(ranks_);
+  for (size_t rank = 0; rank < ranks_; ++rank) slots[rank] = Slot(rank);
+  return slots;
 }
 
 Mailbox& Communicator::MailboxOf(size_t from, size_t to) const {
@@ -184,7 +255,7 @@ void Communicator::CheckOthers(Clock::time_point since) const {
     throw Failure("rank " + std::to_string(failed - 1) + " has failed");
   }
   for (size_t rank = 0; rank < ranks_; ++rank) {
-    if (rank != rank_ && joined_[rank].load() && !Alive(rank)) {
+    if (rank != rank_ && peers_[rank].joined.load() && !Alive(rank)) {
       throw Failure("rank " + std::to_string(rank) + " has ended");
     }
   }

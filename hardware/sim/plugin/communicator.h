@@ -6,8 +6,13 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
+
+#include "arena.h"
 
 namespace sim {
 
@@ -23,6 +28,11 @@ struct Mailbox {
   alignas(64) std::atomic<uint32_t> emptied;
 };
 
+// Where the input and the output of every rank lie, as this process sees them.
+struct Buffers {
+  std::vector<char*> inputs, outputs;
+  explicit operator bool() const { return !inputs.empty(); }
+};
 
 class Communicator {
  public:
@@ -44,9 +54,15 @@ class Communicator {
   // still reads the last: NextSlots() changes over, Slot(r) is what rank r shows.
   void NextSlots() { set_ ^= 1; }
   char* Slot(size_t rank) const { return slots_ + (set_ * ranks_ + rank) * kSlot; }
+  std::vector<char*> Slots() const;
 
   // Returns when all ranks have come here. Throws Failure.
   void Barrier();
+
+  // How a collective begins: every rank shows where its data lie. If they are large and all of them lie on cards, those
+  // of all ranks are returned, to be worked on in place: after that comes a Barrier. Otherwise nothing is returned, and
+  // the slots have to do. Throws Failure, also if the ranks do not bring the same number of bytes.
+  Buffers Meet(void* input, size_t input_bytes, void* output, size_t output_bytes);
 
   // The pipe between two ranks, and its bytes: MailboxBytes() of them, a power of two.
   Mailbox& MailboxOf(size_t from, size_t to) const;
@@ -61,8 +77,11 @@ class Communicator {
 
  private:
   struct Header;
+  struct Rank;
 
   void Attach(const std::string& name);
+  void FindPeers();
+  char* Reach(size_t rank, const Address& address);
   void WaitWhile(const std::atomic<uint32_t>& word, uint32_t value) const;
   bool Alive(size_t rank) const;
 
@@ -71,7 +90,9 @@ class Communicator {
   int file_ = -1;
   char* memory_ = nullptr;
   Header* header_ = nullptr;
-  std::atomic<uint32_t>* joined_ = nullptr;  // one for each rank
+  Rank* peers_ = nullptr;  // one for each rank
+  bool direct_ = false;    // whether every rank can map every other's card
+  std::map<std::pair<size_t, int>, std::pair<char*, size_t>> cards_;  // mapped: by rank and file
   char* slots_ = nullptr;
   char* mailboxes_ = nullptr;
 };

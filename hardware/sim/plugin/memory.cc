@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <mutex>
+#include <system_error>
 
+#include "arena.h"
 #include "settings.h"
 
 namespace sim {
@@ -13,14 +17,17 @@ namespace {
 
 constexpr size_t kAlignment = 64;  // a cache line, and the widest vector register
 
-struct Account {
+// A card's memory is made when it is first used, and what was taken from it is counted.
+struct Card {
+  std::once_flag made;
+  Arena* arena = nullptr;
   std::atomic<size_t> used{0};
   std::atomic<size_t> peak{0};
 };
 
-Account& AccountOf(size_t card) {
-  static const std::unique_ptr<Account[]> accounts(new Account[GetSettings().cards]);
-  return accounts[card];
+Card& CardOf(size_t number) {
+  static const std::unique_ptr<Card[]> cards(new Card[GetSettings().cards]);
+  return cards[number];
 }
 
 void* Aligned(size_t size) {
@@ -32,22 +39,26 @@ void* Aligned(size_t size) {
 // room still, raises its out-of-memory error, which a program can catch. C_FAILED would be "a broken card" instead.
 C_Status AllocateOnCard(const C_Device device, void** pointer, size_t size) {
   *pointer = nullptr;
-  Account& account = AccountOf(device->id);
-  const size_t used = account.used.fetch_add(size) + size;
-  if (used <= GetSettings().memory) *pointer = Aligned(size);
-  if (*pointer == nullptr) {
-    account.used.fetch_sub(size);
-    return C_SUCCESS;
+  Card& card = CardOf(device->id);
+  try {
+    std::call_once(card.made, [&] { card.arena = new Arena(GetSettings().memory); });
+  } catch (const std::system_error& error) {
+    std::fprintf(stderr, "error: simulated cards: %s\n", error.what());
+    return C_FAILED;
   }
-  size_t peak = account.peak.load();
-  while (peak < used && !account.peak.compare_exchange_weak(peak, used)) {
+  *pointer = card.arena->Take(size);
+  if (*pointer == nullptr) return C_SUCCESS;
+  const size_t used = card.used.fetch_add(size) + size;
+  size_t peak = card.peak.load();
+  while (peak < used && !card.peak.compare_exchange_weak(peak, used)) {
   }
   return C_SUCCESS;
 }
 
 C_Status FreeOnCard(const C_Device device, void* pointer, size_t size) {
-  std::free(pointer);
-  AccountOf(device->id).used.fetch_sub(size);
+  Card& card = CardOf(device->id);
+  card.arena->Give(pointer, size);
+  card.used.fetch_sub(size);
   return C_SUCCESS;
 }
 
@@ -91,7 +102,7 @@ C_Status CopyBetweenCardsOnStream(
 
 C_Status Statistics(const C_Device device, size_t* total, size_t* free) {
   *total = GetSettings().memory;
-  *free = *total - std::min(*total, AccountOf(device->id).used.load());
+  *free = *total - std::min(*total, CardOf(device->id).used.load());
   return C_SUCCESS;
 }
 
@@ -126,9 +137,9 @@ void FillMemoryInterface(C_DeviceInterface* interface) {
 
 // For tests and tools, through ctypes: what Paddle's allocator has taken from a card, not what tensors use of it.
 extern "C" __attribute__((visibility("default"))) size_t sim_memory_used(size_t card) {
-  return card < sim::GetSettings().cards ? sim::AccountOf(card).used.load() : 0;
+  return card < sim::GetSettings().cards ? sim::CardOf(card).used.load() : 0;
 }
 
 extern "C" __attribute__((visibility("default"))) size_t sim_memory_peak(size_t card) {
-  return card < sim::GetSettings().cards ? sim::AccountOf(card).peak.load() : 0;
+  return card < sim::GetSettings().cards ? sim::CardOf(card).peak.load() : 0;
 }

@@ -3,8 +3,8 @@
 #include <cstring>
 
 #include "collectives.h"
+#include "kernels/missing.h"
 #include "memory.h"
-#include "paddle/phi/core/custom_kernel.h"
 #include "settings.h"
 #include "streams.h"
 
@@ -42,13 +42,6 @@ C_Status Version(size_t* version) {
   return C_SUCCESS;
 }
 
-// The kernels of kernels/ have put themselves on Paddle's waiting list while the library was loaded. Paddle takes
-// them from there once InitPlugin is done: what is struck off now, this card does not have.
-void StrikeMissingKernels() {
-  auto& waiting = phi::CustomKernelMap::Instance().Kernels();
-  for (const std::string& name : GetSettings().missing) waiting.erase(name);
-}
-
 }  // namespace
 }  // namespace sim
 
@@ -74,5 +67,5 @@ extern "C" __attribute__((visibility("default"))) void InitPlugin(CustomRuntimeP
   sim::FillMemoryInterface(interface);
   sim::FillStreamInterface(interface);
   sim::FillCollectiveInterface(interface);
-  sim::StrikeMissingKernels();
+  sim::StrikeOffKernels(sim::GetSettings().missing);
 }
