@@ -24,12 +24,14 @@ is the random feature method of J. Chen, X. Chi, W. E and Z. Yang (arXiv:2207.13
 from dataclasses import dataclass
 from math import comb
 
+import corners
 import numpy as np
 import paddle
+import quadrature
 from plate import Plate
-from scipy import linalg
 
 BLOCK = 4096  # points that features are evaluated at in one go: bounds the memory
+SMALLEST = 1e-8  # singular value of the linear system's root, over the largest, that is told from rounding
 
 
 def choose_dtype() -> tuple[str, str]:
@@ -137,40 +139,48 @@ class Network:
 
 @dataclass(frozen=True)
 class Solution:
-    """What `solve` found: the output layers of all degrees up to the network's, for one price."""
+    """What `solve` found: the output layers of all degrees up to the network's, for one price.
+
+    The corner functions come first, then the hidden units by degree.
+    """
 
     plate: Plate
     network: Network
-    triangle: np.ndarray  # (units, units), R of the energy's QR
-    loads: np.ndarray  # (units,), R⁻ᵀ work: the load on orthonormal shapes
-    lengths: np.ndarray  # (units,), the shapes' energy norms
+    corners: tuple[corners.Corner, ...]
+    triangle: np.ndarray  # (columns, columns), R of the energy's QR, of columns of length 1
+    work: np.ndarray  # (columns,), the load's work on them
+    lengths: np.ndarray  # (columns,), their energy norms
+
+    def columns(self, degree: int) -> int:
+        """The number of corner functions and hidden units up to this degree."""
+        return len(self.work) - units(self.network.degree) + units(degree)
 
     def output(self, degree: int | None = None) -> np.ndarray:
-        """The output layer (units of `degree`,), that of the whole network unless a lower degree is asked."""
-        n = units(self.network.degree if degree is None else degree)
-        return linalg.solve_triangular(self.triangle[:n, :n], self.loads[:n]) / self.lengths[:n]
+        """The output layer (columns,), that of the whole network unless a lower degree is asked.
 
-    @property
-    def strain_energy(self) -> float:
-        """In J."""
-        return self.plate.load.magnitude * self.plate.scale * float(self.loads @ self.loads) / 2
+        The least energy, ½ |R c|² - work·c, by the singular values of R: R itself may be singular to rounding
+        where polynomials nearly do what the corner functions do.
+        """
+        n = self.columns(self.network.degree if degree is None else degree)
+        _, sizes, vectors = np.linalg.svd(self.triangle[:n, :n])
+        kept = sizes > SMALLEST * sizes[0]
+        along = vectors[kept] @ self.work[:n] / sizes[kept] ** 2
+        return np.pad(along @ vectors[kept] / self.lengths[:n], (0, len(self.work) - n))
 
-    @property
-    def condition(self) -> float:
-        """An estimate of the condition number of the linear system's root."""
-        diagonal = np.abs(np.diag(self.triangle))
-        return float(diagonal.max() / diagonal.min())
+    def shapes(self, xi: np.ndarray, eta: np.ndarray, wanted: list[tuple[int, int]]) -> list[np.ndarray]:
+        """∂ᵐ⁺ⁿ/∂ξᵐ∂ηⁿ of every feature for each (m, n) `wanted`: float64 (points, columns), on the host."""
+        return shapes(self.network, self.corners, xi, eta, wanted)
 
     def derivatives(
         self, x: np.ndarray, y: np.ndarray, wanted: list[tuple[int, int]], output: np.ndarray | None = None
     ) -> list[np.ndarray]:
         """∂ᵐ⁺ⁿw/∂xᵐ∂yⁿ at the points `x`, `y` (points,), in metres, for each (m, n): float64 (points,)."""
-        output = self.output() if output is None else np.pad(output, (0, self.loads.size - len(output)))
+        output = self.output() if output is None else output
         xi, eta = 2 * np.asarray(x) / self.plate.length, 2 * np.asarray(y) / self.plate.width
         parts = []
         for start in range(0, xi.size, BLOCK):
             block = slice(start, start + BLOCK)
-            parts.append([shape @ output for shape in self.network.shapes(xi[block], eta[block], wanted)])
+            parts.append([shape @ output for shape in self.shapes(xi[block], eta[block], wanted)])
         sizes = [self.plate.scale * (2 / self.plate.length) ** m * (2 / self.plate.width) ** n for m, n in wanted]
         return [size * np.concatenate(pieces) for size, pieces in zip(sizes, zip(*parts, strict=True), strict=True)]
 
@@ -180,16 +190,32 @@ class Solution:
         return self.derivatives(columns.ravel(), rows.ravel(), [(0, 0)], output)[0].reshape(columns.shape)
 
 
-def solve(plate: Plate, degree: int = 20, seed: int = 0, dtype: str = "float64") -> Solution:
+def shapes(
+    network: Network,
+    singular: tuple[corners.Corner, ...],
+    xi: np.ndarray,
+    eta: np.ndarray,
+    wanted: list[tuple[int, int]],
+) -> list[np.ndarray]:
+    """∂ᵐ⁺ⁿ/∂ξᵐ∂ηⁿ of the corner functions, then the hidden units: float64 (points, columns) for each (m, n)."""
+    blocks = [corner.shapes(xi, eta, wanted) for corner in singular] + [network.shapes(xi, eta, wanted)]
+    return [np.concatenate(each, axis=1) for each in zip(*blocks, strict=True)]
+
+
+def solve(
+    plate: Plate, degree: int = 20, seed: int = 0, dtype: str = "float64", in_corners: bool = False
+) -> Solution:
     """The deflection of least energy in the span of the random features up to `degree`.
 
-    `dtype` is that of the features on the current device: "float64" or "float32".
+    `dtype` is that of the features on the current device: "float64" or "float32". `in_corners` adds what is singular
+    in the plate's corners, computed on the host.
     """
     network = Network.draw(degree, plate.edges, seed, dtype)
-    nodes, weights = np.polynomial.legendre.leggauss(degree + 5)  # exact for these polynomials
-    xi, eta = (axis.ravel() for axis in np.meshgrid(nodes, nodes))  # (points,)
-    area = np.outer(weights, weights).ravel() * plate.length * plate.width / 4  # (points,)
-    uxx, uyy, uxy = network.shapes(xi, eta, [(2, 0), (0, 2), (1, 1)])  # each (points, units)
+    singular = corners.corners(plate) if in_corners else ()
+    rule = quadrature.graded(degree) if singular else quadrature.gauss(degree + 5)  # the latter exact for polynomials
+    xi, eta, weights = rule
+    area = weights * plate.length * plate.width / 4  # (points,)
+    uxx, uyy, uxy = shapes(network, singular, xi, eta, [(2, 0), (0, 2), (1, 1)])  # each (points, columns)
     uxx, uyy = uxx * (2 / plate.length) ** 2, uyy * (2 / plate.width) ** 2
     uxy = uxy * (4 / (plate.length * plate.width))
 
@@ -202,13 +228,11 @@ def solve(plate: Plate, degree: int = 20, seed: int = 0, dtype: str = "float64")
             np.sqrt((1 - mu) / 2) * root * (uxx - uyy),
             np.sqrt(2 * (1 - mu)) * root * uxy,
         ]
-    )  # (3 points, units)
-    x, y, share = plate.load.quadrature(plate.length, plate.width, degree + 7)
-    work = share @ network.shapes(2 * x / plate.length, 2 * y / plate.width, [(0, 0)])[0]  # (units,)
+    )  # (3 points, columns)
+    x, y, share = plate.load.quadrature(plate.length, plate.width, rule if singular else quadrature.gauss(degree + 7))
+    work = share @ shapes(network, singular, 2 * x / plate.length, 2 * y / plate.width, [(0, 0)])[0]  # (columns,)
 
-    # Jᵀ J c = work would square the condition number: J = Q R, then two triangular solves.
+    # Jᵀ J c = work would square the condition number: J = Q R, and R's singular values are J's.
     lengths = np.linalg.norm(J, axis=0)
     lengths[lengths == 0] = 1.0
-    triangle = np.linalg.qr(J / lengths, mode="r")
-    loads = linalg.solve_triangular(triangle, work / lengths, trans="T")
-    return Solution(plate, network, triangle, loads, lengths)
+    return Solution(plate, network, singular, np.linalg.qr(J / lengths, mode="r"), work / lengths, lengths)

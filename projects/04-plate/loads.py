@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from quadrature import Rule
 
 KINDS = ("uniform", "sinusoidal", "hydrostatic", "patch", "point")
 
@@ -45,15 +46,16 @@ class Load:
                 f"|x| ≤ {length / 2:g} m, |y| ≤ {width / 2:g} m; move it by load_x and load_y or make it smaller"
             )
 
-    def quadrature(self, length: float, width: float, nodes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Points x, y in metres and weights, each float64 (points,): ∫ q f dx dy = magnitude · Σ weight f(x, y)."""
+    def quadrature(self, length: float, width: float, rule: Rule) -> Rule:
+        """Points x, y in metres and weights, each float64 (points,): ∫ q f dx dy = magnitude · Σ weight f(x, y).
+
+        `rule` is one over |ξ| ≤ 1, |η| ≤ 1, laid over the plate or over the patch.
+        """
         if self.kind == "point":
             return np.array([self.x]), np.array([self.y]), np.ones(1)
         on_patch = self.kind == "patch"
         half_x, half_y = (self.patch_length / 2, self.patch_width / 2) if on_patch else (length / 2, width / 2)
-        t, w = np.polynomial.legendre.leggauss(nodes)
-        x, y = (axis.ravel() for axis in np.meshgrid(half_x * t, half_y * t))
-        weights = np.outer(w, w).ravel() * half_x * half_y
+        x, y, weights = half_x * rule[0], half_y * rule[1], half_x * half_y * rule[2]
         if self.kind == "sinusoidal":
             weights = weights * np.cos(np.pi * x / length) * np.cos(np.pi * y / width)
         if self.kind == "hydrostatic":

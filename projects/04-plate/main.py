@@ -72,8 +72,10 @@ def by_features(program: Any, plate: Plate, x: np.ndarray, y: np.ndarray, refere
     answer = accuracy.solve(plate, tolerance, program.seed, COMPUTE_DTYPE)
     seconds = time.perf_counter() - started
     program.used(*answer.solution.network.parameters)
-    for units, error in answer.history:
-        print(f"  {units} features: estimated relative L2 error {error:.1e}")
+    for count, error in answer.history:
+        print(f"  {count} features: estimated relative L2 error {error:.1e}")
+    if answer.solution.corners:
+        print(f"  with what is singular in {len(answer.solution.corners)} corners, by Williams' exponents")
     if not answer.met:
         print(
             f"  NOTE: the tolerance {tolerance:g} cannot be met, {answer.estimate:.1e} is the best: rounding or a "
@@ -126,7 +128,7 @@ def true_errors(
         (units, errors(answer.solution.deflection(x[few], y[few], output), reference[few, few])[0])
         for units, output in answer.curve
     ]
-    return [*curve, (answer.solution.loads.size, relative)]
+    return [*curve, (len(answer.solution.work), relative)]
 
 
 def by_ritz(program: Any, plate: Plate, x: np.ndarray, y: np.ndarray, reference: np.ndarray | None) -> np.ndarray:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from loads import Load
+from quadrature import gauss
 
 SIDES = ("x = -length/2", "y = -width/2", "x = +length/2", "y = +width/2")  # in the order of the letters of `edges`
 KINDS = {"S": "simply supported", "C": "clamped", "F": "free"}
@@ -83,7 +84,7 @@ class Plate:
     @property
     def total_load(self) -> float:
         """The whole load, in N."""
-        _, _, weights = self.load.quadrature(self.length, self.width, 24)
+        _, _, weights = self.load.quadrature(self.length, self.width, gauss(24))
         return float(self.load.magnitude * weights.sum())
 
     def grid(self, points: int) -> tuple[np.ndarray, np.ndarray]:

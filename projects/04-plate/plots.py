@@ -96,9 +96,12 @@ def forces(x: np.ndarray, y: np.ndarray, fields: Mapping[str, np.ndarray], path:
     for axes, (name, unit) in zip(grid.flat, units.items(), strict=True):
         values = fields[name] * (1e3 if unit == "mm" else 1)
         bound = max(float(np.quantile(np.abs(values), 0.995)), 1e-30)  # corners may be singular
-        levels = np.linspace(-bound, bound, 25)
-        filled = axes.contourf(x, y, np.clip(values, -bound, bound), levels, cmap="RdBu_r")
-        figure.colorbar(filled, ax=axes, location="bottom", aspect=35, format="%.3g", ticks=MaxNLocator(6))
+        one_sided = name == "w" and values.min() > -0.01 * bound
+        ticks = np.linspace(0 if one_sided else -bound, bound, 5)
+        levels = np.linspace(ticks[0], bound, 25)
+        colours = "viridis" if one_sided else "RdBu_r"
+        filled = axes.contourf(x, y, np.clip(values, ticks[0], bound), levels, cmap=colours)
+        figure.colorbar(filled, ax=axes, location="bottom", aspect=35, format="%.3g", ticks=ticks)
         axes.set(aspect="equal", title=f"{name} in {unit}", xlabel="x in m", ylabel="y in m")
     figure.savefig(path, dpi=130)
     plt.close(figure)

@@ -18,6 +18,7 @@ import numpy as np
 import paddle
 from features import hat
 from plate import Plate
+from quadrature import gauss
 from scipy import linalg
 
 WIDTH = 16  # units of each of the two hidden layers
@@ -90,7 +91,7 @@ class Energy:
         (t, wt), (s, ws) = (np.polynomial.legendre.leggauss(nodes) for nodes in NODES)
         xi, eta = (axis.ravel() for axis in np.meshgrid(t, s, indexing="ij"))
         area = np.outer(wt, ws).ravel() * plate.length * plate.width / 4
-        x, y, share = plate.load.quadrature(plate.length, plate.width, NODES[0])
+        x, y, share = plate.load.quadrature(plate.length, plate.width, gauss(NODES[0]))
         loaded = np.stack([2 * x / plate.length, 2 * y / plate.width], axis=1)
         self.count = xi.size
         self.points = tensor(np.concatenate([np.stack([xi, eta], axis=1), loaded]), dtype)
