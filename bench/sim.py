@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def compare_all_reduce() -> None:
         def copy() -> None:
             plugin.memory_copy_d2d(device, ranks.pointer(target), ranks.pointer(source), ranks.size(BYTES))
 
-        actions = {
+        actions: dict[str, Callable[[], None]] = {
             "copy": copy,
             "cards": lambda: reduce(source, target),
             "in place": lambda: reduce(target, target),

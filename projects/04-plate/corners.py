@@ -29,7 +29,7 @@ ANGLE = np.pi / 2  # of every corner
 HIGHEST = 3.2  # real part of the exponents that are taken along; those above are smooth enough
 LOADED = 3.0  # the exponent with which a constant load is in resonance
 DEGREE = 2  # of the polynomials that multiply
-NEAREST = {0: 1e-14, 1: 1e-14, 2: 1e-14, 3: 1e-3}  # r over the shorter side, by order: third derivatives are infinite at 0
+NEAREST = (1e-14, 1e-14, 1e-14, 1e-3)  # r over the shorter side, by order: third derivatives are infinite at 0
 POWERS = {"F": 0, "S": 1, "C": 2}
 
 
@@ -114,7 +114,9 @@ class Function:
         return {key: value.imag if self.imaginary else value.real for key, value in total.items()}
 
 
-def power_derivatives(z: np.ndarray, power: complex, plain: complex, logarithm: complex, order: int) -> list[np.ndarray]:
+def power_derivatives(
+    z: np.ndarray, power: complex, plain: complex, logarithm: complex, order: int
+) -> list[np.ndarray]:
     """(plain + logarithm · log z) z^power and its derivatives up to `order`: complex (points,) each."""
     found, log = [], np.log(z)
     for k in range(order + 1):
@@ -188,9 +190,9 @@ class Corner:
             inner = (-self.side_x * self.length / 2) ** m * (-self.side_y * self.width / 2) ** n
             columns = [
                 sum(
-                    comb(m, k) * comb(n, l) * along_x[i][k] * along_y[j][l] * each[m - k, n - l]
-                    for k in range(m + 1)
-                    for l in range(n + 1)
+                    comb(m, a) * comb(n, b) * along_x[i][a] * along_y[j][b] * each[m - a, n - b]
+                    for a in range(m + 1)
+                    for b in range(n + 1)
                 )
                 for each in singular
                 for i, j in pairs

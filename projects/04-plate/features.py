@@ -202,9 +202,7 @@ def shapes(
     return [np.concatenate(each, axis=1) for each in zip(*blocks, strict=True)]
 
 
-def solve(
-    plate: Plate, degree: int = 20, seed: int = 0, dtype: str = "float64", in_corners: bool = False
-) -> Solution:
+def solve(plate: Plate, degree: int = 20, seed: int = 0, dtype: str = "float64", in_corners: bool = False) -> Solution:
     """The deflection of least energy in the span of the random features up to `degree`.
 
     `dtype` is that of the features on the current device: "float64" or "float32". `in_corners` adds what is singular

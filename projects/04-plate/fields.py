@@ -62,12 +62,16 @@ def on_grid(solution: Bent, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarra
 
 
 def corner_forces(solution: Bent) -> dict[str, float]:
-    """The forces on the plate at its corners, in N, positive towards positive w; 0 where two free edges meet."""
+    """The forces on the plate at its corners, in N, positive towards positive w.
+
+    0 where two free edges meet, and on a clamped edge.
+    """
     plate, forces = solution.plate, {}
     for i, sign_x in ((0, -1), (2, 1)):
         for j, sign_y in ((1, -1), (3, 1)):
             corner = np.array([sign_x * plate.length / 2]), np.array([sign_y * plate.width / 2])
-            held = plate.edges[i] + plate.edges[j] != "FF"
+            pair = plate.edges[i] + plate.edges[j]
+            held = pair != "FF" and "C" not in pair  # along a clamped edge nothing twists
             twist = at(solution, *corner)["Mxy"].item()
             forces[f"{'-+'[sign_x > 0]}x{'-+'[sign_y > 0]}y"] = -2 * sign_x * sign_y * twist if held else 0.0
     return forces

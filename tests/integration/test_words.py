@@ -79,8 +79,8 @@ def test_tasks_hardware_and_doctor_answer(checkout: Checkout) -> None:
 
 def test_help_teaches_with_examples(checkout: Checkout) -> None:
     assert "Start with" in checkout("--help").stdout == checkout().stdout
-    words = ("run", "matrix", "tasks", "hardware", "doctor", "show", "verify", "attach", "detach", "pack", "test", "lint")
-    for word in (*words, "bench", "reproduce", "compare", "reference", "report"):
+    words = ("run", "matrix", "tasks", "hardware", "doctor", "show", "verify", "attach", "detach", "pack", "test")
+    for word in (*words, "lint", "bench", "reproduce", "compare", "reference", "report"):
         text = checkout(word, "--help").stdout
         assert "Examples:" in text and f"./inv {word}" in text
 
