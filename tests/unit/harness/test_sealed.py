@@ -34,7 +34,7 @@ def test_a_record_is_found_by_its_place_and_by_its_key(results: Path) -> None:
     assert sealed == Sealed(RECORD, folder.relative_to(results).as_posix()) and sealed.part == "4"
     assert of_key(sealed.key) == sealed and sealed.key == f"sealed/{sealed.place}/record.json"
     named = {file.name for file in files(sealed, (folder / "record.json").read_bytes())}
-    assert named == {"metrics.json", "device.json", "run.log"}
+    assert named == {"metrics.json", "device.json", "run.log", "statement.json"}
 
 
 def test_an_attachment_is_found_too(results: Path) -> None:
