@@ -175,6 +175,7 @@ def main() -> None:
 
         arguments = weights, p["activation"], p["learning_rate"], p["micro_batches"], steps
         fleet_losses, fleet_pieces = train(mesh, rank, *arguments)
+        fleet_losses = np.mean(everyone_s(fleet_losses), axis=0).tolist()  # of all shares
         report["fleet"] = errors(fleet_losses, fleet_pieces)
         print(f"fleet on {mesh.size} ranks: loss {fleet_losses[0]:.6f} → {fleet_losses[-1]:.6f}")
 
