@@ -54,7 +54,7 @@ def train(
         steps: batch and answers, whole, each (sequences, length, hidden).
 
     Returns:
-        The losses of this share of dp, and this rank's pieces of the final weights: "3.up.weight", by the block's number in the network.
+        The losses of this share of dp, and this rank's pieces of the final weights: "3.up.weight".
     """
     strategy = fleet.DistributedStrategy()
     strategy.hybrid_configs = {"dp_degree": mesh.dp, "mp_degree": mesh.mp, "pp_degree": mesh.pp, "order": ORDER}
