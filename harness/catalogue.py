@@ -56,7 +56,7 @@ class Parameter:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A declared metric with its bounds; `when` names the parameter values for which it must be written.
+    """A declared metric with its bounds; `when` and `categories` say for which runs it must be written.
 
     A run again finds it within `reproduces`, relatively; None holds it to nothing.
     """
@@ -69,9 +69,11 @@ class Metric:
     equals: Any = None
     when: Mapping[str, tuple[Any, ...]]
     reproduces: float | None = REPRODUCES
+    categories: tuple[str, ...] = ()
 
-    def applies(self, parameters: Mapping[str, Any]) -> bool:
-        return all(parameters.get(name) in values for name, values in self.when.items())
+    def applies(self, parameters: Mapping[str, Any], category: str) -> bool:
+        fits = all(parameters.get(name) in values for name, values in self.when.items())
+        return fits and (not self.categories or category in self.categories)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +209,7 @@ def _parameter(name: str, data: Mapping[str, Any]) -> Parameter:
 def _metric(name: str, data: Mapping[str, Any]) -> Metric:
     when = {key: tuple(values) for key, values in data.get("when", {}).items()}
     bounds = {key: data[key] for key in ("unit", "help", "at_most", "at_least", "equals") if key in data}
+    bounds["categories"] = tuple(data.get("hardware", {}).get("class", ()))
     default = False if TIMED.fullmatch(data.get("unit", "")) else REPRODUCES
     reproduces = data.get("reproduces", default)
     return Metric(name=name, when=when, reproduces=None if reproduces is False else reproduces, **bounds)

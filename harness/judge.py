@@ -102,7 +102,7 @@ def judge(
     checks.append(_device(hardware, measured))
     if "metrics.json" in measured.mistakes:
         return [*checks, Check("metrics.json", "written", None, False, measured.mistakes["metrics.json"])]
-    declared = {name: metric for name, metric in part.metrics.items() if metric.applies(parameters)}
+    declared = {name: metric for name, metric in part.metrics.items() if metric.applies(parameters, hardware.category)}
     checks += [_metric(metric, measured.metrics) for metric in declared.values()]
     checks += [
         Check(name, "not declared", value, False, f"projects/{part.slug}/project.yaml does not declare it here")

@@ -62,7 +62,8 @@ def _rule(rule: Rule) -> str:
 def _metric(metric: Metric) -> str:
     when = "; ".join(f"{name} is {' or '.join(map(str, values))}" for name, values in metric.when.items())
     unit = f" [{metric.unit}]" if metric.unit not in ("", "1") else ""
-    return f"{metric.name}{unit}: {bounds(metric)}" + (f", when {when}" if when else "")
+    where = f", on {' or '.join(metric.categories)}" if metric.categories else ""
+    return f"{metric.name}{unit}: {bounds(metric)}" + (f", when {when}" if when else "") + where
 
 
 def parts_json(chosen: Sequence[Part]) -> str:

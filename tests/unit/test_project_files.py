@@ -229,6 +229,13 @@ ONCE = "{rule: once, value: 3, needs: [link]}"
             "$.parts.4.metrics.pinn_l2.when.method",
             id="condition without a list",
         ),
+        pytest.param(
+            "at_most: 1.0e-6",
+            "hardware: {}, at_most: 1.0e-6",
+            "$.parts.4.metrics.relative_l2.hardware",
+            id="a metric's hardware without a class",
+        ),
+        pytest.param("program: main.py", "program: main.py\n    cards: 8", "$.parts.4.cards", id="a number for cards"),
         pytest.param(ONCE, "{rule: twice, value: 3}", "$.parts.4.points.0.rule", id="unknown rule"),
         pytest.param(ONCE, "{value: 3}", "$.parts.4.points.0", id="no rule"),
         pytest.param(ONCE, "{rule: once}", "$.parts.4.points.0", id="rule without a value"),

@@ -136,11 +136,19 @@ def test_a_parameter_says_what_it_expects(parameter, words):
 
 def test_a_metric_applies_when_every_condition_holds():
     metric = Metric(name="m", when={"method": ("pinn", "all"), "quick": (False,)})
-    assert metric.applies({"method": "all", "quick": False})
-    assert not metric.applies({"method": "ritz", "quick": False})
-    assert not metric.applies({"method": "all", "quick": True})
-    assert not metric.applies({})
-    assert Metric(name="m", when={}).applies({})
+    assert metric.applies({"method": "all", "quick": False}, "cpu")
+    assert not metric.applies({"method": "ritz", "quick": False}, "cpu")
+    assert not metric.applies({"method": "all", "quick": True}, "cpu")
+    assert not metric.applies({}, "cpu")
+    assert Metric(name="m", when={}).applies({}, "cpu")
+
+
+def test_a_metric_may_be_asked_for_on_some_hardware_alone(tree):
+    tree.change(
+        tree.project, 'error: {unit: "1", at_most: 1.0e-6}', "error: {at_most: 1.0e-6, hardware: {class: [cpu, gpu]}}"
+    )
+    metric = catalogue.load(tree.root).parts["4"].metrics["error"]
+    assert metric.applies({}, "gpu") and not metric.applies({}, "simulated")
 
 
 def test_the_catalogue_of_this_checkout_loads():

@@ -219,6 +219,12 @@ def test_a_metric_that_was_not_written_or_not_declared_fails(verdict):
     assert "does not declare it" in failures(verdict(metrics={"error": 0, "surprise": 1}))["surprise"]
 
 
+def test_a_metric_of_other_hardware_is_neither_asked_for_nor_taken(verdict):
+    part = a_part(metrics={"m": Metric(name="m", when={}, categories=("gpu",))})
+    assert not failures(verdict({}, part=part))
+    assert "does not declare it here" in failures(verdict({"m": 1}, part=part))["m"]
+
+
 def test_a_metric_is_asked_for_only_when_its_condition_holds(verdict):
     part = a_part(metrics={"m": Metric(name="m", when={"method": ("pinn",)})})
     assert "did not write" in failures(verdict({}, part=part, method="pinn"))["m"]

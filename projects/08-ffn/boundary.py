@@ -1,0 +1,78 @@
+"""The boundary between two stages of the pipeline: an activation goes forward over it, its gradient back.
+
+Both kinds do the same for the program. The native one is `dist.reshard` from one stage's mesh to the next one's, the
+automatic parallel API's own way. It ends in Paddle's kernel `p_send`. In 3.0.0 those for GPU and XPU send; the one for
+the CPU only raises ("Do not support send for cpu kernel now"), and custom devices (Ascend, Cambricon, …) have none.
+There each rank sends its piece to the rank with the same share and slice in the other stage.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+import paddle
+import paddle.distributed as dist
+from mesh import Mesh
+from paddle.distributed.auto_parallel.api import dtensor_from_local
+
+LAYOUT = [dist.Shard(0), dist.Replicate()]  # of activations on (dp, mp): each share of the batch whole on every slice
+
+
+class Boundary(Protocol):
+    name: str
+
+    def send(self, tensor: paddle.Tensor, stage: int) -> None:
+        """Hand a distributed tensor of this stage, laid out as LAYOUT, to a neighbouring stage."""
+
+    def receive(self, stage: int) -> paddle.Tensor:
+        """Take what a neighbouring stage sends, as a distributed tensor of this stage."""
+
+
+class Reshard:
+    """The native boundary: `dist.reshard` across meshes."""
+
+    name = "native reshard"
+
+    def __init__(self, mesh: Mesh, rank: int, stages: list[dist.ProcessMesh], shape: list[int]) -> None:
+        self.stages, self.shape = stages, shape
+        self.own = stages[mesh.coordinates(rank)["pp"]]
+
+    def send(self, tensor: paddle.Tensor, stage: int) -> None:
+        dist.reshard(tensor, self.stages[stage], LAYOUT)
+
+    def receive(self, stage: int) -> paddle.Tensor:
+        # Both sides call reshard. Here the tensor is a promise: its values lie on the other stage's ranks.
+        promised = dist.shard_tensor(paddle.zeros(self.shape), self.stages[stage], LAYOUT)
+        return dist.reshard(promised, self.own, LAYOUT).detach()
+
+
+class Transfer:
+    """Each rank's piece by send and receive."""
+
+    name = "send and receive"
+
+    def __init__(self, mesh: Mesh, rank: int, stages: list[dist.ProcessMesh], shape: list[int]) -> None:
+        self.mesh, self.rank = mesh, rank
+        self.own = stages[mesh.coordinates(rank)["pp"]]
+        self.piece = [shape[0] // mesh.dp, *shape[1:]]
+
+    def send(self, tensor: paddle.Tensor, stage: int) -> None:
+        dist.send(tensor._local_value().contiguous(), self.mesh.neighbour(self.rank, stage))
+
+    def receive(self, stage: int) -> paddle.Tensor:
+        piece = paddle.zeros(self.piece)
+        dist.recv(piece, self.mesh.neighbour(self.rank, stage))
+        return dtensor_from_local(piece, self.own, LAYOUT)
+
+
+BOUNDARIES = {"reshard": Reshard, "transfer": Transfer}
+
+
+def suitable(device: str, kernels: Mapping[str, Iterable[str]]) -> str:
+    """The boundary for a device ("gpu:3"), native where Paddle registers a kernel `p_send` that really sends.
+
+    `kernels` is Paddle's list of them: name → lines with "place[Place(gpu:0)]", as in kit/device.py.
+    """
+    kind = device.partition(":")[0]
+    # "cpu:0" is nobody's name, so that the kernel which only raises is not found.
+    sends = any(f"place[Place({kind}:0)]" in line for line in kernels.get("p_send", ()))
+    return "reshard" if sends else "transfer"

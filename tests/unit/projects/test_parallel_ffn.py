@@ -1,0 +1,285 @@
+"""Task 8-2: mesh, schedules, the boundary's choice and the traffic's formula; and the program on real ranks."""
+
+import itertools
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import yaml
+from conftest import PROJECTS
+from hypothesis import given
+from hypothesis import strategies as st
+
+LAUNCHER = PROJECTS / "kit" / "launch.py"
+PROGRAM = PROJECTS / "08-ffn" / "parallel.py"
+PART = yaml.safe_load((PROJECTS / "08-ffn" / "project.yaml").read_text(encoding="utf-8"))["parts"]["8-2"]
+SHAPES = {
+    "norm.weight": (64,), "norm.bias": (64,), "up.weight": (64, 256), "up.bias": (256,),
+    "down.weight": (256, 64), "down.bias": (64,),
+}  # fmt: skip
+degrees = st.integers(1, 6)
+
+
+@pytest.fixture(scope="module")
+def mesh(load):
+    return load("08-ffn/mesh.py")
+
+
+@pytest.fixture(scope="module")
+def schedule(load):
+    return load("08-ffn/schedule.py")
+
+
+@pytest.fixture(scope="module")
+def traffic(load):
+    return load("08-ffn/traffic.py")
+
+
+class TestMesh:
+    def test_two_by_two_by_two_is_as_drawn(self, mesh):
+        table = [mesh.Mesh(2, 2, 2).coordinates(rank) for rank in range(8)]
+        assert [at["pp"] for at in table] == [0, 0, 0, 0, 1, 1, 1, 1]
+        assert [at["dp"] for at in table] == [0, 0, 1, 1, 0, 0, 1, 1]
+        assert [at["mp"] for at in table] == [0, 1, 0, 1, 0, 1, 0, 1]
+
+    @given(degrees, degrees, degrees)
+    def test_every_rank_has_a_place_of_its_own_and_neighbours_differ_in_the_stage_alone(self, mesh, pp, dp, mp):
+        found = mesh.Mesh(pp, dp, mp)
+        places = {tuple(found.coordinates(rank).values()) for rank in range(found.size)}
+        assert len(places) == found.size == pp * dp * mp
+        for rank in range(found.size):
+            for stage in range(pp):
+                other = found.neighbour(rank, stage)
+                same = stage == found.coordinates(rank)["pp"]
+                assert other == rank if same else found.axis_between(rank, other) == "pp"
+
+    def test_two_ranks_that_differ_in_two_ways_share_no_axis(self, mesh):
+        assert mesh.Mesh(2, 2, 2).axis_between(0, 3) is None and mesh.Mesh(2, 2, 2).axis_between(0, 2) == "dp"
+
+    @pytest.mark.parametrize(
+        ("numbers", "says"),
+        [
+            ({"cards": 4}, "is 8 ranks, and there are 4"),
+            ({"blocks": 3}, "3 blocks cannot be shared out to 2"),
+            ({"inner": 5}, "5 numbers of the inner width cannot be shared out to 2"),
+            ({"batch": 12}, "12 sequences cannot be shared out to 8"),
+        ],
+    )
+    def test_what_does_not_fit_is_refused(self, mesh, numbers, says):
+        fitting = {"cards": 8, "blocks": 4, "inner": 256, "batch": 16, "micro_batches": 4}
+        mesh.Mesh(2, 2, 2).check(**fitting)
+        with pytest.raises(mesh.MeshError, match=says):
+            mesh.Mesh(2, 2, 2).check(**{**fitting, **numbers})
+
+    @pytest.mark.parametrize("mp", [1, 2, 4])
+    def test_the_pieces_of_a_weight_are_the_weight(self, mesh, mp):
+        numbers = np.random.default_rng(0)
+        for name, shape in SHAPES.items():
+            whole, cut = numbers.normal(size=shape), mesh.CUT_BY_MP[name]
+            pieces = [mesh.piece(whole, name, mp, index) for index in range(mp)]
+            assert {piece.shape for piece in pieces} == {mesh.local_shape(shape, name, mp)}
+            joined = pieces[0] if cut is None else np.concatenate(pieces, axis=cut)
+            assert np.array_equal(joined, whole)
+
+    def test_the_two_large_weights_are_cut(self, mesh):
+        assert mesh.local_shape((64, 256), "up.weight", 2) == (64, 128)
+        assert mesh.local_shape((256, 64), "down.weight", 2) == (128, 64)
+
+    def test_the_pieces_compute_what_the_whole_does(self, mesh):
+        """Columns first, rows second: the sum over the slices is the output, with nothing sent between."""
+        numbers = np.random.default_rng(0)
+        x, up, down = (numbers.normal(size=shape) for shape in ((5, 64), (64, 256), (256, 64)))
+        cut = [(mesh.piece(up, "up.weight", 4, i), mesh.piece(down, "down.weight", 4, i)) for i in range(4)]
+        assert np.allclose(sum(np.maximum(x @ a, 0) @ b for a, b in cut), np.maximum(x @ up, 0) @ down)
+
+
+names = st.sampled_from(["f-then-b", "1f1b"])
+pipelines = st.tuples(names, st.integers(1, 8), st.integers(1, 12))
+
+
+def orders_of(schedule, name, stages, micro_batches):
+    return [schedule.SCHEDULES[name](stage, stages, micro_batches) for stage in range(stages)]
+
+
+class TestSchedule:
+    def test_the_orders_are_as_drawn(self, schedule):
+        for name, stage, words in (
+            ("f-then-b", 0, "F0 F1 F2 F3 B0 B1 B2 B3"),
+            ("1f1b", 0, "F0 F1 B0 F2 B1 F3 B2 B3"),
+            ("1f1b", 1, "F0 B0 F1 B1 F2 B2 F3 B3"),
+        ):
+            order = schedule.SCHEDULES[name](stage, 2, 4)
+            assert " ".join(f"{work.kind}{work.micro_batch}" for work in order) == words
+
+    @given(pipelines)
+    def test_each_micro_batch_goes_forward_once_and_then_back_once(self, schedule, pipeline):
+        name, stages, micro_batches = pipeline
+        for stage, order in enumerate(orders_of(schedule, name, stages, micro_batches)):
+            assert len(order) == len(set(order)) == 2 * micro_batches
+            for number in range(micro_batches):
+                forward, backward = (schedule.Work(stage, number, kind) for kind in "FB")
+                assert order.index(forward) < order.index(backward)
+
+    @given(pipelines)
+    def test_what_is_kept_is_bounded_by_the_stages_with_1f1b_alone(self, schedule, pipeline):
+        name, stages, micro_batches = pipeline
+        for stage, order in enumerate(orders_of(schedule, name, stages, micro_batches)):
+            bound = micro_batches if name == "f-then-b" else min(stages - stage, micro_batches)
+            assert schedule.in_flight(order) == bound
+
+    @given(pipelines, st.floats(0.1, 10), st.floats(0.1, 10))
+    def test_the_bubble_is_that_of_the_formula(self, schedule, pipeline, forward, backward):
+        name, stages, micro_batches = pipeline
+        slots = schedule.timeline(orders_of(schedule, name, stages, micro_batches), forward, backward)
+        assert len(slots) == 2 * stages * micro_batches
+        if name == "f-then-b" or forward <= backward:  # with 1F1B a longer forward pass leaves gaps between
+            assert schedule.bubble(slots) == pytest.approx(schedule.expected_bubble(stages, micro_batches), abs=1e-9)
+
+    @given(pipelines)
+    def test_no_stage_does_two_things_at_once_nor_anything_too_early(self, schedule, pipeline):
+        name, stages, micro_batches = pipeline
+        slots = schedule.timeline(orders_of(schedule, name, stages, micro_batches))
+        at = {slot.work: slot for slot in slots}
+        for stage in range(stages):
+            own = sorted((slot for slot in slots if slot.work.stage == stage), key=lambda slot: slot.start)
+            assert all(one.end <= other.start for one, other in itertools.pairwise(own))
+        for (stage, number, kind), slot in at.items():
+            source = stage - 1 if kind == "F" else stage + 1
+            if 0 <= source < stages:
+                assert at[schedule.Work(source, number, kind)].end <= slot.start
+
+    def test_stages_that_wait_for_each_other_are_refused(self, schedule):
+        first, second = schedule.one_f_one_b(0, 2, 2), schedule.one_f_one_b(1, 2, 2)
+        with pytest.raises(ValueError, match="wait for each other"):
+            schedule.timeline([first[::-1], second])
+
+    @given(pipelines)
+    def test_nobody_waits_for_ever_even_where_a_send_waits_for_its_receiver(self, schedule, pipeline):
+        name, stages, micro_batches = pipeline
+        waiting = [schedule.actions(order, stages) for order in orders_of(schedule, name, stages, micro_batches)]
+        got = {"F": set(), "B": set()}
+        while any(waiting):
+            moved = False
+            for stage, todo in enumerate(waiting):
+                if not todo:
+                    continue
+                kind, number, peer = todo[0]
+                if kind in "FB":
+                    comes = stage > 0 if kind == "F" else stage < stages - 1
+                    assert not comes or (stage, number) in got[kind], "computed before it was received"
+                    todo.pop(0)
+                    moved = True
+                elif kind.startswith("send") and waiting[peer][:1] == [(f"receive {kind[-1]}", number, stage)]:
+                    del todo[0], waiting[peer][0]
+                    got[kind[-1]].add((peer, number))
+                    moved = True
+            assert moved, f"all wait: {[todo[:1] for todo in waiting]}"
+
+
+@pytest.fixture(scope="module")
+def boundary(load):
+    return load("08-ffn/boundary.py")
+
+
+class TestBoundary:
+    @pytest.mark.parametrize(
+        ("device", "places", "kind"),
+        [
+            ("gpu:3", ["cpu", "gpu:0"], "reshard"),
+            ("xpu:0", ["cpu", "xpu:0"], "reshard"),
+            ("npu:1", ["cpu"], "transfer"),
+            ("sim:1", ["cpu"], "transfer"),
+            ("gpu:0", ["cpu"], "transfer"),
+            ("cpu", ["cpu"], "transfer"),
+        ],
+    )
+    def test_it_is_native_where_a_kernel_sends(self, boundary, device, places, kind):
+        lines = [f"{{data_type[float]; place[Place({place})]; library_type[PLAIN]}}" for place in places]
+        assert boundary.suitable(device, {"p_send": lines}) == kind
+        assert boundary.suitable(device, {}) == "transfer"
+
+    def test_this_paddle_lists_the_kernel_under_the_name_that_is_asked_for(self, boundary):
+        import paddle
+
+        kernels = paddle.base.core._get_all_register_op_kernels("phi")
+        assert any("place[Place(cpu)]" in line for line in kernels["p_send"])
+        assert boundary.suitable("cpu", kernels) == "transfer"
+
+    def test_every_choice_of_the_project_file_is_a_boundary(self, boundary):
+        assert PART["parameters"]["boundary"]["choices"] == ["auto", *boundary.BOUNDARIES]
+
+
+class TestTraffic:
+    def test_one_rank_sends_nothing(self, traffic, mesh):
+        assert set(traffic.expected(mesh.Mesh(1, 1, 1), 4, 64, 256, 512, 4).values()) == {0}
+
+    def test_the_formula_for_a_case_by_hand(self, traffic, mesh):
+        found = traffic.expected(mesh.Mesh(2, 1, 1), blocks=2, hidden=8, inner=32, tokens=100, micro_batches=4)
+        assert found == {"pp": 2 * 100 * 8 * 4, "mp": 0, "dp": 0}
+        found = traffic.expected(mesh.Mesh(1, 2, 1), blocks=1, hidden=8, inner=32, tokens=100, micro_batches=1)
+        assert found == {"pp": 0, "mp": 0, "dp": 2 * 4 * (8 * 32 * 2 + 32 + 3 * 8)}  # every weight, twice
+        found = traffic.expected(mesh.Mesh(1, 1, 2), blocks=3, hidden=8, inner=32, tokens=100, micro_batches=5)
+        assert found == {"pp": 0, "mp": 3 * 2 * 2 * 100 * 8 * 4, "dp": 0}
+
+    def test_bytes_are_counted_at_the_socket_they_came_in_by(self, traffic):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            near = socket.create_connection(server.getsockname())
+            far, _ = server.accept()
+        ends = (near.getsockname()[1], far.getsockname()[1])
+        before = traffic.received()[ends]
+        thread = threading.Thread(target=far.sendall, args=(bytes(12345),))
+        thread.start()
+        left = 12345
+        while left:
+            left -= len(near.recv(left))
+        thread.join()
+        assert traffic.received()[ends] - before == 12345
+        near.close(), far.close()
+
+    def test_a_connection_belongs_to_the_axis_along_which_its_ranks_differ(self, traffic, mesh):
+        counts = [{} for _ in range(8)]
+        for port, (one, other, count) in enumerate([(0, 4, 1), (0, 2, 10), (0, 1, 100), (0, 7, 1000)], start=1):
+            counts[one][port, 100 + port], counts[other][100 + port, port] = count, count
+        counts[0][9, 9] = 7  # of the launcher: no rank has its other end
+        assert traffic.by_axis(counts, mesh.Mesh(2, 2, 2)) == {"pp": 2, "dp": 20, "mp": 200}
+
+
+# The program, on real ranks
+
+SMALL = ["hidden=16", "inner=32", "batch=16", "length=4", "steps=3", "blocks=4"]
+
+
+def train(out, pp, dp, mp, *settings):
+    cards = str(pp * dp * mp)
+    words = ["--part", "8-2", "--device", "cpu", "--cards", cards, "--seed", "0", "--out", str(out)]
+    command = [sys.executable, str(LAUNCHER), str(PROGRAM), *words, "--set", f"pp={pp}", f"dp={dp}", f"mp={mp}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOG_minloglevel": "2"}
+    return subprocess.run([*command, *SMALL, *settings], capture_output=True, text=True, timeout=280, env=environment)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("degrees", [(2, 2, 2), (4, 1, 1), (1, 2, 1)], ids=str)
+def test_any_mesh_comes_to_the_losses_and_weights_of_one_process(tmp_path, degrees):
+    done = train(tmp_path, *degrees)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    for name, rule in PART["metrics"].items():
+        if "when" not in rule:
+            bound = 0.5 if name == "traffic_error" else rule.get("at_most")  # so little is sent that headers count
+            assert name in metrics and (bound is None or metrics[name] <= bound), name
+    assert metrics["pieces_right"] is True and metrics["boundary"] == "send and receive"
+    assert metrics["bubble_planned"] == pytest.approx(metrics["bubble_expected"])
+    assert (metrics["kept_1f1b"], metrics["kept_f_then_b"]) == (min(degrees[0], 4), 4)
+    assert (tmp_path / "mesh.png").stat().st_size > 5000 and (tmp_path / "timeline.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
+def test_a_mesh_that_does_not_fit_is_refused_in_one_line(tmp_path):
+    done = train(tmp_path, 1, 2, 1, "batch=3")
+    assert done.returncode == 2 and "3 sequences cannot be shared out to 8" in done.stdout
+    assert "Traceback" not in done.stdout
