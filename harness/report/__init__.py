@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import records
+from harness import attachments, records
+from harness.attachments import Attachment
 from harness.catalogue import TIMED, Catalogue, Part
 from harness.errors import DataFileError
-from harness.matrix import LEGEND, MARKS, Matrix, best, cells_of, plain, points, sum_line
+from harness.matrix import LEGEND, MARKS, PERSON, Matrix, best, cells_of, plain, points, sum_line
 from harness.points import CellPoints
 from harness.report import contents
 
@@ -47,6 +48,7 @@ def page(matrix: Matrix, catalogue: Catalogue, results: Path, room: int = ROOM) 
     from jinja2 import Environment, FileSystemLoader
 
     runs = list(_runs(results, catalogue))
+    attached, _ = attachments.standing(results)  # the matrix names what is damaged
     style, script = _text("style.css"), _text("charts.js") + _text("page.js")
     environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template("page.html").render(
@@ -54,8 +56,8 @@ def page(matrix: Matrix, catalogue: Catalogue, results: Path, room: int = ROOM) 
         script=script,
         hash_of_style=_hash(style),
         hash_of_script=_hash(script),
-        rows=[_row(matrix, part, runs) for part in matrix.parts.values()],
-        kinds=[catalogue.hardware[kind] for kind in matrix.kinds],
+        rows=[_row(matrix, part, runs, attached.get(part.name, [])) for part in matrix.parts.values()],
+        kinds=[{**catalogue.hardware, PERSON.name: PERSON}[kind] for kind in matrix.kinds],
         marks=MARKS,
         sum=sum_line(matrix.tally, str),
         legend=LEGEND.split("   "),
@@ -90,11 +92,12 @@ def _runs(results: Path, catalogue: Catalogue) -> Iterator[Run]:
 # The matrix, and the headings of the parts
 
 
-def _row(matrix: Matrix, part: Part, runs: Sequence[Run]) -> dict[str, Any]:
+def _row(matrix: Matrix, part: Part, runs: Sequence[Run], attached: Sequence[Attachment]) -> dict[str, Any]:
     own = [run for run in runs if run.cell[0] == part.name]
     return {
         "part": part,
         "points": points(matrix, part),
+        "attached": [each.data for each in attached],
         "cells": [
             _cell(cells, [run for run in own if run.cell[1] == kind]) if cells else {"kind": kind}
             for kind, cells in ((kind, cells_of(matrix, part.name, kind)) for kind in matrix.kinds)
