@@ -23,8 +23,8 @@ from paddle import pir
 
 CONSTANTS = {"full", "full_int_array", "shape64", "shape"}  # copied into every group that needs them
 IDLE = CONSTANTS | {"data", "shadow_output", "combine", "split", *lowering.SAME_VALUE, "slice", "concat"}  # no arithmetic
-OPERATOR = "generated_kernel_{}"  # the names under which carrier.cc registers it, by number of results
-MOST_RESULTS = 4
+OPERATOR = "generated_kernel_{}_{}"  # the names under which carrier.cc registers it, by inputs and results
+MOST_INPUTS, MOST_RESULTS = 12, 4
 
 
 @dataclass
@@ -96,14 +96,12 @@ class Generator:
     def _groups(self, program: Any, targets: Sequence[Any]) -> list[list[Any]]:
         """The operators to generate, in lists that are each one kernel; notes what is left and why."""
         candidates = []
-        for operation in program.global_block().ops:
-            if operation.name() in ("pd_op.data", "builtin.shadow_output") or name_of(operation) in CONSTANTS:
-                continue
-            why = self._refusal(program, [operation], targets)
-            if why and name_of(operation) not in ("combine", "split"):
-                self.report.left.append((name_of(operation), why))
+        for unit in units(program.global_block().ops):
+            why = self._refusal(program, unit, targets)
+            if why:
+                self.report.left.append((name_of(unit[-1]), why))
             else:
-                candidates.append(operation)
+                candidates += unit
         groups = []
         for group in connected(program, candidates):
             for part in self._lowerable(program, group, targets):
@@ -119,20 +117,21 @@ class Generator:
             yield group
             return
         part: list[Any] = []
-        for operation in group:
-            if part and self._refusal(program, [*part, operation], targets) and name_of(operation) != "combine":
+        for unit in units(group):
+            if part and self._refusal(program, [*part, *unit], targets):
                 yield part
                 part = []
-            part.append(operation)
-        if part:
-            yield part
+            part += unit
+        yield part
 
     def _refusal(self, program: Any, group: list[Any], targets: Sequence[Any]) -> str:
         """Why `group` cannot be one kernel, or nothing."""
         try:
             cut = Cut(program, group, targets)
-            if not 1 <= len(cut.outputs) <= MOST_RESULTS:
-                raise Unsupported("output", f"{len(cut.outputs)} results; 1 to {MOST_RESULTS} are carried")
+            if not (1 <= len(cut.inputs) <= MOST_INPUTS and 1 <= len(cut.outputs) <= MOST_RESULTS):
+                raise Unsupported("data", f"{len(cut.inputs)} inputs and {len(cut.outputs)} results")
+            if not all(value.is_dense_tensor_type() for value in [*cut.inputs, *cut.outputs]):
+                raise Unsupported("data", "a list of tensors")
             with cut.program_of(False) as (small, inputs, outputs):
                 lowering.lower(small, inputs, outputs)
             if self.gradients and cut.differentiable:
@@ -167,7 +166,7 @@ class Generator:
         paths = [str(kernel.library.path) if kernel else "" for kernel in (forward, backward)]
         with static_mode(program):
             pir.set_insertion_point(cut.operations[-1])
-            results = paddle._C_ops._run_custom_op(OPERATOR.format(len(cut.outputs)), cut.inputs, *paths)
+            results = paddle._C_ops._run_custom_op(OPERATOR.format(len(cut.inputs), len(cut.outputs)), *cut.inputs, *paths)
         pir.set_insertion_point_to_block_end(program.global_block())
         (results,) = results if len(results) == 1 and isinstance(results[0], list | tuple) else (results,)
         return list(results)
@@ -233,6 +232,21 @@ class Cut:
     @staticmethod
     def _data(name: str, value: Any) -> Any:
         return paddle.static.data(name, value.shape, value.dtype)
+
+
+def units(operations: Sequence[Any]) -> list[list[Any]]:
+    """Each operator that may become part of a kernel, with the builtin ones that pack and unpack its lists."""
+    found = []
+    for operation in operations:
+        if operation.name() in ("builtin.combine", "builtin.split", "builtin.shadow_output", "pd_op.data"):
+            continue
+        if name_of(operation) in CONSTANTS:
+            continue
+        sources = [operand.source().get_defining_op() for operand in operation.operands() if operand.source().initialized()]
+        packing = [source for source in sources if source is not None and source.name() == "builtin.combine"]
+        users = [user for result in operation.results() for user in result.all_used_ops()]
+        found.append([*packing, operation, *(user for user in users if user.name() == "builtin.split")])
+    return found
 
 
 def constants_for(operations: Sequence[Any], inside: set[int]) -> list[Any]:

@@ -77,13 +77,6 @@ Shape Resolve(const Shape& shape, const Shape& sizes) {
   return resolved;
 }
 
-std::vector<Shape> InferShapes(const std::string& path, const std::vector<Shape>& inputs) {
-  const Kernel& kernel = Load(path);
-  std::vector<Shape> outputs;
-  for (const Operand& output : kernel.outputs) outputs.push_back(Resolve(output.shape, Sizes(kernel, inputs)));
-  return outputs;
-}
-
 Tensors Launch(const std::string& path, const Tensors& inputs) {
   const Kernel& kernel = Load(path);
   PD_CHECK(inputs.size() == kernel.inputs.size(), path, " takes another number of tensors.");
@@ -107,62 +100,93 @@ Tensors Launch(const std::string& path, const Tensors& inputs) {
   return outputs;
 }
 
-Tensors Forward(const Tensors& x, const std::string& kernel, const std::string& gradient) { return Launch(kernel, x); }
+// What Paddle calls, with the operator's attributes: the path of the kernel, and that of its gradient. Its macros write
+// such functions for a fixed number of tensors; these take any.
+using Attributes = std::vector<paddle::any>;
+using Types = std::vector<paddle::DataType>;
 
-std::vector<Shape> ForwardShapes(const std::vector<Shape>& x, const std::string& kernel, const std::string& gradient) {
-  return InferShapes(kernel, x);
+std::string KernelPath(const Attributes& attributes) { return paddle::any_cast<std::string>(attributes.at(0)); }
+
+void Hand(Tensors outputs, paddle::CustomOpKernelContext* context) {
+  for (size_t i = 0; i < outputs.size(); ++i) paddle::AssignTensorImpl(outputs[i], context->MutableOutputAt(i));
 }
 
-std::vector<paddle::DataType> ForwardTypes(const std::vector<paddle::DataType>& x, const std::string& kernel,
-                                           const std::string& gradient) {
-  std::vector<paddle::DataType> types;
-  for (const Operand& output : Load(kernel).outputs) types.push_back(output.type);
-  return types;
+void Forward(paddle::CustomOpKernelContext* context) {
+  Hand(Launch(KernelPath(context->Attrs()), *context->AllMutableInput()), context);
 }
 
-template <typename... Slopes>
-Tensors Backward(const Tensors& x, const Slopes&... slopes, const std::string& kernel, const std::string& gradient) {
-  PD_CHECK(!gradient.empty(), "The kernel ", kernel, " was generated without its gradient.");
-  Tensors inputs = x;
-  (inputs.push_back(slopes), ...);
-  Tensors outputs = Launch(gradient, inputs);
-  // Inputs that ask for no gradient come last. Paddle wants a tensor for each, and nobody reads it.
-  outputs.insert(outputs.end(), x.begin() + outputs.size(), x.end());
+std::vector<Shape> ForwardShapes(const std::vector<Shape>& inputs, const std::vector<std::vector<Shape>>&,
+                                 const Attributes& attributes) {
+  const Kernel& kernel = Load(KernelPath(attributes));
+  std::vector<Shape> outputs;
+  for (const Operand& output : kernel.outputs) outputs.push_back(Resolve(output.shape, Sizes(kernel, inputs)));
   return outputs;
 }
 
-template <typename... Slopes>
-std::vector<Shape> BackwardShapes(const std::vector<Shape>& x, const Slopes&... slopes, const std::string& kernel,
-                                  const std::string& gradient) {
-  return x;
+Types ForwardTypes(const Types&, const std::vector<Types>&, const Attributes& attributes) {
+  Types types;
+  for (const Operand& output : Load(KernelPath(attributes)).outputs) types.push_back(output.type);
+  return types;
 }
+
+// The gradient's tensors are the forward kernel's inputs, then a slope for each of its outputs.
+void Backward(paddle::CustomOpKernelContext* context) {
+  const auto path = context->AttrAt<std::string>(1);
+  PD_CHECK(!path.empty(), "The kernel ", KernelPath(context->Attrs()), " was generated without its gradient.");
+  const Tensors inputs = *context->AllMutableInput();
+  Tensors outputs = Launch(path, inputs);
+  // Inputs that ask for no gradient come last. Paddle wants a tensor for each, and nobody reads it.
+  const size_t all = Load(KernelPath(context->Attrs())).inputs.size();
+  for (size_t i = outputs.size(); i < all; ++i) outputs.push_back(inputs[i]);
+  Hand(outputs, context);
+}
+
+std::vector<Shape> BackwardShapes(const std::vector<Shape>& inputs, const std::vector<std::vector<Shape>>&,
+                                  const Attributes& attributes) {
+  return {inputs.begin(), inputs.begin() + Load(KernelPath(attributes)).inputs.size()};
+}
+
+Types BackwardTypes(const Types& inputs, const std::vector<Types>&, const Attributes& attributes) {
+  return {inputs.begin(), inputs.begin() + Load(KernelPath(attributes)).inputs.size()};
+}
+
+// Paddle's custom operators have a fixed number of tensors, so there is one operator for each number of them.
+constexpr int kMostInputs = 12, kMostOutputs = 4;  // bridge.py knows them too
+
+std::vector<std::string> Names(const std::string& letter, int number) {
+  std::vector<std::string> names;
+  for (int i = 0; i < number; ++i) names.push_back(letter + std::to_string(i));
+  return names;
+}
+
+void Register(int inputs, int outputs) {
+  const std::string name = "generated_kernel_" + std::to_string(inputs) + "_" + std::to_string(outputs);
+  std::vector<std::string> attributes = {"kernel: std::string", "gradient: std::string"};
+  auto x = Names("X", inputs), y = Names("Y", outputs), both = x, slopes = x;
+  for (std::string& one : slopes) one = paddle::Grad(one);
+  for (const std::string& one : y) both.push_back(paddle::Grad(one));
+  paddle::OpMetaInfoBuilder(std::string(name), 0)
+      .Inputs(std::move(x))
+      .Outputs(std::move(y))
+      .Attrs(std::vector<std::string>(attributes))
+      .SetKernelFn(Forward)
+      .SetInferShapeFn(ForwardShapes)
+      .SetInferDtypeFn(ForwardTypes);
+  paddle::OpMetaInfoBuilder(std::string(name), 1)
+      .Inputs(std::move(both))
+      .Outputs(std::move(slopes))
+      .Attrs(std::move(attributes))
+      .SetKernelFn(Backward)
+      .SetInferShapeFn(BackwardShapes)
+      .SetInferDtypeFn(BackwardTypes);
+}
+
+const bool registered = [] {
+  for (int inputs = 1; inputs <= kMostInputs; ++inputs)
+    for (int outputs = 1; outputs <= kMostOutputs; ++outputs) Register(inputs, outputs);
+  return true;
+}();
 
 }  // namespace
 
 extern "C" void set_threads(int number) { threads = number; }
-
-// Paddle's custom operators have a fixed number of results, so there is one operator for each number of them.
-#define ATTRIBUTES Attrs({"kernel: std::string", "gradient: std::string"})
-#define REGISTER(name, outputs, slopes, tensors, shapes)                     \
-  PD_BUILD_OP(name)                                                          \
-      .Inputs({paddle::Vec("X")})                                            \
-      .Outputs(outputs)                                                      \
-      .ATTRIBUTES.SetKernelFn(PD_KERNEL(Forward))                            \
-      .SetInferShapeFn(PD_INFER_SHAPE(ForwardShapes))                        \
-      .SetInferDtypeFn(PD_INFER_DTYPE(ForwardTypes));                        \
-  PD_BUILD_GRAD_OP(name)                                                     \
-      .Inputs(slopes)                                                        \
-      .Outputs({paddle::Grad(paddle::Vec("X"))})                             \
-      .ATTRIBUTES.SetKernelFn(PD_KERNEL(Backward<PLAIN tensors>))            \
-      .SetInferShapeFn(PD_INFER_SHAPE(BackwardShapes<PLAIN shapes>));
-#define PLAIN(...) __VA_ARGS__
-#define LIST(...) {__VA_ARGS__}
-#define T paddle::Tensor
-#define G paddle::Grad
-
-REGISTER(generated_kernel_1, LIST("A"), LIST(paddle::Vec("X"), G("A")), (T), (Shape))
-REGISTER(generated_kernel_2, LIST("A", "B"), LIST(paddle::Vec("X"), G("A"), G("B")), (T, T), (Shape, Shape))
-REGISTER(generated_kernel_3, LIST("A", "B", "C"), LIST(paddle::Vec("X"), G("A"), G("B"), G("C")), (T, T, T),
-         (Shape, Shape, Shape))
-REGISTER(generated_kernel_4, LIST("A", "B", "C", "D"), LIST(paddle::Vec("X"), G("A"), G("B"), G("C"), G("D")),
-         (T, T, T, T), (Shape, Shape, Shape, Shape))

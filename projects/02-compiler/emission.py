@@ -66,8 +66,8 @@ class Emission:
                 lines.append(f"const int64_t count{number} = {self._count(result)};")
                 lines.append(f"float* const parts{number} = calloc(threads * count{number}, sizeof(float));")
             elif self._streams(result):
-                aligned = f"(uintptr_t)out[{number}] % BYTES == 0 && WIDTH % LANES == 0"
-                lines.append(f"const int stream{number} = rows * WIDTH >= STREAM && {aligned};")
+                aligned = f"(uintptr_t)out[{number}] % BYTES == 0 && {result.width} % LANES == 0"
+                lines.append(f"const int stream{number} = rows * {result.width} >= STREAM && {aligned};")
         lines += ["#pragma omp parallel num_threads(threads) if (threads > 1)", "{", *indent(self._thread()), "}"]
         for number, result in enumerate(self.kernel.results):
             if result.accumulated:

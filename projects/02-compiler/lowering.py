@@ -157,6 +157,9 @@ class Lowering:
         for value in self.inputs:
             shape = shape_of(value)
             for axis, size in enumerate(shape, self.rank - len(shape)):
+                if axis == self.rank - 1 and self.trailing == 1:
+                    domain[axis] = max(domain[axis], size)  # rows may have parts, of other lengths
+                    continue
                 if size != 1 and domain[axis] not in (1, size):
                     raise Unsupported("data", f"shapes that do not broadcast: {size} and {domain[axis]}")
                 domain[axis] = size if size != 1 else domain[axis]
@@ -181,7 +184,8 @@ class Lowering:
         if inner and inner != varying:
             raise Unsupported("data", "a tensor that is broadcast inside the row")
         leading = frozenset(axis for axis in axes if axis is not None and axis < self.leading)
-        load = Value("load", width=self.width if inner else 1, axes=leading, number=number)
+        width = math.prod(shape[len(shape) - self.trailing :]) if inner else 1
+        load = Value("load", width=width, axes=leading, number=number)
         seen = self.seen[value.id] = Seen(load, axes)
         return seen
 
