@@ -7,8 +7,9 @@ paths as its attributes takes the group's place, before Paddle appends the backw
 """
 
 import re
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,8 +34,11 @@ class Generated:
 
     name: str
     before: str
+    grouped: Counter[str]
     decomposed: str
     operations: Counter[str]
+    loops: str
+    passes: int
     source: str
     library: toolchain.Library
 
@@ -44,7 +48,9 @@ class Report:
     """What the generator did with a program."""
 
     program: str = ""
+    operations: Counter[str] = field(default_factory=Counter)
     rewritten: str = ""
+    seconds: Counter[str] = field(default_factory=Counter)  # by stage: groups, decomposed, loops
     forward: list[Generated] = field(default_factory=list)
     backward: list[Generated] = field(default_factory=list)
     left: list[tuple[str, str]] = field(default_factory=list)  # operators that stay with Paddle, and why
@@ -63,6 +69,7 @@ class Generator:
 
     def before_append_backward(self, program: Any, targets: Sequence[Any]) -> tuple[Any, list[Any]]:
         self.report.program = str(program)
+        self.report.operations = Counter(short(operation.name() for operation in program.global_block().ops))
         targets = self.rewrite(program, list(targets))
         self.report.rewritten = str(program)
         return program, targets
@@ -78,7 +85,10 @@ class Generator:
     def rewrite(self, program: Any, targets: list[Any]) -> list[Any]:
         """Put kernels into `program`; returns its targets, some of which kernels now compute."""
         block = program.global_block()
-        for number, group in enumerate(self._groups(program, targets)):
+        started = time.perf_counter()
+        groups = self._groups(program, targets)
+        self.report.seconds["groups"] += time.perf_counter() - started
+        for number, group in enumerate(groups):
             cut = Cut(program, group, targets)
             results = self._insert(program, cut, self._generate(f"{self.name}_{number}", cut))
             for old, new in zip(cut.outputs, results, strict=True):
@@ -153,12 +163,19 @@ class Generator:
         return forward, backward
 
     def _kernel(self, name: str, cut: "Cut", gradient: bool) -> Generated:
+        times = [time.perf_counter()]
         with cut.program_of(gradient) as (small, inputs, outputs):
-            kernel = lowering.lower(small, inputs, outputs, self.spoil)
-            source = emission.emit(loops.schedule(kernel))
-            operations = Counter(name_of(operation) for operation in small.global_block().ops)
-            library = toolchain.compile_kernel(name, source)
-            return Generated(name, cut.text, str(small), operations, source, library)
+            times.append(time.perf_counter())
+            nest = loops.schedule(lowering.lower(small, inputs, outputs, self.spoil))
+            source = emission.emit(nest)
+            times.append(time.perf_counter())
+            decomposed, operations = str(small), Counter(short(op.name() for op in small.global_block().ops))
+        for stage, first, last in zip(("decomposed", "loops"), times, times[1:], strict=False):
+            self.report.seconds[stage] += last - first
+        grouped = Counter(short(operation.name() for operation in cut.operations))
+        library = toolchain.compile_kernel(name, source)
+        told = f"# {name}\n{loops.described(nest)}"
+        return Generated(name, cut.text, grouped, decomposed, operations, told, len(nest.loops), source, library)
 
     def _insert(self, program: Any, cut: "Cut", kernels: tuple[Generated, Generated | None]) -> list[Any]:
         toolchain.load_carrier()
@@ -290,6 +307,12 @@ def connected(program: Any, candidates: Sequence[Any]) -> list[list[Any]]:
             group_of[member] = group
     unique = {id(group): group for group in group_of.values()}
     return [[chosen[number] for number in sorted(group, key=order.__getitem__)] for group in unique.values()]
+
+
+def short(names: Iterable[str]) -> list[str]:
+    """The names of operators that do something: without the dialect, constants, inputs and outputs."""
+    left = (name for name in names if name not in ("pd_op.data", "builtin.shadow_output", "builtin.shadow_input"))
+    return [name.rpartition(".")[2] for name in left if name.rpartition(".")[2] not in CONSTANTS]
 
 
 def remove_unused(program: Any, outputs: Sequence[Any]) -> None:

@@ -170,3 +170,34 @@ def cost(value: Value) -> int:
         return 0
     own = DEAR if value.operation in FUNCTIONS else COSTS.get(value.operation, 1)
     return own + sum(cost(argument) for argument in value.arguments)
+
+
+def described(nest: Nest) -> str:
+    """The loop nest in words, as it is before it becomes C."""
+    names: dict[Value, str] = {}
+
+    def name(value: Value) -> str:
+        if value.operation == "constant":
+            return f"{value.number:g}"
+        if value.operation == "load":
+            index = f"[{value.offset}+j]" if value.offset else "[j]"
+            return f"x{int(value.number)}" + (index if value.width > 1 else "")
+        return names.setdefault(value, f"v{len(names)}")
+
+    def told(value: Value) -> str:
+        arguments = ", ".join(name(argument) for argument in value.arguments)
+        return f"{name(value)} = {value.operation}({arguments})" if value.arguments else f"{name(value)} is read"
+
+    lines = ["for each row, shared by the threads:"]
+    for loop in nest.loops:
+        lines += [f"  {told(value)}" for value in loop.before]
+        lines.append(f"  for j in 0..{loop.width - 1}:")
+        for statement in loop.statements:
+            if statement.action == "compute" or statement.action == "reduce":
+                lines.append(f"    {told(statement.value)}")
+            else:
+                target = f" y{statement.result}" if statement.result >= 0 else ""
+                lines.append(f"    {statement.action}{target} {name(statement.value)}")
+    lines += [f"  {told(value)}" for value in nest.after]
+    lines += [f"  {statement.action} y{statement.result} {name(statement.value)}" for statement in nest.last]
+    return "\n".join(lines)

@@ -246,7 +246,7 @@ class Lowering:
             self.seen[result.id] = STRUCTURES[name](self, operation, arguments)
         else:
             raise Unsupported(name, "no rule for it")
-        if type_of(result) not in {*TYPES, "BOOL"} and name != "split":
+        if name != "split" and type_of(result) not in {*TYPES, "BOOL"}:
             raise Unsupported(name, f"a result of {type_of(result).lower()}")
 
     def _see(self, name: str, value: Any) -> Seen:
