@@ -10,12 +10,14 @@
 // where a size below zero, -1-k, is that of leading axis k and known when the kernel is called.
 #include <dlfcn.h>
 
+#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <string>
 #include <vector>
 
 #include "paddle/phi/api/all.h"
+#include "paddle/phi/api/include/tensor_utils.h"
 
 namespace {
 
@@ -77,6 +79,49 @@ Shape Resolve(const Shape& shape, const Shape& sizes) {
   return resolved;
 }
 
+// Large results live in memory that is used again. glibc gives large blocks back to the system, and the next result of
+// that size would take a page fault for every 4 KiB before a kernel could write it: most of the time, at these speeds.
+class Pool {
+ public:
+  void* Take(size_t bytes) {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      const auto found = free_.find(bytes);
+      if (found != free_.end()) {
+        void* block = found->second;
+        free_.erase(found);
+        kept_ -= bytes;
+        return block;
+      }
+    }
+    void* block = std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+    PD_CHECK(block, "No memory for a result of ", bytes, " bytes.");
+    return block;
+  }
+
+  void Give(void* block, size_t bytes) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (kept_ + bytes > kMost) return std::free(block);
+    free_.emplace(bytes, block);
+    kept_ += bytes;
+  }
+
+ private:
+  static constexpr size_t kAlignment = 4096, kMost = size_t{1} << 30;
+  std::mutex mutex_;
+  std::multimap<size_t, void*> free_;
+  size_t kept_ = 0;
+};
+
+paddle::Tensor Empty(const Shape& shape, paddle::DataType type, const paddle::Place& place) {
+  static Pool* pool = new Pool;  // never destroyed: tensors may outlive everything else
+  size_t bytes = type == paddle::DataType::BFLOAT16 ? 2 : 4;
+  for (int64_t size : shape) bytes *= size;
+  if (bytes < (size_t{1} << 20) || place.GetType() != phi::AllocationType::CPU) return paddle::empty(shape, type, place);
+  return paddle::from_blob(pool->Take(bytes), shape, type, phi::DataLayout::NCHW, place,
+                           [bytes](void* block) { pool->Give(block, bytes); });
+}
+
 Tensors Launch(const std::string& path, const Tensors& inputs) {
   const Kernel& kernel = Load(path);
   PD_CHECK(inputs.size() == kernel.inputs.size(), path, " takes another number of tensors.");
@@ -93,7 +138,7 @@ Tensors Launch(const std::string& path, const Tensors& inputs) {
   Tensors outputs;
   std::vector<void*> targets;
   for (const Operand& output : kernel.outputs) {
-    outputs.push_back(paddle::empty(Resolve(output.shape, sizes), output.type, inputs[0].place()));
+    outputs.push_back(Empty(Resolve(output.shape, sizes), output.type, inputs[0].place()));
     targets.push_back(outputs.back().data());
   }
   kernel.run(sources.data(), targets.data(), sizes.data(), threads);

@@ -29,9 +29,17 @@ typedef uint16_t loose_half __attribute__((vector_size(BYTES / 2), aligned(2), m
 typedef uint16_t bfloat16;
 
 INLINE vec splat(float x) { return x - (vec){}; }
+#if BYTES == 32 /* single instructions that GCC does not find by itself */
+INLINE vec choose(ivec mask, vec yes, vec no) { return __builtin_ia32_blendvps256(no, yes, (vec)mask); }
+INLINE vec above(vec a, vec b) { return __builtin_ia32_maxps256(a, b); }
+INLINE vec below(vec a, vec b) { return __builtin_ia32_minps256(a, b); }
+#else
 INLINE vec choose(ivec mask, vec yes, vec no) { return (vec)(((ivec)yes & mask) | ((ivec)no & ~mask)); }
-INLINE vec larger(vec a, vec b) { return choose((a > b) | (a != a), a, b); } /* NaN wins, as in Paddle */
-INLINE vec smaller(vec a, vec b) { return choose((a < b) | (a != a), a, b); }
+INLINE vec above(vec a, vec b) { return choose(a > b, a, b); } /* b if one is NaN */
+INLINE vec below(vec a, vec b) { return choose(a < b, a, b); }
+#endif
+INLINE vec larger(vec a, vec b) { return choose(a != a, a, above(a, b)); } /* NaN wins, as in Paddle */
+INLINE vec smaller(vec a, vec b) { return choose(a != a, a, below(a, b)); }
 
 /* n lanes from p, the others zero; n is a constant wherever this is used. */
 INLINE vec load_float(const float* p, int n) {
@@ -114,7 +122,7 @@ INLINE vec root(vec x) {
 INLINE vec inverse_root(vec x) { return 1 / root(x); }
 
 INLINE vec exponential(vec x) {
-  vec bounded = smaller(larger(x, splat(-104)), splat(89)); /* beyond: 0 and infinity */
+  vec bounded = below(splat(89), above(splat(-104), x)); /* beyond: 0 and infinity; NaN stays */
   ivec n = __builtin_convertvector(bounded * 1.44269504088896341f + 12582912.0f - 12582912.0f, ivec); /* rounded */
   vec whole = __builtin_convertvector(n, vec);
   vec r = bounded - whole * 0.693359375f + whole * 2.12194440e-4f;
@@ -125,8 +133,7 @@ INLINE vec exponential(vec x) {
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1;
   ivec first = n >> 1; /* 2^n in two factors, so that neither overflows */
-  p = p * (vec)((first + 127) << 23) * (vec)((n - first + 127) << 23);
-  return choose(x != x, x, p);
+  return p * (vec)((first + 127) << 23) * (vec)((n - first + 127) << 23);
 }
 INLINE vec logarithm(vec x) {
   ivec tiny = x < 1.17549435e-38f; /* subnormal, zero or negative */
