@@ -3,7 +3,7 @@
     PYTHON bench/compiler.py [--rows 4096] [--columns 1024] [--rounds 15] [--default-allocator]
 
 with a Python that has the packages of docker/locks/base.txt and torch (2.13, CPU). Each side lives in a process of its
-own, so that their threads do not disturb each other; they take turns, one batch of calls each, and medians are compared.
+own, so that their threads do not disturb each other; they take turns, a batch of calls each, and medians count.
 Both processes have the same allocator settings, by default those of hardware/cpu/hardware.yaml.
 """
 
@@ -111,9 +111,25 @@ class Side:
     """A worker process and the question it answers."""
 
     def __init__(self, name: str, rows: int, columns: int, environment: dict[str, str]) -> None:
-        command = [sys.executable, "-W", "ignore", __file__, "--side", name, "--rows", str(rows), "--columns", str(columns)]
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            __file__,
+            "--side",
+            name,
+            "--rows",
+            str(rows),
+            "--columns",
+            str(columns),
+        ]
         self.process = subprocess.Popen(
-            command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            command,
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
         while self._line().strip() != "ready":
             pass
@@ -154,7 +170,9 @@ def main() -> None:
     environment |= {} if given.default_allocator else tuned
     paddle, torch = (Side(name, given.rows, given.columns, environment) for name in ("paddle", "torch"))
     questions = [f"{name} {mode}" for name in NAMES for mode in MODES]
-    times: dict[str, list[float]] = {f"{way}{question}": [] for question in questions for way in ("", "eager ", "torch ")}
+    times: dict[str, list[float]] = {
+        f"{way}{question}": [] for question in questions for way in ("", "eager ", "torch ")
+    }
     for _ in range(given.rounds):
         for question in questions:
             times[question].append(paddle.milliseconds(question))

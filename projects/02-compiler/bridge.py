@@ -23,7 +23,15 @@ from lowering import Unsupported, name_of
 from paddle import pir
 
 CONSTANTS = {"full", "full_int_array", "shape64", "shape"}  # copied into every group that needs them
-IDLE = CONSTANTS | {"data", "shadow_output", "combine", "split", *lowering.SAME_VALUE, "slice", "concat"}  # no arithmetic
+IDLE = CONSTANTS | {
+    "data",
+    "shadow_output",
+    "combine",
+    "split",
+    *lowering.SAME_VALUE,
+    "slice",
+    "concat",
+}  # no arithmetic
 OPERATOR = "generated_kernel_{}_{}"  # the names under which carrier.cc registers it, by inputs and results
 MOST_INPUTS, MOST_RESULTS = 12, 4
 
@@ -183,7 +191,9 @@ class Generator:
         paths = [str(kernel.library.path) if kernel else "" for kernel in (forward, backward)]
         with static_mode(program):
             pir.set_insertion_point(cut.operations[-1])
-            results = paddle._C_ops._run_custom_op(OPERATOR.format(len(cut.inputs), len(cut.outputs)), *cut.inputs, *paths)
+            results = paddle._C_ops._run_custom_op(
+                OPERATOR.format(len(cut.inputs), len(cut.outputs)), *cut.inputs, *paths
+            )
         pir.set_insertion_point_to_block_end(program.global_block())
         (results,) = results if len(results) == 1 and isinstance(results[0], list | tuple) else (results,)
         return list(results)
@@ -259,7 +269,9 @@ def units(operations: Sequence[Any]) -> list[list[Any]]:
             continue
         if name_of(operation) in CONSTANTS:
             continue
-        sources = [operand.source().get_defining_op() for operand in operation.operands() if operand.source().initialized()]
+        sources = [
+            operand.source().get_defining_op() for operand in operation.operands() if operand.source().initialized()
+        ]
         packing = [source for source in sources if source is not None and source.name() == "builtin.combine"]
         users = [user for result in operation.results() for user in result.all_used_ops()]
         found.append([*packing, operation, *(user for user in users if user.name() == "builtin.split")])
@@ -291,7 +303,9 @@ def connected(program: Any, candidates: Sequence[Any]) -> list[list[Any]]:
     group_of: dict[int, set[int]] = {}
     chosen = {operation.id(): operation for operation in candidates}
     for operation in program.global_block().ops:
-        sources = [operand.source().get_defining_op() for operand in operation.operands() if operand.source().initialized()]
+        sources = [
+            operand.source().get_defining_op() for operand in operation.operands() if operand.source().initialized()
+        ]
         direct = {source.id() for source in sources if source is not None}
         reaches[operation.id()] = direct.union(*(reaches[number] for number in direct))
         if operation.id() not in chosen:
@@ -346,14 +360,20 @@ def decomposing() -> Iterator[None]:
         paddle.set_flags({flag: skipped})
 
 
-def to_static(function: Callable[..., Any], arguments: Sequence[Any], hook: Any = None) -> tuple[Callable[..., Any], Any]:
+def to_static(
+    function: Callable[..., Any], arguments: Sequence[Any], hook: Any = None
+) -> tuple[Callable[..., Any], Any]:
     """`function` through Paddle's dy2st and PIR, with `hook` in the path; returns it, and its partial program.
 
     `arguments` are tensors, or `paddle.static.InputSpec` with None where a size is not fixed.
     """
     specification = None if all(isinstance(argument, paddle.Tensor) for argument in arguments) else list(arguments)
     static = paddle.jit.to_static(function, input_spec=specification, full_graph=True, backend=None)
-    _, partial = static.get_concrete_program(*([] if specification else arguments))
+    if specification is None:
+        _, partial = static.get_concrete_program(*arguments)
+    else:
+        static.concrete_program_specify_input_spec(input_spec=None)
+        _, (_, partial) = static._program_cache.last()
     if hook is not None:
         partial._hookers.insert(0, hook)
     return static, partial

@@ -1,7 +1,7 @@
 """From a loop nest to C: one function `run`, which every thread enters with its share of the rows.
 
-All inside the loops is a vector (`vec` of kernel.h), a single number too: it stands in every lane. The width of a row is
-a constant of the source, so that a compiler knows every trip count; the numbers of rows come at run time.
+All inside the loops is a vector (`vec` of kernel.h), a single number too: it stands in every lane. The width of a row
+is a constant of the source, so that a compiler knows every trip count; the numbers of rows come at run time.
 """
 
 import math
@@ -153,7 +153,7 @@ class Emission:
         body = [line for statement in loop.statements for line in self._statement(statement, loop)]
         lines += [
             f"for (int begin = 0; begin < {loop.width}; begin += {unroll} * LANES) {{",
-            "  _Pragma(\"GCC unroll 4\")",
+            '  _Pragma("GCC unroll 4")',
             f"  for (int u = 0; u < {unroll}; ++u) {{",
             f"    const int j = begin + u * LANES, n = LEFT({loop.width}, j);",
             *indent(indent(body)),
@@ -185,7 +185,11 @@ class Emission:
             return [f"store_float(y{number} + j, load_float(y{number} + j, n) + {read}, n);"]
         result = self.kernel.results[number]
         store = f"store_{result.tensor.type}(y{number} + j, {read}, n);"
-        return [f"if (stream{number}) stream_float(y{number} + j, {read}); else {store}"] if self._streams(result) else [store]
+        return (
+            [f"if (stream{number}) stream_float(y{number} + j, {read}); else {store}"]
+            if self._streams(result)
+            else [store]
+        )
 
     def _read(self, value: Value, here: set[Value]) -> str:
         """An expression for `value` inside a loop that computes the values `here`."""
@@ -251,4 +255,3 @@ def product(factors: Sequence[str]) -> str:
 
 def indent(lines: Sequence[str]) -> list[str]:
     return ["  " + line for line in lines]
-

@@ -3,10 +3,9 @@
     python projects/02-compiler/faster.py --part 2-3 --device cpu --out /tmp/faster --set subgraph=softmax
     python projects/02-compiler/faster.py --part 2-3 --set sizes=64x1024,16384x1024 rounds=31
 
-Every way runs in the same process, one call each in turn, and medians are compared. All is done twice, in two processes:
-with glibc's allocator as it is, which gives large tensors back to the system and then takes a page fault for every 4 KiB
-of the next one, and with settings that keep memory in the process. Paddle on the CPU is bound by the former.
-`bench/compiler.py` puts torch.compile beside it.
+Every way runs in the same process, one call each in turn, and medians count. All is done twice, in two processes: with
+glibc's allocator as it is, which gives large tensors back to the system and then takes a page fault for every 4 KiB of
+the next one, and with settings that keep memory in the process. `bench/compiler.py` puts torch.compile beside it.
 """
 
 import json
@@ -58,7 +57,9 @@ def measured(allocator: str, asked: Mapping[str, Any]) -> list[Row]:
     environment |= TUNED if allocator == "tuned" else {}
     command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("measure.py")), json.dumps(asked)]
     lines = []
-    with subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         assert process.stdout and process.stderr
         for line in process.stdout:
             lines.append(line)
@@ -66,7 +67,9 @@ def measured(allocator: str, asked: Mapping[str, Any]) -> list[Row]:
                 print(f"  {line}", end="")
         words = process.stderr.read().strip().splitlines()
     if process.returncode != 0:
-        raise RuntimeError(f"measuring with the {allocator} allocator failed: {words[-1] if words else 'no reason given'}")
+        raise RuntimeError(
+            f"measuring with the {allocator} allocator failed: {words[-1] if words else 'no reason given'}"
+        )
     return json.loads(lines[-1])
 
 
@@ -80,7 +83,9 @@ def table(rows: list[Row]) -> str:
     lines = [f"| subgraph | size | | {' | '.join(names)} | {names[-1]} over eager |", "| --- " * (len(names) + 4) + "|"]
     for row in rows:
         times = " | ".join(f"{row['milliseconds'][name]:.2f} ms" for name in names)
-        lines.append(f"| {row['name']} | {row['rows']}x{row['columns']} | {row['mode']} | {times} | {speedup(row):.1f} |")
+        lines.append(
+            f"| {row['name']} | {row['rows']}x{row['columns']} | {row['mode']} | {times} | {speedup(row):.1f} |"
+        )
     return "\n".join(lines)
 
 
@@ -104,7 +109,13 @@ def main() -> None:
         refuse(str(error), 3)
     program.metric("backend", chosen)
 
-    asked = {"device": program.device, "names": names, "sizes": sizes, "rounds": parameters["rounds"], "seed": program.seed}
+    asked = {
+        "device": program.device,
+        "names": names,
+        "sizes": sizes,
+        "rounds": parameters["rounds"],
+        "seed": program.seed,
+    }
     found: dict[str, list[Row]] = {}
     for allocator in ("default", "tuned"):
         print(f"with the {allocator} allocator:")
@@ -128,12 +139,16 @@ def main() -> None:
             program.metric("training_speedup_tuned", training)
         for mode, suffix in (("forward", "forward"), ("forward and backward", "training")):
             bars = {
-                row["name"]: {way: row["milliseconds"]["plain eager"] / time for way, time in row["milliseconds"].items()}
+                row["name"]: {
+                    way: row["milliseconds"]["plain eager"] / time for way, time in row["milliseconds"].items()
+                }
                 for row in at_largest
                 if row["mode"] == mode
             }
             title = f"{largest[0]} × {largest[1]} float32, {mode}, {allocator} allocator"
-            pictures.bars(bars, list(at_largest[0]["milliseconds"]), title, program.artefact(f"{suffix}-{allocator}.png"))
+            pictures.bars(
+                bars, list(at_largest[0]["milliseconds"]), title, program.artefact(f"{suffix}-{allocator}.png")
+            )
     program.metric("forward_error", max(row["errors"][0] for rows in found.values() for row in rows))
     program.metric("gradient_error", max(row["errors"][1] for rows in found.values() for row in rows))
     program.trace(milliseconds=[list(row["milliseconds"].values()) for rows in found.values() for row in rows])

@@ -176,9 +176,7 @@ class Lowering:
         if type_of(value) not in TYPES:
             raise Unsupported("data", f"a tensor of {type_of(value).lower()}; float32 and bfloat16 are generated")
         shape = shape_of(value)
-        axes = tuple(
-            None if size == 1 else axis for axis, size in enumerate(shape, self.rank - len(shape))
-        )
+        axes = tuple(None if size == 1 else axis for axis, size in enumerate(shape, self.rank - len(shape)))
         inner = [axis for axis in axes if axis is not None and axis >= self.leading]
         varying = [axis for axis in range(self.leading, self.rank) if self.domain[axis] != 1]
         if inner and inner != varying:
@@ -473,7 +471,11 @@ def combine(operation: str, arguments: Sequence[Value]) -> Value:
         for one, other in (arguments, arguments[::-1]):
             if one.operation == "constant" and one.number == neutral:
                 return other
-    if operation == "divide" and arguments[1].width == 1 and (arguments[0].width > 1 or arguments[1].operation == "constant"):
+    if (
+        operation == "divide"
+        and arguments[1].width == 1
+        and (arguments[0].width > 1 or arguments[1].operation == "constant")
+    ):
         divisor = arguments[1]
         if divisor.operation == "constant" and divisor.number:
             inverse = Value("constant", number=1 / divisor.number)

@@ -4,8 +4,8 @@
     python projects/02-compiler/main.py --part 2-1 --set subgraph=mine.py:block rows=512 columns=768 dtype=bfloat16
 
 The stages, in order: Python → dy2st → PIR → groups → decomposed PIR → loops → C → shared object → back into PIR as a
-custom operator → run. Each leaves its text in stages/, its number of operators and its time. Where Paddle was built with
-CINN, CINN takes the program from PIR on; no CPU wheel has it, and then it is this folder's generator: bridge.py cuts
+custom operator → run. Each leaves its text in stages/, its number of operators and its time. Where Paddle was built
+with CINN, CINN takes the program from PIR on; no CPU wheel has it, and then it is this folder's generator: bridge.py cuts
 groups out and puts kernels back, lowering.py, loops.py and emission.py go from PIR to C, toolchain.py compiles.
 """
 
@@ -44,6 +44,16 @@ def trace(subgraph: subgraphs.Subgraph, arguments: list[Any], hook: Any = None) 
         raise subgraphs.SubgraphError(f"{subgraph.name} cannot be traced: {words[-1] if words else error!r}") from error
 
 
+def open_batch(subgraph: subgraphs.Subgraph, parameters: Any) -> list[Any]:
+    """Specifications of the tensors that leave the number of rows open."""
+    specifications = []
+    sizes = subgraph.sizes(parameters["rows"], parameters["columns"])
+    for words, shape in zip(subgraph.shapes, sizes, strict=True):
+        known = [None if word.startswith("rows") else size for word, size in zip(words.split(), shape, strict=True)]
+        specifications.append(paddle.static.InputSpec(known, parameters["dtype"], stop_gradient=False))
+    return specifications
+
+
 def conclude(program: Any, inputs: list[Any], found: accuracy.Outcome, exact: accuracy.Outcome) -> None:
     """What both backends note once it is proven that their code ran."""
     suffix = "_bfloat16" if program.parameters["dtype"] == "bfloat16" else ""
@@ -59,13 +69,7 @@ def conclude(program: Any, inputs: list[Any], found: accuracy.Outcome, exact: ac
 def through_the_generator(program: Any, subgraph: subgraphs.Subgraph, inputs: list[Any], slope: np.ndarray) -> None:
     """Every stage on the CPU's wheel; writes texts, metrics and the picture."""
     parameters = program.parameters
-    arguments: list[Any] = list(inputs)
-    if parameters["dynamic"]:
-        arguments = [
-            paddle.static.InputSpec([None if word == "rows" else size for word, size in zip(words.split(), shape, strict=True)],
-                                    parameters["dtype"], stop_gradient=False)
-            for words, shape in zip(subgraph.shapes, subgraph.sizes(parameters["rows"], parameters["columns"]), strict=True)
-        ]  # fmt: skip
+    arguments = open_batch(subgraph, parameters) if parameters["dynamic"] else list(inputs)
     stages = pictures.Stages(program.artefact)
     stages.add("python", inspect.getsource(subgraph.function), Counter(), 0.0)
 
@@ -88,15 +92,29 @@ def through_the_generator(program: Any, subgraph: subgraphs.Subgraph, inputs: li
         ("groups", "\n\n".join(f"# {kernel.name}\n{kernel.before}" for kernel in report.forward)),
         ("decomposed", "\n\n".join(f"# {kernel.name}\n{kernel.decomposed}" for kernel in kernels)),
     ]:
-        counts = sum((k.grouped for k in report.forward) if name == "groups" else (k.operations for k in kernels), Counter())
+        counts = sum(
+            (k.grouped for k in report.forward) if name == "groups" else (k.operations for k in kernels), Counter()
+        )
         stages.add(name, text, counts, report.seconds[name])
-    stages.add("loops", "\n\n".join(k.loops for k in kernels), Counter(loops=sum(k.passes for k in kernels)), report.seconds["loops"])
+    stages.add(
+        "loops",
+        "\n\n".join(k.loops for k in kernels),
+        Counter(loops=sum(k.passes for k in kernels)),
+        report.seconds["loops"],
+    )
     for kernel in kernels:
         program.artefact(f"stages/{kernel.name}.c").write_text(kernel.source)
         kept = "kept from before" if not kernel.library.seconds else f"compiled in {kernel.library.seconds:.2f} s"
         print(f"  kernel {kernel.name}: {sum(kernel.operations.values())} operators in {kernel.passes} loops, {kept}")
-    stages.add("c", "\n\n".join(k.source for k in kernels), Counter(lines=sum(k.source.count("\n") for k in kernels)), seconds)
-    stages.add("rewritten", report.rewritten, Counter(bridge.short(operators)), rewriting - seconds - sum(report.seconds.values()))
+    stages.add(
+        "c", "\n\n".join(k.source for k in kernels), Counter(lines=sum(k.source.count("\n") for k in kernels)), seconds
+    )
+    stages.add(
+        "rewritten",
+        report.rewritten,
+        Counter(bridge.short(operators)),
+        rewriting - seconds - sum(report.seconds.values()),
+    )
     for name, why in report.left:
         print(f"  stays with Paddle: {name} ({why})")
 
@@ -116,7 +134,9 @@ def through_the_generator(program: Any, subgraph: subgraphs.Subgraph, inputs: li
     program.metric("left_with_paddle", len(report.left))
     program.metric("slowest_compilation", max(kernel.library.seconds for kernel in kernels))
     conclude(program, inputs, found, exact)
-    stages.finish(f"{subgraph.name}, {parameters['rows']} × {parameters['columns']}, {parameters['dtype']}, generated code")
+    stages.finish(
+        f"{subgraph.name}, {parameters['rows']} × {parameters['columns']}, {parameters['dtype']}, generated code"
+    )
 
 
 def through_cinn(program: Any, subgraph: subgraphs.Subgraph, inputs: list[Any], slope: np.ndarray) -> None:
@@ -134,7 +154,9 @@ def through_cinn(program: Any, subgraph: subgraphs.Subgraph, inputs: list[Any], 
     backend.require_cinn(str(getattr(partial, "_backend", "")), text, flags)
     operators = [operation.name() for operation in partial.train_program.forward_program.global_block().ops]
     program.metric("kernels", text.count("cinn_runtime.jit_kernel") + text.count("cinn_op.group"))
-    program.metric("operators_before", len(bridge.short(op.name() for op in partial.program.program.global_block().ops)))
+    program.metric(
+        "operators_before", len(bridge.short(op.name() for op in partial.program.program.global_block().ops))
+    )
     program.metric("operators_after", len(bridge.short(operators)))
     program.metric("left_with_paddle", sum(name.startswith("pd_op.") for name in operators))
     program.metric("slowest_compilation", stages.seconds["cinn"])
@@ -152,9 +174,11 @@ def main() -> None:
         cinn = bool(paddle.is_compiled_with_cinn())
         chosen = backend.choose(cinn, backend.in_host_memory(paddle.arange(1024, dtype="float32")), program.device)
         try:
-            shape = subgraph.function(*inputs).shape
+            shape = subgraph.function(*accuracy.tensors(arrays, "float32")).shape  # not every eager kernel has bfloat16
         except Exception as error:
-            raise subgraphs.SubgraphError(f"{subgraph.name} does not compute: {type(error).__name__}: {error}") from error
+            raise subgraphs.SubgraphError(
+                f"{subgraph.name} does not compute: {type(error).__name__}: {error}"
+            ) from error
         slope = np.random.default_rng(program.seed + 1).standard_normal(shape, dtype="float32")
         program.metric("backend", chosen)
         program.metric("cinn", "compiled in" if cinn else backend.ABSENT)

@@ -82,8 +82,12 @@ def measure(subgraph: subgraphs.Subgraph, rows: int, columns: int, rounds: int, 
     for mode in ("forward", "forward and backward"):
         call = (lambda way: forward(way, inputs)) if mode == "forward" else (lambda way: training(way, inputs, slope))
         times = interleaved({name: call(way) for name, way in found.items()}, rounds)
-        print(f"{subgraph.name:18} {rows}x{columns} {mode:20} " + "  ".join(f"{k} {v:.2f} ms" for k, v in times.items()), flush=True)
-        rows_of.append(dict(name=subgraph.name, rows=rows, columns=columns, mode=mode, milliseconds=times, errors=errors, compiled=compiled))
+        print(
+            f"{subgraph.name:18} {rows}x{columns} {mode:20} " + "  ".join(f"{k} {v:.2f} ms" for k, v in times.items()),
+            flush=True,
+        )
+        size = {"name": subgraph.name, "rows": rows, "columns": columns, "mode": mode}
+        rows_of.append({**size, "milliseconds": times, "errors": errors, "compiled": compiled})
     return rows_of
 
 

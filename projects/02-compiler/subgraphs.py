@@ -1,3 +1,4 @@
+# ruff: noqa: F722, F821  the annotations are shapes
 """The subgraphs to compile: plain functions of tensors, as a person writes them in a model.
 
 A parameter's annotation is the shape of its tensor, in terms of two sizes that the run chooses:
