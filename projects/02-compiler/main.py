@@ -5,8 +5,8 @@
 
 The stages, in order: Python → dy2st → PIR → groups → decomposed PIR → loops → C → shared object → back into PIR as a
 custom operator → run. Each leaves its text in stages/, its number of operators and its time. Where Paddle was built
-with CINN, CINN takes the program from PIR on; no CPU wheel has it, and then it is this folder's generator: bridge.py cuts
-groups out and puts kernels back, lowering.py, loops.py and emission.py go from PIR to C, toolchain.py compiles.
+with CINN, CINN takes the program from PIR on; no CPU wheel has it, and then it is this folder's generator: bridge.py
+cuts groups out and puts kernels back, lowering.py, loops.py and emission.py go from PIR to C, toolchain.py compiles.
 """
 
 import inspect
@@ -85,6 +85,11 @@ def through_the_generator(program: Any, subgraph: subgraphs.Subgraph, inputs: li
     operators = [operation.name() for operation in partial.train_program.forward_program.global_block().ops]
     rewriting = time.perf_counter() - started
     report = hook.report
+    if branches := {"if", "while"} & set(report.operations):
+        raise subgraphs.SubgraphError(
+            f"{subgraph.name} has control flow that depends on tensors ({', '.join(sorted(branches))}), "
+            "which the generator cannot compile; let a kernel begin inside the branch, or use paddle.where"
+        )
     kernels = [*report.forward, *report.backward]
     seconds = sum(kernel.library.seconds for kernel in kernels)
     stages.add("pir", report.program, report.operations, traced)
