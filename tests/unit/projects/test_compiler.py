@@ -155,6 +155,7 @@ def applied(table, name, *arguments):
     return table[name](*arguments)
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     shape=st.lists(st.integers(1, 20), min_size=1, max_size=4),
