@@ -1,0 +1,194 @@
+/* What every generated kernel begins with: vectors, loads and stores of float32 and bfloat16, and functions.
+ *
+ * GCC's vector types carry the operators + - * / and comparisons themselves; they become the machine's instructions,
+ * whatever the machine (AVX-512, AVX2, NEON). Nothing is left to an auto-vectoriser's mood, and -ffast-math, which
+ * would give up infinities and NaN, is not needed. The functions are polynomials after Cephes (S. L. Moshier) and
+ * good to about 2 units in the last place of float32.
+ */
+#include <stdint.h>
+
+#if defined(__AVX512F__)
+#define BYTES 64
+#elif defined(__AVX__)
+#define BYTES 32
+#else
+#define BYTES 16
+#endif
+enum { LANES = BYTES / 4 };
+enum { SHARE = 16384, STREAM = 1 << 22 }; /* numbers: the least that is worth a thread; too many for the caches */
+#define LEFT(width, j) ((width) % LANES == 0 || (width) - (j) >= LANES ? (int)LANES : (width) - (j))
+#define UNROLL(width) ((width) % (4 * LANES) == 0 ? 4 : (width) % (2 * LANES) == 0 ? 2 : 1)
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float vec __attribute__((vector_size(BYTES)));
+typedef float loose_vec __attribute__((vector_size(BYTES), aligned(4), may_alias));
+typedef int32_t ivec __attribute__((vector_size(BYTES)));
+typedef uint32_t uvec __attribute__((vector_size(BYTES)));
+typedef uint16_t half __attribute__((vector_size(BYTES / 2)));
+typedef uint16_t loose_half __attribute__((vector_size(BYTES / 2), aligned(2), may_alias));
+typedef uint16_t bfloat16;
+
+INLINE vec splat(float x) { return x - (vec){}; }
+#if BYTES == 32 /* single instructions that GCC does not find by itself */
+INLINE vec choose(ivec mask, vec yes, vec no) { return __builtin_ia32_blendvps256(no, yes, (vec)mask); }
+INLINE vec above(vec a, vec b) { return __builtin_ia32_maxps256(a, b); }
+INLINE vec below(vec a, vec b) { return __builtin_ia32_minps256(a, b); }
+#else
+INLINE vec choose(ivec mask, vec yes, vec no) { return (vec)(((ivec)yes & mask) | ((ivec)no & ~mask)); }
+INLINE vec above(vec a, vec b) { return choose(a > b, a, b); } /* b if one is NaN */
+INLINE vec below(vec a, vec b) { return choose(a < b, a, b); }
+#endif
+INLINE vec larger(vec a, vec b) { return choose(a != a, a, above(a, b)); } /* NaN wins, as in Paddle */
+INLINE vec smaller(vec a, vec b) { return choose(a != a, a, below(a, b)); }
+
+/* n lanes from p, the others zero; n is a constant wherever this is used. */
+INLINE vec load_float(const float* p, int n) {
+  if (n == LANES) return *(const loose_vec*)p;
+  vec v = {};
+  for (int i = 0; i < n; ++i) v[i] = p[i];
+  return v;
+}
+INLINE vec load_bfloat16(const bfloat16* p, int n) {
+  half h = {};
+  if (n == LANES) h = *(const loose_half*)p;
+  else for (int i = 0; i < n; ++i) h[i] = p[i];
+  return (vec)(__builtin_convertvector(h, uvec) << 16);
+}
+INLINE void store_float(float* p, vec v, int n) {
+  if (n == LANES) *(loose_vec*)p = v;
+  else for (int i = 0; i < n; ++i) p[i] = v[i];
+}
+INLINE void store_bfloat16(bfloat16* p, vec v, int n) { /* to the nearest, ties to even; NaN stays NaN */
+  uvec bits = (uvec)v;
+  uvec rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  uvec nan = (uvec)(v != v);
+  half h = __builtin_convertvector((rounded & ~nan) | (nan & 0x7fc0), half);
+  if (n == LANES) *(loose_half*)p = h;
+  else for (int i = 0; i < n; ++i) p[i] = h[i];
+}
+/* Past the caches, for results too large for them: the line is not read before it is written. Aligned, all lanes. */
+INLINE void stream_float(float* p, vec v) {
+#if defined(__AVX512F__)
+  __builtin_ia32_movntps512(p, v);
+#elif defined(__AVX__)
+  __builtin_ia32_movntps256(p, v);
+#elif defined(__SSE__)
+  __builtin_ia32_movntps(p, v);
+#else
+  *(vec*)p = v;
+#endif
+}
+#if defined(__SSE__)
+#define STREAM_END __builtin_ia32_sfence()
+#else
+#define STREAM_END
+#endif
+
+/* v in the first n lanes and `rest` in the others, which must not count in a reduction. */
+INLINE vec only(vec v, int n, float rest) {
+  for (int i = n; i < LANES; ++i) v[i] = rest;
+  return v;
+}
+INLINE float sum_of(vec v) {
+  for (int width = LANES / 2; width; width /= 2)
+    for (int i = 0; i < width; ++i) v[i] += v[i + width];
+  return v[0];
+}
+INLINE float max_of(vec v) {
+  float most = v[0];
+  for (int i = 1; i < LANES; ++i) most = v[i] > most || v[i] != v[i] ? v[i] : most;
+  return most;
+}
+INLINE float min_of(vec v) {
+  float least = v[0];
+  for (int i = 1; i < LANES; ++i) least = v[i] < least || v[i] != v[i] ? v[i] : least;
+  return least;
+}
+
+INLINE vec absolute(vec x) { return (vec)((ivec)x & 0x7fffffff); }
+INLINE vec root(vec x) {
+#if defined(__AVX512F__)
+  vec r;
+  for (int i = 0; i < LANES; ++i) r[i] = __builtin_sqrtf(x[i]);
+  return r;
+#elif defined(__AVX__)
+  return __builtin_ia32_sqrtps256(x);
+#else
+  vec r;
+  for (int i = 0; i < LANES; ++i) r[i] = __builtin_sqrtf(x[i]);
+  return r;
+#endif
+}
+INLINE vec inverse_root(vec x) { return 1 / root(x); }
+
+INLINE vec exponential(vec x) {
+  vec bounded = below(splat(89), above(splat(-104), x)); /* beyond: 0 and infinity; NaN stays */
+  ivec n = __builtin_convertvector(bounded * 1.44269504088896341f + 12582912.0f - 12582912.0f, ivec); /* rounded */
+  vec whole = __builtin_convertvector(n, vec);
+  vec r = bounded - whole * 0.693359375f + whole * 2.12194440e-4f;
+  vec p = 1.9875691500e-4f * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1;
+  ivec first = n >> 1; /* 2^n in two factors, so that neither overflows */
+  return p * (vec)((first + 127) << 23) * (vec)((n - first + 127) << 23);
+}
+INLINE vec logarithm(vec x) {
+  ivec tiny = x < 1.17549435e-38f; /* subnormal, zero or negative */
+  vec scaled = choose(tiny, x * 8388608.0f, x);
+  ivec exponent = (((ivec)scaled >> 23) & 0xff) - 126 - (tiny & 23);
+  vec m = (vec)(((ivec)scaled & 0x007fffff) | 0x3f000000);
+  ivec low = m < 0.707106781186547524f;
+  exponent += low; /* a true lane is -1 */
+  m = choose(low, m + m, m) - 1;
+  vec e = __builtin_convertvector(exponent, vec), z = m * m;
+  vec p = 7.0376836292e-2f * m - 1.1514610310e-1f;
+  p = p * m + 1.1676998740e-1f;
+  p = p * m - 1.2420140846e-1f;
+  p = p * m + 1.4249322787e-1f;
+  p = p * m - 1.6668057665e-1f;
+  p = p * m + 2.0000714765e-1f;
+  p = p * m - 2.4999993993e-1f;
+  p = p * m + 3.3333331174e-1f;
+  vec y = p * m * z - 2.12194440e-4f * e - 0.5f * z;
+  y = m + y + 0.693359375f * e;
+  vec infinity = splat(__builtin_inff());
+  y = choose(x == infinity, infinity, y);
+  y = choose(x == 0, -infinity, y);
+  return choose((x < 0) | (x != x), splat(__builtin_nanf("")), y);
+}
+INLINE vec logistic(vec x) { return 1 / (1 + exponential(-x)); }
+INLINE vec hyperbolic_tangent(vec x) {
+  vec size = absolute(x), z = x * x;
+  vec p = -5.70498872745e-3f * z + 2.06390887954e-2f;
+  p = p * z - 5.37397155531e-2f;
+  p = p * z + 1.33314422036e-1f;
+  p = p * z - 3.33332819422e-1f;
+  p = p * z * x + x; /* small arguments, where the other would cancel */
+  vec q = 1 - 2 / (exponential(size + size) + 1);
+  q = (vec)((ivec)q | ((ivec)x & (int32_t)0x80000000));
+  return choose(size < 0.625f, p, q);
+}
+INLINE vec error_function(vec x) { /* small: a series; large: 1 - exp(-x²) p(1/(1 + x/2)), Numerical Recipes' erfc */
+  vec size = absolute(x), z = x * x;
+  vec p = 7.853861353153693e-5f * z - 8.010193625184903e-4f;
+  p = p * z + 5.188327685732524e-3f;
+  p = p * z - 2.685381193529856e-2f;
+  p = p * z + 1.128358514861418e-1f;
+  p = p * z - 3.761262582423300e-1f;
+  p = (p * z + 1.128379165726710e+0f) * x;
+  vec t = 1 / (1 + 0.5f * size);
+  vec q = 0.17087277f * t - 0.82215223f;
+  q = q * t + 1.48851587f;
+  q = q * t - 1.13520398f;
+  q = q * t + 0.27886807f;
+  q = q * t - 0.18628806f;
+  q = q * t + 0.09678418f;
+  q = q * t + 0.37409196f;
+  q = q * t + 1.00002368f;
+  q = 1 - t * exponential(-z - 1.26551223f + t * q);
+  q = (vec)((ivec)q | ((ivec)x & (int32_t)0x80000000));
+  return choose(size < 1, p, choose(x != x, x, q));
+}

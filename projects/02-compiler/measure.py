@@ -1,0 +1,105 @@
+"""The ways of running a subgraph, timed in turn in one process. faster.py starts it once for each allocator:
+
+    python measure.py '{"device": "cpu", "names": ["softmax"], "sizes": [[4096, 1024]], "rounds": 15, "seed": 0}'
+
+prints a log for a person and, as its last line, JSON: a list of {name, rows, columns, mode, milliseconds, errors}.
+"""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import accuracy
+import backend
+import bridge
+import numpy as np
+import paddle
+import subgraphs
+
+Way = Callable[..., paddle.Tensor]
+GENERATED = "generated code"
+
+
+def ways(subgraph: subgraphs.Subgraph, inputs: list[paddle.Tensor], gradients: bool) -> dict[str, Way]:
+    """Each way of running `subgraph`, by name, compiled for `inputs`; raises SilentFallback if kernels do not run."""
+    static, _ = bridge.to_static(subgraph.function, inputs)
+    found: dict[str, Way] = {"plain eager": subgraph.function, "to_static": static}
+    if paddle.is_compiled_with_cinn():
+        compiled = paddle.jit.to_static(subgraph.function, full_graph=True, backend="CINN")
+        _, partial = compiled.get_concrete_program(*inputs)
+        compiled(*inputs)
+        backend.require_cinn(str(getattr(partial, "_backend", "")), str(partial.train_program.forward_program), {})
+        return {**found, "CINN": compiled}
+    hook = bridge.Generator(subgraph.name, gradients=gradients)
+    compiled, partial = bridge.to_static(subgraph.function, inputs, hook)
+    operators = [operation.name() for operation in partial.train_program.forward_program.global_block().ops]
+    backend.require_generated(operators, len(hook.report.forward), changed=True)
+    return {**found, GENERATED: compiled}
+
+
+def interleaved(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Median milliseconds of each call; every round runs all of them, beginning with another one."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    names = list(calls)
+    for number in range(rounds + 2):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            started = time.perf_counter()
+            calls[name]()
+            if number >= 2:  # two rounds fill the caches and the allocator
+                times[name].append(1e3 * (time.perf_counter() - started))
+    return {name: statistics.median(taken) for name, taken in times.items()}
+
+
+def forward(way: Way, inputs: list[paddle.Tensor]) -> Callable[[], Any]:
+    def call() -> None:
+        with paddle.no_grad():
+            way(*inputs)
+
+    return call
+
+
+def training(way: Way, inputs: list[paddle.Tensor], slope: paddle.Tensor) -> Callable[[], Any]:
+    return lambda: paddle.grad(way(*inputs), inputs, slope)
+
+
+def measure(subgraph: subgraphs.Subgraph, rows: int, columns: int, rounds: int, seed: int) -> list[dict[str, Any]]:
+    """Times and errors of `subgraph` at one size, forward alone, and forward and backward."""
+    inputs = accuracy.tensors(subgraph.arrays(rows, columns, seed), "float32")
+    with paddle.no_grad():
+        shape = subgraph.function(*inputs).shape
+    weights = np.random.default_rng(seed + 1).standard_normal(shape, dtype="float32")
+    slope = paddle.to_tensor(weights)
+    found = ways(subgraph, inputs, True)
+    compiled = list(found)[-1]
+    exact = accuracy.reference(subgraph.function, inputs, weights)
+    errors = accuracy.errors(accuracy.evaluate(found[compiled], inputs, weights), exact)
+    del exact
+    rows_of = []
+    for mode in ("forward", "forward and backward"):
+        call = (lambda way: forward(way, inputs)) if mode == "forward" else (lambda way: training(way, inputs, slope))
+        times = interleaved({name: call(way) for name, way in found.items()}, rounds)
+        print(
+            f"{subgraph.name:18} {rows}x{columns} {mode:20} " + "  ".join(f"{k} {v:.2f} ms" for k, v in times.items()),
+            flush=True,
+        )
+        size = {"name": subgraph.name, "rows": rows, "columns": columns, "mode": mode}
+        rows_of.append({**size, "milliseconds": times, "errors": errors, "compiled": compiled})
+    return rows_of
+
+
+def main() -> None:
+    asked = json.loads(sys.argv[1])
+    paddle.set_device(asked["device"])
+    found = []
+    for name in asked["names"]:
+        for rows, columns in asked["sizes"]:
+            found += measure(subgraphs.find(name), rows, columns, asked["rounds"], asked["seed"])
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""The system's compiler: C to a shared object that is kept, and the one C++ extension that carries kernels."""
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import paddle
+
+HERE = Path(__file__).resolve().parent
+PRELUDE = HERE / "kernel.h"
+CARRIER = HERE / "carrier.cc"
+FLAGS = ("-O2", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fopenmp", "-w")
+PACKAGE = "apt-get install g++ (Debian, Ubuntu), dnf install gcc-c++ (Fedora, openEuler)"
+
+
+class NoCompiler(Exception):
+    """There is no C or C++ compiler, or it does not do what it is asked."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """A compiled kernel; `seconds` is what its compilation took, 0 if it was kept from before."""
+
+    path: Path
+    seconds: float
+
+
+def cache() -> Path:
+    """Where compiled kernels are kept: KERNEL_CACHE, or a folder in the user's cache."""
+    given = os.environ.get("KERNEL_CACHE")
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(given) if given else base / "paddlehomework" / "kernels"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def compiler(variable: str, default: str) -> list[str]:
+    """The command of the compiler that the environment names, or the default; raises NoCompiler."""
+    command = shlex.split(os.environ.get(variable) or default)
+    found = shutil.which(command[0])
+    if not found:
+        raise NoCompiler(f"no compiler {command[0]!r} on PATH; kernels are C, and have to be compiled: {PACKAGE}")
+    return [found, *command[1:]]
+
+
+@functools.cache
+def processor() -> str:
+    """What -march=native depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor()
+    return "\n".join(sorted(set(re.findall(r"^(?:model name|flags|Features|CPU part)\s*:.*$", lines, re.MULTILINE))))
+
+
+def key(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def identity(command: list[str]) -> str:
+    """The compiler's path, size and age: another version has others."""
+    status = os.stat(command[0])
+    return f"{shlex.join(command)} {status.st_size} {status.st_mtime_ns}"
+
+
+def compile_kernel(name: str, source: str) -> Library:
+    """Compile C to a shared object, unless the same source has been compiled for this processor before.
+
+    The C source stands beside the shared object. Raises NoCompiler with the compiler's own words.
+    """
+    command = [*compiler("CC", "gcc"), *FLAGS, "-shared", "-fPIC"]
+    digest = key(source, PRELUDE.read_text(), identity(command), processor())
+    target = cache() / f"{name}-{digest}.so"
+    if usable(target):
+        return Library(target, 0.0)
+    written = target.with_suffix(".c")
+    written.write_text(source)
+    started = time.perf_counter()
+    build([*command, f"-I{HERE}", str(written)], target)
+    return Library(target, time.perf_counter() - started)
+
+
+def usable(path: Path) -> bool:
+    """Whether a kept kernel can be loaded; one that a full disk has cut short cannot, and is made again."""
+    if not path.is_file():
+        return False
+    try:
+        ctypes.c_int64.in_dll(ctypes.CDLL(str(path)), "interface")
+    except (OSError, ValueError):
+        path.unlink()
+        return False
+    return True
+
+
+def build(command: list[str], target: Path) -> None:
+    """Run the compiler beside `target` and rename into place, so that no other process sees half a file."""
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        beside = Path(folder) / target.name
+        done = subprocess.run([*command, "-o", str(beside)], capture_output=True, text=True)
+        if done.returncode != 0:
+            words = done.stderr.strip().splitlines()[-5:]
+            raise NoCompiler(f"{command[0]} failed: {' / '.join(words)}; it should be gcc 9 or newer: {PACKAGE}")
+        os.replace(beside, target)
+
+
+@functools.cache
+def load_carrier() -> float:
+    """Build and register the custom operator of carrier.cc, once a process; returns the seconds that building took."""
+    folder = Path(paddle.__file__).parent
+    command = [*compiler("CXX", "g++"), "-O1", "-std=c++17", "-shared", "-fPIC", "-w"]
+    target = cache() / f"carrier-{key(CARRIER.read_text(), paddle.__version__, str(folder), identity(command))}.so"
+    seconds = 0.0
+    if not target.is_file():
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory() as own:  # Paddle's headers include glog's, which the wheel lacks
+            stub = Path(own) / "glog" / "logging.h"
+            stub.parent.mkdir()
+            stub.touch()
+            include = [f"-I{own}", f"-I{folder / 'include'}", f"-I{folder / 'include' / 'third_party'}"]
+            link = ["-Wl,--allow-shlib-undefined", f"-L{folder / 'base'}", "-l:libpaddle.so", "-ldl"]
+            build([*command, "-DPADDLE_WITH_CUSTOM_KERNEL", *include, str(CARRIER), *link], target)
+        seconds = time.perf_counter() - started
+    paddle.utils.cpp_extension.load_op_meta_info_and_register_op(str(target))
+    ctypes.CDLL(str(target)).set_threads(threads())
+    return seconds
+
+
+def threads() -> int:
+    """OMP_NUM_THREADS, or one for each processor that this process may use."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdigit() and int(given) > 0 else len(os.sched_getaffinity(0))
