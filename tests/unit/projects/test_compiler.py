@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 paddle = pytest.importorskip("paddle")
@@ -156,7 +156,7 @@ def applied(table, name, *arguments):
 
 
 @pytest.mark.slow
-@settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(
     shape=st.lists(st.integers(1, 20), min_size=1, max_size=4),
     broadcast=st.lists(st.booleans(), min_size=4, max_size=4),
