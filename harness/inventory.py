@@ -1,6 +1,8 @@
 """What an image holds, asked of the image itself, and as a bill of materials in CycloneDX's form."""
 
 import json
+import shlex
+import subprocess
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -17,11 +19,12 @@ def read(client: Client, image: str) -> Mapping[str, Any]:
     Raises:
         BuildError: it does not answer.
     """
-    answer = client.read("run", "--rm", "--network", "none", "--entrypoint", "python", image, PROGRAM)
-    if answer is None:
-        why = "Its Python does not start."
-        raise BuildError(f"{image} was built, but it cannot say what it holds.", why, f"docker run --rm {image} python")
-    held: dict[str, Any] = json.loads(answer)
+    words = [client.path, "run", "--rm", "--network", "none", "--entrypoint", "python", image, PROGRAM]
+    done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        why = done.stderr.strip().rpartition("\n")[2] or f"{client.engine} run ended with {done.returncode}."
+        raise BuildError(f"{image} was built, but it cannot say what it holds.", why, "Try: " + shlex.join(words))
+    held: dict[str, Any] = json.loads(done.stdout)
     return held
 
 

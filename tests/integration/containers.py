@@ -27,20 +27,20 @@ BUILD_SECONDS = 900  # a build installs a compiler at most; on a busy machine th
 
 @contextmanager
 def an_engine(log: Path) -> Iterator[Client]:
-    """An engine that builds: the one that answers, or dockerd started by hand; with the base in it."""
+    """An engine that builds: Docker's if it answers or dockerd can be started by hand, else Podman; with the base in it."""
     os.environ["HOMEWORK_IMAGES"] = NAMES
     client.find.cache_clear()
     daemon = None
     found = client.find()
-    if found is None:
-        if os.getuid() != 0 or not shutil.which("dockerd"):
-            pytest.skip("no container engine answers, and dockerd is not here to be started by root")
+    if (found is None or found.engine != "docker") and os.getuid() == 0 and shutil.which("dockerd"):
         with log.open("w") as file:
             daemon = subprocess.Popen(["dockerd"], stdout=file, stderr=file, start_new_session=True)
-        found = _wait_for_an_answer(daemon)
+        found = _wait_for_docker(daemon)
         if found is None:
             daemon.terminate()
             pytest.skip(f"dockerd does not start here: {log.read_text().splitlines()[-1:]}")
+    if found is None:
+        pytest.skip("no container engine answers, and dockerd is not here to be started by root")
     try:
         if not found.builder:
             pytest.skip(f"{found.path} cannot build with BuildKit")
@@ -57,11 +57,12 @@ def an_engine(log: Path) -> Iterator[Client]:
         client.find.cache_clear()
 
 
-def _wait_for_an_answer(daemon: "subprocess.Popen[bytes]") -> Client | None:
+def _wait_for_docker(daemon: "subprocess.Popen[bytes]") -> Client | None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and daemon.poll() is None:
         client.find.cache_clear()
-        if found := client.find():
+        found = client.find()
+        if found and found.engine == "docker":
             return found
         time.sleep(0.5)
     return None
