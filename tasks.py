@@ -292,7 +292,8 @@ def doctor(context: Context, hw: str = "auto") -> None:
     kinds = list(book.hardware.values()) if hw == "auto" else cells.select_hardware(book, hw)
     findings = [probe.probe(kind) for kind in kinds]
     shown = [finding for finding in findings if finding or hw != "auto"]
-    diagnoses = [("this machine", probe.examine_machine(ROOT))]
+    machine = [*probe.examine_machine(ROOT), *probe.examine_tools(book.parts.values())]
+    diagnoses = [("this machine", machine)]
     diagnoses += [(finding.hardware.title, probe.examine(finding)) for finding in shown]
     print(listing.diagnoses(diagnoses))
     absent = [finding.hardware.name for finding in findings if finding not in shown]

@@ -125,6 +125,7 @@ class Part:
     network: bool = False
     cards: Cards = Cards()
     submission: tuple[str, ...] = ()
+    tools: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def by_hand(self) -> bool:
@@ -199,6 +200,7 @@ def _parts(doc: Mapping[str, Any], path: Path) -> Iterator[Part]:
             network=part.get("network", False),
             cards=Cards(**{"at_most": part["cards"]["default"], **part["cards"]}) if "cards" in part else Cards(),
             submission=tuple(part.get("submission", ())),
+            tools=doc.get("tools", {}),
         )
 
 

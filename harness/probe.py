@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import pci
-from harness.catalogue import Hardware, rooted
+from harness.catalogue import Hardware, Part, rooted
 from harness.errors import HardwareError
 
 LISTER_SECONDS = 20
@@ -154,6 +154,21 @@ def examine_machine(root: Path) -> list[Diagnosis]:
         _shared_memory(),
         _engine(),
     ]
+
+
+def examine_tools(parts: Iterable[Part]) -> list[Diagnosis]:
+    """The commands that some parts call. The other parts do without, so the absence of one is no fault."""
+    asking: dict[tuple[str, str], list[str]] = {}
+    for part in parts:
+        for tool in part.tools.items() if part.program else ():
+            asking.setdefault(tool, []).append(part.name)
+    lines = []
+    for (command, install), names in asking.items():
+        found = shutil.which(command)
+        wanted = f"wanted by {', '.join(names)}"
+        told = f"{found}, {wanted}" if found else f"not on PATH, {wanted}: {install}"
+        lines.append(Diagnosis(command, told, True if found else None))
+    return lines
 
 
 def _shared_memory() -> Diagnosis:

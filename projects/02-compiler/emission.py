@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 from loops import Loop, Nest, Statement, in_order
-from lowering import COMPARISONS, Result, Value
+from lowering import Result, Value
 
 OPERATORS = {
     "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "equal": "==", "not_equal": "!=",
@@ -238,7 +238,7 @@ class Emission:
 
 
 def kind(value: Value) -> str:
-    return "ivec" if value.operation in COMPARISONS else "vec"
+    return "ivec" if value.truth else "vec"
 
 
 def literal(number: float) -> str:

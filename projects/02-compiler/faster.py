@@ -107,6 +107,8 @@ def main() -> None:
         refuse(str(error))
     except (toolchain.NoCompiler, backend.NoBackend) as error:
         refuse(str(error), 3)
+    except toolchain.CompilationFailed as error:
+        refuse(str(error), 1)
     program.metric("backend", chosen)
 
     asked = {

@@ -117,7 +117,7 @@ class Schedule:
         if value.operation in ("slice", "concat", "load") or Statement("compute", value) in loop.statements:
             return
         earlier = self.computed.get(value)
-        if earlier and earlier != here and cost(value) > CHEAP:
+        if earlier and earlier != here and cost(value) > CHEAP and not value.truth:
             self._keep(self.loops[earlier], value)
             return
         for argument in value.arguments:

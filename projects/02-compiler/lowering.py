@@ -46,6 +46,11 @@ class Value:
     number: float = 0
     offset: int = 0
 
+    @property
+    def truth(self) -> bool:
+        """Whether it is a mask, which C keeps in a type of its own, and not a number."""
+        return self.operation in COMPARISONS
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -237,7 +242,10 @@ class Lowering:
         elif name in UNARY | BINARY:
             self.seen[result.id] = self._elementwise(name, name, [self._see(name, value) for value in arguments])
         elif name in SAME_VALUE:
-            self.seen[result.id] = self._same_value(name, self._see(name, arguments[0]), arguments[0], result)
+            seen = self._see(name, arguments[0], truth=True)
+            if name == "cast":
+                seen = self._cast(seen, result)
+            self.seen[result.id] = self._same_value(name, seen, arguments[0], result)
         elif name in REDUCTIONS:
             self.seen[result.id] = self._reduction(name, operation, arguments)
         elif name in STRUCTURES:
@@ -247,10 +255,13 @@ class Lowering:
         if name != "split" and type_of(result) not in {*TYPES, "BOOL"}:
             raise Unsupported(name, f"a result of {type_of(result).lower()}")
 
-    def _see(self, name: str, value: Any) -> Seen:
+    def _see(self, name: str, value: Any, truth: bool = False) -> Seen:
+        """What `value` is; a truth value only where the operator can take one."""
         seen = self.seen.get(value.id)
         if not isinstance(seen, Seen):
             raise Unsupported(name, "an argument that is no tensor of the kernel")
+        if seen.value.truth and not truth:
+            raise Unsupported(name, "a truth value in place of a number")
         return seen
 
     def _full(self, operation: Any) -> None:
@@ -273,8 +284,15 @@ class Lowering:
         values = [argument.value for argument in arguments]
         return Seen(combine(operation, values), tuple(axes))
 
+    def _cast(self, seen: Seen, after: Any) -> Seen:
+        """Between the types of numbers nothing changes, all is computed in float32; a truth value becomes 1 or 0."""
+        zero, one = (Seen(Value("constant", number=number), ()) for number in (0.0, 1.0))
+        if type_of(after) == "BOOL":
+            return seen if seen.value.truth else self._elementwise("cast", "not_equal", [seen, zero])
+        return self._elementwise("cast", "where", [seen, one, zero]) if seen.value.truth else seen
+
     def _same_value(self, name: str, seen: Seen, before: Any, after: Any) -> Seen:
-        """Casts (all is computed in float32), and shapes that differ by axes of size 1 or by broadcasting."""
+        """Shapes that differ by axes of size 1 or by broadcasting."""
         old, new = shape_of(before), shape_of(after)
         if old == new:
             return Seen(seen.value, seen.axes, seen.reduced)
@@ -415,7 +433,10 @@ class Lowering:
         return Seen(combine("multiply", [combine("add", [seen.value, bias]), factor]), seen.axes)
 
     def _where(self, _: Any, arguments: Sequence[Any]) -> Seen:
-        return self._elementwise("where", "where", [self._see("where", value) for value in arguments])
+        condition = self._see("where", arguments[0], truth=True)
+        if not condition.value.truth:
+            raise Unsupported("where", "a condition that no comparison computes")
+        return self._elementwise("where", "where", [condition, *(self._see("where", value) for value in arguments[1:])])
 
     def _add_n(self, _: Any, arguments: Sequence[Any]) -> Seen:
         terms = [self._see("add_n", value) for value in self.seen[arguments[0].id]]

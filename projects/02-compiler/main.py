@@ -32,7 +32,8 @@ import kit
 def refuse(error: Exception) -> None:
     """One line, and out: what the person who runs this can put right needs no traceback."""
     print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-    raise SystemExit(3 if isinstance(error, toolchain.NoCompiler | backend.NoBackend) else 2) from None
+    codes = {subgraphs.SubgraphError: 2, toolchain.NoCompiler: 3, backend.NoBackend: 3}
+    raise SystemExit(codes.get(type(error), 1)) from None
 
 
 def trace(subgraph: subgraphs.Subgraph, arguments: list[Any], hook: Any = None) -> tuple[Any, Any]:
@@ -189,7 +190,7 @@ def main() -> None:
         program.metric("cinn", "compiled in" if cinn else backend.ABSENT)
         print(f"subgraph {subgraph.name}, cinn: {'compiled in' if cinn else backend.ABSENT}, so: {chosen}")
         {"generated": through_the_generator, "cinn": through_cinn}[chosen](program, subgraph, inputs, slope)
-    except (subgraphs.SubgraphError, toolchain.NoCompiler, backend.NoBackend) as error:
+    except (subgraphs.SubgraphError, toolchain.NoCompiler, toolchain.CompilationFailed, backend.NoBackend) as error:
         refuse(error)
     program.finish()
 

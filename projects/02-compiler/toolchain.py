@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,11 @@ PACKAGE = "apt-get install g++ (Debian, Ubuntu), dnf install gcc-c++ (Fedora, op
 
 
 class NoCompiler(Exception):
-    """There is no C or C++ compiler, or it does not do what it is asked."""
+    """There is no C or C++ compiler."""
+
+
+class CompilationFailed(Exception):
+    """The compiler refuses the source: it is too old, or the source is wrong, which is a defect of this project."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ def identity(command: list[str]) -> str:
 def compile_kernel(name: str, source: str) -> Library:
     """Compile C to a shared object, unless the same source has been compiled for this processor before.
 
-    The C source stands beside the shared object. Raises NoCompiler with the compiler's own words.
+    The C source stands beside the shared object. Raises CompilationFailed with the compiler's own words.
     """
     command = [*compiler("CC", "gcc"), *FLAGS, "-shared", "-fPIC"]
     digest = key(source, PRELUDE.read_text(), identity(command), processor())
@@ -86,7 +91,7 @@ def compile_kernel(name: str, source: str) -> Library:
     written = target.with_suffix(".c")
     written.write_text(source)
     started = time.perf_counter()
-    build([*command, f"-I{HERE}", str(written)], target)
+    build([*command, f"-I{HERE}"], written, target)
     return Library(target, time.perf_counter() - started)
 
 
@@ -102,14 +107,18 @@ def usable(path: Path) -> bool:
     return True
 
 
-def build(command: list[str], target: Path) -> None:
-    """Run the compiler beside `target` and rename into place, so that no other process sees half a file."""
+def build(command: list[str], source: Path, target: Path, link: Sequence[str] = ()) -> None:
+    """Compile `source` beside `target` and rename into place, so that no other process sees half a file."""
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         beside = Path(folder) / target.name
-        done = subprocess.run([*command, "-o", str(beside)], capture_output=True, text=True)
+        done = subprocess.run([*command, "-o", str(beside), str(source), *link], capture_output=True, text=True)
         if done.returncode != 0:
-            words = done.stderr.strip().splitlines()[-5:]
-            raise NoCompiler(f"{command[0]} failed: {' / '.join(words)}; it should be gcc 9 or newer: {PACKAGE}")
+            lines = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
+            first = next((line for line in lines if "error" in line), lines[-1])
+            raise CompilationFailed(
+                f"{command[0]} does not compile {source}: {first.removeprefix(str(source)).strip(': ')}; "
+                "with gcc 9 or newer this is a defect of the generator, please report it with that file"
+            )
         os.replace(beside, target)
 
 
@@ -128,7 +137,7 @@ def load_carrier() -> float:
             stub.touch()
             include = [f"-I{own}", f"-I{folder / 'include'}", f"-I{folder / 'include' / 'third_party'}"]
             link = ["-Wl,--allow-shlib-undefined", f"-L{folder / 'base'}", "-l:libpaddle.so", "-ldl"]
-            build([*command, "-DPADDLE_WITH_CUSTOM_KERNEL", *include, str(CARRIER), *link], target)
+            build([*command, "-DPADDLE_WITH_CUSTOM_KERNEL", *include], CARRIER, target, link)
         seconds = time.perf_counter() - started
     paddle.utils.cpp_extension.load_op_meta_info_and_register_op(str(target))
     ctypes.CDLL(str(target)).set_threads(threads())

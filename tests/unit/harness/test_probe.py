@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import a_kind
+from samples import a_kind, a_part
 
 from harness import catalogue, probe
 from harness.errors import HardwareError
@@ -205,3 +205,18 @@ def test_the_machine_itself_is_examined(tmp_path):
     assert list(lines)[:4] == ["system", "Python", "OpenMP runtime", "free disk"]
     assert re.fullmatch(r"\d+\.\d GiB", lines["free disk"].found)
     assert lines["Python"].fits is True
+
+
+def test_a_command_that_some_parts_call_is_looked_for_and_its_package_named():
+    tools = {"sh": "apt-get install dash", "no-such-compiler": "apt-get install g++"}
+    parts = [
+        a_part("2-1", tools=tools),
+        a_part("2-3", tools=tools),
+        a_part("4"),
+        a_part("6", tools=tools, program=None),
+    ]
+    found, absent = probe.examine_tools(parts)
+    assert found.subject == "sh" and found.fits and found.found.endswith("wanted by 2-1, 2-3")
+    assert absent == Diagnosis(
+        "no-such-compiler", "not on PATH, wanted by 2-1, 2-3: apt-get install g++", fits=None
+    )  # the other parts run without it

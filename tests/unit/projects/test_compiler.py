@@ -156,7 +156,9 @@ def applied(table, name, *arguments):
 
 
 @pytest.mark.slow
-@settings(max_examples=5, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=12, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 @given(
     shape=st.lists(st.integers(1, 20), min_size=1, max_size=4),
     broadcast=st.lists(st.booleans(), min_size=4, max_size=4),
@@ -186,6 +188,28 @@ def test_chains_over_any_shape_are_right_whether_generated_or_left(
     assert np.abs(found.result - exact.result).max() < 1e-4
     for ours, theirs in zip(found.gradients, exact.gradients, strict=True):
         assert np.abs(ours - theirs).max() <= 1e-3 * max(1.0, np.abs(theirs).max())
+
+
+def rectified(x):
+    return paddle.nn.functional.relu(x - 0.1 * paddle.nn.functional.relu(x).sum(-1, keepdim=True))
+
+
+def test_a_truth_value_that_a_gradient_multiplies_with_counts_one_or_zero(compiler):
+    arrays = [np.random.default_rng(0).standard_normal((5, 20), dtype="float32")]
+    errors, report, _ = compile_and_compare(compiler, rectified, arrays)
+    assert max(errors) < 1e-6
+    assert "greater_than" in report.backward[0].decomposed and not report.left
+
+
+def truths(x, y):
+    return (x > y).astype("float32") * paddle.exp(x) + y
+
+
+def test_truth_values_that_are_tensors_stay_with_paddle_and_are_named(compiler):
+    arrays = [np.random.default_rng(seed).standard_normal((4, 8), dtype="float32") for seed in (0, 1)]
+    errors, report, _ = compile_and_compare(compiler, truths, arrays)
+    assert max(errors) < 1e-6
+    assert [name for name, _ in report.left] == ["greater_than", "cast"] and len(report.forward) == 1
 
 
 def test_what_has_no_rule_stays_with_paddle_and_is_named(compiler):
@@ -238,6 +262,13 @@ def test_a_kernel_is_compiled_once_and_a_broken_one_again(compiler, tmp_path, mo
     assert not compiler.toolchain.usable(broken) and not broken.exists()
     changed = compiler.toolchain.compile_kernel("small", source + "\n")
     assert changed.path != first.path
+
+
+def test_a_kernel_that_does_not_compile_is_a_defect_with_the_compilers_words(compiler, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERNEL_CACHE", str(tmp_path))
+    with pytest.raises(compiler.toolchain.CompilationFailed, match=r"wrong-\w+\.c.*undeclared.*defect") as raised:
+        compiler.toolchain.compile_kernel("wrong", "int one(void) { return two; }\n")
+    assert not isinstance(raised.value, compiler.toolchain.NoCompiler)
 
 
 def test_without_a_compiler_the_error_names_the_package(compiler, monkeypatch):
