@@ -106,6 +106,7 @@ def test_a_container_whose_harness_was_killed_is_removed_by_the_next_run(built, 
 def test_what_an_ordinary_user_runs_is_that_users(built, place, engine, tmp_path, monkeypatch):
     """The command that the engine returns for user 4321, in a folder of that user's."""
     monkeypatch.setattr(container, "ROOT", place.folder)
+    monkeypatch.setattr(container, "LAUNCHER", place.folder / container.LAUNCHER.relative_to(ROOT))
     monkeypatch.setattr(os, "getuid", lambda: 4321)
     monkeypatch.setattr(os, "getgid", lambda: 4322)
     book = catalogue.load(place.folder)
