@@ -1,6 +1,6 @@
 // The operators that Paddle calls: one step of the whole decoder, and each kernel alone for the tests.
-#include <omp.h>
-
+#include <algorithm>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -37,15 +37,13 @@ struct Room {
     }
 };
 
-// y (tokens, rows) = x (tokens, inputs) times the packed weights, transposed. All threads of a parallel region call
-// this together.
+// y (tokens, rows) = x (tokens, inputs), prepared, times the packed weights, transposed. All threads of a parallel
+// region call this together.
 void linear(const Kernels& kernels, Kind kind, const Tensor& packed, const Activations& x, int tokens, float* y,
             int rows) {
     const uint8_t* weights = packed.data<uint8_t>();
     const int panels = rows / kernels.rows;
     const long size = packed.numel() / panels;
-#pragma omp for schedule(static)
-    for (int t = 0; t < tokens; t++) kernels.prepare(kind, x, t);
 #pragma omp for schedule(static)
     for (int p = 0; p < panels; p++) kernels.panel(kind, weights + p * size, x, tokens, y + p * kernels.rows, rows);
 }
@@ -101,19 +99,31 @@ std::vector<Tensor> step(const Tensor& embedded, const Tensor& sequences, const 
 
     std::vector<float> x(embedded.data<float>(), embedded.data<float>() + (long)tokens * hidden);
     std::vector<float> y((long)tokens * std::max(hidden, shape.queries())), qkv((long)tokens * shape.together());
-    std::vector<float> gate_up(2L * tokens * inner), mixed((long)tokens * std::max(inner, shape.queries()));
+    std::vector<float> gate_up(2L * tokens * inner), mixed((long)tokens * std::max({hidden, inner, shape.queries()}));
     Room room;
     room.activations(nullptr, tokens, std::max({hidden, inner, shape.queries()}));
 
+    const Activations normed = room.activations(y.data(), tokens, hidden);
+    const Activations attended = room.activations(mixed.data(), tokens, shape.queries());
+    const Activations last = room.activations(mixed.data(), tokens, hidden);
+    const Activations gated = room.activations(mixed.data(), tokens, inner);
+
+    // Row t of x (perhaps after the addition of y's) normed into y's, in the form that the next product wants.
+    auto norm = [&](int t, const Tensor& weight, bool add) {
+        float *own = &x[(long)t * hidden], *out = &y[(long)t * hidden];
+        if (add) kernels.add(own, out, hidden);
+        kernels.rms_norm(own, weight.data<float>(), out, hidden, epsilon);
+        kernels.prepare((Kind)kind, normed, t);
+    };
+
+    // Every loop ends with all threads waiting for each other, so what can stand in one loop does.
 #pragma omp parallel
     {
         std::vector<float> scores;
         for (int layer = 0; layer < layers; layer++) {
             const Tensor* w = &weights[layer * 6L];
 #pragma omp for schedule(static)
-            for (int t = 0; t < tokens; t++)
-                kernels.rms_norm(&x[(long)t * hidden], w[0].data<float>(), &y[(long)t * hidden], hidden, epsilon);
-            const Activations normed = room.activations(y.data(), tokens, hidden);
+            for (int t = 0; t < tokens; t++) norm(t, w[0], layer > 0);
             linear(kernels, (Kind)kind, w[1], normed, tokens, qkv.data(), shape.together());
 #pragma omp for schedule(static) collapse(2)
             for (int t = 0; t < tokens; t++)
@@ -138,29 +148,28 @@ std::vector<Tensor> step(const Tensor& embedded, const Tensor& sequences, const 
                                    cache.pages(values, value_scales, layer, row, h), length, scores.data(),
                                    &mixed[(long)t * shape.queries() + first]);
                 }
-            linear(kernels, (Kind)kind, w[2], room.activations(mixed.data(), tokens, shape.queries()), tokens, y.data(),
-                   hidden);
 #pragma omp for schedule(static)
-            for (int t = 0; t < tokens; t++) {
-                kernels.add(&x[(long)t * hidden], &y[(long)t * hidden], hidden);
-                kernels.rms_norm(&x[(long)t * hidden], w[3].data<float>(), &y[(long)t * hidden], hidden, epsilon);
-            }
+            for (int t = 0; t < tokens; t++) kernels.prepare((Kind)kind, attended, t);
+            linear(kernels, (Kind)kind, w[2], attended, tokens, y.data(), hidden);
+#pragma omp for schedule(static)
+            for (int t = 0; t < tokens; t++) norm(t, w[3], true);
             linear(kernels, (Kind)kind, w[4], normed, tokens, gate_up.data(), 2 * inner);
 #pragma omp for schedule(static)
             for (int t = 0; t < tokens; t++) {
                 const float* gate = &gate_up[2L * t * inner];
                 kernels.swiglu(gate, gate + inner, &mixed[(long)t * inner], inner);
+                kernels.prepare((Kind)kind, gated, t);
             }
-            linear(kernels, (Kind)kind, w[5], room.activations(mixed.data(), tokens, inner), tokens, y.data(), hidden);
-#pragma omp for schedule(static)
-            for (int t = 0; t < tokens; t++) kernels.add(&x[(long)t * hidden], &y[(long)t * hidden], hidden);
+            linear(kernels, (Kind)kind, w[5], gated, tokens, y.data(), hidden);
         }
-        const float* norm = weights[layers * 6L].data<float>();
 #pragma omp for schedule(static)
-        for (int i = 0; i < answers; i++)
-            kernels.rms_norm(&x[(long)wanted.data<int>()[i] * hidden], norm, &y[(long)i * hidden], hidden, epsilon);
-        linear(kernels, (Kind)head_kind, weights[layers * 6L + 1], room.activations(y.data(), answers, hidden), answers,
-               logits.data<float>(), vocabulary);
+        for (int i = 0; i < answers; i++) {
+            const long row = (long)wanted.data<int>()[i] * hidden;
+            kernels.add(&x[row], &y[row], hidden);
+            kernels.rms_norm(&x[row], weights[layers * 6L].data<float>(), &mixed[(long)i * hidden], hidden, epsilon);
+            kernels.prepare((Kind)head_kind, last, i);
+        }
+        linear(kernels, (Kind)head_kind, weights[layers * 6L + 1], last, answers, logits.data<float>(), vocabulary);
     }
     return {logits};
 }
@@ -173,6 +182,7 @@ std::vector<Tensor> linear_alone(const Tensor& x, const Tensor& packed, int rows
     Tensor y = paddle::empty({tokens, rows}, paddle::DataType::FLOAT32, paddle::CPUPlace());
     Room room;
     const Activations activations = room.activations(x.data<float>(), tokens, inputs);
+    for (int t = 0; t < tokens; t++) kernels.prepare((Kind)kind, activations, t);
 #pragma omp parallel
     linear(kernels, (Kind)kind, packed, activations, tokens, y.data<float>(), rows);
     return {y};

@@ -1,0 +1,191 @@
+"""Task 10: one inference engine with its optimisations as choices, measured side by side on real prompts.
+
+    python projects/10-optimised-inference/main.py --part 10 --device cpu
+    python projects/10-optimised-inference/main.py --part 10 --set variants=int4,int4+kv8,int4+lookup requests=32 batch=16
+
+A variant is a kind of weights (float32, bfloat16, int8, int4, float8), and after it by + what else is chosen: kv8, an
+8-bit cache; lookup, drafts looked up in the text; single, one request at a time; unshared, no shared beginnings.
+
+The steps, in order: the model (../llm), the kernels (native.py compiles kernels/), prompts from ShareGPT
+(conversations.py), and for each variant the weights (packing.py), the decoder (decoder.py), the engine with its
+paged cache (engine.py, blocks.py), and how fast and how good it is (measures.py).
+"""
+
+import os
+
+# The kernels' threads wait for each other some hundred times a token. Spinning meanwhile helps on an idle machine
+# and is ruinous on a busy one. It is read once, when the library of threads is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import itertools
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by hand from a plain checkout
+import conversations
+import kit
+import llm
+import measures
+from decoder import BLOCK, Decoder, NativeDecoder, PlainDecoder
+from engine import Engine, Request
+from native import Kernels, NoKernels
+from packing import KINDS
+
+OPTIONS = ("kv8", "lookup", "single", "unshared")
+PASSAGES, PASSAGE = 2, 128  # held-out text: so many pieces of so many tokens
+MEGABYTE = 1e6
+
+
+def refuse(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def variants(text: str) -> dict[str, tuple[str, list[str]]]:
+    """ "int4+kv8,int8" as {"int4+kv8": ("int4", ["kv8"]), ...}; exits with 2 for an unknown word."""
+    found = {}
+    for variant in text.split(","):
+        kind, *options = variant.strip().split("+")
+        unknown = [word for word in ([] if kind in KINDS else [kind]) + [o for o in options if o not in OPTIONS]]
+        if unknown:
+            refuse(f"variants={text}: unknown {', '.join(unknown)}; kinds: {', '.join(KINDS)}; + {', '.join(OPTIONS)}")
+        found[variant.strip()] = (kind, options)
+    return found
+
+
+def make_kernels(program: Any) -> Kernels | None:
+    """The C++ kernels, or None with the reason printed: then Paddle's plain operators compute."""
+    if not paddle.get_device().startswith("cpu"):
+        print(f"the kernels are the CPU's: {paddle.get_device()} computes with Paddle's operators")
+        return None
+    if program.parameters["isa"] == "none":
+        return None
+    try:
+        kernels = Kernels(program.parameters["isa"])
+    except NoKernels as error:
+        print(f"NOTE: no kernels, because {error}; Paddle's plain operators compute instead, slower and in float32")
+        return None
+    print(f"kernels: {kernels.isa}, {kernels.rows} rows in a panel")
+    return kernels
+
+
+def make_decoder(
+    kernels: Kernels | None, model: llm.Model, weights: Mapping[str, np.ndarray], variant: tuple, blocks: int
+) -> Decoder:
+    kind, options = variant
+    if kernels is None:
+        return PlainDecoder(model.config, weights, kind, blocks)
+    return NativeDecoder(model.config, weights, kernels, kind, "int8" if "kv8" in options else "float32", blocks)
+
+
+def prompts_and_passages(program: Any, tokenizer: llm.Tokenizer) -> tuple[list[list[int]], list[list[int]]]:
+    """The first questions that are short enough, and answers of later conversations as held-out text."""
+    p = program.parameters
+    path = Path(p["conversations"]) if p["conversations"] else conversations.packaged()
+    if not path.is_file():
+        refuse(f"conversations={path}: there is no such file")
+    chats = (tokenizer.chat(text) for text in conversations.turns(path, "human") if len(text) < 8 * p["longest"])
+    prompts = list(itertools.islice((chat for chat in chats if len(chat) <= p["longest"]), p["requests"]))
+    later = itertools.islice(conversations.turns(path, "gpt"), 200, None)
+    texts = (tokenizer.encode(text[:4000]) for text in later)
+    passages = list(itertools.islice((text[:PASSAGE] for text in texts if len(text) >= PASSAGE), PASSAGES))
+    if len(prompts) < p["requests"] or len(passages) < PASSAGES:
+        refuse(f"{path} has {len(prompts)} short enough questions and {len(passages)} long enough answers: too few")
+    return prompts, passages
+
+
+def serve(program: Any, decoder: Decoder, stops: frozenset[int], prompts: list[list[int]], options: list[str]):
+    """Answer all prompts, which arrive at once. Returns the requests, the engine's counts and the figures."""
+    p = program.parameters
+    batch = 1 if "single" in options else p["batch"]
+    engine = Engine(decoder, stops, batch, p["chunk"], "unshared" not in options, "lookup" in options)
+    requests = [Request(prompt, p["tokens"]) for prompt in prompts]
+    started = time.perf_counter()
+    for request in requests:
+        engine.add(request)
+    engine.run()
+    return requests, engine.counts, measures.serving(requests, time.perf_counter() - started)
+
+
+def main() -> None:
+    program = kit.start(__file__, __doc__)
+    p = program.parameters
+    chosen = variants(p["variants"])
+    model = llm.open_model(p["model"])
+    weights = {name: model.weights[name] for name in model.weights}
+    kernels = make_kernels(program)
+    prompts, passages = prompts_and_passages(program, model.tokenizer)
+    print(f"{len(prompts)} prompts of {min(map(len, prompts))} to {max(map(len, prompts))} tokens from ShareGPT")
+
+    # What the others are held against: Paddle's own operators in float32, on the held-out text.
+    plain = PlainDecoder(model.config, weights, "float32", -(-PASSAGE // BLOCK))
+    program.used(plain.embedding, plain.norm)
+    reference = [measures.text_logits(plain, passage) for passage in passages]
+    program.trace(reference=reference[0][-1])
+    perplexity = np.exp(np.mean([measures.surprise(*pair) for pair in zip(reference, passages, strict=True)]))
+    program.metric("perplexity_float32", perplexity)
+    del plain
+
+    rows, blocks_of_text, answers, built = [], [], {}, (None, None)
+    for name, (kind, options) in chosen.items():
+        key = (kind, "kv8" in options)
+        if built[0] != key:  # weights are packed once for variants side by side
+            built = (None, None)
+            built = (key, make_decoder(kernels, model, weights, (kind, options), p["blocks"]))
+        decoder = built[1]
+        requests, counts, figures = serve(program, decoder, model.tokenizer.stops, prompts, options)
+        found = [measures.text_logits(decoder, passage) for passage in passages]
+        divergence = np.mean([measures.divergence(*pair) for pair in zip(reference, found, strict=True)])
+        perplexity = np.exp(np.mean([measures.surprise(*pair) for pair in zip(found, passages, strict=True)]))
+        rate = counts.accepted / counts.drafted if counts.drafted else 0.0
+        answers[name] = [request.answer for request in requests]
+        rows.append(
+            f"{name:18} {figures['Output token throughput (tok/s)']:8.1f} {figures['Median TTFT (ms)']:9.0f} "
+            f"{figures['Median TPOT (ms)']:9.1f} {figures['P99 TPOT (ms)']:9.1f} {100 * rate:7.0f}% "
+            f"{counts.shared:7} {decoder.weight_bytes / MEGABYTE:8.0f} {decoder.cache_bytes / MEGABYTE:7.0f} "
+            f"{perplexity:8.3f} {divergence:9.5f}"
+        )
+        print(rows[-1], flush=True)
+        blocks_of_text.append(f"{name}\n{measures.block(figures)}")
+        word = name.replace("+", "_")
+        program.metric(f"throughput_{word}", figures["Output token throughput (tok/s)"])
+        program.metric(f"median_ttft_ms_{word}", figures["Median TTFT (ms)"])
+        program.metric(f"median_tpot_ms_{word}", figures["Median TPOT (ms)"])
+        program.metric(f"divergence_{word}", divergence)
+        if "lookup" in options:
+            program.metric(f"accepted_rate_{word}", rate)
+
+    header = (
+        f"{'variant':18} {'tok/s':>8} {'TTFT ms':>9} {'TPOT ms':>9} {'P99 TPOT':>9} {'accepted':>8} {'shared':>7} "
+        f"{'weights':>8} {'cache':>7} {'perpl.':>8} {'KL':>9}"
+    )
+    table = "\n".join([header, *rows])
+    print(f"\n{table}\n\n{blocks_of_text[-1]}\n\n> {model.tokenizer.decode(prompts[0])[-200:]}")
+    print(model.tokenizer.decode(answers[next(iter(answers))][0]))
+    program.artefact("benchmark.txt").write_text("\n\n".join([table, *blocks_of_text]) + "\n", encoding="utf-8")
+    program.metric("kernels", kernels.isa if kernels else "plain")
+    # Drafts, shared beginnings and batches change when a token is computed and not which one.
+    same = [
+        answers[name] == answers[base]
+        for name, (kind, options) in chosen.items()
+        for base, (base_kind, base_options) in chosen.items()
+        if kind == base_kind and ("kv8" in options) == ("kv8" in base_options)
+    ]
+    program.metric("same_answers", all(same))
+    program.metric("answered", min(sum(map(bool, found)) for found in answers.values()) / len(prompts))
+    program.metric("peak_host_megabytes", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MEGABYTE)
+    program.finish()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (llm.ModelError, conversations.NoConversations, ValueError) as error:
+        refuse(str(error))
