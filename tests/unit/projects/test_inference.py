@@ -127,7 +127,7 @@ def test_greedy_answers_are_those_of_transformers(run_program):
 def test_what_cannot_be_done_ends_with_2_and_one_line(tmp_path, words, says):
     command = [sys.executable, "-W", "ignore", str(PROJECTS / "09-inference" / "main.py"), "--out", str(tmp_path / "out")]
     if "prompt" in words[0]:
-        write_folder(tmp_path / "m", {**SMALL, "max_position_embeddings": 8192})
+        write_folder(tmp_path / "m", {**SMALL, "max_position_embeddings": 8192, "vocab_size": 256})
         words = [*words, f"model={tmp_path / 'm'}"]
     done = subprocess.run([*command, "--set", *words], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2

@@ -44,7 +44,7 @@ def write_folder(folder, settings=SMALL, shards=1):
 
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({**settings, "eos_token_id": 1}))
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())[:48]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())[: settings["vocab_size"]]
     tokenizer = Tokenizer(models.BPE(vocab={piece: number for number, piece in enumerate(alphabet)}, merges=[]))
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(False), decoders.ByteLevel()
     tokenizer.save(str(folder / "tokenizer.json"))
