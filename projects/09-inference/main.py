@@ -17,13 +17,13 @@ from typing import Any
 
 import paddle
 
-HERE = Path(__file__).resolve().parent
-sys.path.append(str(HERE.parent))  # so that it runs by hand from a plain checkout
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by hand from a plain checkout
 import kit
 import llm
 from generation import Answer, generate
 from llama import Llama
 
+HERE = Path(__file__).resolve().parent
 MEGABYTE = 1e6
 GREEDY = llm.Sampler()
 
@@ -38,7 +38,9 @@ def answer_reference(program: Any, network: Llama, tokenizer: llm.Tokenizer) -> 
             print(f"  the tokenizer reads {entry['prompt']!r} otherwise than transformers' does")
         # A token that ends the answer is not part of it, so the limit is what the reference has.
         found = generate(network, prompt, len(entry["tokens"]), GREEDY, tokenizer.stops).tokens
-        same = sum(a == b for a, b in zip(found, entry["tokens"], strict=False)) if prompt == entry["prompt_tokens"] else 0
+        same = (
+            sum(a == b for a, b in zip(found, entry["tokens"], strict=False)) if prompt == entry["prompt_tokens"] else 0
+        )
         equal, total = equal + same, total + len(entry["tokens"])
         print(f"  {same}/{len(entry['tokens'])} tokens equal: {entry['prompt']} → {tokenizer.decode(found)!r}")
         if "capital of France" in entry["prompt"]:
@@ -54,7 +56,12 @@ def answer_prompt(program: Any, network: Llama, tokenizer: llm.Tokenizer) -> tup
     print(f"\n> {p['prompt']}")
     prompt = tokenizer.chat(p["prompt"]) if p["chat"] else tokenizer.encode(p["prompt"])
     answer = generate(
-        network, prompt, p["tokens"], sampler, tokenizer.stops, lambda token: print(stream.add(token), end="", flush=True)
+        network,
+        prompt,
+        p["tokens"],
+        sampler,
+        tokenizer.stops,
+        lambda token: print(stream.add(token), end="", flush=True),
     )
     print(stream.finish() + "\n")
     print(f"  {len(prompt)} tokens in, {len(answer.tokens)} out, ended by: {answer.stopped}")

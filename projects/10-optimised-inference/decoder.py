@@ -137,12 +137,17 @@ class PlainDecoder:
         linear = fused.linear_for(kind, paddle.get_device())
         self.embedding = paddle.to_tensor(weights["model.embed_tokens.weight"])
         self.layers = [
-            [paddle.to_tensor(weight) if weight.ndim == 1 else linear(weight) for weight in layer_weights(weights, layer)]
+            [
+                paddle.to_tensor(weight) if weight.ndim == 1 else linear(weight)
+                for weight in layer_weights(weights, layer)
+            ]
             for layer in range(config.layers)
         ]
         self.norm, self.head = paddle.to_tensor(weights["model.norm.weight"]), linear(head_of(weights))
         self.angles = angles(config)
-        self.weight_bytes = self.head.bytes + sum(w.bytes for layer in self.layers for w in layer if hasattr(w, "bytes"))
+        self.weight_bytes = self.head.bytes + sum(
+            w.bytes for layer in self.layers for w in layer if hasattr(w, "bytes")
+        )
         shape = [blocks * BLOCK, config.kv_heads, config.head_dim]
         self.keys = [paddle.zeros(shape) for _ in range(config.layers)]
         self.values = [paddle.zeros(shape) for _ in range(config.layers)]

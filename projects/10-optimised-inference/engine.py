@@ -86,7 +86,11 @@ class Engine:
         work = self._plan()
         rows = [(request, place) for request, drafted in work for place in range(request.computed, drafted[1])]
         tokens = np.array(
-            [(request.tokens + draft)[place] for request, (draft, end) in work for place in range(request.computed, end)]
+            [
+                (request.tokens + draft)[place]
+                for request, (draft, end) in work
+                for place in range(request.computed, end)
+            ]
         )
         # Logits are wanted from the last token that is known on: it chooses the next, and a draft's judge the draft.
         wanted = [

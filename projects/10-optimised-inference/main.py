@@ -1,7 +1,7 @@
 """Task 10: one inference engine with its optimisations as choices, measured side by side on real prompts.
 
     python projects/10-optimised-inference/main.py --part 10 --device cpu
-    python projects/10-optimised-inference/main.py --part 10 --set variants=int4,int4+kv8,int4+lookup requests=32 batch=16
+    python projects/10-optimised-inference/main.py --set variants=int4,int4+kv8,int4+lookup requests=32 batch=16
 
 A variant is a kind of weights (float32, bfloat16, int8, int4, float8), and after it by + what else is chosen: kv8, an
 8-bit cache; lookup, drafts looked up in the text; single, one request at a time; unshared, no shared beginnings.
@@ -53,7 +53,9 @@ def variants(text: str) -> dict[str, tuple[str, list[str]]]:
     found = {}
     for variant in text.split(","):
         kind, *options = variant.strip().split("+")
-        unknown = [word for word in ([] if kind in KINDS else [kind]) + [o for o in options if o not in OPTIONS]]
+        unknown = [
+            word for word, known in [(kind, KINDS), *((option, OPTIONS) for option in options)] if word not in known
+        ]
         if unknown:
             refuse(f"variants={text}: unknown {', '.join(unknown)}; kinds: {', '.join(KINDS)}; + {', '.join(OPTIONS)}")
         found[variant.strip()] = (kind, options)

@@ -38,7 +38,9 @@ def serving(requests: Sequence[Request], seconds: float) -> dict[str, float]:
     answered = [request for request in requests if request.answer]
     first = [request.times[0] - request.arrived for request in answered]
     per_token = [
-        (request.times[-1] - request.times[0]) / (len(request.times) - 1) for request in answered if len(request.times) > 1
+        (request.times[-1] - request.times[0]) / (len(request.times) - 1)
+        for request in answered
+        if len(request.times) > 1
     ]
     between = [gap for request in answered for gap in np.diff(request.times)]
     given, made = sum(len(r.prompt) for r in requests), sum(len(r.answer) for r in requests)
@@ -59,7 +61,11 @@ def serving(requests: Sequence[Request], seconds: float) -> dict[str, float]:
     return figures
 
 
-TITLES = {"TTFT": "Time to First Token", "TPOT": "Time per Output Token (excl. 1st token)", "ITL": "Inter-token Latency"}
+TITLES = {
+    "TTFT": "Time to First Token",
+    "TPOT": "Time per Output Token (excl. 1st token)",
+    "ITL": "Inter-token Latency",
+}
 
 
 def block(figures: dict[str, float]) -> str:
@@ -69,5 +75,7 @@ def block(figures: dict[str, float]) -> str:
         kind = name.split()[1]
         if name.startswith("Mean ") and kind in TITLES:
             lines.append(TITLES[kind].center(50, "-"))
-        lines.append(f"{name + ':':<40} {value:<10.2f}" if isinstance(value, float) else f"{name + ':':<40} {value:<10}")
+        lines.append(
+            f"{name + ':':<40} {value:<10.2f}" if isinstance(value, float) else f"{name + ':':<40} {value:<10}"
+        )
     return "\n".join([*lines, "=" * 50])

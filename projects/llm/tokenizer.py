@@ -89,7 +89,9 @@ def from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
     kinds = metadata["tokenizer.ggml.token_type"]
     whole = [piece for piece, kind in zip(pieces, kinds, strict=True) if kind in (CONTROL, USER_DEFINED)]
     tokenizer.add_special_tokens([AddedToken(piece, special=True, normalized=False) for piece in whole])
-    stops = [metadata[name] for name in ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id") if name in metadata]
+    stops = [
+        metadata[name] for name in ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id") if name in metadata
+    ]
     special = {
         f"{name}_token": pieces[metadata[f"tokenizer.ggml.{name}_token_id"]]
         for name in ("bos", "eos")

@@ -9,7 +9,6 @@ import numpy as np
 import paddle
 import pytest
 from conftest import PROJECTS
-
 from test_llm import SMALL, write_folder
 
 
@@ -125,7 +124,14 @@ def test_greedy_answers_are_those_of_transformers(run_program):
     ],
 )
 def test_what_cannot_be_done_ends_with_2_and_one_line(tmp_path, words, says):
-    command = [sys.executable, "-W", "ignore", str(PROJECTS / "09-inference" / "main.py"), "--out", str(tmp_path / "out")]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        str(PROJECTS / "09-inference" / "main.py"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     if "prompt" in words[0]:
         write_folder(tmp_path / "m", {**SMALL, "max_position_embeddings": 8192, "vocab_size": 256})
         words = [*words, f"model={tmp_path / 'm'}"]

@@ -169,5 +169,5 @@ def test_what_the_compiler_refuses_is_quoted(native, monkeypatch, tmp_path):
     (tmp_path / "broken.cc").write_text("int broken( {\n")
     monkeypatch.setattr(native, "SOURCES", [tmp_path / "broken.cc"])
     monkeypatch.setattr(native, "CACHE", tmp_path)
-    with pytest.raises(native.NoKernels, match="the compiler refuses: .*error"):
+    with pytest.raises(native.NoKernels, match=r"the compiler refuses: .*error"):
         native.build()

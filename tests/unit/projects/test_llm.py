@@ -192,7 +192,11 @@ def smollm2():
     return llm.open_model("smollm2")
 
 
-@given(text=some.text())
+# The model's vocabulary lacks six control characters, and the bytes that begin characters beyond U+3FFFF.
+SPOKEN = some.characters(max_codepoint=0x3FFFF, exclude_categories=["Cs"], exclude_characters="\4\6\x13\x14\x16\x1d")
+
+
+@given(text=some.text(SPOKEN))
 def test_text_comes_back_from_tokens(smollm2, text):
     assert smollm2.tokenizer.decode(smollm2.tokenizer.encode(text)) == text or "<" in text  # <...> may be special
 
