@@ -41,6 +41,11 @@ from packing import KINDS
 OPTIONS = ("kv8", "lookup", "single", "unshared")
 PASSAGES, PASSAGE = 2, 128  # held-out text: so many pieces of so many tokens
 MEGABYTE = 1e6
+THROUGHPUT = "Output token throughput (tok/s)"
+HEADER = (
+    f"{'variant':18} {'tok/s':>8} {'TTFT ms':>9} {'TPOT ms':>9} {'P99 TPOT':>9} {'accepted':>8} {'shared':>7} "
+    f"{'weights MB':>10} {'cache MB':>9} {'perplexity':>10} {'KL':>9}"
+)
 
 
 def refuse(message: str) -> None:
@@ -116,6 +121,15 @@ def serve(program: Any, decoder: Decoder, stops: frozenset[int], prompts: list[l
     return requests, engine.counts, measures.serving(requests, time.perf_counter() - started)
 
 
+def table_line(name: str, figures: Mapping[str, float], counts: Any, decoder: Decoder, perplexity: float, divergence: float) -> str:
+    accepted = 100 * counts.accepted / counts.drafted if counts.drafted else 0
+    return (
+        f"{name:18} {figures[THROUGHPUT]:8.1f} {figures['Median TTFT (ms)']:9.0f} {figures['Median TPOT (ms)']:9.1f} "
+        f"{figures['P99 TPOT (ms)']:9.1f} {accepted:7.0f}% {counts.shared:7} {decoder.weight_bytes / MEGABYTE:10.0f} "
+        f"{decoder.cache_bytes / MEGABYTE:9.0f} {perplexity:10.3f} {divergence:9.5f}"
+    )
+
+
 def main() -> None:
     program = kit.start(__file__, __doc__)
     p = program.parameters
@@ -135,44 +149,35 @@ def main() -> None:
     program.metric("perplexity_float32", perplexity)
     del plain
 
-    rows, blocks_of_text, answers, built = [], [], {}, (None, None)
+    table = [HEADER]
+    reports, figures, answers, divergences = {}, {}, {}, {}
+    built, decoder = None, None
     for name, (kind, options) in chosen.items():
-        key = (kind, "kv8" in options)
-        if built[0] != key:  # weights are packed once for variants side by side
-            built = (None, None)
-            built = (key, make_decoder(kernels, model, weights, (kind, options), p["blocks"]))
-        decoder = built[1]
-        requests, counts, figures = serve(program, decoder, model.tokenizer.stops, prompts, options)
-        found = [measures.text_logits(decoder, passage) for passage in passages]
-        divergence = np.mean([measures.divergence(*pair) for pair in zip(reference, found, strict=True)])
-        perplexity = np.exp(np.mean([measures.surprise(*pair) for pair in zip(found, passages, strict=True)]))
-        rate = counts.accepted / counts.drafted if counts.drafted else 0.0
+        if built != (kind, "kv8" in options):  # weights are packed once for variants side by side
+            decoder = None  # frees the last one's before the next one's are made
+            built, decoder = (
+                (kind, "kv8" in options),
+                make_decoder(kernels, model, weights, (kind, options), p["blocks"]),
+            )
+        requests, counts, figures[name] = serve(program, decoder, model.tokenizer.stops, prompts, options)
         answers[name] = [request.answer for request in requests]
-        rows.append(
-            f"{name:18} {figures['Output token throughput (tok/s)']:8.1f} {figures['Median TTFT (ms)']:9.0f} "
-            f"{figures['Median TPOT (ms)']:9.1f} {figures['P99 TPOT (ms)']:9.1f} {100 * rate:7.0f}% "
-            f"{counts.shared:7} {decoder.weight_bytes / MEGABYTE:8.0f} {decoder.cache_bytes / MEGABYTE:7.0f} "
-            f"{perplexity:8.3f} {divergence:9.5f}"
-        )
-        print(rows[-1], flush=True)
-        blocks_of_text.append(f"{name}\n{measures.block(figures)}")
-        word = name.replace("+", "_")
-        program.metric(f"throughput_{word}", figures["Output token throughput (tok/s)"])
-        program.metric(f"median_ttft_ms_{word}", figures["Median TTFT (ms)"])
-        program.metric(f"median_tpot_ms_{word}", figures["Median TPOT (ms)"])
-        program.metric(f"divergence_{word}", divergence)
-        if "lookup" in options:
-            program.metric(f"accepted_rate_{word}", rate)
+        found = [measures.text_logits(decoder, passage) for passage in passages]
+        divergences[name] = np.mean([measures.divergence(*pair) for pair in zip(reference, found, strict=True)])
+        perplexity = np.exp(np.mean([measures.surprise(*pair) for pair in zip(found, passages, strict=True)]))
+        table.append(table_line(name, figures[name], counts, decoder, perplexity, divergences[name]))
+        reports[name] = f"{name}\n{measures.block(figures[name])}"
+        print(f"  {name}: {figures[name][THROUGHPUT]:.1f} tokens a second, KL to float32 {divergences[name]:.5f}", flush=True)
 
-    header = (
-        f"{'variant':18} {'tok/s':>8} {'TTFT ms':>9} {'TPOT ms':>9} {'P99 TPOT':>9} {'accepted':>8} {'shared':>7} "
-        f"{'weights':>8} {'cache':>7} {'perpl.':>8} {'KL':>9}"
-    )
-    table = "\n".join([header, *rows])
-    print(f"\n{table}\n\n{blocks_of_text[-1]}\n\n> {model.tokenizer.decode(prompts[0])[-200:]}")
-    print(model.tokenizer.decode(answers[next(iter(answers))][0]))
-    program.artefact("benchmark.txt").write_text("\n\n".join([table, *blocks_of_text]) + "\n", encoding="utf-8")
+    fastest = max(figures, key=lambda name: figures[name][THROUGHPUT])
+    print("\n" + "\n".join(table) + f"\n\n{reports[fastest]}")
+    print(f"\n> {model.tokenizer.decode(prompts[0])[-200:]}\n{model.tokenizer.decode(answers[fastest][0])}")
+    program.artefact("benchmark.txt").write_text("\n\n".join(["\n".join(table), *reports.values()]) + "\n", encoding="utf-8")
     program.metric("kernels", kernels.isa if kernels else "plain")
+    program.metric("fastest", fastest)
+    program.metric("throughput", figures[fastest][THROUGHPUT])
+    program.metric("median_ttft", figures[fastest]["Median TTFT (ms)"])
+    program.metric("median_tpot", figures[fastest]["Median TPOT (ms)"])
+    program.metric("worst_divergence", max(divergences.values()))
     # Drafts, shared beginnings and batches change when a token is computed and not which one.
     same = [
         answers[name] == answers[base]
