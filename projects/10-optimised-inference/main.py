@@ -121,7 +121,9 @@ def serve(program: Any, decoder: Decoder, stops: frozenset[int], prompts: list[l
     return requests, engine.counts, measures.serving(requests, time.perf_counter() - started)
 
 
-def table_line(name: str, figures: Mapping[str, float], counts: Any, decoder: Decoder, perplexity: float, divergence: float) -> str:
+def table_line(
+    name: str, figures: Mapping[str, float], counts: Any, decoder: Decoder, perplexity: float, divergence: float
+) -> str:
     accepted = 100 * counts.accepted / counts.drafted if counts.drafted else 0
     return (
         f"{name:18} {figures[THROUGHPUT]:8.1f} {figures['Median TTFT (ms)']:9.0f} {figures['Median TPOT (ms)']:9.1f} "
@@ -166,12 +168,14 @@ def main() -> None:
         perplexity = np.exp(np.mean([measures.surprise(*pair) for pair in zip(found, passages, strict=True)]))
         table.append(table_line(name, figures[name], counts, decoder, perplexity, divergences[name]))
         reports[name] = f"{name}\n{measures.block(figures[name])}"
-        print(f"  {name}: {figures[name][THROUGHPUT]:.1f} tokens a second, KL to float32 {divergences[name]:.5f}", flush=True)
+        speed = figures[name][THROUGHPUT]
+        print(f"  {name}: {speed:.1f} tokens a second, KL to float32 {divergences[name]:.5f}", flush=True)
 
     fastest = max(figures, key=lambda name: figures[name][THROUGHPUT])
     print("\n" + "\n".join(table) + f"\n\n{reports[fastest]}")
     print(f"\n> {model.tokenizer.decode(prompts[0])[-200:]}\n{model.tokenizer.decode(answers[fastest][0])}")
-    program.artefact("benchmark.txt").write_text("\n\n".join(["\n".join(table), *reports.values()]) + "\n", encoding="utf-8")
+    written = "\n\n".join(["\n".join(table), *reports.values()])
+    program.artefact("benchmark.txt").write_text(written + "\n", encoding="utf-8")
     program.metric("kernels", kernels.isa if kernels else "plain")
     program.metric("fastest", fastest)
     program.metric("throughput", figures[fastest][THROUGHPUT])
