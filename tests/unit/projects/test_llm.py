@@ -49,7 +49,12 @@ def write_folder(folder, settings=SMALL, shards=1):
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(False), decoders.ByteLevel()
     tokenizer.save(str(folder / "tokenizer.json"))
     shapes = model.expected_shapes(llm.config.from_hugging_face(settings))
-    tensors = {name: NUMBERS.normal(size=shape).astype("float32") for name, shape in shapes.items()}
+    numbers = np.random.default_rng(0)
+    tensors = {
+        # Of a size at which a layer's numbers neither grow nor vanish, as in a trained network.
+        name: (numbers.normal(size=shape) / (shape[-1] ** 0.5 if len(shape) == 2 else 1)).astype("float32")
+        for name, shape in shapes.items()
+    }
     names = [f"model-{number}.safetensors" for number in range(shards)] if shards > 1 else ["model.safetensors"]
     where = {name: names[number % shards] for number, name in enumerate(tensors)}
     for file in names:
