@@ -96,7 +96,8 @@ SECRETS = (
     _secret("token", rb"""(?P<kept>token(?:\\?["'])?[ \t]{0,8}[:=][ \t]{0,8}["']?)[\w.~+/-]{20,4096}"""),
     _secret(
         "-password -passphrase -token -secret -key",
-        rb"""(?P<kept>-(?:password|passphrase|token|secret|key)[ \t]{1,4})[^\s"'\[-][^\s"']{0,4096}""",
+        rb"""(?P<kept>(?<![\w-])--?(?:[\w-]{0,64}-)?(?:password|passphrase|token|secret|key)[ \t]{1,4})"""
+        rb"""[^\s"'\[-][^\s"']{0,4096}""",
     ),
     _secret("/home/ /users/", rb"(?P<kept>/(?:home|users)/)" + _PERSON, b"[user]"),
     _secret(":\\ :/", rb"(?P<kept>\b[a-z]:(?:\\{1,2}|/)users(?:\\{1,2}|/))" + _PERSON, b"[user]"),

@@ -19,7 +19,7 @@ def of(alphabet: str, least: int, most: int | None = None) -> st.SearchStrategy[
     return st.text(alphabet, min_size=least, max_size=most or least)
 
 
-FORMS = {
+FORMS = {  # longer than the words around it: a secret that is one of them would be found there
     "AWS access key": of(string.ascii_uppercase + string.digits, 16).map(lambda text: (f"AKIA{text}", text)),
     "AWS temporary key": of(string.ascii_uppercase + string.digits, 16).map(lambda text: (f"ASIA{text}", text)),
     "AWS secret, a setting": of(ALPHANUMERIC + "/+", 40).map(lambda text: (f"aws_secret_access_key = {text}", text)),
@@ -33,9 +33,9 @@ FORMS = {
     "Baidu": of("0123456789abcdef", 40).map(lambda text: (f"bce-v3/ALTAK-Abcdefgh/{text}", text)),
     "bearer": of(ALPHANUMERIC, 16, 80).map(lambda text: (f"Authorization: Bearer {text}", text)),
     "bearer, JSON": of(ALPHANUMERIC, 16).map(lambda text: (json.dumps({"authorization": f"Bearer {text}"}), text)),
-    "basic": of(ALPHANUMERIC, 12, 40).map(lambda text: (f"authorization: basic {text}==", text)),
+    "basic": of(ALPHANUMERIC, 14, 40).map(lambda text: (f"authorization: basic {text}==", text)),
     "JSON web token": of(ALPHANUMERIC, 20).map(lambda text: (f"eyJhbGciOiJI.eyJ{text}.{text}", text)),
-    "user in an address": of(ALPHANUMERIC, 6, 30).map(lambda text: (f"https://anna:{text}@example.org/x", text)),
+    "user in an address": of(ALPHANUMERIC, 8, 30).map(lambda text: (f"https://anna:{text}@example.org/x", text)),
     "token in an address": of(ALPHANUMERIC, 24).map(lambda text: (f"git+https://{text}@example.org/x", text)),
     "signed address": of("0123456789abcdef", 64).map(lambda text: (f"http://x/y?a=1&X-Amz-Signature={text}&b=2", text)),
     "password, env": of(ALPHANUMERIC, 9, 30).map(lambda text: (f"DB_PASSWORD={text}", text)),
@@ -82,6 +82,7 @@ def in_chunks(redactor: Redactor, output: bytes, sizes: list[int]) -> bytes:
         "step 12 loss 0.123 tokens_per_second: 123456.7 num_tokens=512",
         "pad_token='<pad>' eos_token_id=2 tokenizer=/data/tokenizer.json token: yes",
         "key=value sort_key: name keyboard monkey=1",
+        "Inter-token Latency, non-secret values",
         "password: None, secret = null, api_key=$API_KEY, password=*** token=<your token>",
         "ssh://git@github.com/PaddlePaddle/Paddle.git and https://example.org/a@b",
         "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",

@@ -1,0 +1,63 @@
+"""Products that a device's Paddle has fused, taken where they are there.
+
+Whether one is there is asked of Paddle's own list of kernels, not of the device's name: a plug-in that gains a
+kernel tomorrow is used tomorrow. None of this has been run on such a device yet; the choice is tested, the kernels
+are Paddle's.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import paddle
+
+LINEAR = "weight_only_linear"  # paddle.nn.quant: weights of 8 or 4 bits, activations of 16
+QUANTISE = "weight_quantize"
+ALGORITHMS = {"int8": "weight_only_int8", "int4": "weight_only_int4"}
+
+
+def has(operator: str, device: str, registered: dict[str, list[str]]) -> bool:
+    """Whether Paddle lists a kernel of `operator` for `device`, such as "gpu:0"; see kit's device.py for the list."""
+    place = "Place(cpu)" if device.startswith("cpu") else f"Place({device.partition(':')[0]}:0)"
+    return any(place in line for line in registered.get(operator, []))
+
+
+def choose(kind: str, device: str, registered: dict[str, list[str]]) -> str:
+    """ "fused" where weights of `kind` have a fused product on the device, else "plain"."""
+    able = kind in ALGORITHMS and all(has(operator, device, registered) for operator in (LINEAR, QUANTISE))
+    return "fused" if able and not device.startswith("cpu") else "plain"
+
+
+def linear_for(kind: str, device: str) -> Callable[[np.ndarray], "Plain | Fused"]:
+    """What makes a product of a weight (outputs, inputs)."""
+    registered = paddle.base.core._get_all_register_op_kernels("phi")
+    if choose(kind, device, registered) == "fused":
+        return lambda weight: Fused(weight, kind)
+    return Plain
+
+
+class Plain:
+    """x @ weight.T in float32."""
+
+    def __init__(self, weight: np.ndarray) -> None:
+        self.weight = paddle.to_tensor(weight)
+        self.bytes = weight.nbytes
+
+    def __call__(self, x: paddle.Tensor) -> paddle.Tensor:
+        return paddle.matmul(x, self.weight, transpose_y=True)
+
+
+class Fused:
+    """Paddle's weight_only_linear: the weight in few bits with a scale for each output."""
+
+    def __init__(self, weight: np.ndarray, kind: str) -> None:
+        from paddle.nn import quant
+
+        self._multiply = quant.weight_only_linear
+        self.dtype = {"int8": "int8", "int4": "int4"}[kind]
+        whole = paddle.to_tensor(np.ascontiguousarray(weight.T)).astype("float16")
+        self.weight, self.scale = quant.weight_quantize(whole, algo=ALGORITHMS[kind])
+        self.bytes = self.weight.size * self.weight.element_size()
+
+    def __call__(self, x: paddle.Tensor) -> paddle.Tensor:
+        y = self._multiply(x.astype("float16"), self.weight, weight_scale=self.scale, weight_dtype=self.dtype)
+        return y.astype("float32")

@@ -1,0 +1,57 @@
+// The kernels of one decoder layer, as a table of functions: one table for each instruction set.
+//
+// Weights lie in panels of `rows` output rows (two vector registers' worth). Within a panel the weights of one row
+// come four bytes at a time, so that a register holds the same four bytes of neighbouring rows, and one multiply-add
+// serves them all. packing.py writes this layout and describes it byte by byte.
+#pragma once
+#include <cstdint>
+
+namespace llm {
+
+enum Kind { FLOAT32 = 0, BFLOAT16 = 1, INT8 = 2, INT4 = 3, FLOAT8 = 4 };
+constexpr int GROUP = 32;  // inputs that share a scale, in weights and in activations
+
+// Rows of activations (tokens, inputs), in the form that the weights' kind multiplies with.
+struct Activations {
+    int inputs;
+    const float* values;
+    uint16_t* bfloat16;
+    int8_t* numbers;  // rounded to [-127, 127], by groups
+    float* scales;    // (tokens, inputs / GROUP)
+    float* sums;      // the sum of each group, in real units
+};
+
+// One sequence's keys or values for one head, in pages. `scales` only with 8-bit numbers.
+struct Pages {
+    const void* base;
+    const float* scales;
+    const int* table;  // which block holds positions 0 .. size-1, size .. 2 size-1, ...
+    int size;          // positions in a block
+    int heads, head;   // a block is (heads, size, width)
+    bool int8;
+};
+
+struct Kernels {
+    const char* name;
+    int rows;  // of a panel
+    // Bring row `token` of the activations into the form for weights of this kind.
+    void (*prepare)(Kind kind, const Activations& x, int token);
+    // y[token * stride + row] of one panel for `tokens` rows of activations.
+    void (*panel)(Kind kind, const uint8_t* weights, const Activations& x, int tokens, float* y, long stride);
+    void (*rms_norm)(const float* x, const float* weight, float* y, int size, float epsilon);
+    // Turn the pairs (i, i + width / 2) by the angles of a position.
+    void (*rotate)(float* x, const float* cos, const float* sin, int width);
+    void (*swiglu)(const float* gate, const float* up, float* y, int size);
+    void (*add)(float* x, const float* y, int size);
+    // 8-bit numbers and their scale for one head's key or value.
+    void (*compress)(const float* x, int8_t* numbers, float* scale, int width);
+    // `group` query heads over `length` positions of one key and value head; scores has room for group * length.
+    void (*attend)(const float* query, int group, int width, const Pages& keys, const Pages& values, int length,
+                   float* scores, float* out);
+};
+
+const Kernels* portable_kernels();
+const Kernels* avx2_kernels();    // null where the CPU or the compiler has no AVX2
+const Kernels* avx512_kernels();  // null without AVX512 with VNNI and BF16
+
+}  // namespace llm

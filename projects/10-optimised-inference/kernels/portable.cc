@@ -1,0 +1,114 @@
+// Plain C++: what each operation means, lane by lane. It runs on any CPU, ARM included; compilers vectorise much of it.
+#include <cmath>
+
+#include "vectorised.h"
+
+namespace llm {
+namespace {
+
+struct Portable {
+    static constexpr const char* NAME = "portable";
+    static constexpr int LANES = 8, TILE = 4;
+    static constexpr bool BFLOAT16_DOT = false;
+    static constexpr float SIGNED_OFFSET = 0;
+    struct F { float lane[LANES]; };
+    struct I { int32_t lane[LANES]; };
+
+    template <class Operation>
+    static F each(Operation operation) {
+        F out;
+        for (int i = 0; i < LANES; i++) out.lane[i] = operation(i);
+        return out;
+    }
+    template <class Operation>
+    static I each_bits(Operation operation) {
+        I out;
+        for (int i = 0; i < LANES; i++) out.lane[i] = operation(i);
+        return out;
+    }
+
+    static F zero() { return all(0); }
+    static F all(float value) { return each([&](int) { return value; }); }
+    static F load(const float* x) { return each([&](int i) { return x[i]; }); }
+    static F load(const int8_t* x) { return each([&](int i) { return (float)x[i]; }); }
+    static void store(float* x, F v) { memcpy(x, v.lane, sizeof v); }
+    static void store_int8(int8_t* x, F v) {
+        for (int i = 0; i < LANES; i++) x[i] = (int8_t)nearbyintf(v.lane[i]);
+    }
+    static F add(F a, F b) { return each([&](int i) { return a.lane[i] + b.lane[i]; }); }
+    static F multiply(F a, F b) { return each([&](int i) { return a.lane[i] * b.lane[i]; }); }
+    static F divide(F a, F b) { return each([&](int i) { return a.lane[i] / b.lane[i]; }); }
+    static F fma(F a, F b, F c) { return each([&](int i) { return a.lane[i] * b.lane[i] + c.lane[i]; }); }
+    static F max(F a, F b) { return each([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; }); }
+    static F minimum(F a, F b) { return each([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; }); }
+    static F absolute(F a) { return each([&](int i) { return fabsf(a.lane[i]); }); }
+    static F nearest(F a) { return each([&](int i) { return nearbyintf(a.lane[i]); }); }
+    static F power_of_two(F n) { return each([&](int i) { return ldexpf(1, (int)n.lane[i]); }); }
+    static float total(F a) {
+        float sum = 0;
+        for (float lane : a.lane) sum += lane;
+        return sum;
+    }
+    static float largest(F a) {
+        float most = a.lane[0];
+        for (float lane : a.lane) most = lane > most ? lane : most;
+        return most;
+    }
+    static float half(uint16_t bits) {
+        const int exponent = (bits >> 10) & 31, fraction = bits & 1023;
+        const float size = exponent ? ldexpf(1 + fraction / 1024.0f, exponent - 15) : ldexpf(fraction / 1024.0f, -14);
+        return bits & 0x8000 ? -size : size;
+    }
+    static F halves(const uint16_t* x) { return each([&](int i) { return half(x[i]); }); }
+    static float as_float(uint32_t bits) {
+        float value;
+        memcpy(&value, &bits, 4);
+        return value;
+    }
+
+    static I no_bits() { return all_bits(0); }
+    static I all_bits(int value) { return each_bits([&](int) { return value; }); }
+    static I load_bits(const uint8_t* x) {
+        I out;
+        memcpy(out.lane, x, sizeof out);
+        return out;
+    }
+    static F real(I a) { return each([&](int i) { return (float)a.lane[i]; }); }
+    static I low_nibbles(I a) { return each_bits([&](int i) { return a.lane[i] & 0x0f0f0f0f; }); }
+    static I high_nibbles(I a) { return each_bits([&](int i) { return (int)((uint32_t)a.lane[i] >> 4) & 0x0f0f0f0f; }); }
+    // The four products of signed bytes in each lane, added up; nibbles are small signed bytes.
+    static I dot(I a, I b, I sum) {
+        return each_bits([&](int i) {
+            int total = sum.lane[i];
+            for (int j = 0; j < 4; j++) total += (int8_t)(a.lane[i] >> 8 * j) * (int8_t)(b.lane[i] >> 8 * j);
+            return total;
+        });
+    }
+    static I nibble_dot(I nibbles, I x, I sum) { return dot(nibbles, x, sum); }
+    static I nibble_sum(I sum) { return sum; }
+    struct Signed {
+        I w;
+        explicit Signed(const uint8_t* at) : w(load_bits(at)) {}
+        I multiply_add(I x, I sum) const { return dot(w, x, sum); }
+    };
+    // Each lane holds two bfloat16 of a row, which are the upper halves of floats.
+    static void bfloat16_dot(F& s0, F& s1, I w0, I w1, const float* x, const uint16_t*) {
+        for (int i = 0; i < LANES; i++) {
+            s0.lane[i] += as_float((uint32_t)w0.lane[i] << 16) * x[0] + as_float(w0.lane[i] & 0xffff0000) * x[1];
+            s1.lane[i] += as_float((uint32_t)w1.lane[i] << 16) * x[0] + as_float(w1.lane[i] & 0xffff0000) * x[1];
+        }
+    }
+    // e4m3: sign, 4 bits of exponent (bias 7), 3 of fraction. As a float's bits it is too small by 2^120.
+    static F float8(I a, int byte) {
+        return each([&](int i) {
+            const uint32_t bits = (uint32_t)a.lane[i] >> 8 * byte;
+            return as_float((bits & 0x80) << 24 | (bits & 0x7f) << 20) * 0x1p120f;
+        });
+    }
+};
+
+}  // namespace
+
+const Kernels* portable_kernels() { return Vectorised<Portable>::table(); }
+
+}  // namespace llm

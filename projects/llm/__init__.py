@@ -1,0 +1,22 @@
+"""What the language-model programs share: model files, tokenizer, chat template and sampling.
+
+Like `kit` it is a library beside the projects and none of them: it has no `project.yaml`. It reads a model as it
+lies on the disk and says what is in it; how to compute with it is what the projects teach.
+
+    import llm
+
+    model = llm.open_model("smollm2")          # or a GGUF file, or a Hugging Face folder
+    prompt = model.tokenizer.chat("What is the capital of France?")
+    weight = model.weights["model.layers.0.self_attn.q_proj.weight"]   # numpy, float32, Hugging Face's layout
+
+A file that cannot be used raises `ModelError`, whose text says what, why and what to do.
+"""
+
+from .config import Config
+from .errors import ModelError
+from .model import Model, open_model
+from .sampling import Sampler
+from .streaming import Stream
+from .tokenizer import Tokenizer
+
+__all__ = ["Config", "Model", "ModelError", "Sampler", "Stream", "Tokenizer", "open_model"]

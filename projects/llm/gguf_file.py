@@ -1,0 +1,158 @@
+"""GGUF, llama.cpp's file of a whole model: metadata, a table of tensors, and their (mostly quantised) data.
+
+The layout is that of https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, little-endian, versions 2 and 3.
+The header is read here because the package `gguf` takes seconds for a vocabulary of 49,152 pieces; rarer
+quantised blocks are still left to it.
+"""
+
+import mmap
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import ModelError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+STRING, ARRAY = 8, 9
+BLOCK = 32  # weights that share a scale in the simple quantised types
+PLAIN = {0: np.dtype("<f4"), 1: np.dtype("<f2"), 30: np.dtype("<u2")}  # 30 is bfloat16
+# The simple quantised types: a block is a scale, perhaps a minimum, and 32 numbers of 4 or 8 bits.
+Q4_0 = np.dtype([("scale", "<f2"), ("nibbles", "u1", 16)])
+Q4_1 = np.dtype([("scale", "<f2"), ("minimum", "<f2"), ("nibbles", "u1", 16)])
+Q8_0 = np.dtype([("scale", "<f2"), ("numbers", "i1", 32)])
+QUANTISED = {2: Q4_0, 3: Q4_1, 8: Q8_0}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of the table: its numpy shape, GGML's number for its type, and where its data begin."""
+
+    shape: tuple[int, ...]
+    kind: int
+    offset: int
+
+
+class Reader:
+    """Reads numbers and strings one after another; knows when the file ends too early."""
+
+    def __init__(self, data: mmap.mmap, path: Path) -> None:
+        self.data, self.path, self.at = data, path, 0
+
+    def number(self, code: str) -> Any:
+        size = struct.calcsize(f"<{code}")
+        self._need(size)
+        (value,) = struct.unpack_from(f"<{code}", self.data, self.at)
+        self.at += size
+        return value
+
+    def string(self) -> str:
+        length = self.number("Q")
+        self._need(length)
+        self.at += length
+        return self.data[self.at - length : self.at].decode("utf-8", "replace")
+
+    def value(self, kind: int) -> Any:
+        if kind == STRING:
+            return self.string()
+        if kind == ARRAY:
+            inner, count = self.number("I"), self.number("Q")
+            if inner in SCALARS:
+                self._need(count * struct.calcsize(f"<{SCALARS[inner]}"))
+                found = struct.unpack_from(f"<{count}{SCALARS[inner]}", self.data, self.at)
+                self.at += struct.calcsize(f"<{count}{SCALARS[inner]}")
+                return list(found)
+            return [self.value(inner) for _ in range(count)]
+        if kind not in SCALARS:
+            raise ModelError(f"{self.path} is damaged: a value of unknown type {kind}; fetch the file again")
+        return self.number(SCALARS[kind])
+
+    def _need(self, size: int) -> None:
+        if self.at + size > len(self.data):
+            raise ModelError(f"{self.path} is truncated: its header goes on past the end; fetch the file again")
+
+
+class GGUFFile(Mapping[str, Array]):
+    """The tensors of a GGUF file by GGUF's names, as float32 arrays made when asked for; `metadata` beside them.
+
+    Raises ModelError for a file that is not GGUF, is truncated, or has a type of block that nothing here reads.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with path.open("rb") as file:
+            if path.stat().st_size < 24 or file.read(4) != b"GGUF":
+                raise ModelError(f"{path} is not a GGUF file: it does not begin with GGUF")
+            self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        reader = Reader(self._data, path)
+        reader.at = 4
+        version, tensors, values = reader.number("I"), reader.number("Q"), reader.number("Q")
+        if version not in (2, 3):
+            raise ModelError(f"{path} is GGUF version {version}; 2 and 3 are read here: convert the file")
+        self.metadata: dict[str, Any] = {}
+        for _ in range(values):
+            name = reader.string()
+            self.metadata[name] = reader.value(reader.number("I"))
+        self.entries: dict[str, Entry] = {}
+        for _ in range(tensors):
+            name = reader.string()
+            shape = tuple(reader.number("Q") for _ in range(reader.number("I")))[::-1]  # GGML counts from the last
+            self.entries[name] = Entry(shape, reader.number("I"), reader.number("Q"))
+        alignment = self.metadata.get("general.alignment", 32)
+        self._start = -(-reader.at // alignment) * alignment
+        for name, entry in self.entries.items():
+            if self._start + entry.offset + self._bytes(entry) > len(self._data):
+                raise ModelError(f"{path} is truncated: it ends before the data of {name}; fetch the file again")
+
+    def __getitem__(self, name: str) -> Array:
+        entry = self.entries[name]
+        start = self._start + entry.offset
+        raw = np.frombuffer(self._data, np.uint8, self._bytes(entry), start)
+        return dequantise(raw, entry.kind, entry.shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def _bytes(self, entry: Entry) -> int:
+        count = int(np.prod(entry.shape, dtype=np.int64))
+        if entry.kind in PLAIN:
+            return count * PLAIN[entry.kind].itemsize
+        if entry.kind in QUANTISED:
+            return count // BLOCK * QUANTISED[entry.kind].itemsize
+        import gguf  # seconds: only for the rarer types
+
+        try:
+            block, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType(entry.kind)]
+        except ValueError:
+            raise ModelError(f"{self.path} has tensors of unknown type {entry.kind}: convert the file") from None
+        return int(count // block * size)
+
+
+def dequantise(raw: Array, kind: int, shape: tuple[int, ...]) -> Array:
+    """The bytes `raw` of GGML's type `kind` as float32 of `shape`."""
+    if kind == 30:
+        return (raw.view("<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)
+    if kind in PLAIN:
+        return raw.view(PLAIN[kind]).astype(np.float32).reshape(shape)
+    if kind not in QUANTISED:
+        import gguf
+
+        found: Array = gguf.dequantize(raw.reshape(*shape[:-1], -1), gguf.GGMLQuantizationType(kind))
+        return found.astype(np.float32)
+    blocks = raw.view(QUANTISED[kind])
+    scale = blocks["scale"].astype(np.float32)[:, None]
+    if kind == 8:
+        return (scale * blocks["numbers"]).reshape(shape)
+    # The low halves of the 16 bytes are the first 16 weights of the block, the high halves the others.
+    numbers = np.concatenate([blocks["nibbles"] & 15, blocks["nibbles"] >> 4], axis=1)
+    if kind == 2:
+        return (scale * (numbers.astype(np.float32) - 8)).reshape(shape)
+    weights: Array = scale * numbers + blocks["minimum"].astype(np.float32)[:, None]
+    return weights.reshape(shape)

@@ -1,0 +1,173 @@
+"""Task 10's kernels, each against numpy, for every instruction set that this CPU has."""
+
+import numpy as np
+import paddle
+import pytest
+
+NUMBERS = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def native(load):
+    return load("10-optimised-inference/native.py")
+
+
+@pytest.fixture(scope="module")
+def packing(load):
+    return load("10-optimised-inference/packing.py")
+
+
+@pytest.fixture(scope="module", params=["portable", "avx2", "avx512"])
+def kernels(native, request):
+    try:
+        native.Kernels()
+        if not native.runs(request.param):
+            pytest.skip(f"this CPU has no {request.param}")
+        return native.Kernels(request.param)
+    except native.NoKernels as error:
+        pytest.skip(str(error))
+
+
+def normal(*shape):
+    return NUMBERS.normal(size=shape).astype("float32")
+
+
+def rounded_activations(x):
+    """What the integer kernels see of x: 8-bit numbers with a scale for 32."""
+    groups = x.reshape(len(x), -1, 32)
+    scale = np.abs(groups).max(2, keepdims=True) / 127
+    return (np.rint(groups / scale) * scale).reshape(x.shape)
+
+
+# Weights
+
+
+@pytest.mark.parametrize(("kind", "error"), [("bfloat16", 2**-8), ("int8", 0.006), ("int4", 0.1), ("float8", 0.04)])
+def test_rounding_errs_by_half_a_step(packing, kind, error):
+    weight = normal(64, 96)
+    found = packing.dequantise(packing.quantise(weight, kind), kind)
+    assert np.linalg.norm(found - weight) / np.linalg.norm(weight) < error
+
+
+def test_weights_of_four_bits_keep_their_values(packing):
+    numbers = NUMBERS.integers(0, 16, (8, 2, 32))
+    numbers[..., :2] = 0, 15  # as in nearly every group of a real model: both ends are used
+    weight = (numbers * np.float32(0.0625) - np.float32(0.5)).reshape(8, 64).astype("float32")
+    np.testing.assert_array_equal(packing.dequantise(packing.quantise(weight, "int4"), "int4"), weight)
+
+
+def test_float8_rounds_to_the_nearest_of_all_its_values(packing):
+    values = packing.FLOAT8[:127]
+    assert (values[0], values[1], values[8], values[126]) == (0, 2**-9, 2**-6, 448)
+    x = np.concatenate([values, -values, NUMBERS.uniform(-500, 500, 200), NUMBERS.normal(size=200) * 0.01])
+    found = packing.FLOAT8[packing.to_float8(x.astype("float32"))]
+    every = np.concatenate([values, -values])
+    best = np.abs(x.astype("float32")[:, None] - every).min(1)
+    np.testing.assert_allclose(np.abs(found - x.astype("float32")), best, atol=1e-7)
+
+
+def test_a_group_of_zeros_stays_zeros(packing):
+    for kind in ("int8", "int4", "float8"):
+        assert not packing.dequantise(packing.quantise(np.zeros((16, 64), "float32"), kind), kind).any()
+
+
+# Products
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 3, 11])
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8", "int4", "float8"])
+def test_a_product_is_numpys(kernels, packing, kind, tokens):
+    weight, x = normal(3 * kernels.rows, 160), normal(tokens, 160)
+    quantised = packing.quantise(weight, kind)
+    packed = paddle.to_tensor(packing.pack(quantised, kind, kernels.rows))
+    found = kernels("linear", paddle.to_tensor(x), packed, len(weight), packing.KINDS[kind]).numpy()
+    if kind in ("int8", "int4"):
+        x = rounded_activations(x)
+    if kind == "bfloat16" and kernels.isa == "avx512":
+        x = packing.dequantise(packing.quantise(x, "bfloat16"), "bfloat16")
+    expected = x.astype("float64") @ packing.dequantise(quantised, kind).astype("float64").T
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-4)
+
+
+def test_the_largest_numbers_do_not_overflow(kernels, packing):
+    weight, x = np.full((kernels.rows, 64), 1.0, "float32"), np.full((2, 64), -1.0, "float32")
+    weight[:, ::2] = -1
+    x[:, ::2] = 1
+    for kind in ("int8", "int4"):
+        packed = paddle.to_tensor(packing.pack(packing.quantise(weight, kind), kind, kernels.rows))
+        found = kernels("linear", paddle.to_tensor(x), packed, kernels.rows, packing.KINDS[kind]).numpy()
+        np.testing.assert_allclose(found, -64, rtol=1e-3)
+
+
+def test_rows_that_fill_no_panel_are_refused(packing):
+    with pytest.raises(ValueError, match="do not fill"):
+        packing.pack(packing.quantise(normal(17, 32), "int8"), "int8", 16)
+    with pytest.raises(ValueError, match="whole groups"):
+        packing.quantise(normal(16, 33), "int4")
+
+
+# Between the products
+
+
+def test_rms_norm(kernels):
+    x, weight = normal(3, 64), normal(64)
+    expected = x / np.sqrt((x**2).mean(1, keepdims=True) + 1e-5) * weight
+    found = kernels("rms_norm", paddle.to_tensor(x), paddle.to_tensor(weight), 1e-5)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_rotation(kernels):
+    x, angle = normal(4, 64), normal(32)
+    turned = (x[:, :32] + 1j * x[:, 32:]) * np.exp(1j * angle)
+    found = kernels("rotate", *map(paddle.to_tensor, (x, np.cos(angle), np.sin(angle))))
+    np.testing.assert_allclose(found.numpy(), np.concatenate([turned.real, turned.imag], 1), rtol=1e-4, atol=1e-5)
+
+
+def test_swiglu(kernels):
+    gate = np.concatenate([normal(48), np.array([-200, -90, -30, -1e-3, 0, 1e-3, 30, 200] * 2)]).astype("float32")
+    up = normal(64)
+    expected = gate / (1 + np.exp(-gate.astype("float64"))) * up
+    found = kernels("swiglu", paddle.to_tensor(gate), paddle.to_tensor(up))
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_compression_to_8_bits(kernels):
+    x = np.concatenate([normal(3, 64), np.zeros((1, 64), "float32")])
+    numbers, scales = kernels("compress", paddle.to_tensor(x))
+    restored = numbers.numpy() * scales.numpy()[:, None]
+    np.testing.assert_allclose(restored, x, atol=np.abs(x).max() / 127 * 0.51)
+
+
+@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize("length", [1, 15, 16, 37])
+def test_attention_over_scattered_blocks(kernels, length, int8):
+    blocks, heads, block, width, group, head = 6, 2, 16, 64, 3, 1
+    table = np.array([4, 1, 5], "int32")
+    query, keys, values = normal(group, width), normal(blocks, heads, block, width), normal(blocks, heads, block, width)
+    scales = np.abs(NUMBERS.normal(size=(2, blocks, heads, block))).astype("float32") * 0.02
+    if int8:
+        keys, values = (np.rint(x * 30).clip(-127, 127).astype("int8") for x in (keys, values))
+    real_keys, real_values = (keys * scales[0][..., None], values * scales[1][..., None]) if int8 else (keys, values)
+    k, v = (x[table, head].reshape(-1, width)[:length].astype("float64") for x in (real_keys, real_values))
+    scores = query @ k.T / np.sqrt(width)
+    shares = np.exp(scores - scores.max(1, keepdims=True))
+    expected = shares / shares.sum(1, keepdims=True) @ v
+    found = kernels("attend", *map(paddle.to_tensor, (query, keys, values, scales[0], scales[1], table)), head, length)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+# Without kernels
+
+
+def test_no_compiler_is_said_and_not_hidden(native, monkeypatch):
+    monkeypatch.setattr(native, "COMPILER", "no-such-compiler")
+    with pytest.raises(native.NoKernels, match="no C\\+\\+ compiler no-such-compiler"):
+        native.build()
+
+
+def test_what_the_compiler_refuses_is_quoted(native, monkeypatch, tmp_path):
+    (tmp_path / "broken.cc").write_text("int broken( {\n")
+    monkeypatch.setattr(native, "SOURCES", [tmp_path / "broken.cc"])
+    monkeypatch.setattr(native, "CACHE", tmp_path)
+    with pytest.raises(native.NoKernels, match=r"the compiler refuses: .*error"):
+        native.build()

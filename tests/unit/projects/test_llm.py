@@ -1,0 +1,254 @@
+"""The library of model files: what it reads is what others wrote, and what is damaged is named, not guessed at."""
+
+import json
+import struct
+
+import gguf
+import llm
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+from llm import gguf_file, model, safetensors_file
+
+NUMBERS = np.random.default_rng(0)
+SMALL = {
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "num_hidden_layers": 2,
+    "vocab_size": 48,
+    "max_position_embeddings": 64,
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 10000.0,
+}
+
+
+def write_safetensors(path, tensors, dtype="F32"):
+    """The file as its specification says, without the package."""
+    header, data = {"__metadata__": {"format": "pt"}}, b""
+    for name, tensor in tensors.items():
+        bits = tensor.astype("<f4").view("<u4")
+        raw = tensor.astype("<f4").tobytes() if dtype == "F32" else (bits >> 16).astype("<u2").tobytes()
+        header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def write_folder(folder, settings=SMALL, shards=1):
+    """A Llama of random weights in Hugging Face's layout, with a tokenizer of single bytes."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({**settings, "eos_token_id": 1}))
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())[: settings["vocab_size"]]
+    tokenizer = Tokenizer(models.BPE(vocab={piece: number for number, piece in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(False), decoders.ByteLevel()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    shapes = model.expected_shapes(llm.config.from_hugging_face(settings))
+    numbers = np.random.default_rng(0)
+    tensors = {
+        # Of a size at which a layer's numbers neither grow nor vanish, as in a trained network.
+        name: (numbers.normal(size=shape) / (shape[-1] ** 0.5 if len(shape) == 2 else 1)).astype("float32")
+        for name, shape in shapes.items()
+    }
+    names = [f"model-{number}.safetensors" for number in range(shards)] if shards > 1 else ["model.safetensors"]
+    where = {name: names[number % shards] for number, name in enumerate(tensors)}
+    for file in names:
+        write_safetensors(folder / file, {name: tensors[name] for name in tensors if where[name] == file})
+    if shards > 1:
+        (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
+    return tensors
+
+
+def write_gguf(path, tensors, **metadata):
+    writer = gguf.GGUFWriter(path, "llama")
+    for name, value in metadata.items():
+        writer.add_string(name, value)
+    writer.add_array("numbers", [1, 2, 3])
+    for name, (data, kind) in tensors.items():
+        writer.add_tensor(name, gguf.quantize(data, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+# GGUF
+
+
+@pytest.mark.parametrize("kind", ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q8_0", "Q5_1"])
+def test_every_type_of_block_is_read_as_the_gguf_package_reads_it(tmp_path, kind):
+    kind = gguf.GGMLQuantizationType[kind]
+    data = NUMBERS.normal(size=(6, 64)).astype("float32")
+    write_gguf(tmp_path / "a.gguf", {"x": (data, kind)})
+    expected = gguf.dequantize(gguf.quantize(data, kind), kind)
+    np.testing.assert_array_equal(gguf_file.GGUFFile(tmp_path / "a.gguf")["x"], expected)
+
+
+def test_metadata_come_back(tmp_path):
+    write_gguf(tmp_path / "a.gguf", {"x": (np.ones((2, 32), "float32"), gguf.GGMLQuantizationType.F32)}, name="größe")
+    metadata = gguf_file.GGUFFile(tmp_path / "a.gguf").metadata
+    assert (metadata["name"], metadata["numbers"], metadata["general.architecture"]) == ("größe", [1, 2, 3], "llama")
+
+
+@pytest.fixture(scope="module")
+def whole_gguf(tmp_path_factory):
+    path = tmp_path_factory.mktemp("gguf") / "whole.gguf"
+    write_gguf(path, {"x": (np.ones((4, 64), "float32"), gguf.GGMLQuantizationType.Q8_0)})
+    return path.read_bytes()
+
+
+@given(share=some.floats(0, 0.999))
+def test_a_truncated_file_is_called_truncated(tmp_path_factory, whole_gguf, share):
+    cut = tmp_path_factory.mktemp("cut") / "cut.gguf"
+    cut.write_bytes(whole_gguf[: int(len(whole_gguf.rstrip(b"\0")) * share)])
+    with pytest.raises(llm.ModelError, match=r"truncated|not a GGUF file"):
+        gguf_file.GGUFFile(cut)
+
+
+def test_another_file_is_not_taken_for_gguf(tmp_path):
+    (tmp_path / "a.gguf").write_bytes(b"PK" + bytes(100))
+    with pytest.raises(llm.ModelError, match="not a GGUF file"):
+        llm.open_model(str(tmp_path / "a.gguf"))
+
+
+def test_rows_return_to_the_order_before_llama_cpp_permuted_them():
+    rows = np.arange(16.0).reshape(16, 1)  # two heads of eight
+    permuted = rows.reshape(2, 2, 4, 1).swapaxes(1, 2).reshape(16, 1)  # convert_hf_to_gguf.py, LlamaModel.permute
+    np.testing.assert_array_equal(model.unpermute(permuted, 2), rows)
+
+
+# safetensors and folders
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_folder_gives_its_weights_whole_or_in_shards(tmp_path, shards):
+    expected = write_folder(tmp_path / "m", shards=shards)
+    found = llm.open_model(str(tmp_path / "m")).weights
+    assert set(found) == set(expected)
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name])
+
+
+def test_bfloat16_is_read(tmp_path):
+    values = np.array([1.0, -2.5, 0.15625, 3e38], "float32")  # all are bfloat16 but the last, which is cut
+    write_safetensors(tmp_path / "a.safetensors", {"x": values}, "BF16")
+    np.testing.assert_allclose(safetensors_file.SafetensorsFile(tmp_path / "a.safetensors")["x"], values, rtol=2**-7)
+
+
+@given(share=some.floats(0, 0.999))
+def test_a_truncated_safetensors_file_is_refused(tmp_path_factory, share):
+    folder = tmp_path_factory.mktemp("cut")
+    write_safetensors(folder / "a", {"x": np.ones((8, 8), "float32")})
+    whole = (folder / "a").read_bytes()
+    (folder / "a").write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(llm.ModelError, match="truncated"):
+        safetensors_file.SafetensorsFile(folder / "a")
+
+
+def test_a_missing_shard_is_named(tmp_path):
+    write_folder(tmp_path / "m", shards=3)
+    (tmp_path / "m" / "model-1.safetensors").unlink()
+    with pytest.raises(llm.ModelError, match=r"has no model-1.safetensors"):
+        llm.open_model(str(tmp_path / "m"))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"architectures": ["MambaForCausalLM"]}, "architecture 'MambaForCausalLM' is unknown"),
+        ({"rope_scaling": {"rope_type": "yarn"}}, "rope scaling 'yarn'"),
+        ({"attention_bias": True}, "biases"),
+        ({"hidden_size": 64}, r"is \(48, 32\), its configuration says \(48, 64\)"),
+        ({"num_hidden_layers": 3}, "has no tensor model.layers.2"),
+    ],
+)
+def test_a_model_that_is_not_what_is_computed_here_is_refused(tmp_path, change, says):
+    write_folder(tmp_path / "m")
+    (tmp_path / "m" / "config.json").write_text(json.dumps({**SMALL, **change}))
+    with pytest.raises(llm.ModelError, match=says):
+        llm.open_model(str(tmp_path / "m"))
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json"])
+def test_a_file_that_is_not_json_is_named(tmp_path, file):
+    write_folder(tmp_path / "m")
+    (tmp_path / "m" / file).write_text("{")
+    with pytest.raises(llm.ModelError, match=file):
+        llm.open_model(str(tmp_path / "m"))
+
+
+def test_a_place_without_a_model_is_named(tmp_path):
+    with pytest.raises(llm.ModelError, match="there is no model at"):
+        llm.open_model(str(tmp_path / "nothing"))
+    with pytest.raises(llm.ModelError, match="0 GGUF files"):
+        llm.open_model(str(tmp_path))
+
+
+# The tokenizer of the real model
+
+
+@pytest.fixture(scope="module")
+def smollm2():
+    return llm.open_model("smollm2")
+
+
+# The model's vocabulary lacks six control characters, and the bytes that begin characters beyond U+3FFFF.
+SPOKEN = some.characters(max_codepoint=0x3FFFF, exclude_categories=["Cs"], exclude_characters="\4\6\x13\x14\x16\x1d")
+
+
+@given(text=some.text(SPOKEN))
+def test_text_comes_back_from_tokens(smollm2, text):
+    assert smollm2.tokenizer.decode(smollm2.tokenizer.encode(text)) == text or "<" in text  # <...> may be special
+
+
+def test_the_chat_template_is_the_models_own(smollm2):
+    text = smollm2.tokenizer.render([{"role": "user", "content": "Hello"}])
+    assert text.startswith("<|im_start|>system\nYou are a helpful AI assistant named SmolLM")
+    assert text.endswith("<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n")
+    assert smollm2.tokenizer.encode("<|im_end|>") == [2]
+    assert smollm2.tokenizer.stops == {2}
+
+
+def test_digits_are_tokens_of_their_own(smollm2):
+    assert len(smollm2.tokenizer.encode("2026")) == 4
+
+
+def test_a_stream_gives_every_character_once_and_whole(smollm2):
+    text = "naïve 😀 中文 end"
+    stream = llm.Stream(smollm2.tokenizer)
+    pieces = [stream.add(token) for token in smollm2.tokenizer.encode(text)]
+    assert "".join(pieces) == text and not any("\ufffd" in piece for piece in pieces)
+    assert stream.finish() == ""
+
+
+# Sampling
+
+
+def test_greedy_takes_the_likeliest():
+    assert llm.Sampler().choose(np.array([0.1, 3.0, 2.0])) == 1
+
+
+def test_top_k_and_top_p_keep_the_likeliest():
+    logits = np.log([0.5, 0.3, 0.15, 0.05])
+    np.testing.assert_allclose(llm.Sampler(1.0, top_k=2).probabilities(logits), [0.625, 0.375, 0, 0])
+    np.testing.assert_allclose(llm.Sampler(1.0, top_p=0.7).probabilities(logits), [0.625, 0.375, 0, 0])
+    np.testing.assert_allclose(llm.Sampler(1.0, top_p=0.0).probabilities(logits), [1, 0, 0, 0])
+
+
+def test_temperature_sharpens_and_flattens():
+    logits = np.array([1.0, 0.0])
+    cold, warm = (llm.Sampler(temperature).probabilities(logits)[0] for temperature in (0.5, 2.0))
+    assert cold == pytest.approx(1 / (1 + np.exp(-2))) and warm == pytest.approx(1 / (1 + np.exp(-0.5)))
+
+
+def test_a_seed_draws_the_same_again():
+    def draw(seed):
+        sampler = llm.Sampler(1.0, seed=seed)
+        return [sampler.choose(np.zeros(50)) for _ in range(8)]
+
+    assert draw(1) == draw(1) != draw(2)
