@@ -12,7 +12,9 @@ if [ -n "$(find /wheels -name '*.whl' 2>/dev/null | head -n 1)" ]; then
     if /opt/homework/bin/pip "$word" -q --no-index "$@" 2>/tmp/why; then
         exit
     fi
-    echo "The folder of wheels does not hold all of it, so the index is asked:" >&2
+    echo "The folder of wheels does not hold all of it:" >&2
     tail -n 2 /tmp/why >&2
+    ! grep -q '^no-index' /run/secrets/pip || exit 1
+    echo "So the index is asked." >&2
 fi
 exec /opt/homework/bin/pip "$word" -q "$@"

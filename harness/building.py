@@ -79,12 +79,12 @@ def build_all(wanted: Sequence[images.Image], wishes: Wishes) -> None:
         BuildError: a build failed.
     """
     if wishes.dry_run:
-        client = clients.find() or ANYWHERE
+        client = clients.find(to_build=True) or ANYWHERE
         for each in wanted:
             context = each.root / ".cache" / "builds" / f"{each.hardware.name}-{each.stack}"
             print("DOCKER_BUILDKIT=1 " + shlex.join(images.command(each, client, context, {})))
         return
-    client = clients.require()
+    client = clients.require(to_build=True)
     for each in wanted:
         preflight.require_build(each, client)
         _build(each, client, wishes)

@@ -180,7 +180,7 @@ def stage(image: Image) -> Path:
         _link(wheel, context / "wheels" / wheel.name)
     if image.tree:
         shutil.copytree(image.tree, context / "tree", symlinks=True, copy_function=_link, dirs_exist_ok=True)
-    _write_secrets(secrets_folder(context), stacks.pip_settings())
+    _write_secrets(secrets_folder(context), {**stacks.pip_settings(), **({"no-index": "true"} if image.offline else {})})
     return context
 
 

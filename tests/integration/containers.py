@@ -31,7 +31,7 @@ def an_engine(log: Path) -> Iterator[Client]:
     os.environ["HOMEWORK_IMAGES"] = NAMES
     client.find.cache_clear()
     daemon = None
-    found = client.find()
+    found = client.find(to_build=True)
     if (found is None or found.engine != "docker") and os.getuid() == 0 and shutil.which("dockerd"):
         with log.open("w") as file:
             daemon = subprocess.Popen(["dockerd"], stdout=file, stderr=file, start_new_session=True)
@@ -61,7 +61,7 @@ def _wait_for_docker(daemon: "subprocess.Popen[bytes]") -> Client | None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and daemon.poll() is None:
         client.find.cache_clear()
-        found = client.find()
+        found = client.find(to_build=True)
         if found and found.engine == "docker":
             return found
         time.sleep(0.5)

@@ -186,7 +186,7 @@ def test_words_that_mean_nothing_are_refused(tmp_path):
 
 
 def test_a_dry_run_prints_the_command_and_builds_nothing(capsys, monkeypatch):
-    monkeypatch.setattr(client, "find", lambda: None)
+    monkeypatch.setattr(client, "find", lambda to_build=False: None)
     building.build_all([an_image("ascend")], building.Wishes(dry_run=True))
     assert "docker build --file" in capsys.readouterr().out
 
