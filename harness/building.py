@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import client as clients
-from harness import images, preflight, runs
+from harness import images, preflight, reproducibility, runs
 from harness.catalogue import ROOT, Hardware
 from harness.client import Client
 from harness.errors import EngineError, WordsError
@@ -95,7 +95,7 @@ def _build(wanted: images.Image, client: Client, wishes: Wishes) -> None:
         for name, pinned in images.pin(wanted, client).items():
             print(f"Pinned {name} to {pinned}")
     if wishes.twice:
-        print(green("✓ the same bytes twice: ") + images.check_reproducible(wanted, client))
+        print(green("✓ ") + reproducibility.check(wanted, client))
     explicit = bool(wanted.base or wanted.wheels or wanted.arguments or wanted.target == "source" or wishes.pin)
     if not explicit and images.up_to_date(wanted, client):
         print(green(f"✓ {wanted.name} is up to date"))

@@ -27,7 +27,7 @@ BUILD_SECONDS = 900  # a build installs a compiler at most; on a busy machine th
 
 @contextmanager
 def an_engine(log: Path) -> Iterator[Client]:
-    """An engine that builds: Docker's if it answers or dockerd can be started by hand, else Podman; with the base in it."""
+    """An engine that builds, with the base in it: Docker's if it answers or dockerd can be started, else Podman."""
     os.environ["HOMEWORK_IMAGES"] = NAMES
     client.find.cache_clear()
     daemon = None

@@ -177,7 +177,9 @@ def test_why_a_cell_cannot_run(engine, monkeypatch):
     monkeypatch.setattr(Fake, "inspect", lambda self, image: None)
     assert "./inv build --hw cpu" in engine.missing(cell)
     assert "no Dockerfile.abacus" in engine.missing(Cell(cell.part, a_kind("abacus")))
-    monkeypatch.setattr(client, "find", lambda to_build=False: Client("docker", "docker", "1", "buildx", "ssh://somebody@far"))
+    monkeypatch.setattr(
+        client, "find", lambda to_build=False: Client("docker", "docker", "1", "buildx", "ssh://somebody@far")
+    )
     assert "cannot see this machine's folders" in engine.missing(cell)
     monkeypatch.setattr(client, "find", lambda to_build=False: None)
     assert engine.missing(cell) == "no container engine answers"
