@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import client as clients
-from harness import images, preflight, runs
+from harness import images, preflight, reproducibility, runs
 from harness.catalogue import ROOT, Hardware
 from harness.client import Client
 from harness.errors import EngineError, WordsError
@@ -79,12 +79,12 @@ def build_all(wanted: Sequence[images.Image], wishes: Wishes) -> None:
         BuildError: a build failed.
     """
     if wishes.dry_run:
-        client = clients.find() or ANYWHERE
+        client = clients.find(to_build=True) or ANYWHERE
         for each in wanted:
             context = each.root / ".cache" / "builds" / f"{each.hardware.name}-{each.stack}"
             print("DOCKER_BUILDKIT=1 " + shlex.join(images.command(each, client, context, {})))
         return
-    client = clients.require()
+    client = clients.require(to_build=True)
     for each in wanted:
         preflight.require_build(each, client)
         _build(each, client, wishes)
@@ -95,7 +95,7 @@ def _build(wanted: images.Image, client: Client, wishes: Wishes) -> None:
         for name, pinned in images.pin(wanted, client).items():
             print(f"Pinned {name} to {pinned}")
     if wishes.twice:
-        print(green("✓ the same bytes twice: ") + images.check_reproducible(wanted, client))
+        print(green("✓ ") + reproducibility.check(wanted, client))
     explicit = bool(wanted.base or wanted.wheels or wanted.arguments or wanted.target == "source" or wishes.pin)
     if not explicit and images.up_to_date(wanted, client):
         print(green(f"✓ {wanted.name} is up to date"))

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,14 @@ INSTALL = "Install and start one, for example: apt-get install docker.io; ./inv 
 class Client:
     """A client whose engine answers.
 
-    `builder` is buildx, buildkit (an older client's own) or podman; `machine` the engine's processor, as Python's
-    platform.machine() names it.
+    `builder` is buildx, buildkit (an older client's own) or podman, and empty where it cannot build or was not asked;
+    `machine` is the engine's processor, as Python's platform.machine() names it.
     """
 
     path: str
     engine: str
     version: str
-    builder: str
+    builder: str = ""
     address: str = ""
     machine: str = ""
 
@@ -61,13 +61,13 @@ class Client:
         return found[0] if found else None
 
 
-def require() -> Client:
+def require(to_build: bool = False) -> Client:
     """The client to use.
 
     Raises:
         EngineError: none is here, or none answers.
     """
-    client = find()
+    client = find(to_build)
     if client is None:
         here = ", ".join(_paths()) or "no docker and no podman on PATH"
         raise EngineError("No container engine answers.", f"Asked: {here}.", INSTALL)
@@ -75,10 +75,20 @@ def require() -> Client:
 
 
 @cache
-def find() -> Client | None:
-    """The first client whose engine answers; of two with one engine, the one that can build with BuildKit."""
-    answering = [client for path in _paths() if (client := _ask(path))]
-    return next((client for client in answering if client.builder), answering[0] if answering else None)
+def find(to_build: bool = False) -> Client | None:
+    """The first client whose engine answers; `to_build`, the first that can, if one can.
+
+    A run waits for every question, so no more is asked than is needed: one, where the first client answers.
+    """
+    answering = (client for path in _paths() if (client := _ask(path)))
+    if not to_build:
+        return next(answering, None)
+    asked = []
+    for client in answering:
+        asked.append(replace(client, builder=_builder(client)))
+        if asked[-1].builder:
+            return asked[-1]
+    return asked[0] if asked else None
 
 
 def _paths() -> list[str]:
@@ -98,29 +108,32 @@ def _ask(path: str) -> Client | None:
     except (ValueError, KeyError, AttributeError):
         return None
     engine = "podman" if Path(path).name == "podman" else "docker"
-    client = versions.get("Client", {})
     processor = str(server.get("Arch") or server.get("OsArch", "").rpartition("/")[2])
-    machine = MACHINES.get(processor, processor)
-    builder = _builder(path, engine, str(client.get("Version", "")))
-    return Client(path, engine, str(server["Version"]), builder, _address(path, engine).strip(), machine)
+    address = _address(path, engine, versions.get("Client", {}).get("Context", ""))
+    return Client(path, engine, str(server["Version"]), "", address, MACHINES.get(processor, processor))
 
 
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+DEFAULT = "unix:///var/run/docker.sock"  # where Docker's context "default" leads
 
 
-def _address(path: str, engine: str) -> str:
+def _address(path: str, engine: str, context: str) -> str:
     if engine == "podman":
         return os.environ.get("CONTAINER_HOST", "")
-    asked = "{{.Endpoints.docker.Host}}"
-    return os.environ.get("DOCKER_HOST") or _read(path, "context", "inspect", "--format", asked) or ""
+    if chosen := os.environ.get("DOCKER_HOST"):
+        return chosen
+    if context == "default":
+        return DEFAULT
+    return (_read(path, "context", "inspect", "--format", "{{.Endpoints.docker.Host}}") or "").strip()
 
 
-def _builder(path: str, engine: str, version: str) -> str:
-    if engine == "podman":
+def _builder(client: Client) -> str:
+    if client.engine == "podman":
         return "podman"
-    if _read(path, "buildx", "version"):
+    if _read(client.path, "buildx", "version"):
         return "buildx"
-    major = version.partition(".")[0]
+    own = _read(client.path, "version", "--format", "{{.Client.Version}}") or ""
+    major = own.partition(".")[0]
     return "buildkit" if major.isdigit() and 18 < int(major) < 23 else ""
 
 

@@ -28,7 +28,6 @@ from harness.errors import BuildError, EngineError
 LABEL = "io.paddlehomework."
 PINS = Path("docker") / "pins.json"
 SHOWN_LINES = 25
-EPOCH = "1735689600"  # the time that reproducible images carry: 2025-01-01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,27 +139,6 @@ def command(image: Image, client: Client, context: Path, labels: Mapping[str, st
     return [*words, "--tag", image.name, str(context)]
 
 
-def reproducible_command(image: Image, client: Client, context: Path, place: Path) -> list[str]:
-    """The command that builds the image without the time in it, and leaves at `place` what all its bytes decide: the
-    image as an archive, or its id.
-
-    Raises:
-        EngineError: the engine cannot.
-    """
-    words = [*command(image, client, context, {})[:-3], "--no-cache"]
-    if client.builder == "buildx":
-        output = f"type=oci,dest={place},rewrite-timestamp=true"
-        words = [word for word in words if word != "--load"]
-        return [*words, "--build-arg", f"SOURCE_DATE_EPOCH={EPOCH}", "--output", output, str(context)]
-    if client.builder == "podman":
-        return [*words, "--timestamp", EPOCH, "--iidfile", str(place), str(context)]
-    raise EngineError(
-        f"{client.engine} {client.version} cannot build the same bytes twice.",
-        "It writes the time of the build into every layer.",
-        "Docker with buildx 0.13 or later can, and Podman can.",
-    )
-
-
 def secrets_folder(context: Path) -> Path:
     """Where a build's secrets lie: beside the context, never in it."""
     return context.with_name(context.name + ".secrets")
@@ -180,7 +158,10 @@ def stage(image: Image) -> Path:
         _link(wheel, context / "wheels" / wheel.name)
     if image.tree:
         shutil.copytree(image.tree, context / "tree", symlinks=True, copy_function=_link, dirs_exist_ok=True)
-    _write_secrets(secrets_folder(context), stacks.pip_settings())
+    pip = stacks.pip_settings()
+    if image.offline:
+        pip["no-index"] = "true"  # pip would ask again and again, and say nothing of what is missing
+    _write_secrets(secrets_folder(context), pip)
     return context
 
 
@@ -234,7 +215,7 @@ def build(image: Image, client: Client, revision: str | None) -> str:
     labels = {"org.opencontainers.image.revision": revision or "", LABEL + "recipe": image.recipe}
     labels[LABEL + "lock"] = hashlib.sha256(image.lock.read_bytes()).hexdigest()
     try:
-        _run(command(image, client, context, labels), log)
+        run(command(image, client, context, labels), log)
         unlabelled = (client.inspect(image.name) or {}).get("Id")
         held = inventory.read(client, image.name)
         bill = inventory.bill(held, image.name)
@@ -242,7 +223,7 @@ def build(image: Image, client: Client, revision: str | None) -> str:
         labels[LABEL + "sbom"] = hashlib.sha256(bill.encode()).hexdigest()
         labels[LABEL + "wheels"] = json.dumps(held["wheels"], sort_keys=True)
         labels[LABEL + "python"] = held["python"]
-        _run(command(image, client, context, labels), log)  # every step is cached: it only adds the labels
+        run(command(image, client, context, labels), log)  # every step is cached: it only adds the labels
     finally:
         shutil.rmtree(secrets_folder(context), ignore_errors=True)
     built = client.inspect(image.name)
@@ -320,40 +301,7 @@ def _pins(root: Path) -> dict[str, str]:
         return {}
 
 
-def check_reproducible(image: Image, client: Client) -> str:
-    """Build twice from nothing and compare the bytes; returns their hash.
-
-    Raises:
-        EngineError: the engine cannot.
-        BuildError: the two differ.
-    """
-    context = stage(image)
-    digests = []
-    try:
-        for number in (1, 2):
-            place = context.with_suffix(f".{number}")
-            _run(reproducible_command(image, client, context, place), context.with_suffix(".log"))
-            digests.append(_digest(place))
-            if client.builder == "podman":
-                client.read("rmi", place.read_text().strip())
-            place.unlink()
-    finally:
-        shutil.rmtree(secrets_folder(context), ignore_errors=True)
-    if digests[0] != digests[1]:
-        what = "Two builds made different images."
-        raise BuildError(what, f"{digests[0]} and {digests[1]}.", "diffoscope shows where two archives differ.")
-    return digests[0]
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _run(words: Sequence[str], log: Path) -> None:
+def run(words: Sequence[str], log: Path) -> None:
     """Run a build, its progress on stderr line by line and all of it in the log."""
     start, tail = time.monotonic(), deque[str](maxlen=SHOWN_LINES)
     environment = {**os.environ, "DOCKER_BUILDKIT": "1"}

@@ -184,7 +184,7 @@ def _engine() -> Diagnosis:
     """The container engine. None is needed for local runs, so its absence is no fault."""
     from harness import client
 
-    found = client.find()
+    found = client.find(to_build=True)
     if found is None:
         return Diagnosis("container engine", f"none answers; {client.INSTALL}", None)
     builds = f"builds with {found.builder}" if found.builder else "cannot build: install docker-buildx"

@@ -142,6 +142,7 @@ def run_cell(entry: Planned, results: Path, seed: int, key: Path | None = None) 
     with Draft(results, redactor.tree(_before(entry, seed, started))) as draft:
         launch = entry.engine.launch(_request(entry, draft.folder, seed))
         draft.record.update(_runtime(entry, launch))
+        ending = None
         try:
             ending = processes.run(
                 launch.command,
@@ -154,7 +155,8 @@ def run_cell(entry: Planned, results: Path, seed: int, key: Path | None = None) 
                 inherit=(draft.lock.fileno(),),
             )
         finally:
-            _clean_up(launch)
+            if not (ending and ending.ok):
+                _clean_up(launch)
         evidence.redact_files(draft.folder, redactor)
         measured = read_measurements(draft.folder, entry.cards)
         checks = judge(entry.cell.part, entry.cell.hardware, draft.record["parameters"], ending, measured)

@@ -32,6 +32,9 @@ WHEEL = re.compile(r"(?P<package>\w+)-(?P<version>[^-]+)-")
 class ContainerEngine:
     name = "container"
 
+    def __init__(self) -> None:
+        self._found: dict[str, Mapping[str, Any]] = {}  # the images by name, as `missing` found them
+
     def missing(self, cell: Cell) -> str | None:
         client = clients.find()
         if client is None:
@@ -49,6 +52,7 @@ class ContainerEngine:
             return f"there is no image {image.name}: {remedy}"
         if images.label(found, "recipe") != image.recipe:
             return f"the image {image.name} is older than its files: {remedy}"
+        self._found[image.name] = found
         return None
 
     def prepare(self, cell: Cell) -> None:
@@ -59,7 +63,7 @@ class ContainerEngine:
     def launch(self, request: Request) -> Launch:
         client, cell = clients.require(), request.cell
         image = self._image(cell)
-        found = client.inspect(image.name) or {}
+        found = self._found.get(image.name) or client.inspect(image.name) or {}
         settings = self._settings(request)
         name = f"homework-{os.getpid()}-{request.out.name}"
         words = [client.path, "run", "--rm", "--init", "--name", name, *limits(request, client)]
@@ -70,7 +74,8 @@ class ContainerEngine:
         for variable, value in settings.items():
             words += ["--env", f"{variable}={value}"]
         # The time limit holds inside as well: a container that has lost its harness ends by itself.
-        words += [image.name, "timeout", "--kill-after", "5", str(int(cell.part.timeout) + 10)]
+        # The image goes by the id that was looked at, so that the record names what ran, should one be built meanwhile.
+        words += [str(found.get("Id", image.name)), "timeout", "--kill-after", "5", str(int(cell.part.timeout) + 10)]
         words += ["python", *_program(request)]
         return Launch(
             command=tuple(words),
@@ -163,8 +168,9 @@ def _program(request: Request) -> list[str]:
     inside = replace(request, out=Path(INSIDE / "out"))
     program = request.cell.part.program
     assert program is not None, "a part without a program is not planned"
-    moved = {str(path): (INSIDE / path.relative_to(ROOT)).as_posix() for path in (program, LAUNCHER)}
-    return [moved.get(word, word) for word in python_words(inside, program)]
+    ours = (str(program), str(LAUNCHER))
+    words = python_words(inside, program)
+    return [(INSIDE / Path(word).relative_to(ROOT)).as_posix() if word in ours else word for word in words]
 
 
 def _facts(client: Client, found: Mapping[str, Any], image: images.Image) -> dict[str, Any]:

@@ -27,11 +27,11 @@ BUILD_SECONDS = 900  # a build installs a compiler at most; on a busy machine th
 
 @contextmanager
 def an_engine(log: Path) -> Iterator[Client]:
-    """An engine that builds, with the base in it: Docker's, started by hand where that is needed, else Podman."""
+    """An engine that builds, with the base in it: Docker's if it answers or dockerd can be started, else Podman."""
     os.environ["HOMEWORK_IMAGES"] = NAMES
     client.find.cache_clear()
     daemon = None
-    found = client.find()
+    found = client.find(to_build=True)
     if (found is None or found.engine != "docker") and os.getuid() == 0 and shutil.which("dockerd"):
         with log.open("w") as file:
             daemon = subprocess.Popen(["dockerd"], stdout=file, stderr=file, start_new_session=True)
@@ -61,7 +61,7 @@ def _wait_for_docker(daemon: "subprocess.Popen[bytes]") -> Client | None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and daemon.poll() is None:
         client.find.cache_clear()
-        found = client.find()
+        found = client.find(to_build=True)
         if found and found.engine == "docker":
             return found
         time.sleep(0.5)

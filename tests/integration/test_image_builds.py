@@ -178,8 +178,11 @@ def test_the_target_source_compiles_own_sources_and_takes_the_wheel_that_they_ma
 
 
 @pytest.fixture
-def ssh(tmp_path):
-    """The address of an ssh server on loopback that lets this user in, and a PATH whose ssh knows its key."""
+def ssh(tmp_path, socket_path):
+    """The address of an ssh server on loopback that lets this user in, and a PATH whose ssh knows its key.
+
+    The client there asks the engine of these tests, which need not be at the usual socket.
+    """
     server = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
     if not server or os.getuid() != 0:
         pytest.skip("sshd is not here, or this is not root: apt-get install openssh-server")
@@ -188,6 +191,7 @@ def ssh(tmp_path):
     port = free_port()
     Path("/run/sshd").mkdir(exist_ok=True)
     settings = [f"-oHostKey={tmp_path}/host", f"-oAuthorizedKeysFile={tmp_path}/user.pub", "-oStrictModes=no"]
+    settings += [f"-oSetEnv=DOCKER_HOST=unix://{socket_path}"]
     words = [server, "-D", "-e", "-f", "/dev/null", "-p", str(port), "-oListenAddress=127.0.0.1", *settings]
     with (tmp_path / "sshd.log").open("w") as log:
         process = subprocess.Popen(words, stdout=log, stderr=log)
@@ -214,9 +218,9 @@ def builds_there(place, environment, remote=True):
 
 @pytest.fixture
 def socket_path(engine):
-    if engine.engine != "docker" or not Path("/var/run/docker.sock").exists():
-        pytest.skip("the engine has no socket at /var/run/docker.sock")
-    return "/var/run/docker.sock"
+    if not engine.address.startswith("unix://"):
+        pytest.skip(f"the engine has no socket on this machine: {engine.address}")
+    return engine.address.removeprefix("unix://")
 
 
 def test_an_engine_is_reached_by_its_socket(built, place, socket_path):

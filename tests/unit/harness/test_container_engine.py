@@ -40,7 +40,7 @@ def a_request(kind=None, cards=1, card_ids=("0",), **part):
 
 @pytest.fixture
 def engine(monkeypatch):
-    monkeypatch.setattr(client, "find", lambda: Fake(*vars(DOCKER).values()))
+    monkeypatch.setattr(client, "find", lambda to_build=False: Fake(*vars(DOCKER).values()))
     monkeypatch.setattr(images.Image, "recipe", "r")
     return ContainerEngine()
 
@@ -177,9 +177,11 @@ def test_why_a_cell_cannot_run(engine, monkeypatch):
     monkeypatch.setattr(Fake, "inspect", lambda self, image: None)
     assert "./inv build --hw cpu" in engine.missing(cell)
     assert "no Dockerfile.abacus" in engine.missing(Cell(cell.part, a_kind("abacus")))
-    monkeypatch.setattr(client, "find", lambda: Client("docker", "docker", "1", "buildx", "ssh://somebody@far"))
+    monkeypatch.setattr(
+        client, "find", lambda to_build=False: Client("docker", "docker", "1", "buildx", "ssh://somebody@far")
+    )
     assert "cannot see this machine's folders" in engine.missing(cell)
-    monkeypatch.setattr(client, "find", lambda: None)
+    monkeypatch.setattr(client, "find", lambda to_build=False: None)
     assert engine.missing(cell) == "no container engine answers"
 
 
@@ -189,12 +191,13 @@ def test_why_a_cell_cannot_run(engine, monkeypatch):
 @pytest.fixture
 def path(tmp_path, monkeypatch):
     """A PATH with two clients for one engine; only the second one builds."""
-    version = '{"Client": {"Version": "%s"}, "Server": {"Version": "20.10.24"}}'
+    version = '{"Client": {"Context": "default"}, "Server": {"Version": "20.10.24"}}'
     for folder, its_own in (("a", "28.2.2"), ("b", "20.10.24")):
         place = tmp_path / folder / "docker"
         place.parent.mkdir()
         place.write_text(
-            f"#!/bin/sh\ncase $1 in version) echo '{version % its_own}';; context) echo unix:///run/docker.sock;;\n"
+            f"#!/bin/sh\ncase $* in *Client.Version*) echo {its_own};; version*) echo '{version}';;\n"
+            "context*) echo unix:///run/docker.sock;;\n"
             "*) exit 1;; esac\n"
         )
         place.chmod(0o755)
@@ -205,9 +208,25 @@ def path(tmp_path, monkeypatch):
     client.find.cache_clear()
 
 
-def test_of_two_clients_the_one_that_builds_is_taken(path):
-    found = client.find()
+def test_of_two_clients_the_one_that_builds_is_taken_to_build(path):
+    found = client.find(to_build=True)
     assert found and found.path == str(path / "b" / "docker") and found.builder == "buildkit" and not found.remote
+
+
+def test_a_run_asks_the_first_client_once(path, monkeypatch):
+    asked = []
+    read = client._read
+    monkeypatch.setattr(client, "_read", lambda *command: asked.append(command[1]) or read(*command))
+    found = client.find()
+    assert found and found.path == str(path / "a" / "docker") and found.address == client.DEFAULT
+    assert asked == ["version"]
+
+
+def test_the_address_of_another_context_is_asked_for(path, monkeypatch):
+    place = path / "a" / "docker"
+    place.write_text(place.read_text().replace("default", "far").replace("unix:///run/docker.sock", "tcp://far:2375"))
+    found = client.find()
+    assert found and found.address == "tcp://far:2375" and found.remote
 
 
 def test_the_address_is_the_clients_own(path, monkeypatch):

@@ -70,16 +70,6 @@ def test_each_builder_gets_its_own_words():
     assert "--progress" not in words["podman"]
 
 
-def test_a_build_that_is_reproducible_where_the_engine_can():
-    words = images.reproducible_command(an_image(), BUILDX, Path("/c"), Path("/a.tar"))
-    assert "type=oci,dest=/a.tar,rewrite-timestamp=true" in words and "--load" not in words and "--tag" not in words
-    assert words[-1] == "/c" and "--no-cache" in words
-    words = images.reproducible_command(an_image(), PODMAN, Path("/c"), Path("/id"))
-    assert words[words.index("--iidfile") + 1] == "/id" and "--timestamp" in words
-    with pytest.raises(EngineError, match="cannot build the same bytes twice"):
-        images.reproducible_command(an_image(), BUILDKIT, Path("/c"), Path("/a.tar"))
-
-
 @pytest.fixture
 def checkout(tmp_path):
     """A small checkout: one Dockerfile, one script, two locks."""
@@ -166,7 +156,7 @@ def test_a_pinned_base_is_taken_by_its_digest(checkout):
 def test_a_failed_step_is_shown_and_the_whole_log_kept(tmp_path, capfd):
     log = tmp_path / "log"
     with pytest.raises(BuildError, match="whole log"):
-        images._run(["sh", "-c", "seq 100; echo '#7 ERROR: no wheel'; exit 1"], log)
+        images.run(["sh", "-c", "seq 100; echo '#7 ERROR: no wheel'; exit 1"], log)
     assert "no wheel" in capfd.readouterr().err
     assert log.read_text().startswith("1\n2\n")
 
@@ -186,7 +176,7 @@ def test_words_that_mean_nothing_are_refused(tmp_path):
 
 
 def test_a_dry_run_prints_the_command_and_builds_nothing(capsys, monkeypatch):
-    monkeypatch.setattr(client, "find", lambda: None)
+    monkeypatch.setattr(client, "find", lambda to_build=False: None)
     building.build_all([an_image("ascend")], building.Wishes(dry_run=True))
     assert "docker build --file" in capsys.readouterr().out
 

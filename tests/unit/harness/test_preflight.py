@@ -24,7 +24,7 @@ def failing(lines):
 
 @pytest.fixture(autouse=True)
 def no_engine(monkeypatch):
-    monkeypatch.setattr(client, "find", lambda: None)
+    monkeypatch.setattr(client, "find", lambda to_build=False: None)
 
 
 @pytest.mark.parametrize(("driver", "wrong"), [("23.0.3", []), ("24.1", []), ("22.9", ["driver"])])

@@ -58,6 +58,17 @@ def leaving(metrics: str, device: str = PROOF) -> str:
     )
 
 
+@pytest.mark.parametrize(("program", "cleaned"), [("", False), ("raise SystemExit(3)", True)])
+def test_what_a_run_may_leave_is_taken_away_unless_it_ended_well(results, tmp_path, program, cleaned):
+    """The engine has taken away the container of a program that ended well; asking it again takes time."""
+    trace = tmp_path / "cleaned"
+    entry = planned(program)
+    launch = entry.engine.launch
+    entry.engine.launch = lambda request: replace(launch(request), cleanup=("touch", str(trace)))
+    run_cell(entry, results, seed=0)
+    assert trace.exists() == cleaned
+
+
 def test_a_good_run_leaves_a_record_that_holds(results, capsys):
     folder = run_cell(planned(leaving('{"m": 1}')), results, seed=3)
     record = read(folder / "record.json")
