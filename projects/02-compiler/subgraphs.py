@@ -110,7 +110,7 @@ def find(name: str) -> Subgraph:
     if not colon:
         if name not in known:
             raise SubgraphError(f"no subgraph {name!r}; there is {', '.join(known)}, or file.py:function")
-        return _subgraph(name, known[name])
+        return from_function(name, known[name])
     path = Path(file)
     if not path.is_file():
         raise SubgraphError(f"{file}: there is no such file")
@@ -126,10 +126,12 @@ def find(name: str) -> Subgraph:
     function = getattr(module, attribute, None)
     if not callable(function):
         raise SubgraphError(f"{file}: no function {attribute!r} in it")
-    return _subgraph(attribute, function)
+    return from_function(attribute, function)
 
 
-def _subgraph(name: str, function: Callable[..., paddle.Tensor]) -> Subgraph:
+def from_function(name: str, function: Callable[..., paddle.Tensor]) -> Subgraph:
+    """The subgraph that a function's annotations describe; raises SubgraphError if it takes no tensor."""
+    """The subgraph that a function's annotations describe. Raises SubgraphError if it takes no tensor."""
     parameters = inspect.signature(function).parameters.values()
     shapes = tuple(p.annotation if isinstance(p.annotation, str) else "rows columns" for p in parameters)
     if not shapes:

@@ -122,26 +122,32 @@ def build(command: list[str], source: Path, target: Path, link: Sequence[str] = 
         os.replace(beside, target)
 
 
+def build_extension(source: Path, *flags: str) -> Library:
+    """Compile C++ against Paddle's own headers, unless it has been before; raises as `compile_kernel` does."""
+    folder = Path(paddle.__file__).parent
+    command = [*compiler("CXX", "g++"), "-O1", "-std=c++17", "-shared", "-fPIC", "-w", *flags]
+    digest = key(source.read_text(), paddle.__version__, str(folder), identity(command))
+    target = cache() / f"{source.stem}-{digest}.so"
+    if target.is_file():
+        return Library(target, 0.0)
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as own:  # Paddle's headers include glog's, which the wheel lacks
+        stub = Path(own) / "glog" / "logging.h"
+        stub.parent.mkdir()
+        stub.touch()
+        include = [f"-I{own}", f"-I{folder / 'include'}", f"-I{folder / 'include' / 'third_party'}"]
+        link = ["-Wl,--allow-shlib-undefined", f"-L{folder / 'base'}", "-l:libpaddle.so", "-ldl"]
+        build([*command, *include], source, target, link)
+    return Library(target, time.perf_counter() - started)
+
+
 @functools.cache
 def load_carrier() -> float:
     """Build and register the custom operator of carrier.cc, once a process; returns the seconds that building took."""
-    folder = Path(paddle.__file__).parent
-    command = [*compiler("CXX", "g++"), "-O1", "-std=c++17", "-shared", "-fPIC", "-w"]
-    target = cache() / f"carrier-{key(CARRIER.read_text(), paddle.__version__, str(folder), identity(command))}.so"
-    seconds = 0.0
-    if not target.is_file():
-        started = time.perf_counter()
-        with tempfile.TemporaryDirectory() as own:  # Paddle's headers include glog's, which the wheel lacks
-            stub = Path(own) / "glog" / "logging.h"
-            stub.parent.mkdir()
-            stub.touch()
-            include = [f"-I{own}", f"-I{folder / 'include'}", f"-I{folder / 'include' / 'third_party'}"]
-            link = ["-Wl,--allow-shlib-undefined", f"-L{folder / 'base'}", "-l:libpaddle.so", "-ldl"]
-            build([*command, "-DPADDLE_WITH_CUSTOM_KERNEL", *include], CARRIER, target, link)
-        seconds = time.perf_counter() - started
-    paddle.utils.cpp_extension.load_op_meta_info_and_register_op(str(target))
-    ctypes.CDLL(str(target)).set_threads(threads())
-    return seconds
+    carrier = build_extension(CARRIER, "-DPADDLE_WITH_CUSTOM_KERNEL")
+    paddle.utils.cpp_extension.load_op_meta_info_and_register_op(str(carrier.path))
+    ctypes.CDLL(str(carrier.path)).set_threads(threads())
+    return carrier.seconds
 
 
 def threads() -> int:
