@@ -85,8 +85,8 @@ def paddle_side(rows: int, columns: int) -> Calls:
         inputs = accuracy.tensors(subgraph.arrays(rows, columns, 0), "float32")
         slope = paddle.randn([rows, columns])
         for way, function in measure.ways(subgraph, inputs, True).items():
-            if way != "to_static":
-                prefix = "eager " if way == "plain eager" else ""
+            prefix = {"plain eager": "eager ", measure.GENERATED: ""}.get(way)
+            if prefix is not None:
                 calls[f"{prefix}{name} forward"] = measure.forward(function, inputs)
                 calls[f"{prefix}{name} forward and backward"] = measure.training(function, inputs, slope)
     return calls

@@ -2,7 +2,7 @@
 
     python measure.py '{"device": "cpu", "names": ["softmax"], "sizes": [[4096, 1024]], "rounds": 15, "seed": 0}'
 
-prints a log for a person and, as its last line, JSON: a list of {name, rows, columns, mode, milliseconds, errors}.
+prints a log for a person and, as its last line, JSON: a list of {name, rows, columns, mode, milliseconds, errors, sample}.
 """
 
 import json
@@ -17,16 +17,26 @@ import backend
 import bridge
 import numpy as np
 import paddle
+import rules
 import subgraphs
 
 Way = Callable[..., paddle.Tensor]
-GENERATED = "generated code"
+OWN_PASS, GENERATED = "own pass", "generated code"
+SAMPLE = 64  # numbers of each result, by which another run is compared with this one
 
 
 def ways(subgraph: subgraphs.Subgraph, inputs: list[paddle.Tensor], gradients: bool) -> dict[str, Way]:
-    """Each way of running `subgraph`, by name, compiled for `inputs`; raises SilentFallback if kernels do not run."""
+    """Each way of running `subgraph`, by name, compiled for `inputs`, the compiler's own last.
+
+    The pass of part 2-2 is among them where it finds a chain. Raises SilentFallback if kernels do not run.
+    """
     static, _ = bridge.to_static(subgraph.function, inputs)
     found: dict[str, Way] = {"plain eager": subgraph.function, "to_static": static}
+    own = rules.Substitution()
+    substituted, partial = bridge.to_static(subgraph.function, inputs, own)
+    _ = partial.train_program  # rewritten here, not at the first call
+    if own.matches:
+        found[OWN_PASS] = substituted
     if paddle.is_compiled_with_cinn():
         compiled = paddle.jit.to_static(subgraph.function, full_graph=True, backend="CINN")
         _, partial = compiled.get_concrete_program(*inputs)
@@ -76,8 +86,9 @@ def measure(subgraph: subgraphs.Subgraph, rows: int, columns: int, rounds: int, 
     found = ways(subgraph, inputs, True)
     compiled = list(found)[-1]
     exact = accuracy.reference(subgraph.function, inputs, weights)
-    errors = accuracy.errors(accuracy.evaluate(found[compiled], inputs, weights), exact)
-    del exact
+    outcome = accuracy.evaluate(found[compiled], inputs, weights)
+    errors, sample = accuracy.errors(outcome, exact), outcome.result.ravel()[:SAMPLE].tolist()
+    del exact, outcome
     rows_of = []
     for mode in ("forward", "forward and backward"):
         call = (lambda way: forward(way, inputs)) if mode == "forward" else (lambda way: training(way, inputs, slope))
@@ -87,7 +98,7 @@ def measure(subgraph: subgraphs.Subgraph, rows: int, columns: int, rounds: int, 
             flush=True,
         )
         size = {"name": subgraph.name, "rows": rows, "columns": columns, "mode": mode}
-        rows_of.append({**size, "milliseconds": times, "errors": errors, "compiled": compiled})
+        rows_of.append({**size, "milliseconds": times, "errors": errors, "compiled": compiled, "sample": sample})
     return rows_of
 
 

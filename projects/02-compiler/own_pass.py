@@ -4,7 +4,7 @@
     python projects/02-compiler/own_pass.py --part 2-2 --set subgraph=swiglu rows=512 columns=768
 
 Two chains that people write out by hand become one operator each: softmax and swiglu. rules.py has the rules in Python,
-for Paddle's DRR, and fuse_pass.cc the same in C++. cases.py has chains that must match and near-misses that must not.
+for Paddle's DRR, and upstream/ the same in C++. cases.py has chains that must match and near-misses that must not.
 """
 
 import sys
@@ -46,7 +46,7 @@ def main() -> None:
     program = kit.start(__file__, __doc__)
     parameters = program.parameters
     try:
-        seconds = rules.load_pass()
+        seconds = rules.load_pass().seconds
     except (toolchain.NoCompiler, toolchain.CompilationFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(3 if isinstance(error, toolchain.NoCompiler) else 1) from None

@@ -7,7 +7,8 @@ not know is when two chains of the same operators mean different things: that is
     exp(x - max(x)) / sum(…)     →  pd_op.softmax    both reductions over the last axis, which they keep
     gate * sigmoid(gate) * x     →  pd_op.swiglu     no broadcasting, all sizes known
 
-fuse_pass.cc says the same in C++, as a pass that Paddle finds by its name. `Substitution` runs either in to_static.
+upstream/ says the same in C++, as a pass that Paddle finds by its name, in the form of a pull request. `Substitution`
+runs either in to_static.
 """
 
 import ctypes
@@ -21,7 +22,8 @@ import paddle
 import toolchain
 from paddle import pir
 
-SOURCE = Path(__file__).with_name("fuse_pass.cc")
+UPSTREAM = Path(__file__).with_name("upstream")
+SOURCE = UPSTREAM / "paddle/fluid/pir/transforms/general/activation_fuse_pass.cc"
 ROUTES = ("python", "c++")
 FUSED = ("pd_op.softmax", "pd_op.swiglu")
 FLOATING = (paddle.float32, paddle.float16, paddle.bfloat16)
@@ -106,11 +108,11 @@ def rewrite(program: Any, route: str = "python", wrong: bool = False) -> None:
 
 
 @functools.cache
-def load_pass() -> float:
-    """Build fuse_pass.cc and register its pass, once a process; returns the seconds that building took."""
-    library = toolchain.build_extension(SOURCE)
+def load_pass() -> toolchain.Library:
+    """Build the pass in C++ and register it, once a process. Raises as `toolchain.build_extension` does."""
+    library = toolchain.build_extension(SOURCE, f"-I{UPSTREAM}")
     ctypes.CDLL(str(library.path), ctypes.RTLD_GLOBAL)
-    return library.seconds
+    return library
 
 
 class Substitution:
