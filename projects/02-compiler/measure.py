@@ -2,7 +2,8 @@
 
     python measure.py '{"device": "cpu", "names": ["softmax"], "sizes": [[4096, 1024]], "rounds": 15, "seed": 0}'
 
-prints a log for a person and, as its last line, JSON: a list of {name, rows, columns, mode, milliseconds, errors, sample}.
+prints a log for a person and, as its last line, JSON: a list of {name, rows, columns, mode, milliseconds,
+errors, sample}.
 """
 
 import json

@@ -115,6 +115,21 @@ def test_the_patch_for_upstream_holds_the_pass_that_ran_and_its_test_passes(own_
     assert done.returncode == 0 and "Ran 5 tests" in done.stderr, done.stderr
 
 
+AVX512 = "avx512f" in Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else True
+RMS_NORM = """\
+import paddle
+ones = paddle.ones([4, 8])
+paddle._C_ops.rms_norm(ones, None, None, paddle.ones([8]), None, 1e-6, 1, -1.0, 0, 0.0, 0.0)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(AVX512, reason="the processor has the instructions of that kernel")
+def test_no_rule_leads_to_the_fused_rms_norm_which_ends_the_process_without_avx512():
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", RMS_NORM], capture_output=True, text=True)
+    assert done.returncode != 0 and "Illegal instruction" in done.stderr
+
+
 @pytest.mark.slow
 def test_the_program_says_what_was_replaced_and_leaves_both_programs(tmp_path):
     command = [sys.executable, FOLDER / "own_pass.py", "--part", "2-2", "--out", tmp_path]

@@ -24,7 +24,8 @@ paddle.enable_static()
 
 class TestActivationFusePass(unittest.TestCase):
     def check(self, function, shapes, fused):
-        """Runs `function` with and without the pass; `fused` names the operators that have to appear, no others."""
+        """Runs `function` with and without the pass, which has to put in the
+        operators that `fused` names, and no others."""
         with paddle.pir_utils.IrGuard():
             main, start = paddle.static.Program(), paddle.static.Program()
             with paddle.static.program_guard(main, start):
