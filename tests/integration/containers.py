@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from checkouts import Checkout
 
-from harness import catalogue, client
+from harness import catalogue, client, images
 from harness.client import Client
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +49,8 @@ def an_engine(log: Path) -> Iterator[Client]:
         yield found
         for name in (found.read("images", "--quiet", "--filter", f"reference={NAMES}/*") or "").split():
             found.read("rmi", "--force", name)
+        # Those that a later build took the name from: gigabytes, of this project alone.
+        found.read("image", "prune", "--force", "--filter", f"label={images.LABEL}recipe")
     finally:
         os.environ.pop("HOMEWORK_IMAGES")
         if daemon:

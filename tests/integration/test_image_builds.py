@@ -318,7 +318,7 @@ def test_podman_builds_and_runs_a_cell(engine, place, podman):
 
 
 @pytest.mark.skipif("HOMEWORK_TEST_PODMAN" not in os.environ, reason="minutes long: HOMEWORK_TEST_PODMAN=1 asks for it")
-def test_podman_builds_the_same_bytes_twice(engine, place, podman):
-    done = place("build", "--hw", "cpu", "--check-reproducible", env=podman, timeout=2 * BUILD_SECONDS)
+def test_podman_builds_the_same_bytes_twice(place, small, podman):
+    done = place("build", "--hw", "cpu", *small, "--check-reproducible", env=podman, timeout=2 * BUILD_SECONDS)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "the same bytes twice" in done.stdout
