@@ -29,7 +29,7 @@ BUILD_SECONDS = 900  # a build installs a compiler at most; on a busy machine th
 def an_engine(log: Path) -> Iterator[Client]:
     """An engine that builds, with the base in it: Docker's if it answers or dockerd can be started, else Podman."""
     os.environ["HOMEWORK_IMAGES"] = NAMES
-    client.find.cache_clear()
+    client._answering.cache_clear()
     daemon = None
     found = client.find(to_build=True)
     if (found is None or found.engine != "docker") and os.getuid() == 0 and shutil.which("dockerd"):
@@ -56,13 +56,13 @@ def an_engine(log: Path) -> Iterator[Client]:
         if daemon:
             daemon.terminate()
             daemon.wait(timeout=60)
-        client.find.cache_clear()
+        client._answering.cache_clear()
 
 
 def _wait_for_docker(daemon: "subprocess.Popen[bytes]") -> Client | None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and daemon.poll() is None:
-        client.find.cache_clear()
+        client._answering.cache_clear()
         found = client.find(to_build=True)
         if found and found.engine == "docker":
             return found
