@@ -47,7 +47,9 @@ def an_engine(log: Path) -> Iterator[Client]:
         if not found.inspect(BASE):
             subprocess.run([found.path, "import", base_archive(), BASE], check=True, capture_output=True)
         yield found
-        for name in (found.read("images", "--quiet", "--filter", f"reference={NAMES}/*") or "").split():
+        # By name: an image that goes by its id loses the names that others gave it as well.
+        names = ("--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference={NAMES}/*")
+        for name in (found.read("images", *names) or "").split():
             found.read("rmi", "--force", name)
         # Those that a later build took the name from: gigabytes, of this project alone.
         found.read("image", "prune", "--force", "--filter", f"label={images.LABEL}recipe")
