@@ -1,4 +1,4 @@
-# ruff: noqa: F722, F821  the annotations are shapes, as in subgraphs.py
+# ruff: noqa: F722  the annotations are shapes, as in subgraphs.py
 """Chains that the rules of part 2-2 have to replace, and near-misses: nearly the same chain, and another function.
 
 A near-miss that were replaced would still run, and compute something else without a word.
