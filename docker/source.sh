@@ -6,11 +6,6 @@ set -eu
 [ -n "$REPOSITORY" ] || { echo "This kind names no source in its hardware.yaml." >&2; exit 1; }
 [ ! -s /run/secrets/ca ] || export GIT_SSL_CAINFO=/run/secrets/ca SSL_CERT_FILE=/run/secrets/ca PIP_CERT=/run/secrets/ca
 [ ! -s /run/secrets/pip ] || export PIP_CONFIG_FILE=/run/secrets/pip
-if ! command -v git >/dev/null || ! command -v cmake >/dev/null || ! command -v patchelf >/dev/null; then
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-        git cmake make g++ patchelf python3-dev ccache ca-certificates
-fi
 if [ -n "$(ls -A /tree)" ]; then
     cp -a --update /tree/. /source/
 else

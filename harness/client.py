@@ -74,12 +74,16 @@ def require(to_build: bool = False) -> Client:
     return client
 
 
-@cache
 def find(to_build: bool = False) -> Client | None:
     """The first client whose engine answers; `to_build`, the first that can, if one can.
 
     A run waits for every question, so no more is asked than is needed: one, where the first client answers.
     """
+    return _answering(to_build)
+
+
+@cache
+def _answering(to_build: bool) -> Client | None:
     answering = (client for path in _paths() if (client := _ask(path)))
     if not to_build:
         return next(answering, None)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from checkouts import Checkout
 
-from harness import catalogue, client
+from harness import catalogue, client, images
 from harness.client import Client
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +29,7 @@ BUILD_SECONDS = 900  # a build installs a compiler at most; on a busy machine th
 def an_engine(log: Path) -> Iterator[Client]:
     """An engine that builds, with the base in it: Docker's if it answers or dockerd can be started, else Podman."""
     os.environ["HOMEWORK_IMAGES"] = NAMES
-    client.find.cache_clear()
+    client._answering.cache_clear()
     daemon = None
     found = client.find(to_build=True)
     if (found is None or found.engine != "docker") and os.getuid() == 0 and shutil.which("dockerd"):
@@ -47,20 +47,24 @@ def an_engine(log: Path) -> Iterator[Client]:
         if not found.inspect(BASE):
             subprocess.run([found.path, "import", base_archive(), BASE], check=True, capture_output=True)
         yield found
-        for name in (found.read("images", "--quiet", "--filter", f"reference={NAMES}/*") or "").split():
+        # By name: an image that goes by its id loses the names that others gave it as well.
+        names = ("--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference={NAMES}/*")
+        for name in (found.read("images", *names) or "").split():
             found.read("rmi", "--force", name)
+        # Those that a later build took the name from: gigabytes, of this project alone.
+        found.read("image", "prune", "--force", "--filter", f"label={images.LABEL}recipe")
     finally:
         os.environ.pop("HOMEWORK_IMAGES")
         if daemon:
             daemon.terminate()
             daemon.wait(timeout=60)
-        client.find.cache_clear()
+        client._answering.cache_clear()
 
 
 def _wait_for_docker(daemon: "subprocess.Popen[bytes]") -> Client | None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and daemon.poll() is None:
-        client.find.cache_clear()
+        client._answering.cache_clear()
         found = client.find(to_build=True)
         if found and found.engine == "docker":
             return found

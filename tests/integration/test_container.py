@@ -16,8 +16,10 @@ from harness.engines import Request, container
 pytestmark = pytest.mark.slow
 
 
-def containers(engine):
-    return (engine.read("ps", "--all", "--quiet", "--filter", "name=homework-") or "").split()
+def containers(engine, place):
+    """This checkout's containers: another one's may run at the same engine."""
+    label = f"label={container.CHECKOUT}={place.folder}"
+    return (engine.read("ps", "--all", "--quiet", "--filter", label) or "").split()
 
 
 def test_the_image_says_what_it_holds(built, engine):
@@ -68,7 +70,7 @@ def test_the_same_cell_has_the_same_metrics_on_local_and_container(built, place,
     assert place("verify").returncode == 0
     folder = place.results / "8-1" / "cpu" / container["id"]
     assert {path.stat().st_uid for path in folder.iterdir()} == {os.getuid()}
-    assert not containers(engine)
+    assert not containers(engine, place)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -79,11 +81,11 @@ def test_no_container_is_left_after_an_interrupt(built, place, engine, number):
     for line in process.stdout:
         if "step    " in line:
             break
-    assert containers(engine)
+    assert containers(engine, place)
     process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert not containers(engine)
+    assert not containers(engine, place)
 
 
 def test_a_container_whose_harness_was_killed_is_removed_by_the_next_run(built, place, engine):
@@ -95,10 +97,10 @@ def test_a_container_whose_harness_was_killed_is_removed_by_the_next_run(built, 
             break
     process.kill()
     process.wait()
-    assert containers(engine), "nobody is left to take it away"
+    assert containers(engine, place), "nobody is left to take it away"
     done = place(*words, "steps=20")
     assert "Removed a container whose run was killed: homework-" in done.stdout, done.stdout + done.stderr
-    assert done.returncode == 0 and not containers(engine)
+    assert done.returncode == 0 and not containers(engine, place)
     process.stdout.close()
 
 

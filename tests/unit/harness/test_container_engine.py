@@ -203,9 +203,9 @@ def path(tmp_path, monkeypatch):
         place.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'a'}:{tmp_path / 'b'}:/nowhere")
     monkeypatch.delenv("DOCKER_HOST", raising=False)
-    client.find.cache_clear()
+    client._answering.cache_clear()
     yield tmp_path
-    client.find.cache_clear()
+    client._answering.cache_clear()
 
 
 def test_of_two_clients_the_one_that_builds_is_taken_to_build(path):
@@ -218,6 +218,7 @@ def test_a_run_asks_the_first_client_once(path, monkeypatch):
     read = client._read
     monkeypatch.setattr(client, "_read", lambda *command: asked.append(command[1]) or read(*command))
     found = client.find()
+    assert client.require() == found
     assert found and found.path == str(path / "a" / "docker") and found.address == client.DEFAULT
     assert asked == ["version"]
 
@@ -237,10 +238,10 @@ def test_the_address_is_the_clients_own(path, monkeypatch):
 
 def test_no_engine_is_said_with_what_to_install(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    client.find.cache_clear()
+    client._answering.cache_clear()
     with pytest.raises(EngineError, match=r"apt-get install docker\.io"):
         client.require()
-    client.find.cache_clear()
+    client._answering.cache_clear()
 
 
 def test_a_person_chooses_between_two_engines(path, monkeypatch):
