@@ -66,7 +66,7 @@ def plate_from(parameters: Mapping[str, Any]) -> Plate:
 def by_features(program: Any, plate: Plate, x: np.ndarray, y: np.ndarray, reference: np.ndarray | None) -> np.ndarray:
     """The random-feature network, and all that is read off it. Returns the deflection (grid, grid) in metres."""
     tolerance = program.parameters["tolerance"]
-    COMPUTE_DTYPE, COMPUTE_DTYPE_REASON = features.choose_dtype()
+    COMPUTE_DTYPE, COMPUTE_DTYPE_REASON = kit.choose_dtype()
     print(f"random-feature network: features in {COMPUTE_DTYPE} ({COMPUTE_DTYPE_REASON}), solve in float64 on the host")
     started = time.perf_counter()
     answer = accuracy.solve(plate, tolerance, program.seed, COMPUTE_DTYPE)
@@ -137,7 +137,7 @@ def by_ritz(program: Any, plate: Plate, x: np.ndarray, y: np.ndarray, reference:
 
     print("deep Ritz network, trained by Gauss-Newton:")
     started = time.perf_counter()
-    solution = ritz.train(plate, program.seed, program.parameters["ritz_steps"], features.choose_dtype()[0])
+    solution = ritz.train(plate, program.seed, program.parameters["ritz_steps"], kit.choose_dtype()[0])
     seconds = time.perf_counter() - started
     deflection = solution.deflection(x, y)
     program.used(*solution.weights)

@@ -336,18 +336,6 @@ def test_reactions_and_corner_forces_carry_the_load(plate, features, fields):
     assert up == pytest.approx(-plate.total_load, rel=1e-5)
 
 
-def test_a_device_that_refuses_float64_is_given_float32(features, monkeypatch):
-    assert features.choose_dtype()[0] == "float64"  # the CPU has it
-
-    def refuse(tensor):
-        raise RuntimeError("the kernel tanh is not registered for float64")
-
-    monkeypatch.setattr(features.paddle, "tanh", refuse)
-    dtype, reason = features.choose_dtype()
-    assert dtype == "float32" and "refuses float64" in reason
-    assert features.paddle.get_flags("FLAGS_enable_api_kernel_fallback")["FLAGS_enable_api_kernel_fallback"]
-
-
 # Against finite elements, where there is no series
 
 
