@@ -9,6 +9,7 @@ trained network (ritz.py), or PaddleScience's physics-informed network (pinn.py)
 No data are read: the points are drawn here, and what must hold at them is the equation.
 """
 
+import dataclasses
 import sys
 import time
 from collections.abc import Mapping
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import accuracy
-import features
 import fields
 import levy
 import numpy as np
@@ -157,10 +157,14 @@ def by_pinn(program: Any, plate: Plate, x: np.ndarray, y: np.ndarray, reference:
     """PaddleScience's network. Returns the deflection (grid, grid) in metres."""
     import pinn  # seconds of import, and the only part that needs PaddleScience
 
-    print("physics-informed network (PaddleScience):")
+    chosen = program.parameters["pinn"]
+    epochs = {name: program.parameters[name] for name in ("adam_epochs", "lbfgs_epochs") if program.parameters[name]}
+    settings = dataclasses.replace(pinn.SETTINGS[chosen], **epochs)
+    print(f"physics-informed network (PaddleScience), pinn={chosen}: {settings}")
+    if chosen == "short" or epochs:
+        print("  NOTE: a shortened training; --set pinn=biharmonic2d and pinn=guide are the official ones as published")
     started = time.perf_counter()
-    epochs = program.parameters["adam_epochs"], program.parameters["lbfgs_epochs"]
-    solution = pinn.solve(plate, x, y, reference, program.artefact("paddlescience"), program.seed, *epochs)
+    solution = pinn.solve(plate, x, y, reference, program.artefact("paddlescience"), program.seed, settings)
     deflection = solution.deflection(x, y)
     seconds = time.perf_counter() - started
     program.used(solution.model)

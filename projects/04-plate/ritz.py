@@ -164,7 +164,7 @@ def moved(weights: Weights, step: np.ndarray) -> Weights:
     return found
 
 
-def train(plate: Plate, seed: int = 0, steps: int = 120, dtype: str = "float64") -> Solution:
+def train(plate: Plate, seed: int = 0, steps: int = 140, dtype: str = "float64") -> Solution:
     """Train a network on the energy of `plate` for at most `steps` steps; each lowers the energy."""
     energy, weights, damping = Energy(plate, dtype), draw(seed, dtype), 1e-2
     energies = [energy(weights)]

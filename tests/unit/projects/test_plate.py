@@ -1,5 +1,6 @@
 """Task 4, the plate: the reference solves the equation, and every method comes as close to it as it says."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -389,18 +390,30 @@ def test_the_pinn_lowers_its_loss(plate, levy, load, tmp_path):
     x, y = plate.grid(11)
     reference = levy.deflection(plate, x, y)
     pinn = load("04-plate/pinn.py")
-    solution = pinn.solve(plate, x, y, reference, tmp_path, adam_epochs=12, lbfgs_epochs=1)
+    few = dataclasses.replace(pinn.SETTINGS["short"], adam_epochs=12, lbfgs_epochs=1)
+    solution = pinn.solve(plate, x, y, reference, tmp_path, settings=few)
     assert solution.losses.shape == (13,)
     assert solution.losses[-1] < 0.5 * solution.losses[0]
     assert solution.deflection(x, y).shape == reference.shape
     assert (tmp_path / "visual" / "plate.vtu").exists()
 
 
-def test_the_pinn_takes_any_edges_and_no_reference(make, load, tmp_path):
+@pytest.mark.parametrize("way", ["short", "biharmonic2d", "guide"])
+def test_the_pinn_takes_any_edges_and_no_reference(make, load, tmp_path, way):
     pytest.importorskip("ppsci")
-    plate = make({"kind": "sinusoidal"}, edges="CSFC")
-    solution = load("04-plate/pinn.py").solve(plate, *plate.grid(5), None, tmp_path, adam_epochs=2, lbfgs_epochs=0)
+    plate, pinn = make({"kind": "sinusoidal"}, edges="CSFC"), load("04-plate/pinn.py")
+    few = dataclasses.replace(pinn.SETTINGS[way], inside=50, adam_epochs=2, lbfgs_epochs=0)
+    solution = pinn.solve(plate, *plate.grid(5), None, tmp_path, settings=few)
     assert np.isfinite(solution.losses).all()
+
+
+def test_the_pinn_s_published_training_is_that_of_paddlescience_s_example(load):
+    """examples/biharmonic2d/conf/biharmonic2d.yaml"""
+    pytest.importorskip("ppsci")
+    published = load("04-plate/pinn.py").SETTINGS["biharmonic2d"]
+    assert (published.layers, published.activation, published.weight_norm) == ((20,) * 5, "tanh", True)
+    assert (published.inside, published.edge, published.learning_rate) == (8000, 125, 1e-3)
+    assert (published.adam_epochs, published.lbfgs_epochs, published.lbfgs_iterations) == (1000, 1, 50_000)
 
 
 # The program and its files
