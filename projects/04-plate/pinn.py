@@ -7,10 +7,10 @@ https://paddlescience-docs.readthedocs.io/zh-cn/latest/zh/examples/biharmonic2d/
 SETTINGS has three ways to train it: one that is short, and the two official ones as published,
 
     short         ours: a small network, few points, u = w D/q, L-BFGS in epochs of ten iterations; half a minute
-    biharmonic2d  PaddleScience's example (conf/biharmonic2d.yaml): five layers of 20 tanh with weight norm, w in metres,
-                  8000 points inside and 125 on each edge, Adam 1000 steps, then L-BFGS up to 50,000 iterations
-    guide         Paddle's guide to higher-order differentiation: layers of 32, 64, 32 SiLU, w in metres, Adam 1000 steps
-                  at 5e-4, no L-BFGS; as the guide has no code for PaddleScience, points and weights are those of `short`
+    biharmonic2d  PaddleScience's example (conf/biharmonic2d.yaml): five layers of 20 tanh with weight norm, w in
+                  metres, 8000 points inside and 125 on an edge, Adam 1000 steps, L-BFGS up to 50,000 iterations
+    guide         Paddle's guide to higher-order differentiation: layers of 32, 64, 32 SiLU, w in metres, Adam
+                  1000 steps at 5e-4, no L-BFGS; it is without PaddleScience: points and weights are our own
 
 What differs from the example in `biharmonic2d`: the origin lies in the middle of the plate, not in its corner, and an
 edge is held by its own moment and by w, which is the same: along it w = 0 has no second derivative.
@@ -168,7 +168,7 @@ def load_shape(plate: Plate) -> sympy.Expr | float:
 
 
 def validators(points: dict, reference: np.ndarray | None, unit: float) -> dict | None:
-    """The relative L2 error against `reference` (rows, columns) in metres, as a ppsci Solver takes it; u is in `unit` metres."""
+    """The relative L2 error against `reference` (rows, columns) in metres, for a ppsci Solver; u is in `unit`, metres."""
     if reference is None:
         return None
     dataset = {
