@@ -168,7 +168,7 @@ def load_shape(plate: Plate) -> sympy.Expr | float:
 
 
 def validators(points: dict, reference: np.ndarray | None, unit: float) -> dict | None:
-    """The relative L2 error against `reference` (rows, columns) in metres, for a ppsci Solver; u is in `unit`, metres."""
+    """The relative L2 error against `reference` (rows, columns) in metres, for a ppsci Solver; u is in `unit`."""
     if reference is None:
         return None
     dataset = {

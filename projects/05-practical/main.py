@@ -94,6 +94,12 @@ def main() -> None:
                 f"{p['splines'] + 1} unknowns need more than that",
                 "measure more, or set fewer splines",
             )
+        if (typical := np.median(measured.temperatures)) < bar.ambient:
+            raise measurements.Unusable(
+                f"{source} holds temperatures of a bar that is not heated",
+                f"half of them are below {typical:.4g} °C, and the air has {bar.ambient:g} °C",
+                "see whether the unit in the first line is right, and set ambient to the air's temperature in °C",
+            )
     except ValueError as error:  # Unusable is one
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
