@@ -552,7 +552,7 @@ def lint(context: Context) -> None:
     _tool("lint", "ruff", "check", ".", then=style)
 
 
-@word(help={"only": "startup, overhead, matrix, container, fresh or stores; several with commas"})
+@word(help={"only": "startup, overhead, matrix, container, fresh, stores, plate or practical; several with commas"})
 def bench(context: Context, only: str = "startup,overhead,matrix,container,fresh,stores") -> None:
     """Measure this program beside its peers.
 
@@ -564,11 +564,14 @@ def bench(context: Context, only: str = "startup,overhead,matrix,container,fresh
       ./inv bench --only container               what a container adds; skipped where no engine answers
       ./inv bench --only fresh                   a fresh clone to its first matrix; downloads everything again
       ./inv bench --only stores                  uploads beside the AWS CLI and s5cmd, on a server of its own
+      ./inv bench --only plate                   task 4 beside scikit-fem and DeepXDE, four minutes
+      ./inv bench --only practical               task 5 beside SciPy and PaddleScience
     """
-    names = ("startup", "overhead", "matrix", "container", "fresh", "stores")
+    own_stack = {"stores": "bench-stores", "plate": "bench-plate", "practical": "science"}
+    names = ("startup", "overhead", "matrix", "container", "fresh", *own_stack)
     for name in only.split(","):
         _one_of("only", name, names)
-        _tool("bench-stores" if name == "stores" else "bench", "python", str(ROOT / "bench" / f"{name}.py"))
+        _tool(own_stack.get(name, "bench"), "python", str(ROOT / "bench" / f"{name}.py"))
 
 
 def _findings(book: Catalogue, words: str) -> list[Any]:

@@ -34,27 +34,6 @@ BLOCK = 4096  # points that features are evaluated at in one go: bounds the memo
 SMALLEST = 1e-8  # singular value of the linear system's root, over the largest, that is told from rounding
 
 
-def choose_dtype() -> tuple[str, str]:
-    """The type that the features are computed in on the current device, and the reason for it.
-
-    The solve that follows is always in float64, on the host.
-    """
-    fallback = "FLAGS_enable_api_kernel_fallback"  # else Paddle computes on the host what the device cannot
-    before = paddle.get_flags(fallback)
-    paddle.set_flags({fallback: False})
-    points = np.linspace(-3, 3, 101)
-    try:
-        x = paddle.to_tensor(points, dtype="float64")
-        error = np.abs(paddle.tanh(x * x + x).numpy() - np.tanh(points * points + points)).max()
-    except Exception as refusal:  # what a device raises for a type that it lacks differs from one to the next
-        return "float32", f"{paddle.get_device()} refuses float64 ({type(refusal).__name__})"
-    finally:
-        paddle.set_flags(before)
-    if not error < 1e-14:
-        return "float32", f"{paddle.get_device()} takes float64, but is wrong by {error:.0e}"
-    return "float64", f"{paddle.get_device()} computes in float64"
-
-
 def units(degree: int) -> int:
     """The number of hidden units up to this degree."""
     return (degree + 1) * (degree + 2) // 2

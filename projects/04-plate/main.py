@@ -9,6 +9,7 @@ trained network (ritz.py), or PaddleScience's physics-informed network (pinn.py)
 No data are read: the points are drawn here, and what must hold at them is the equation.
 """
 
+import dataclasses
 import sys
 import time
 from collections.abc import Mapping
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import accuracy
-import features
 import fields
 import levy
 import numpy as np
@@ -66,7 +66,7 @@ def plate_from(parameters: Mapping[str, Any]) -> Plate:
 def by_features(program: Any, plate: Plate, x: np.ndarray, y: np.ndarray, reference: np.ndarray | None) -> np.ndarray:
     """The random-feature network, and all that is read off it. Returns the deflection (grid, grid) in metres."""
     tolerance = program.parameters["tolerance"]
-    COMPUTE_DTYPE, COMPUTE_DTYPE_REASON = features.choose_dtype()
+    COMPUTE_DTYPE, COMPUTE_DTYPE_REASON = kit.choose_dtype()
     print(f"random-feature network: features in {COMPUTE_DTYPE} ({COMPUTE_DTYPE_REASON}), solve in float64 on the host")
     started = time.perf_counter()
     answer = accuracy.solve(plate, tolerance, program.seed, COMPUTE_DTYPE)
@@ -137,7 +137,7 @@ def by_ritz(program: Any, plate: Plate, x: np.ndarray, y: np.ndarray, reference:
 
     print("deep Ritz network, trained by Gauss-Newton:")
     started = time.perf_counter()
-    solution = ritz.train(plate, program.seed, program.parameters["ritz_steps"], features.choose_dtype()[0])
+    solution = ritz.train(plate, program.seed, program.parameters["ritz_steps"], kit.choose_dtype()[0])
     seconds = time.perf_counter() - started
     deflection = solution.deflection(x, y)
     program.used(*solution.weights)
@@ -157,10 +157,14 @@ def by_pinn(program: Any, plate: Plate, x: np.ndarray, y: np.ndarray, reference:
     """PaddleScience's network. Returns the deflection (grid, grid) in metres."""
     import pinn  # seconds of import, and the only part that needs PaddleScience
 
-    print("physics-informed network (PaddleScience):")
+    chosen = program.parameters["pinn"]
+    epochs = {name: program.parameters[name] for name in ("adam_epochs", "lbfgs_epochs") if program.parameters[name]}
+    settings = dataclasses.replace(pinn.SETTINGS[chosen], **epochs)
+    print(f"physics-informed network (PaddleScience), pinn={chosen}: {settings}")
+    if chosen == "short" or epochs:
+        print("  NOTE: a shortened training; --set pinn=biharmonic2d and pinn=guide are the official ones as published")
     started = time.perf_counter()
-    epochs = program.parameters["adam_epochs"], program.parameters["lbfgs_epochs"]
-    solution = pinn.solve(plate, x, y, reference, program.artefact("paddlescience"), program.seed, *epochs)
+    solution = pinn.solve(plate, x, y, reference, program.artefact("paddlescience"), program.seed, settings)
     deflection = solution.deflection(x, y)
     seconds = time.perf_counter() - started
     program.used(solution.model)

@@ -78,9 +78,9 @@ def convergence(
 ) -> None:
     """Draw the error over the number of hidden units: estimates and, if there are any, true ones. A PNG."""
     figure, axes = plt.subplots(figsize=(6.5, 4.2), layout="constrained")
-    axes.loglog(*zip(*estimated, strict=True), "o--", label="estimated")
+    axes.semilogy(*zip(*estimated, strict=True), "o", label="estimated, of each network tried")
     if true:
-        axes.loglog(*zip(*true, strict=True), "s-", label="true, against the series", markersize=4)
+        axes.semilogy(*zip(*true, strict=True), "s-", label="true, of the best one's leading units", markersize=4)
     axes.axhline(tolerance, color="grey", linewidth=0.8, label="tolerance")
     axes.set(xlabel="hidden units", ylabel="relative L2 error of the deflection", title="Convergence")
     axes.grid(True, which="major", alpha=0.3)

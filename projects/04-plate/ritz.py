@@ -40,13 +40,13 @@ class Solution:
         columns, rows = np.meshgrid(2 * np.asarray(x) / self.plate.length, 2 * np.asarray(y) / self.plate.width)
         xi, eta = columns.ravel(), rows.ravel()
         with paddle.no_grad():
-            jet, _, _ = jets(self.weights, tensor(np.stack([xi, eta], axis=1), self.weights[0].dtype))
+            N = values(self.weights, tensor(np.stack([xi, eta], axis=1), self.weights[0].dtype))
         g = hat(self.plate.edges, 0, xi)[0] * hat(self.plate.edges, 1, eta)[0]
-        return self.plate.scale * (g * jet[0, :, 0].numpy()).reshape(rows.shape)
+        return self.plate.scale * (g * N[:, 0].numpy()).reshape(rows.shape)
 
 
-def tensor(values: np.ndarray, dtype: str) -> paddle.Tensor:
-    return paddle.to_tensor(np.ascontiguousarray(values), dtype=dtype)
+def tensor(array: np.ndarray, dtype: str) -> paddle.Tensor:
+    return paddle.to_tensor(np.ascontiguousarray(array), dtype=dtype)
 
 
 def draw(seed: int, dtype: str) -> Weights:
@@ -60,6 +60,14 @@ def draw(seed: int, dtype: str) -> Weights:
         if number < 2:
             weights.append(tensor((0.5 if number == 0 else 0.1) * random.standard_normal(columns), dtype))
     return weights
+
+
+def values(weights: Weights, points: paddle.Tensor) -> paddle.Tensor:
+    """N at `points` (n, 2): (n, 1), and no derivatives: a sixth of the work of `jets`."""
+    a = points
+    for layer in range(2):
+        a = paddle.tanh(paddle.matmul(a, weights[2 * layer]) + weights[2 * layer + 1])
+    return paddle.matmul(a, weights[4])
 
 
 def jets(weights: Weights, points: paddle.Tensor) -> tuple[paddle.Tensor, Weights, Weights]:
@@ -93,8 +101,7 @@ class Energy:
         area = np.outer(wt, ws).ravel() * plate.length * plate.width / 4
         x, y, share = plate.load.quadrature(plate.length, plate.width, gauss(NODES[0]))
         loaded = np.stack([2 * x / plate.length, 2 * y / plate.width], axis=1)
-        self.count = xi.size
-        self.points = tensor(np.concatenate([np.stack([xi, eta], axis=1), loaded]), dtype)
+        self.points, self.loaded = tensor(np.stack([xi, eta], axis=1), dtype), tensor(loaded, dtype)
 
         a, b = hat(plate.edges, 0, xi), hat(plate.edges, 1, eta)
         zero = 0 * xi
@@ -108,16 +115,18 @@ class Energy:
         self.strain = tensor(np.stack([np.sqrt(f) * root * s for f, s in zip(squares, sums, strict=True)]), dtype)
         self.work = tensor(share * hat(plate.edges, 0, loaded[:, 0])[0] * hat(plate.edges, 1, loaded[:, 1])[0], dtype)
 
-    def terms(self, jet: paddle.Tensor) -> list[paddle.Tensor]:
-        """The three parts of the strain (points,) each, and the load's work (loaded points,)."""
-        inside = jet[:, : self.count, 0]
-        return [(part * inside).sum(0) for part in self.strain] + [self.work * jet[0, self.count :, 0]]
+    def strains(self, jet: paddle.Tensor) -> list[paddle.Tensor]:
+        """The three parts of the strain, (points,) each."""
+        return [(part * jet[:, :, 0]).sum(0) for part in self.strain]
+
+    def works(self, weights: Weights) -> paddle.Tensor:
+        """The load's work, (loaded points,)."""
+        return self.work * values(weights, self.loaded)[:, 0]
 
     def __call__(self, weights: Weights) -> float:
         with paddle.no_grad():
-            *strains, work = self.terms(jets(weights, self.points)[0])
-        strain = sum(float((part.numpy().astype("float64") ** 2).sum()) for part in strains)
-        return strain / 2 - float(work.numpy().astype("float64").sum())
+            strains, work = self.strains(jets(weights, self.points)[0]), self.works(weights)
+        return float(sum((host(part) ** 2).sum() for part in strains) / 2 - host(work).sum())
 
     def linearised(self, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
         """JᵀJ (weights, weights) and the gradient (weights,), in float64 on the host."""
@@ -125,9 +134,9 @@ class Energy:
         for leaf in leaves:
             leaf.stop_gradient = False
         jet, inputs, outputs = jets(leaves, self.points)
-        terms, rows = self.terms(jet), []
-        for term in terms:
-            slopes = paddle.grad(term.sum(), outputs, retain_graph=True)
+        strains, rows = self.strains(jet), []
+        for strain in strains:
+            slopes = paddle.grad(strain.sum(), outputs, retain_graph=True)  # a point's own: no other depends on it
             blocks = []
             for layer, (a, slope) in enumerate(zip(inputs, slopes, strict=True)):
                 outer = paddle.matmul(a.detach().transpose([1, 2, 0]), slope.transpose([1, 0, 2]))
@@ -135,9 +144,13 @@ class Energy:
                 if layer < 2:
                     blocks.append(slope[0])
             rows.append(paddle.concat(blocks, 1).numpy().astype("float64"))
-        J = np.concatenate([row[: self.count] for row in rows[:3]])
-        strains = np.concatenate([term.detach().numpy().astype("float64") for term in terms[:3]])
-        return J.T @ J, J.T @ strains - rows[3].sum(axis=0)
+        J, strain = np.concatenate(rows), np.concatenate([host(part) for part in strains])
+        work = np.concatenate([host(slope).ravel() for slope in paddle.grad(self.works(leaves).sum(), leaves)])
+        return J.T @ J, J.T @ strain - work
+
+
+def host(tensor: paddle.Tensor) -> np.ndarray:
+    return tensor.detach().numpy().astype("float64")
 
 
 def moved(weights: Weights, step: np.ndarray) -> Weights:
@@ -151,7 +164,7 @@ def moved(weights: Weights, step: np.ndarray) -> Weights:
     return found
 
 
-def train(plate: Plate, seed: int = 0, steps: int = 200, dtype: str = "float64") -> Solution:
+def train(plate: Plate, seed: int = 0, steps: int = 140, dtype: str = "float64") -> Solution:
     """Train a network on the energy of `plate` for at most `steps` steps; each lowers the energy."""
     energy, weights, damping = Energy(plate, dtype), draw(seed, dtype), 1e-2
     energies = [energy(weights)]

@@ -234,26 +234,5 @@ def interpolation(cells: int, x: np.ndarray) -> np.ndarray:
     return weights
 
 
-def choose_dtype() -> tuple[str, str]:
-    """The type that temperatures are computed in on the current device, and the reason for it.
-
-    What follows, the small equations of the inference, is always in float64, on the host.
-    """
-    fallback = "FLAGS_enable_api_kernel_fallback"  # else Paddle computes on the host what the device cannot
-    before = paddle.get_flags(fallback)
-    paddle.set_flags({fallback: False})
-    points = np.linspace(-3, 3, 101)
-    try:
-        x = paddle.to_tensor(points, dtype="float64")
-        error = np.abs(paddle.exp(x * x / 3).numpy() - np.exp(points * points / 3)).max()
-    except Exception as refusal:  # what a device raises for a type that it lacks differs from one to the next
-        return "float32", f"{paddle.get_device()} refuses float64 ({type(refusal).__name__})"
-    finally:
-        paddle.set_flags(before)
-    if not error < 1e-12:
-        return "float32", f"{paddle.get_device()} takes float64, but is wrong by {error:.0e}"
-    return "float64", f"{paddle.get_device()} computes in float64"
-
-
 def host(tensor: paddle.Tensor) -> np.ndarray:
     return tensor.numpy().astype("float64")

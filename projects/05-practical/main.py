@@ -27,7 +27,7 @@ import measurements
 import numpy as np
 import plots
 import report
-from bar import Bar, Model, Unknowns, choose_dtype
+from bar import Bar, Model, Unknowns
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by hand from a plain checkout
 import kit
@@ -94,12 +94,18 @@ def main() -> None:
                 f"{p['splines'] + 1} unknowns need more than that",
                 "measure more, or set fewer splines",
             )
+        if (typical := np.median(measured.temperatures)) < bar.ambient:
+            raise measurements.Unusable(
+                f"{source} holds temperatures of a bar that is not heated",
+                f"half of them are below {typical:.4g} °C, and the air has {bar.ambient:g} °C",
+                "see whether the unit in the first line is right, and set ambient to the air's temperature in °C",
+            )
     except ValueError as error:  # Unusable is one
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
 
     # 2. The inversion.
-    COMPUTE_DTYPE, COMPUTE_DTYPE_REASON = choose_dtype()
+    COMPUTE_DTYPE, COMPUTE_DTYPE_REASON = kit.choose_dtype()
     print(f"temperatures in {COMPUTE_DTYPE} ({COMPUTE_DTYPE_REASON}), inference in float64 on the host")
     model = Model(bar, Unknowns(bar.length, p["splines"]), dtype=COMPUTE_DTYPE)
     model.predict(np.zeros((1, model.unknowns.count)), measured.times[:1], measured.positions[:1])  # warm up

@@ -18,6 +18,7 @@ artefacts. It measures and does not judge: bounds stand in `project.yaml`, next 
     program.finish()
 """
 
+from .precision import choose_dtype
 from .program import Program, start
 
-__all__ = ["Program", "start"]
+__all__ = ["Program", "choose_dtype", "start"]

@@ -11,7 +11,7 @@ import paddle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kit import arguments, device, start
+from kit import arguments, choose_dtype, device, start
 
 PROJECT = """
 title: An example
@@ -231,3 +231,23 @@ class TestProof:
     @given(kind=st.text(string.ascii_lowercase, min_size=1, max_size=8).filter(lambda kind: kind != "cpu"))
     def test_this_paddle_has_no_kernels_for_a_device_without_plug_in(self, kind):
         assert not any(device.has_kernel(REGISTERED, operator, f"{kind}:0") for operator in device.PROBE_OPERATORS)
+
+
+class TestPrecision:
+    def test_the_cpu_computes_in_float64(self):
+        assert choose_dtype()[0] == "float64"
+
+    def test_a_device_that_refuses_float64_is_given_float32(self, monkeypatch):
+        def refuse(tensor):
+            raise RuntimeError("the kernel tanh is not registered for float64")
+
+        monkeypatch.setattr(paddle, "tanh", refuse)
+        dtype, reason = choose_dtype()
+        assert dtype == "float32" and "refuses float64" in reason
+        assert paddle.get_flags("FLAGS_enable_api_kernel_fallback")["FLAGS_enable_api_kernel_fallback"]
+
+    def test_a_device_that_takes_float64_and_rounds_it_is_given_float32(self, monkeypatch):
+        rounded = paddle.exp
+        monkeypatch.setattr(paddle, "exp", lambda x: rounded(x.astype("float32")).astype("float64"))
+        dtype, reason = choose_dtype()
+        assert dtype == "float32" and "is wrong by" in reason

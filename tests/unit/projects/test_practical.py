@@ -354,6 +354,17 @@ def test_a_file_that_is_not_there_is_refused_with_exit_code_2(program, tmp_path,
     assert "nowhere.csv" in refusal and "why: " in refusal and "what to do: " in refusal
 
 
+def test_celsius_taken_for_kelvin_is_refused_with_exit_code_2(program, tmp_path, monkeypatch, capsys):
+    folder = Path(__file__).resolve().parents[3] / "projects" / "05-practical"
+    example = (folder / "example.csv").read_text(encoding="utf-8")
+    (tmp_path / "kelvin.csv").write_text(example.replace("[°C]", "[K]"), encoding="utf-8")
+    words = ["--out", str(tmp_path), "--set", f"data={tmp_path / 'kelvin.csv'}"]
+    monkeypatch.setattr(sys, "argv", ["main.py", *words])
+    with pytest.raises(SystemExit) as left:
+        program.main()
+    assert left.value.code == 2 and "not heated" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_example_file_is_inverted_into_a_report_and_a_picture(run_program):
     pytest.importorskip("yaml")
