@@ -352,29 +352,45 @@ def verify(context: Context, run: Any, signers: str = "") -> None:
     help={
         "what": "addresses and files, one or several",
         "task": "the part that they belong to: 6, 13-1",
-        "kind": "photo, link, pull request, article or conversation; else what it looks like",
+        "kind": "photo, track, link, pull request, article or conversation; else what it looks like",
         "note": "a sentence to go with them",
         "date": "the day that they show, YYYY-MM-DD; a photo's own where it is left out",
+        "zone": "the time zone of a track's days; else what the file says, else this machine's",
+        "radius": "metres around home that the drawing of a track leaves out; 500",
     }
 )
-def attach(context: Context, what: Any, task: str = "", kind: str = "", note: str = "", date: str = "") -> None:
-    """Add what only a person has to a part: a photo, a link, a pull request, an article, a conversation.
+def attach(
+    context: Context,
+    what: Any,
+    task: str = "",
+    kind: str = "",
+    note: str = "",
+    date: str = "",
+    zone: str = "",
+    radius: str = "",
+) -> None:
+    """Add what only a person has to a part: a photo, a track, a link, a pull request, an article, a conversation.
 
-    It is checked and sealed beside the records: photos lose their EXIF, texts their secrets, links are asked.
+    It is checked and sealed beside the records: photos lose their EXIF, texts their secrets, links are asked. Of a
+    track (GPX, TCX, FIT) the day, distance, duration and a drawing are kept, and no position.
 
     Examples:
       ./inv attach                               what is attached
       ./inv attach --task 4 https://aistudio.baidu.com/projectdetail/1
       ./inv attach --task 6 https://github.com/PaddlePaddle/Paddle/pull/1
       ./inv attach --task 15 --date 2026-11-22 hill.jpg lake.jpg
+      ./inv attach --task 15 --zone Asia/Shanghai run.gpx ride.fit
+      HOMEWORK_HOME=31.23,121.47 ./inv attach --task 15 --radius 800 run.gpx
+                                                 home is known, else start and end are taken for it
       ./inv attach --task 13-1 --note "the conversion" chat.md chat.png
     """
-    from harness import attachments
+    from harness import attachments, outings
 
     if not what:
         return print(attachments.show(RESULTS))
     (part,) = _one_part(task)
-    for folder in attachments.attach(RESULTS, part, what.split("\n"), kind, note, date):
+    settings = outings.privacy(zone, radius)
+    for folder in attachments.attach(RESULTS, part, what.split("\n"), kind, note, date, settings):
         data = attachments.read(folder)
         print(terminal.green("✓ attached") + f"  {data['kind']}: {data.get('checked', '')}   {os.path.relpath(folder)}")
 

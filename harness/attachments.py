@@ -6,6 +6,7 @@ An attachment never changes and nothing is deleted: what is taken back gets a wi
 and needs no file. So a copy that comes back from a store counts no more than it did here.
 """
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from harness import inspection
 from harness.catalogue import Part
 from harness.datafiles import SCHEMAS
 from harness.errors import DataFileError, WordsError
+from harness.outings import Privacy
 from harness.records import hash_files, new_id, seal_of, timestamp, unwritable, write_json
 from harness.redaction import Redactor
 
@@ -50,7 +52,13 @@ class Attachment:
 
 
 def attach(
-    results: Path, part: Part, words: Sequence[str], kind: str = "", note: str = "", date: str = ""
+    results: Path,
+    part: Part,
+    words: Sequence[str],
+    kind: str = "",
+    note: str = "",
+    date: str = "",
+    settings: Privacy | None = None,
 ) -> list[Path]:
     """Check each of `words`, an address or a file, and seal it as an attachment of `part`.
 
@@ -61,17 +69,21 @@ def attach(
         kind: what they are; without it what they look like and the part still needs.
         note: a sentence to go with them.
         date: the day that they show, YYYY-MM-DD; a photo's own date where it is left out.
+        settings: of whom the tracks are: time zone and home.
 
     Returns:
-        Their folders, in the order of `words`. All of them are checked before the first is written.
+        Their folders, in the order of `words`. All of them are checked before the first is written. The same track
+        again is not written: the folder that has it is returned.
 
     Raises:
         WordsError: one of them is not what it should be, or cannot be read; nothing was written.
         StoreError: the results folder cannot be written.
     """
     redactor = Redactor.here()
-    findings = [inspection.inspect(word, kind, _needs(part), date, redactor) for word in words]
-    return [_seal(results, part.name, finding, redactor.text(note)) for finding in findings]
+    findings = [
+        finding for word in words for finding in inspection.inspect(word, kind, _needs(part), date, redactor, settings)
+    ]
+    return [_seal(results, part, finding, redactor.text(note)) for finding in findings]
 
 
 def _needs(part: Part) -> list[str]:
@@ -79,10 +91,19 @@ def _needs(part: Part) -> list[str]:
     return [kind for rule in part.rules for need in rule.needs for kind in need.split(" or ")]
 
 
-def _seal(results: Path, part: str, finding: inspection.Finding, note: str) -> Path:
-    fields = {"date": finding.date, "note": note, "url": finding.url, "checked": finding.checked, "name": finding.name}
+def _seal(results: Path, part: Part, finding: inspection.Finding, note: str) -> Path:
+    checked = finding.checked
+    if finding.kind == "track":
+        present = standing(results)[0].get(part.name, [])
+        drawn = hashlib.sha256(finding.content).hexdigest()
+        for each in present:
+            if drawn in (file["sha256"] for file in each.data["artefacts"].values()):
+                return each.folder
+        twins = [each.id for each in present if each.data.get("date") == finding.date]
+        checked += f"; {finding.date} counts once, with {twins[0]}" if twins else ""
+    fields = {"date": finding.date, "note": note, "url": finding.url, "checked": checked, "name": finding.name}
     document = {"kind": finding.kind, **{name: value for name, value in fields.items() if value}}
-    return write(results, part, document, {finding.file: finding.content} if finding.file else {})
+    return write(results, part.name, document, {finding.file: finding.content} if finding.file else {})
 
 
 def write(results: Path, part: str, document: Mapping[str, Any], files: Mapping[str, bytes]) -> Path:

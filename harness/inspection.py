@@ -1,7 +1,8 @@
 """Inspection of what a person attaches: is it what it is said to be, can it be read, and does it tell too much?
 
 A photo is opened, bounded, and written anew without EXIF (place, camera, thumbnail); the day it was taken is kept. An
-address is asked whether it answers. A text loses its secrets; an address with one is refused.
+address is asked whether it answers. A text loses its secrets; an address with one is refused. Of a track a drawing is
+kept, and no position.
 """
 
 import datetime
@@ -15,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.errors import WordsError
+from harness.outings import Privacy
 from harness.redaction import Redactor
 
 KINDS = ("photo", "link", "pull request", "article", "conversation", "track")
@@ -45,8 +47,10 @@ class Finding:
     date: str = ""
 
 
-def inspect(word: str, kind: str, needs: Sequence[str], date: str, redactor: Redactor) -> Finding:
-    """Look at an address or a file.
+def inspect(
+    word: str, kind: str, needs: Sequence[str], date: str, redactor: Redactor, settings: Privacy | None = None
+) -> list[Finding]:
+    """Look at an address or a file, which shows one thing, or as a track may do, several days.
 
     Args:
         word: the address or the path.
@@ -54,6 +58,7 @@ def inspect(word: str, kind: str, needs: Sequence[str], date: str, redactor: Red
         needs: the kinds that its part asks for.
         date: the day that it shows, YYYY-MM-DD, or empty.
         redactor: takes secrets out of texts, and finds them in addresses.
+        settings: of whom the tracks are.
 
     Raises:
         WordsError: it is not of that kind, too large, not readable, or tells a secret.
@@ -62,19 +67,20 @@ def inspect(word: str, kind: str, needs: Sequence[str], date: str, redactor: Red
         raise WordsError(f"--kind {kind}: not known.", f"Known: {', '.join(KINDS)}.", "Choose one of these.")
     day = _day(date)
     if re.match(r"https?://", word):
-        return _address(word, kind or _kind_of_address(word, needs), day, redactor)
+        return [_address(word, kind or _kind_of_address(word, needs), day, redactor)]
     path = Path(word).expanduser()
     content = _content(path)
     kind = kind or _kind_of_file(path, needs)
+    if kind == "track":
+        return _track(path, content, day, settings or Privacy())
     looks: Mapping[str, Callable[[Path, bytes, str, Redactor], Finding]] = {
         "photo": _photo,
         "conversation": _conversation,
-        "track": _track,
         "article": _text,
         "link": _text,
         "pull request": _text,
     }
-    return looks[kind](path, content, day, redactor)
+    return [looks[kind](path, content, day, redactor)]
 
 
 def _day(date: str) -> str:
@@ -257,12 +263,25 @@ def _taken(image: Any) -> str:
     return ""
 
 
-def _track(path: Path, content: bytes, day: str, redactor: Redactor) -> Finding:
-    raise WordsError(
-        f"{path}: tracks are not taken yet.",
-        "A track tells where its owner lives, and nothing here cuts that out of it so far.",
-        "Attach a dated photo instead: ./inv attach --task 15 photo.jpg",
-    )
+def _track(path: Path, content: bytes, day: str, settings: Privacy) -> list[Finding]:
+    """A finding for each day that a track shows; nothing of the file itself is kept, not even its name."""
+    from harness import outings, sketch
+
+    if path.suffix.lower() not in TRACKS:
+        raise WordsError(f"{path}: not a track.", f"A track is {', '.join(TRACKS)}.", "Export it as one of these.")
+    if day:
+        raise WordsError(f"{path}: a track knows its day.", "--date is for photos.", "Leave --date out.")
+    return [
+        Finding(
+            kind="track",
+            checked=f"{outing}; day in {outing.zone}; positions taken out",
+            name=f"track{path.suffix.lower()}",
+            file="track.png",
+            content=sketch.draw(outing),
+            date=outing.day,
+        )
+        for outing in outings.inspect(path, content, settings)
+    ]
 
 
 def _text(path: Path, content: bytes, day: str, redactor: Redactor) -> Finding:

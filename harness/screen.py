@@ -122,7 +122,7 @@ def _row(cells: Mapping[int, Any]) -> Row:
 # The drawing
 
 
-class _Faces:
+class Faces:
     """The two faces, and what neither of them has."""
 
     def __init__(self) -> None:
@@ -167,7 +167,7 @@ def _has(face: "ImageFont.FreeTypeFont", character: str) -> bool:
 def _picture(head: Sequence[Row], log: Sequence[Row], foot: Sequence[Row]) -> Any:
     from PIL import Image, ImageDraw
 
-    faces = _Faces()
+    faces = Faces()
     head = [part for row in head for part in _wrapped(row)]
     width, height = CELL
     size = (COLUMNS * width + 2 * MARGIN, (len(head) + len(log) + len(foot) + 1) * height + 6 * MARGIN)
@@ -180,7 +180,7 @@ def _picture(head: Sequence[Row], log: Sequence[Row], foot: Sequence[Row]) -> An
     return image.crop((0, 0, size[0], bottom))
 
 
-def _block(brush: "ImageDraw.ImageDraw", faces: _Faces, rows: Sequence[Row], top: int, width: int, paper: str) -> int:
+def _block(brush: "ImageDraw.ImageDraw", faces: Faces, rows: Sequence[Row], top: int, width: int, paper: str) -> int:
     """Draw rows on their own ground, and return where the next block begins."""
     bottom = top + len(rows) * CELL[1] + 2 * MARGIN
     brush.rectangle((0, top, width, bottom), fill=paper)
@@ -189,7 +189,7 @@ def _block(brush: "ImageDraw.ImageDraw", faces: _Faces, rows: Sequence[Row], top
     return bottom
 
 
-def _write(brush: "ImageDraw.ImageDraw", faces: _Faces, row: Row, top: int) -> None:
+def _write(brush: "ImageDraw.ImageDraw", faces: Faces, row: Row, top: int) -> None:
     """Write a row, a run of one face at a time: each character takes one cell, a Chinese one two."""
     from wcwidth import wcswidth
 
@@ -206,7 +206,7 @@ def _write(brush: "ImageDraw.ImageDraw", faces: _Faces, row: Row, top: int) -> N
             left += cells * CELL[0]
 
 
-def _write_missing(brush: "ImageDraw.ImageDraw", faces: _Faces, left: int, top: int, cells: int, colour: str) -> None:
+def _write_missing(brush: "ImageDraw.ImageDraw", faces: Faces, left: int, top: int, cells: int, colour: str) -> None:
     wide = max(cells, 1) * CELL[0]
     brush.rectangle((left, top + 2, left + wide - 2, top + CELL[1] - 3), outline=colour)
     brush.text((left + wide // 2, top), "?", colour, font=faces.latin, anchor="ma")

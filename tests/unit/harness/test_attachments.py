@@ -120,11 +120,6 @@ def test_one_wrong_word_of_several_attaches_none(results):
     assert not (results / "attached").exists()
 
 
-def test_a_track_is_refused_with_what_to_do_instead(results, tmp_path):
-    (tmp_path / "run.gpx").write_text("<gpx/>")
-    refused(results, str(tmp_path / "run.gpx"), "tracks are not taken yet")
-
-
 def test_a_conversation_loses_its_secrets(results, tmp_path):
     (tmp_path / "chat.md").write_text(TEXT)
     (folder,) = attach(results, a_part("12", rules=(a_rule(needs=("conversation",)),)), [str(tmp_path / "chat.md")])
