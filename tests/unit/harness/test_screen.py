@@ -68,7 +68,7 @@ def test_chinese_is_drawn_and_what_no_face_has_is_said(run):
     with Image.open(folder / screen.FILE) as image:
         image.load()
         assert image.width > COLUMNS * 9 and image.height > 150
-    faces = screen._Faces()
+    faces = screen.Faces()
     assert all(faces.of(character) for character in "飞桨安装成功骨直线，。✓─█→≤é") and faces.missing == {}
     assert faces.of("🎉") is None and "U+1F389" in screen._note(faces.missing)
 
