@@ -1,0 +1,134 @@
+"""Task 7: the models are what they should be, and a run that is killed goes on as if nothing had happened."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import PROJECTS
+
+paddle = pytest.importorskip("paddle")
+pytest.importorskip("sklearn")
+
+MAIN = PROJECTS / "07-new-accelerator" / "main.py"
+
+
+@pytest.fixture(scope="module")
+def modules(load):
+    return {name: load(f"07-new-accelerator/{name}.py") for name in ("transformer", "subjects", "checkpoint", "main")}
+
+
+def test_a_letter_is_told_from_those_before_it_alone(modules):
+    network = modules["transformer"].GPT(vocabulary=11, context=8, channels=16, heads=2, layers=2)
+    letters = np.random.default_rng(0).integers(0, 11, (1, 8))
+    changed = letters.copy()
+    changed[0, 5] = (changed[0, 5] + 1) % 11
+    before, after = (network(paddle.to_tensor(each)).numpy()[0] for each in (letters, changed))
+    np.testing.assert_allclose(after[:5], before[:5], atol=1e-6)
+    assert np.abs(after[5:] - before[5:]).max() > 1e-3
+
+
+def test_attention_is_that_of_the_formula(modules):
+    block = modules["transformer"].Block(8, 2)
+    x = np.random.default_rng(0).standard_normal((1, 3, 8)).astype("float32")
+    parts = x[0] @ block.qkv.weight.numpy() + block.qkv.bias.numpy()
+    q, k, v = (part.reshape(3, 2, 4) for part in np.split(parts, 3, axis=-1))
+    mixed = np.zeros((3, 2, 4))
+    for head in range(2):
+        scores = np.exp(q[:, head] @ k[:, head].T / 2)
+        mixed[:, head] = scores / scores.sum(-1, keepdims=True) @ v[:, head]
+    expected = mixed.reshape(3, 8) @ block.output.weight.numpy() + block.output.bias.numpy()
+    np.testing.assert_allclose(block.attention(paddle.to_tensor(x)).numpy()[0], expected, atol=1e-5)
+
+
+def test_patches_are_squares_of_the_image(modules):
+    network = modules["transformer"].ViT(size=4, patch=2, classes=3, channels=8, heads=2, layers=0)
+    network.embedding.weight.set_value(paddle.to_tensor(np.eye(4, 8, dtype="float32")))
+    seen = []
+    network.norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].numpy()))
+    network.places.set_value(paddle.zeros(network.places.shape))
+    network(paddle.arange(16, dtype="float32").reshape([1, 4, 4]))
+    assert seen[0][0, :, :4].tolist() == [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
+
+
+def test_what_is_held_out_is_never_drawn(modules):
+    digits, text = modules["subjects"].Digits(), modules["subjects"].Documentation()
+    digits.images[: digits.held_out] = 99
+    text.letters[text.end :] = -1
+    for seed in range(20):
+        assert digits.batch(np.random.default_rng(seed), 200)[0].max() <= 1
+        letters, following = text.batch(np.random.default_rng(seed), 200)
+        assert letters.min() >= 0 and following[:, :-1].min() >= 0
+        assert (letters[:, 1:] == following[:, :-1]).all()
+
+
+def test_the_rate_rises_and_falls(modules):
+    rates = [modules["main"].learning_rate(step, 100, 1.0) for step in range(100)]
+    assert rates[0] < 0.11 and max(rates) == max(rates[8:12]) and rates[-1] == pytest.approx(0.1, abs=0.01)
+    assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+
+
+SMALL = ["subject=digits", "digits_steps=120", "digits_batch=8", "keep_every=5"]
+
+
+def words(out, *settings):
+    return [sys.executable, "-W", "ignore", str(MAIN), "--out", str(out), "--set", *SMALL, *settings]
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_goes_on_bit_for_bit(tmp_path):
+    whole, killed, resumed = (tmp_path / name for name in ("whole", "killed", "resumed"))
+    assert subprocess.run(words(whole), capture_output=True).returncode == 0
+    process = subprocess.Popen(words(killed), stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while not (killed / "digits.checkpoint").exists() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    finally:
+        process.kill()
+        process.wait()
+    assert not (killed / "metrics.json").exists(), "it was killed in the middle"
+    done = subprocess.run(words(resumed, f"resume={killed}"), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "resumed after step" in done.stdout
+    curves = [np.load(folder / "trace.npz")["digits_loss"] for folder in (whole, resumed)]
+    assert curves[0].size == 120 and (curves[0] == curves[1]).all()
+    metrics = [json.loads((folder / "metrics.json").read_text()) for folder in (whole, resumed)]
+    assert metrics[0]["digits_held_out_loss"] == metrics[1]["digits_held_out_loss"]
+
+
+@pytest.mark.slow
+def test_two_ranks_train_as_one_does(tmp_path):
+    launch = [sys.executable, "-W", "ignore", str(PROJECTS / "kit" / "launch.py")]
+    settings = ["digits_steps=10", "accumulate=2"]
+    assert subprocess.run(words(tmp_path / "one", *settings), capture_output=True).returncode == 0
+    two = words(tmp_path / "two", *settings)
+    two[two.index("--out"):two.index("--out")] = ["--cards", "2"]  # fmt: skip
+    done = subprocess.run([*launch, *two[3:]], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    curves = [np.load(tmp_path / name / "trace.npz")["digits_loss"] for name in ("one", "two")]
+    np.testing.assert_allclose(curves[0], curves[1], rtol=2e-4)
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused_with_the_difference(modules, tmp_path):
+    checkpoint = modules["checkpoint"]
+    path = tmp_path / "digits.checkpoint"
+    checkpoint.save(path, {"settings": {"seed": 1, "batch": 8}})
+    assert checkpoint.load(path, {"seed": 1, "batch": 8})["settings"]["seed"] == 1
+    with pytest.raises(checkpoint.CheckpointError, match="batch=8, now 16"):
+        checkpoint.load(path, {"seed": 1, "batch": 16})
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(checkpoint.CheckpointError, match="is no checkpoint"):
+        checkpoint.load(path, {"seed": 1, "batch": 8})
+    with pytest.raises(checkpoint.CheckpointError, match="is no checkpoint"):
+        checkpoint.load(tmp_path / "nowhere", {})
+
+
+def test_what_cannot_be_divided_ends_with_2_and_one_line(tmp_path):
+    done = subprocess.run(words(tmp_path, "accumulate=3"), capture_output=True, text=True)
+    assert done.returncode == 2 and "digits_batch=8 cannot be divided among 1 cards x accumulate=3" in done.stderr
+    assert "Traceback" not in done.stderr
