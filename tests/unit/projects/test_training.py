@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def test_what_is_held_out_is_never_drawn(modules):
 def test_the_rate_rises_and_falls(modules):
     rates = [modules["main"].learning_rate(step, 100, 1.0) for step in range(100)]
     assert rates[0] < 0.11 and max(rates) == max(rates[8:12]) and rates[-1] == pytest.approx(0.1, abs=0.01)
-    assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a > b for a, b in pairwise(rates[10:]))
 
 
 SMALL = ["subject=digits", "digits_steps=120", "digits_batch=8", "keep_every=5"]
