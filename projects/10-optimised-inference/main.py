@@ -3,9 +3,9 @@
     python projects/10-optimised-inference/main.py --part 10 --device cpu
     python projects/10-optimised-inference/main.py --set weights=int4 option=lookup requests=32 batch=16
 
-The rows of the table are the kinds of weights and, on int4 or the only
-kind asked for, what else can be chosen: kv8, an 8-bit cache; lookup, drafts looked up in the text; unshared, beginnings that texts share
-computed each time; single, one request at a time.
+The rows of the table are the kinds of weights and, on int4 or the only kind asked for, what else can be chosen:
+lookup, drafts looked up in the text; unshared, beginnings that texts share computed each time; single, one request at
+a time; kv8, an 8-bit cache.
 
 The steps, in order: the model (../llm), the kernels (native.py compiles kernels/), prompts from ShareGPT
 (conversations.py), and for each row the weights (packing.py), the decoder (decoder.py), the engine with its paged

@@ -69,7 +69,7 @@ def serving(requests: Sequence[Request], seconds: float) -> dict[str, float]:
 TITLES = {
     "TTFT": "Time to First Token",
     "TPOT": "Time per Output Token (excl. 1st token)",
-    "ITL": "Latency between Tokens",
+    "ITL": "Inter-token Latency",
 }
 
 
