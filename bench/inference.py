@@ -29,7 +29,7 @@ from tabulate import tabulate
 PROJECTS = Path(__file__).resolve().parents[1] / "projects"
 THREADS = len(os.sched_getaffinity(0))
 PROMPT, LONG_PROMPT, BATCH, STEPS, ROUNDS = 128, 256, 8, 8, 5
-CONTEXT = BATCH * (PROMPT + STEPS * ROUNDS + 64)  # positions of all sequences together
+ROOM = LONG_PROMPT + STEPS  # positions of a sequence
 GOALS = {  # against the peer: one answer, eight answers, prompt
     "llama.cpp": {"batch 1": 1.8, "batch 8": 2.6, "prompt": 5.0},
     "transformers": {"batch 1": 2.0, "batch 8": 2.0, "prompt": 1.0},
@@ -59,7 +59,7 @@ class Ours:
 
         model = llm.open_model("smollm2")
         self.size = decoder.BLOCK
-        self.each = -(-CONTEXT // BATCH // self.size)  # blocks of a sequence
+        self.each = -(-ROOM // self.size)  # blocks of a sequence
         kernels = Kernels()
         self.isa = kernels.isa
         weights = {name: model.weights[name] for name in model.weights}
@@ -97,7 +97,7 @@ class LlamaCpp:
                 file = made
             self.model = llama_cpp.llama_model_load_from_file(file, llama_cpp.llama_model_default_params())
         wanted = llama_cpp.llama_context_default_params()
-        wanted.n_ctx, wanted.n_batch, wanted.n_ubatch, wanted.n_seq_max = CONTEXT + LONG_PROMPT, 512, 512, BATCH
+        wanted.n_ctx, wanted.n_batch, wanted.n_ubatch, wanted.n_seq_max = BATCH * ROOM, 512, 512, BATCH
         wanted.n_threads = wanted.n_threads_batch = THREADS
         self.context = llama_cpp.llama_init_from_model(self.model, wanted)
         self.memory = llama_cpp.llama_get_memory(self.context)
