@@ -568,7 +568,7 @@ def lint(context: Context) -> None:
     _tool("lint", "ruff", "check", ".", then=style)
 
 
-@word(help={"only": "startup, overhead, matrix, container, fresh, stores, plate, practical or inference; several with commas"})
+@word(help={"only": "several with commas: startup, overhead, matrix, container, fresh, stores, plate, practical, …"})
 def bench(context: Context, only: str = "startup,overhead,matrix,container,fresh,stores") -> None:
     """Measure this program beside its peers.
 
