@@ -568,7 +568,7 @@ def lint(context: Context) -> None:
     _tool("lint", "ruff", "check", ".", then=style)
 
 
-@word(help={"only": "startup, overhead, matrix, container, fresh, stores, plate or practical; several with commas"})
+@word(help={"only": "several with commas: startup, overhead, matrix, container, fresh, stores, plate, practical, …"})
 def bench(context: Context, only: str = "startup,overhead,matrix,container,fresh,stores") -> None:
     """Measure this program beside its peers.
 
@@ -582,8 +582,15 @@ def bench(context: Context, only: str = "startup,overhead,matrix,container,fresh
       ./inv bench --only stores                  uploads beside the AWS CLI and s5cmd, on a server of its own
       ./inv bench --only plate                   task 4 beside scikit-fem and DeepXDE, four minutes
       ./inv bench --only practical               task 5 beside SciPy and PaddleScience
+      ./inv bench --only inference               task 10 beside llama.cpp, which is compiled first, and transformers on
+                                                 torch, which is gigabytes; for an idle machine
     """
-    own_stack = {"stores": "bench-stores", "plate": "bench-plate", "practical": "science"}
+    own_stack = {
+        "stores": "bench-stores",
+        "plate": "bench-plate",
+        "practical": "science",
+        "inference": "bench-inference",
+    }
     names = ("startup", "overhead", "matrix", "container", "fresh", *own_stack)
     for name in only.split(","):
         _one_of("only", name, names)

@@ -69,6 +69,12 @@ def head_of(weights: Mapping[str, np.ndarray]) -> np.ndarray:
     return weights["lm_head.weight" if "lm_head.weight" in weights else "model.embed_tokens.weight"]
 
 
+def round_to_8_bits(x: paddle.Tensor) -> paddle.Tensor:
+    """x (..., D) as an 8-bit cache gives it back: whole numbers up to 127 times a scale for the last axis."""
+    scale = (x.abs().max(-1, keepdim=True) / 127).clip(min=1e-30)
+    return (x / scale).round() * scale
+
+
 class NativeDecoder:
     """The decoder on the CPU by the kernels of kernels/, its weights packed as `kind`, its cache float32 or int8.
 
@@ -127,14 +133,17 @@ class NativeDecoder:
 class PlainDecoder:
     """The decoder in Paddle's plain operators, in float32, on any device.
 
-    A device whose Paddle has fused products for few bits gets those for `kind` int8 and int4 (fused.py).
+    Weights, and keys and values for `cache` "int8", are rounded to what the kinds can hold, so that answers are as good
+    or bad as theirs; they still take four bytes each. A device whose Paddle has fused products for few bits gets
+    those for int8 and int4 (fused.py).
     """
 
     block_size = BLOCK
 
-    def __init__(self, config: Any, weights: Mapping[str, np.ndarray], kind: str, blocks: int) -> None:
-        self.config, self.blocks = config, blocks
+    def __init__(self, config: Any, weights: Mapping[str, np.ndarray], kind: str, cache: str, blocks: int) -> None:
+        self.config, self.blocks, self.rounding = config, blocks, cache == "int8"
         linear = fused.linear_for(kind, paddle.get_device())
+        head = fused.linear_for(HEADS.get(kind, kind), paddle.get_device())
         self.embedding = paddle.to_tensor(weights["model.embed_tokens.weight"])
         self.layers = [
             [
@@ -143,7 +152,7 @@ class PlainDecoder:
             ]
             for layer in range(config.layers)
         ]
-        self.norm, self.head = paddle.to_tensor(weights["model.norm.weight"]), linear(head_of(weights))
+        self.norm, self.head = paddle.to_tensor(weights["model.norm.weight"]), head(head_of(weights))
         self.angles = angles(config)
         self.weight_bytes = self.head.bytes + sum(
             w.bytes for layer in self.layers for w in layer if hasattr(w, "bytes")
@@ -185,7 +194,10 @@ class PlainDecoder:
         for number, (norm, qkv, output, mlp_norm, gate_up, down) in enumerate(self.layers):
             heads = qkv(self._norm(x, norm)).reshape([len(tokens), -1, c.head_dim])
             q, k, v = paddle.split(heads, [c.heads, c.kv_heads, c.kv_heads], axis=1)
-            self.keys[number] = paddle.scatter(self.keys[number], written, rotate(k))
+            k = rotate(k)
+            if self.rounding:
+                k, v = round_to_8_bits(k), round_to_8_bits(v)
+            self.keys[number] = paddle.scatter(self.keys[number], written, k)
             self.values[number] = paddle.scatter(self.values[number], written, v)
             k, v = (
                 paddle.gather(cache[number], places).reshape([len(tables), width, c.kv_heads, 1, c.head_dim])

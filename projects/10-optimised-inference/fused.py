@@ -8,6 +8,7 @@ are Paddle's.
 from collections.abc import Callable
 
 import numpy as np
+import packing
 import paddle
 
 LINEAR = "weight_only_linear"  # paddle.nn.quant: weights of 8 or 4 bits, activations of 16
@@ -30,16 +31,15 @@ def choose(kind: str, device: str, registered: dict[str, list[str]]) -> str:
 def linear_for(kind: str, device: str) -> Callable[[np.ndarray], "Plain | Fused"]:
     """What makes a product of a weight (outputs, inputs)."""
     registered = paddle.base.core._get_all_register_op_kernels("phi")
-    if choose(kind, device, registered) == "fused":
-        return lambda weight: Fused(weight, kind)
-    return Plain
+    product = Fused if choose(kind, device, registered) == "fused" else Plain
+    return lambda weight: product(weight, kind)
 
 
 class Plain:
-    """x @ weight.T in float32."""
+    """x @ weight.T in float32, the weight rounded to `kind`."""
 
-    def __init__(self, weight: np.ndarray) -> None:
-        self.weight = paddle.to_tensor(weight)
+    def __init__(self, weight: np.ndarray, kind: str) -> None:
+        self.weight = paddle.to_tensor(packing.dequantise(packing.quantise(weight, kind), kind))
         self.bytes = weight.nbytes
 
     def __call__(self, x: paddle.Tensor) -> paddle.Tensor:
@@ -53,7 +53,7 @@ class Fused:
         from paddle.nn import quant
 
         self._multiply = quant.weight_only_linear
-        self.dtype = {"int8": "int8", "int4": "int4"}[kind]
+        self.dtype = kind
         whole = paddle.to_tensor(np.ascontiguousarray(weight.T)).astype("float16")
         self.weight, self.scale = quant.weight_quantize(whole, algo=ALGORITHMS[kind])
         self.bytes = self.weight.size * self.weight.element_size()

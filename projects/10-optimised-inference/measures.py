@@ -33,6 +33,11 @@ def surprise(logits: np.ndarray, tokens: Sequence[int]) -> float:
     return float(-log_probabilities(logits[:-1])[np.arange(len(following)), following].mean())
 
 
+def perplexity(logits: Sequence[np.ndarray], passages: Sequence[Sequence[int]]) -> float:
+    """How many tokens the model in effect wavers between, over texts of the same length."""
+    return float(np.exp(np.mean(list(map(surprise, logits, passages)))))
+
+
 def serving(requests: Sequence[Request], seconds: float) -> dict[str, float]:
     """The figures of vLLM's serving benchmark, times in milliseconds, by the names that it prints."""
     answered = [request for request in requests if request.answer]

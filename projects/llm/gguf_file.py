@@ -20,12 +20,12 @@ Array = np.ndarray[Any, np.dtype[Any]]
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 STRING, ARRAY = 8, 9
 BLOCK = 32  # weights that share a scale in the simple quantised types
-PLAIN = {0: np.dtype("<f4"), 1: np.dtype("<f2"), 30: np.dtype("<u2")}  # 30 is bfloat16
+PLAIN: dict[int, np.dtype[Any]] = {0: np.dtype("<f4"), 1: np.dtype("<f2"), 30: np.dtype("<u2")}  # 30 is bfloat16
 # The simple quantised types: a block is a scale, perhaps a minimum, and 32 numbers of 4 or 8 bits.
 Q4_0 = np.dtype([("scale", "<f2"), ("nibbles", "u1", 16)])
 Q4_1 = np.dtype([("scale", "<f2"), ("minimum", "<f2"), ("nibbles", "u1", 16)])
 Q8_0 = np.dtype([("scale", "<f2"), ("numbers", "i1", 32)])
-QUANTISED = {2: Q4_0, 3: Q4_1, 8: Q8_0}
+QUANTISED: dict[int, np.dtype[Any]] = {2: Q4_0, 3: Q4_1, 8: Q8_0}
 
 
 @dataclass(frozen=True)
@@ -147,12 +147,14 @@ def dequantise(raw: Array, kind: int, shape: tuple[int, ...]) -> Array:
         found: Array = gguf.dequantize(raw.reshape(*shape[:-1], -1), gguf.GGMLQuantizationType(kind))
         return found.astype(np.float32)
     blocks = raw.view(QUANTISED[kind])
-    scale = blocks["scale"].astype(np.float32)[:, None]
+    scale: Array = blocks["scale"].astype(np.float32)[:, None]
     if kind == 8:
-        return (scale * blocks["numbers"]).reshape(shape)
+        found = scale * blocks["numbers"]
+        return found.reshape(shape)
     # The low halves of the 16 bytes are the first 16 weights of the block, the high halves the others.
     numbers = np.concatenate([blocks["nibbles"] & 15, blocks["nibbles"] >> 4], axis=1)
     if kind == 2:
-        return (scale * (numbers.astype(np.float32) - 8)).reshape(shape)
-    weights: Array = scale * numbers + blocks["minimum"].astype(np.float32)[:, None]
+        weights: Array = scale * (numbers.astype(np.float32) - 8)
+    else:
+        weights = scale * numbers + blocks["minimum"].astype(np.float32)[:, None]
     return weights.reshape(shape)

@@ -116,14 +116,7 @@ def test_greedy_answers_are_those_of_transformers(run_program):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["model=nowhere.gguf"], "there is no model at nowhere.gguf"),
-        (["prompt=" + "word " * 9000], "the model's context 8192"),
-    ],
-)
-def test_what_cannot_be_done_ends_with_2_and_one_line(tmp_path, words, says):
+def test_what_cannot_be_done_ends_with_2_and_one_line(tmp_path):
     command = [
         sys.executable,
         "-W",
@@ -132,9 +125,6 @@ def test_what_cannot_be_done_ends_with_2_and_one_line(tmp_path, words, says):
         "--out",
         str(tmp_path / "out"),
     ]
-    if "prompt" in words[0]:
-        write_folder(tmp_path / "m", {**SMALL, "max_position_embeddings": 8192, "vocab_size": 256})
-        words = [*words, f"model={tmp_path / 'm'}"]
-    done = subprocess.run([*command, "--set", *words], capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run([*command, "--set", "model=nowhere.gguf"], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
-    assert says in done.stderr and "Traceback" not in done.stderr
+    assert done.stderr == "error: there is no model at nowhere.gguf: name a GGUF file, a folder, or smollm2\n"

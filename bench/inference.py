@@ -1,0 +1,270 @@
+"""Task 10's engine beside llama.cpp and transformers on torch: one model, the same weights and tokens, in turn.
+
+    ./inv bench --only inference
+
+Weights of 16, 8 and 4 bits, each with what a peer has at these bits. Every side is a process that loads SmolLM2 once;
+then each is asked in turn, while the others wait, for a step of one and of eight answers after a prompt of 128 tokens,
+and for a prompt of 256. llama.cpp gets its other bits from the same file by its own llama_model_quantize, transformers
+the weights as it reads them from the file. The last goals hold the weights that a step reads against what memory gives.
+"""
+
+import gc
+import multiprocessing
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Protocol
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as task 10 does: see its main.py
+
+import numpy as np
+from tabulate import tabulate
+
+PROJECTS = Path(__file__).resolve().parents[1] / "projects"
+THREADS = len(os.sched_getaffinity(0))
+PROMPT, LONG_PROMPT, BATCH, STEPS, ROUNDS = 128, 256, 8, 8, 5
+ROOM = LONG_PROMPT + STEPS  # positions of a sequence
+GOALS = {  # against the peer: one answer, eight answers, prompt
+    "llama.cpp": {"batch 1": 1.8, "batch 8": 2.6, "prompt": 5.0},
+    "transformers": {"batch 1": 2.0, "batch 8": 2.0, "prompt": 1.0},
+}
+BANDWIDTH_GOAL = 0.85
+FILE_TYPES = {"bfloat16": "LLAMA_FTYPE_MOSTLY_BF16", "int8": "LLAMA_FTYPE_MOSTLY_Q8_0"}  # llama.cpp's; else the file
+
+
+class Side(Protocol):
+    """One engine with its model."""
+
+    def prompt(self, length: int, sequence: int) -> None:
+        """Read a prompt of so many tokens into a sequence that was empty, and choose the next token."""
+
+    def step(self, batch: int, position: int) -> None:
+        """Add a token at `position` to each of the first `batch` sequences, and choose the next."""
+
+
+class Ours:
+    """Task 10's decoder with its kernels."""
+
+    def __init__(self, kind: str) -> None:
+        sys.path[:0] = [str(PROJECTS), str(PROJECTS / "10-optimised-inference")]
+        import decoder
+        import llm
+        from native import Kernels
+
+        model = llm.open_model("smollm2")
+        self.size = decoder.BLOCK
+        self.each = -(-ROOM // self.size)  # blocks of a sequence
+        kernels = Kernels()
+        self.isa = kernels.isa
+        weights = {name: model.weights[name] for name in model.weights}
+        self.decoder = decoder.NativeDecoder(model.config, weights, kernels, kind, "float32", BATCH * self.each)
+        self.tables = np.arange(BATCH * self.each).reshape(BATCH, self.each).tolist()
+
+    def prompt(self, length: int, sequence: int) -> None:
+        rows = np.arange(length)
+        self.decoder.step(rows + 100, rows * 0, rows, [self.tables[sequence]], rows[-1:]).argmax()
+
+    def step(self, batch: int, position: int) -> None:
+        rows = np.arange(batch)
+        self.decoder.step(rows + 100, rows, rows * 0 + position, self.tables[:batch], rows).argmax(1)
+
+
+class LlamaCpp:
+    """llama.cpp through its C interface, as llama-cpp-python builds it for this CPU."""
+
+    def __init__(self, kind: str) -> None:
+        sys.path.insert(0, str(PROJECTS))
+        import llama_cpp
+        import llm.model
+
+        self.api: Any = llama_cpp
+        self.silent = llama_cpp.llama_log_callback(lambda *_: None)
+        llama_cpp.llama_log_set(self.silent, None)
+        with tempfile.TemporaryDirectory() as folder:
+            file = str(llm.model.packaged_smollm2()).encode()
+            if kind in FILE_TYPES:
+                wanted = llama_cpp.llama_model_quantize_default_params()
+                wanted.ftype, wanted.allow_requantize = getattr(llama_cpp, FILE_TYPES[kind]), True
+                made = str(Path(folder) / "model.gguf").encode()
+                if llama_cpp.llama_model_quantize(file, made, wanted) != 0:
+                    raise RuntimeError(f"llama.cpp does not make {kind} of the file")
+                file = made
+            self.model = llama_cpp.llama_model_load_from_file(file, llama_cpp.llama_model_default_params())
+        wanted = llama_cpp.llama_context_default_params()
+        wanted.n_ctx, wanted.n_batch, wanted.n_ubatch, wanted.n_seq_max = BATCH * ROOM, 512, 512, BATCH
+        wanted.n_threads = wanted.n_threads_batch = THREADS
+        self.context = llama_cpp.llama_init_from_model(self.model, wanted)
+        self.memory = llama_cpp.llama_get_memory(self.context)
+
+    def _decode(self, tokens: list[tuple[int, int, int]], answers: int) -> None:
+        """Compute (token, position, sequence); the last `answers` of them choose a token."""
+        batch = self.api.llama_batch_init(len(tokens), 0, 1)
+        batch.n_tokens = len(tokens)
+        for row, (token, position, sequence) in enumerate(tokens):
+            batch.token[row], batch.pos[row], batch.n_seq_id[row], batch.seq_id[row][0] = token, position, 1, sequence
+            batch.logits[row] = row >= len(tokens) - answers
+        if self.api.llama_decode(self.context, batch) != 0:
+            raise RuntimeError("llama_decode failed")
+        for row in range(len(tokens) - answers, len(tokens)):
+            np.ctypeslib.as_array(self.api.llama_get_logits_ith(self.context, row), (49152,)).argmax()
+        self.api.llama_batch_free(batch)
+
+    def prompt(self, length: int, sequence: int) -> None:
+        self.api.llama_memory_seq_rm(self.memory, sequence, 0, -1)
+        self._decode([(100 + row, row, sequence) for row in range(length)], 1)
+
+    def step(self, batch: int, position: int) -> None:
+        for sequence in range(batch):
+            self.api.llama_memory_seq_rm(self.memory, sequence, position, -1)
+        self._decode([(100 + sequence, position, sequence) for sequence in range(batch)], batch)
+
+
+class Transformers:
+    """transformers on torch, bfloat16, or float32 with torch's dynamic 8-bit products."""
+
+    def __init__(self, kind: str) -> None:
+        sys.path.insert(0, str(PROJECTS))
+        import llm.model
+        import torch
+        import transformers
+
+        torch.set_num_threads(THREADS)
+        transformers.logging.disable_progress_bar()
+        self.torch: Any = torch
+        path = llm.model.packaged_smollm2()
+        dtype = torch.bfloat16 if kind == "bfloat16" else torch.float32
+        model = transformers.AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=dtype).eval()
+        if kind == "int8":
+            quantise: Any = torch.ao.quantization.quantize_dynamic
+            model = quantise(model, {torch.nn.Linear}, dtype=torch.qint8)
+        self.model = model
+        self.caches: dict[int, Any] = {}
+
+    def _forward(self, tokens: Any, cache: Any = None) -> Any:
+        with self.torch.inference_mode():
+            found = self.model(tokens, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            found.logits[:, -1].argmax(-1)
+        return found.past_key_values
+
+    def prompt(self, length: int, sequence: int) -> None:
+        self._forward(self.torch.arange(100, 100 + length)[None])
+
+    def step(self, batch: int, position: int) -> None:
+        if batch not in self.caches:  # by the first, which is not timed
+            self.caches[batch] = self._forward(self.torch.arange(100, 100 + PROMPT).repeat(batch, 1))
+        self.caches[batch].crop(position)
+        self._forward(self.torch.arange(100, 100 + batch)[:, None], self.caches[batch])
+
+
+SIDES: dict[str, Callable[[str], Side]] = {"ours": Ours, "llama.cpp": LlamaCpp, "transformers": Transformers}
+WORK = ("batch 1", "batch 8", "prompt")
+
+
+def serve(name: str, kind: str, pipe: Connection) -> None:
+    """A side's process: make it, then time what it is asked for."""
+    try:
+        side = SIDES[name](kind)
+        for sequence in range(BATCH):
+            side.prompt(PROMPT, sequence)
+        for batch in (1, BATCH):
+            side.step(batch, PROMPT)
+    except Exception as error:
+        pipe.send(f"{type(error).__name__}: {error}")
+        return
+    gc.collect()
+    details = (side.isa, side.decoder.weight_bytes) if isinstance(side, Ours) else ("", 0)
+    pipe.send(details)
+    while work := pipe.recv():
+        seconds = []
+        for number in range(STEPS if work != "prompt" else 1):
+            started = time.perf_counter()
+            if work == "prompt":
+                side.prompt(LONG_PROMPT, 0)
+            else:
+                side.step(1 if work == "batch 1" else BATCH, PROMPT + number)
+            seconds.append(time.perf_counter() - started)
+        if work == "prompt":
+            side.prompt(PROMPT, 0)
+        pipe.send(statistics.median(seconds))
+
+
+def compare(kind: str, names: list[str]) -> tuple[dict[str, dict[str, float]], int]:
+    """Tokens a second of each side for each work, medians over rounds in turn; and the bytes of our weights."""
+    context = multiprocessing.get_context("spawn")
+    pipes: dict[str, Any] = {}
+    weight_bytes = 0
+    processes = []
+    for name in names:
+        here, there = context.Pipe()
+        processes.append(context.Process(target=serve, args=(name, kind, there), daemon=True))
+        processes[-1].start()
+        ready = here.recv()
+        if isinstance(ready, str):
+            print(f"{name} with {kind} is left out: {ready}")
+            continue
+        pipes[name] = here
+        if name == "ours":
+            weight_bytes = ready[1]
+            print(f"{kind}: our kernels are {ready[0]}, {weight_bytes / 1e6:.0f} MB of weights")
+    seconds: dict[str, dict[str, list[float]]] = {name: {work: [] for work in WORK} for name in pipes}
+    for _ in range(ROUNDS):
+        for work in WORK:
+            for name, pipe in pipes.items():
+                pipe.send(work)
+                seconds[name][work].append(pipe.recv())
+    for pipe in pipes.values():
+        pipe.send("")
+    for process in processes:
+        process.join()
+    tokens = {"batch 1": 1, "batch 8": BATCH, "prompt": LONG_PROMPT}
+    return {
+        name: {work: tokens[work] / statistics.median(each[work]) for work in WORK} for name, each in seconds.items()
+    }, weight_bytes
+
+
+def read_bandwidth() -> float:
+    """Bytes a second that all cores together read: the best of several dot products of a vector with itself."""
+    parts = [np.ones(2**26, "float32") for _ in range(THREADS)]
+    best = 0.0
+    with ThreadPoolExecutor(THREADS) as pool:
+        for _ in range(6):
+            started = time.perf_counter()
+            list(pool.map(lambda part: np.dot(part, part), parts))
+            best = max(best, sum(part.nbytes for part in parts) / (time.perf_counter() - started))
+    return best
+
+
+def judged(what: str, found: float, goal: float) -> str:
+    return f"goal: {what}: at least {goal:g}; it is {found:.2f}: {'met' if found >= goal else 'NOT met'}"
+
+
+def main() -> None:
+    """Measure, and print tables and goals."""
+    goals, rows = [], []
+    bandwidth = read_bandwidth()
+    print(f"{THREADS} threads; memory gives {bandwidth / 1e9:.1f} GB/s\n")
+    peers = {"bfloat16": ["llama.cpp", "transformers"], "int8": ["llama.cpp", "transformers"], "int4": ["llama.cpp"]}
+    for kind, names in peers.items():
+        rates, weight_bytes = compare(kind, ["ours", *names])
+        rows += [(kind, name, *(each[work] for work in WORK)) for name, each in rates.items()]
+        ours = rates["ours"]
+        for name in names:
+            if name not in rates:
+                continue
+            for work in WORK:
+                goals.append(judged(f"{kind}, {work}, over {name}", ours[work] / rates[name][work], GOALS[name][work]))
+        used = ours["batch 1"] * weight_bytes / bandwidth
+        goals.append(judged(f"{kind}, weights read by a step of one answer, over bandwidth", used, BANDWIDTH_GOAL))
+    headers = ("weights", "engine", "one answer", f"{BATCH} answers", f"prompt of {LONG_PROMPT}")
+    print("\ntokens a second\n" + tabulate(rows, headers, floatfmt=".1f") + "\n")
+    print("\n".join(goals))
+
+
+if __name__ == "__main__":
+    main()
