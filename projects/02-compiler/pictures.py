@@ -62,7 +62,7 @@ def bars(
         heights = [by_way.get(way, 0.0) for by_way in ratios.values()]
         positions = [group + width * (place - (len(ways) - 1) / 2) for group in range(len(ratios))]
         drawn = axes.bar(positions, heights, width, label=way)
-        axes.bar_label(drawn, fmt="%.1f", fontsize=7)
+        axes.bar_label(drawn, [f"{height:.1f}" if height else "" for height in heights], fontsize=7)
     axes.axhline(1, color="grey", linewidth=0.8)
     axes.set_xticks(range(len(ratios)), ratios, rotation=20, ha="right")
     axes.set(ylabel=f"times as fast as {beside}", title=title)
