@@ -21,16 +21,16 @@ def test_a_fresh_clone_reaches_its_first_matrix_and_its_records_hold(tmp_path: P
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
         return done.stdout
 
-    text = inv("run")
-    assert text.count("✓ passed") == 4, text
-    assert "6 points earned of 154" in text and "5 waiting for evidence" in text
+    text = inv("run", "--task", "1,4,8-1")
+    assert text.count("✓ passed") == 3, text
+    assert "6 points earned of 154" in text and " waiting for evidence" in text
     states = {
         cell["part"]: cell["state"]
         for cell in json.loads(inv("matrix", "--format", "json"))["cells"]
         if cell["hardware"] == "cpu"
     }
     assert (states["1"], states["4"], states["8-1"], states["2-1"]) == ("earned", "waiting", "earned", "not run")
-    assert "4 records hold" in inv("verify")
+    assert "3 records hold" in inv("verify")
     record = json.loads(inv("show", "latest", "--format", "json"))
     assert record["program"]["clean"] is True and record["paddle"]["version"] == "3.0.0"
     assert record["environment"]["MALLOC_MMAP_THRESHOLD_"] == "4294967296"
