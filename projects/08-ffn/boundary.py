@@ -7,7 +7,8 @@ There each rank sends its piece to the rank with the same share and slice in the
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from itertools import pairwise
+from typing import Any, Protocol
 
 import paddle
 import paddle.distributed as dist
@@ -15,6 +16,12 @@ from mesh import Mesh
 from paddle.distributed.auto_parallel.api import dtensor_from_local
 
 LAYOUT = [dist.Shard(0), dist.Replicate()]  # of activations on (dp, mp): each share of the batch whole on every slice
+
+
+def make_group(ranks: list[int]) -> Any:
+    """A group of these ranks. All ranks must make all groups, in the same order."""
+    dist.barrier()  # gloo mixes up groups that are made at the same time: "Connection refused"
+    return dist.new_group(ranks)
 
 
 class Boundary(Protocol):
@@ -54,13 +61,22 @@ class Transfer:
         self.mesh, self.rank = mesh, rank
         self.own = stages[mesh.coordinates(rank)["pp"]]
         self.piece = [shape[0] // mesh.dp, *shape[1:]]
+        # Paddle's gloo tells messages apart by a number that each process counts up for itself, in each group. A stage
+        # in the middle counts those of both sides, and waits in vain in a group with both its neighbours.
+        self.groups = {}
+        for line in mesh.lines("pp"):
+            for pair in pairwise(line):
+                group = make_group(list(pair))
+                if rank in pair:
+                    self.groups[sum(pair) - rank] = group  # by the neighbour's rank
 
     def send(self, tensor: paddle.Tensor, stage: int) -> None:
-        dist.send(tensor._local_value().contiguous(), self.mesh.neighbour(self.rank, stage))
+        neighbour = self.mesh.neighbour(self.rank, stage)
+        dist.send(tensor._local_value().contiguous(), neighbour, group=self.groups[neighbour])
 
     def receive(self, stage: int) -> paddle.Tensor:
-        piece = paddle.zeros(self.piece)
-        dist.recv(piece, self.mesh.neighbour(self.rank, stage))
+        piece, neighbour = paddle.zeros(self.piece), self.mesh.neighbour(self.rank, stage)
+        dist.recv(piece, neighbour, group=self.groups[neighbour])
         return dtensor_from_local(piece, self.own, LAYOUT)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import paddle
 import paddle.distributed as dist
 import paddle.nn.functional as F
-from boundary import LAYOUT
+from boundary import LAYOUT, make_group
 from ffn import FFN
 from mesh import Mesh, piece
 from paddle.autograd import PyLayer
@@ -51,13 +51,12 @@ class SumForward(PyLayer):  # g
 
 
 def groups(mesh: Mesh, rank: int) -> dict[str, Any]:
-    """This rank's groups along dp and mp; None along an axis of one. All ranks make all groups, in the same order."""
+    """This rank's groups along dp and mp; None along an axis of one."""
     own = dict.fromkeys(("dp", "mp"))
     for axis in own:
         for line in mesh.lines(axis):
             if len(line) > 1:
-                dist.barrier()  # gloo mixes up groups that are made at the same time: "Connection refused"
-                group = dist.new_group(line)
+                group = make_group(line)
                 own[axis] = group if rank in line else own[axis]
     return own
 

@@ -1,8 +1,9 @@
 """The same training by Paddle's other, older way to 3-D parallelism: `fleet` with its pipeline and parallel layers.
 
-It shares with stage.py neither the layout of weights nor the pipeline nor the collectives: where both give the losses
-of one process, an error would have to be made twice. It does not run on the CPU: there `fleet.init` ends in
-connections that gloo refuses. On simulated cards it runs with mp=1; with more, its first broadcast along dp fails.
+The layers, the pipeline and the collectives are fleet's own. The first weights, the data, the loss and the cutting of
+weights into pieces (mesh.py) are those of the other routes: an error in these it would not find. It does not run on
+the CPU: there `fleet.init` ends in connections that gloo refuses. On simulated cards it runs with mp=1; with more,
+its first broadcast along dp fails.
 """
 
 from collections.abc import Sequence

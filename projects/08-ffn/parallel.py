@@ -102,6 +102,8 @@ def main() -> None:
         mesh.check(program.processes, p["blocks"], p["inner"], p["batch"], p["micro_batches"])
     except MeshError as error:
         refuse(f"{error}; see --set pp=… dp=… mp=… and --cards")
+    if p["fleet"] and program.device == "cpu":
+        refuse("fleet does not run on the CPU: gloo mixes up the groups that it makes; leave --set fleet=true out")
     dist.init_parallel_env()
     device, at = paddle.get_device(), mesh.coordinates(rank)
     print(f"rank {rank} of {mesh.size}: " + ", ".join(f"{axis} {place}" for axis, place in at.items()))
