@@ -6,6 +6,8 @@ Weights of 16, 8 and 4 bits, each with what a peer has at these bits. Every side
 then each is asked in turn, while the others wait, for a step of one and of eight answers after a prompt of 128 tokens,
 and for a prompt of 256. llama.cpp gets its other bits from the same file by its own llama_model_quantize, transformers
 the weights as it reads them from the file. The last goals hold the weights that a step reads against what memory gives.
+
+It has not been run to its end yet: no number of it stands anywhere.
 """
 
 import gc

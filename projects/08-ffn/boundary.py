@@ -62,9 +62,10 @@ class Transfer:
         self.own = stages[mesh.coordinates(rank)["pp"]]
         self.piece = [shape[0] // mesh.dp, *shape[1:]]
         # Paddle's gloo tells messages apart by a number that each process counts up for itself, in each group. A stage
-        # in the middle counts those of both sides, and waits in vain in a group with both its neighbours.
+        # in the middle counts those of both sides, and waits in vain in a group with both its neighbours. Two stages
+        # have no middle, and making groups takes seconds.
         self.groups = {}
-        for line in mesh.lines("pp"):
+        for line in mesh.lines("pp") if mesh.pp > 2 else []:
             for pair in pairwise(line):
                 group = make_group(list(pair))
                 if rank in pair:
@@ -72,11 +73,11 @@ class Transfer:
 
     def send(self, tensor: paddle.Tensor, stage: int) -> None:
         neighbour = self.mesh.neighbour(self.rank, stage)
-        dist.send(tensor._local_value().contiguous(), neighbour, group=self.groups[neighbour])
+        dist.send(tensor._local_value().contiguous(), neighbour, group=self.groups.get(neighbour))
 
     def receive(self, stage: int) -> paddle.Tensor:
         piece, neighbour = paddle.zeros(self.piece), self.mesh.neighbour(self.rank, stage)
-        dist.recv(piece, neighbour, group=self.groups[neighbour])
+        dist.recv(piece, neighbour, group=self.groups.get(neighbour))
         return dtensor_from_local(piece, self.own, LAYOUT)
 
 
