@@ -25,7 +25,7 @@ DEFAULT = ROOT / "store"
 SERVICES = Path(__file__).with_name("services.yaml")
 CHOICES = {
     "addressing": ("auto", "path", "virtual"),
-    "checksum": ("sha256", "md5"),
+    "checksum": ("crc32", "md5"),
     "conditional": ("yes", "no"),
     "signature": ("v4", "v2"),
 }
@@ -38,7 +38,7 @@ class Service:
     title: str
     endpoint: str = ""
     addressing: str = "auto"
-    checksum: str = "sha256"
+    checksum: str = "crc32"
     conditional: str = "yes"
     signature: str = "v4"
     sources: tuple[str, ...] = ()

@@ -4,7 +4,6 @@ The parts of an upload are kept by the service until it is completed. The next m
 this one after a break, finds them and sends only what is missing: the same content has the same parts.
 """
 
-import base64
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -67,7 +66,7 @@ class Multipart:
         return max(uploads, key=lambda upload: upload["Initiated"])["UploadId"] if uploads else None
 
     def _begun(self) -> str:
-        algorithm = {"ChecksumAlgorithm": "SHA256"} if self.store.bucket.service.checksum == "sha256" else {}
+        algorithm = {"ChecksumAlgorithm": "CRC32"} if self.store.bucket.service.checksum == "crc32" else {}
         return str(self.client.create_multipart_upload(**self.where, **algorithm)["UploadId"])
 
     def _send_parts(self, upload: str, sent: Count) -> list[dict[str, Any]]:
@@ -110,7 +109,7 @@ class Multipart:
         self, upload: str, number: int, content: bytes, there: dict[str, Any] | None, sent: Count
     ) -> dict[str, Any]:
         checksum = self.store.checksum(content)
-        kept = {name: value for name, value in checksum.items() if name == "ChecksumSHA256"}
+        kept = {name: value for name, value in checksum.items() if name == "ChecksumCRC32"}
         if there is None or not _same(there, content, kept):
             there = self.client.upload_part(**self.where, UploadId=upload, PartNumber=number, Body=content, **checksum)
         sent(len(content))
@@ -118,9 +117,9 @@ class Multipart:
 
 
 def _same(part: dict[str, Any], content: bytes, checksum: dict[str, str]) -> bool:
-    """Whether the service's part has this content: by its sha256, or by its tag, which is the MD5 on most services."""
+    """Whether the service's part has this content: by its checksum, or by its tag, which is the MD5 on most services."""
     if part["Size"] != len(content):
         return False
-    if "ChecksumSHA256" in part:
-        return bool(part["ChecksumSHA256"] == base64.b64encode(hashlib.sha256(content).digest()).decode())
+    if "ChecksumCRC32" in part:
+        return part["ChecksumCRC32"] == checksum.get("ChecksumCRC32")
     return bool(part["ETag"].strip('"') == hashlib.md5(content, usedforsecurity=False).hexdigest())

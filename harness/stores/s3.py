@@ -9,6 +9,7 @@ import hashlib
 import os
 import random
 import time
+import zlib
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -64,7 +65,7 @@ class S3Store:
     def _client(self, session: Any, attempts: int) -> Any:
         service = self.bucket.service
         config = Config(
-            s3={"addressing_style": service.addressing, "payload_signing_enabled": service.checksum != "sha256"},
+            s3={"addressing_style": service.addressing, "payload_signing_enabled": service.checksum != "crc32"},
             signature_version=SIGNATURES[service.signature],
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
@@ -165,7 +166,7 @@ class S3Store:
         """The parameter that makes the service check what arrives."""
         if self.bucket.service.checksum == "md5":
             return {"ContentMD5": base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()}
-        return {"ChecksumSHA256": base64.b64encode(hashlib.sha256(content).digest()).decode()}
+        return {"ChecksumCRC32": base64.b64encode(zlib.crc32(content).to_bytes(4, "big")).decode()}
 
     @property
     def if_free(self) -> dict[str, str]:

@@ -67,7 +67,7 @@ def test_without_a_service_the_endpoint_is_left_to_boto3() -> None:
         ("s3://team?service=bso", "no such service"),
         ("s3://team?service=bos", "which region"),
         ("s3://team?sevice=bos", "Did you mean service"),
-        ("s3://team?checksum=crc", "Known: sha256, md5"),
+        ("s3://team?checksum=crc64", "Known: crc32, md5"),
         ("s3://team?title=x", "no option"),
     ],
 )
