@@ -117,7 +117,7 @@ class Multipart:
 
 
 def _same(part: dict[str, Any], content: bytes, checksum: dict[str, str]) -> bool:
-    """Whether the service's part has this content: by its checksum, or by its tag, which is the MD5 on most services."""
+    """Whether the service's part has this content: by its checksum, or its tag, the MD5 on most services."""
     if part["Size"] != len(content):
         return False
     if "ChecksumCRC32" in part:
