@@ -121,5 +121,5 @@ def _same(part: dict[str, Any], content: bytes, checksum: dict[str, str]) -> boo
     if part["Size"] != len(content):
         return False
     if "ChecksumCRC32" in part:
-        return part["ChecksumCRC32"] == checksum.get("ChecksumCRC32")
+        return bool(part["ChecksumCRC32"] == checksum.get("ChecksumCRC32"))
     return bool(part["ETag"].strip('"') == hashlib.md5(content, usedforsecurity=False).hexdigest())
