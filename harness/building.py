@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import catalogue, images, preflight, reproducibility, runs
 from harness import client as clients
-from harness import images, preflight, reproducibility, runs
 from harness.catalogue import ROOT, Hardware
 from harness.client import Client
 from harness.errors import EngineError, WordsError
@@ -52,6 +52,7 @@ def image(
     wanted = images.Image(
         hardware=hardware,
         stack=stack,
+        tools=catalogue.tools(stack),
         target="source" if source else "wheel",
         base=base,
         wheels=folder,

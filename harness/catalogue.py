@@ -3,6 +3,7 @@
 It is the one thing that everything else is told: which parts there are, on which kinds, by which rules.
 """
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -160,6 +161,13 @@ def load(root: Path = ROOT) -> Catalogue:
     order = ("cpu", "gpu", "accelerator", "simulated")
     hardware.sort(key=lambda kind: (order.index(kind.category), kind.name))
     return Catalogue({kind.name: kind for kind in hardware}, {part.name: part for part in parts})
+
+
+@functools.cache
+def tools(stack: str) -> tuple[str, ...]:
+    """The commands that the programs on a stack call, beyond its packages."""
+    parts = [part for part in load().parts.values() if part.program and part.stack == stack]
+    return tuple(sorted({tool for part in parts for tool in part.tools}))
 
 
 def rooted(text: str) -> str:

@@ -34,14 +34,15 @@ SHOWN_LINES = 25
 class Image:
     """An image to be built.
 
-    `wheels` is a folder of own wheels, `tree` one with own sources, `arguments` are further build arguments; an
-    `offline` build has no network at all.
+    `tools` are commands that its programs call, `wheels` is a folder of own wheels, `tree` one with own sources,
+    `arguments` are further build arguments; an `offline` build has no network at all, and installs no tools.
     """
 
     hardware: Hardware
     stack: str = "base"
     target: str = "wheel"
     base: str = ""
+    tools: tuple[str, ...] = ()
     wheels: Path | None = None
     tree: Path | None = None
     offline: bool = False
@@ -69,7 +70,7 @@ class Image:
     @property
     def recipe(self) -> str:
         """The hash of all that decides the image but its base, which may be anyone's."""
-        digest = hashlib.sha256(self.dockerfile.read_bytes())
+        digest = hashlib.sha256(self.dockerfile.read_bytes() + " ".join(self.tools).encode())
         for path in self.files:
             digest.update(path.relative_to(self.root).as_posix().encode() + b"\0" + path.read_bytes())
         return digest.hexdigest()
@@ -96,6 +97,7 @@ def arguments(image: Image) -> dict[str, str]:
     data = image.hardware.data
     given = {"BASE": base(image), "STACK": image.stack, "PACKAGES": " ".join(data["wheels"]["packages"])}
     given["INDEX"] = data["wheels"].get("index", "")
+    given["TOOLS"] = "" if image.offline else " ".join(image.tools)
     if image.target == "source":
         if "source" not in data:
             raise BuildError(

@@ -3,8 +3,9 @@
     python hardware/sim/build.py
 
 The plug-in goes into .cache/sim/<hash>/, where the hash covers its sources, Paddle's version, the compiler and the
-processor; .cache/sim/current leads to it, and is what CUSTOM_DEVICE_ROOT names. Two builds at the same moment wait for
-each other. Exit code 5, with what to install, if it cannot be built.
+processor; .cache/sim/current leads to it, and is what CUSTOM_DEVICE_ROOT names. With --portable it runs
+on every processor with AVX2, not only on this one: so does the image's. Two builds at the same moment wait for each
+other. Exit code 5, with what to install, if it cannot be built.
 
 Paddle's headers take the compiler longer than the kernels themselves, so that the files of kernels/ are compiled as
 few large ones, one for each processor. What was compiled is kept in .cache/sim/objects: after a change, the rest is
@@ -33,8 +34,10 @@ PLUGIN = HERE / "plugin"
 CACHE = HERE.parents[1] / ".cache" / "sim"
 LIBRARY = "libpaddle-sim.so"
 COMPILER = os.environ.get("CXX", "g++")
-# native: the build stays on this machine, and the hash knows its processor.
-FLAGS = ["-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fPIC"]
+# native: the build stays on this machine, and the hash knows its processor. An image travels.
+PORTABLE = {"x86_64": "x86-64-v3", "aarch64": "armv8-a"}
+PROCESSOR = PORTABLE[platform.machine()] if "--portable" in sys.argv else "native"
+FLAGS = ["-std=c++17", "-O3", f"-march={PROCESSOR}", "-fno-math-errno", "-fno-trapping-math", "-fPIC"]
 DEFINES = ["-DPADDLE_WITH_CUSTOM_KERNEL", "-DPADDLE_WITH_CUSTOM_DEVICE"]
 
 
@@ -99,6 +102,8 @@ def units() -> list[list[Path]]:
 
 
 def _processor() -> str:
+    if PROCESSOR != "native":
+        return PROCESSOR
     try:
         lines = Path("/proc/cpuinfo").read_text()
     except OSError:

@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from harness import catalogue, images, stacks
 from harness import client as clients
-from harness import images, stacks
 from harness.catalogue import ROOT
 from harness.cells import Cell
 from harness.client import Client
@@ -86,7 +86,8 @@ class ContainerEngine:
         )
 
     def _image(self, cell: Cell) -> images.Image:
-        return images.Image(hardware=cell.hardware, stack=cell.part.stack or "base", root=ROOT)
+        stack = cell.part.stack or "base"
+        return images.Image(hardware=cell.hardware, stack=stack, tools=catalogue.tools(stack), root=ROOT)
 
     def _settings(self, request: Request) -> dict[str, str]:
         settings = variables(replace(request, card_ids=_numbers_inside(request)))

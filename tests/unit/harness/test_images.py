@@ -57,6 +57,13 @@ def test_the_dockerfiles_declare_every_argument_that_they_are_given():
             assert f"ARG {name}" in text, f"Dockerfile.{kind}: {name}"
 
 
+def test_an_image_has_the_commands_that_its_stacks_programs_call_unless_it_is_built_offline():
+    assert "g++" in catalogue.tools("base") and not catalogue.tools("science")
+    image = an_image(tools=("g++",))
+    assert images.arguments(image)["TOOLS"] == "g++" and images.arguments(replace(image, offline=True))["TOOLS"] == ""
+    assert image.recipe != an_image().recipe
+
+
 def test_no_dockerfile_needs_what_an_old_engine_lacks():
     for path in ROOT.glob("Dockerfile.*"):
         text = path.read_text()
