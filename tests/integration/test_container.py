@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from containers import BUILD_SECONDS, CPU, NAMES, ROOT
+from containers import BUILD_SECONDS, CPU, ROOT
 
 from harness import catalogue, images
 from harness.cells import Cell
