@@ -76,32 +76,30 @@ class Network:
         return self.alpha, self.beta
 
     def activations(self, xi: np.ndarray, eta: np.ndarray, orders: int) -> list[np.ndarray]:
-        """T, T', … up to `orders` at the points `xi`, `eta` (points,): each (points, units), float64 on the host.
+        """T, T', … up to `orders` at the points `xi`, `eta` (points,): each (units, points), float64 on the host.
 
-        By T⁽ʳ⁾ₖ = 2t T⁽ʳ⁾ₖ₋₁ + 2r T⁽ʳ⁻¹⁾ₖ₋₁ - T⁽ʳ⁾ₖ₋₂, on the device: multiplications and additions.
+        By T⁽ʳ⁾ₖ = 2t T⁽ʳ⁾ₖ₋₁ + 2r T⁽ʳ⁻¹⁾ₖ₋₁ - T⁽ʳ⁾ₖ₋₂, on the device. Units are rows: leaving out the first copies nothing.
         """
-        column = [paddle.to_tensor(axis, dtype=self.alpha.dtype).unsqueeze(1) for axis in (xi, eta)]
-        t = column[0] * self.alpha + column[1] * self.beta  # (points, units)
-        zero = paddle.zeros_like(t)
-        before, now = [zero] * (orders + 1), [zero + 1] + [zero] * orders
+        row = [paddle.to_tensor(axis, dtype=self.alpha.dtype) for axis in (xi, eta)]
+        t = self.alpha.unsqueeze(1) * row[0] + self.beta.unsqueeze(1) * row[1]  # (units, points)
+        zero, one = paddle.zeros_like(t), paddle.ones_like(t)
+        before, now = [t, one, zero, zero][: orders + 1], [one, zero, zero, zero][: orders + 1]  # T₋₁ = t and T₀ = 1
         ready: list[list[paddle.Tensor]] = [[] for _ in range(orders + 1)]
+        t = 2 * t
         for k in range(self.degree + 1):
-            for order in range(orders + 1):
-                ready[order].append(now[order][:, : k + 1])  # the units of degree k are done
-                before[order], now[order] = before[order][:, k + 1 :], now[order][:, k + 1 :]
-            t = t[:, k + 1 :]
+            for r in range(orders + 1):
+                ready[r].append(now[r][: k + 1])  # the units of degree k are done
+            t, before, now = t[k + 1 :], [part[k + 1 :] for part in before], [part[k + 1 :] for part in now]
             if k < self.degree:
-                twice = t if k == 0 else 2 * t
-                following = [
-                    twice * now[r] + (r * (1 if k == 0 else 2)) * (now[r - 1] if r else 0 * now[0]) - before[r]
-                    for r in range(orders + 1)
-                ]
+                following = [t * now[r] - before[r] for r in range(orders + 1)]
+                for r in range(1, orders + 1):
+                    following[r] += 2 * r * now[r - 1]
                 before, now = now, following
-        return [paddle.concat(blocks, axis=1).numpy().astype("float64") for blocks in ready]
+        return [paddle.concat(blocks).numpy().astype("float64") for blocks in ready]
 
     def shapes(self, xi: np.ndarray, eta: np.ndarray, wanted: list[tuple[int, int]]) -> list[np.ndarray]:
         """∂ᵐ⁺ⁿ/∂ξᵐ∂ηⁿ of g T for each (m, n) `wanted`, m + n ≤ 3: each (points, units), float64 on the host."""
-        T = self.activations(xi, eta, max(m + n for m, n in wanted))
+        T = self.activations(xi, eta, max(m + n for m, n in wanted))  # each (units, points)
         along_xi, along_eta = hat(self.edges, 0, xi), hat(self.edges, 1, eta)
         alpha, beta = (row.numpy().astype("float64") for row in self.parameters)
         found = []
@@ -111,8 +109,8 @@ class Network:
                 for j in range(n + 1):
                     factor = comb(m, i) * comb(n, j) * along_xi[m - i] * along_eta[n - j]
                     if factor.any():
-                        total += factor[:, None] * (alpha**i * beta**j) * T[i + j]
-            found.append(total)
+                        total += (alpha**i * beta**j)[:, None] * factor * T[i + j]
+            found.append(total.T)
         return found
 
 
