@@ -78,7 +78,8 @@ class Network:
     def activations(self, xi: np.ndarray, eta: np.ndarray, orders: int) -> list[np.ndarray]:
         """T, T', … up to `orders` at the points `xi`, `eta` (points,): each (units, points), float64 on the host.
 
-        By T⁽ʳ⁾ₖ = 2t T⁽ʳ⁾ₖ₋₁ + 2r T⁽ʳ⁻¹⁾ₖ₋₁ - T⁽ʳ⁾ₖ₋₂, on the device. Units are rows: leaving out the first copies nothing.
+        By T⁽ʳ⁾ₖ = 2t T⁽ʳ⁾ₖ₋₁ + 2r T⁽ʳ⁻¹⁾ₖ₋₁ - T⁽ʳ⁾ₖ₋₂, on the device.
+        Units are rows, since leaving out the first ones copies nothing.
         """
         row = [paddle.to_tensor(axis, dtype=self.alpha.dtype) for axis in (xi, eta)]
         t = self.alpha.unsqueeze(1) * row[0] + self.beta.unsqueeze(1) * row[1]  # (units, points)
