@@ -1,130 +1,41 @@
 """Generated kernels beside torch.compile, on the five subgraphs of part 2-1 that both sides write out by hand.
 
+    ./inv bench --only compiler
     PYTHON bench/compiler.py [--rows 4096] [--columns 1024] [--rounds 15] [--default-allocator]
 
-with a Python that has the packages of docker/locks/base.txt and torch (2.13, CPU). Each side lives in a process of its
-own, so that their threads do not disturb each other; they take turns, a batch of calls each, and medians count.
-Both processes have the same allocator settings, by default those of hardware/cpu/hardware.yaml.
+the latter with a Python that has the packages of docker/locks/bench-compiler.txt. Each side lives in a process of its
+own (compiler_sides.py), so that their threads do not disturb each other; they take turns, a batch of calls each, and
+medians count. Both have the same allocator settings, by default those of hardware/cpu/hardware.yaml.
+
+After the comparison comes its profile: how much of a call are the kernels themselves, how much is what the framework
+does around them, and how fast a plain copy of the same tensor is. A sentence for each subgraph says where a difference
+lies.
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import yaml
+from compiler_sides import MODES, NAMES
 from tabulate import tabulate
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = ("rms_norm", "softmax", "layer_norm", "gelu", "swish")
-MODES = ("forward", "forward and backward")
-CALLS = 4  # in a batch; the first of them is not counted, its threads may have slept
-
-Calls = dict[str, Callable[[], Any]]
-
-
-def torch_side(rows: int, columns: int) -> Calls:
-    """The subgraphs in PyTorch, compiled."""
-    import torch
-
-    def rms_norm(x: Any, weight: Any, _: Any) -> Any:
-        return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-6) * weight
-
-    def layer_norm(x: Any, weight: Any, bias: Any) -> Any:
-        centred = x - x.mean(-1, keepdim=True)
-        variance = (centred * centred).mean(-1, keepdim=True)
-        return centred * torch.rsqrt(variance + 1e-5) * weight + bias
-
-    def softmax(x: Any, *_: Any) -> Any:
-        exponential = torch.exp(x - x.max(-1, keepdim=True).values)
-        return exponential / exponential.sum(-1, keepdim=True)
-
-    def gelu(x: Any, *_: Any) -> Any:
-        return 0.5 * x * (1.0 + torch.tanh(0.7978845608 * (x + 0.044715 * x * x * x)))
-
-    def swish(x: Any, weight: Any, bias: Any) -> Any:
-        return x * torch.sigmoid(x) * weight + bias
-
-    torch.manual_seed(0)
-    inputs = [torch.randn(*shape).requires_grad_() for shape in ((rows, columns), (columns,), (columns,))]
-    slope = torch.randn(rows, columns)
-    used = {"rms_norm": 2, "softmax": 1, "layer_norm": 3, "gelu": 1, "swish": 3}
-    calls: Calls = {}
-    for function in (rms_norm, softmax, layer_norm, gelu, swish):
-        compiled: Any = torch.compile(function)
-        name, leaves = function.__name__, inputs[: used[function.__name__]]
-
-        def forward(compiled: Any = compiled) -> None:
-            with torch.no_grad():
-                compiled(*inputs)
-
-        def training(compiled: Any = compiled, leaves: Any = leaves) -> None:
-            torch.autograd.grad(compiled(*inputs), leaves, slope)
-
-        calls |= {f"{name} forward": forward, f"{name} forward and backward": training}
-    return calls
-
-
-def paddle_side(rows: int, columns: int) -> Calls:
-    """The subgraphs of projects/02-compiler, eager and by its generator."""
-    sys.path.insert(0, str(ROOT / "projects" / "02-compiler"))
-    import accuracy
-    import measure
-    import paddle
-    import subgraphs
-
-    calls: Calls = {}
-    for name in NAMES:
-        subgraph = subgraphs.find(name)
-        inputs = accuracy.tensors(subgraph.arrays(rows, columns, 0), "float32")
-        slope = paddle.randn([rows, columns])
-        for way, function in measure.ways(subgraph, inputs, True).items():
-            prefix = {"plain eager": "eager ", measure.GENERATED: ""}.get(way)
-            if prefix is not None:
-                calls[f"{prefix}{name} forward"] = measure.forward(function, inputs)
-                calls[f"{prefix}{name} forward and backward"] = measure.training(function, inputs, slope)
-    return calls
-
-
-def work(side: str, rows: int, columns: int) -> None:
-    """Time what is asked for, a line for each name that comes in."""
-    calls = {"torch": torch_side, "paddle": paddle_side}[side](rows, columns)
-    for call in calls.values():
-        call()
-    print("ready", flush=True)
-    for line in sys.stdin:
-        call, times = calls[line.strip()], []
-        for _ in range(CALLS):
-            started = time.perf_counter()
-            call()
-            times.append(1e3 * (time.perf_counter() - started))
-        print(json.dumps(statistics.median(times[1:])), flush=True)
+QUESTIONS = [f"{name} {mode}" for mode in MODES for name in NAMES]
+ASKED = {"paddle": ("call", "kernels", "small", "faults", "eager"), "torch": ("call", "kernels", "small", "faults")}
+Medians = dict[tuple[str, str, str], float]  # by side, what was asked, and question
 
 
 class Side:
     """A worker process and the question it answers."""
 
     def __init__(self, name: str, rows: int, columns: int, environment: dict[str, str]) -> None:
-        command = [
-            sys.executable,
-            "-W",
-            "ignore",
-            __file__,
-            "--side",
-            name,
-            "--rows",
-            str(rows),
-            "--columns",
-            str(columns),
-        ]
+        script = Path(__file__).with_name("compiler_sides.py")
         self.process = subprocess.Popen(
-            command,
+            [sys.executable, "-W", "ignore", script, name, str(rows), str(columns)],
             env=environment,
             text=True,
             stdin=subprocess.PIPE,
@@ -138,10 +49,10 @@ class Side:
         assert self.process.stdout
         line = self.process.stdout.readline()
         if not line:
-            sys.exit("a side has ended; run it by hand with --side to see why")
+            sys.exit("a side has ended; run bench/compiler_sides.py by hand to see why")
         return line
 
-    def milliseconds(self, question: str) -> float:
+    def answer(self, question: str) -> float:
         assert self.process.stdin
         self.process.stdin.write(question + "\n")
         self.process.stdin.flush()
@@ -153,43 +64,82 @@ class Side:
         self.process.wait()
 
 
+def measured(sides: dict[str, Side], rounds: int) -> Medians:
+    """Medians of all that is asked; in every round the sides are asked the same, one after the other."""
+    times: dict[tuple[str, str, str], list[float]] = {}
+    for _ in range(rounds):
+        for question in QUESTIONS:
+            for what in ASKED["paddle"]:
+                for name, side in sides.items():
+                    if what in ASKED[name]:
+                        times.setdefault((name, what, question), []).append(side.answer(f"{what} {question}"))
+        times.setdefault(("torch", "copy", ""), []).append(sides["torch"].answer(f"copy {QUESTIONS[0]}"))
+    return {asked: statistics.median(taken) for asked, taken in times.items()}
+
+
+def comparison(medians: Medians) -> str:
+    """Milliseconds of a call on each side, and the ratios that the goals name."""
+    rows = []
+    for question in QUESTIONS:
+        ours, theirs, eager = (medians[side, what, question] for side, what in (
+            ("paddle", "call"), ("torch", "call"), ("paddle", "eager")))  # fmt: skip
+        rows.append((question, eager, theirs, ours, eager / ours, theirs / ours))
+    headers = ("ms", "Paddle eager", "torch.compile", "generated", "over eager", "over torch.compile")
+    return str(tabulate(rows, headers, floatfmt=("", ".2f", ".2f", ".2f", ".1f", ".2f")))
+
+
+def profile(medians: Medians) -> str:
+    """Of what a call is made on each side: kernels alone, a call with one row, page faults."""
+    rows = [
+        (question, *(medians[side, what, question] for what in ("kernels", "small", "faults")
+                     for side in ("torch", "paddle")))
+        for question in QUESTIONS
+    ]  # fmt: skip
+    headers = ("ms", "kernels: torch", "generated", "one row: torch", "generated", "faults: torch", "generated")
+    return str(tabulate(rows, headers, floatfmt=("", ".2f", ".2f", ".3f", ".3f", ".0f", ".0f")))
+
+
+def explained(medians: Medians, question: str) -> str:
+    """Where the difference between the two sides lies, in a sentence."""
+    ours, theirs = (medians[side, "call", question] for side in ("paddle", "torch"))
+    kernels = medians["paddle", "kernels", question] - medians["torch", "kernels", question]
+    around = ours - theirs - kernels
+    framework = medians["paddle", "small", question] - medians["torch", "small", question]
+    copies = medians["paddle", "kernels", question] / medians["torch", "copy", ""]
+    return (
+        f"{question}: {theirs / ours:.2f} of torch.compile's speed, {ours - theirs:+.2f} ms. Kernels {kernels:+.2f} ms "
+        f"(ours take as long as {copies:.1f} copies of the tensor), around them {around:+.2f} ms, "
+        f"of which a call with one row shows {framework:+.2f} ms."
+    )
+
+
 def main() -> None:
-    """Start both sides, ask them in turn, print the table."""
+    """Start both sides, ask them in turn, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=4096)
     parser.add_argument("--columns", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--default-allocator", action="store_true")
-    parser.add_argument("--side", choices=["torch", "paddle"], help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.side:
-        return work(given.side, given.rows, given.columns)
 
     tuned = yaml.safe_load((ROOT / "hardware" / "cpu" / "hardware.yaml").read_text())["environment"]
     environment = {name: value for name, value in os.environ.items() if name not in tuned}
     environment |= {} if given.default_allocator else tuned
-    paddle, torch = (Side(name, given.rows, given.columns, environment) for name in ("paddle", "torch"))
-    questions = [f"{name} {mode}" for name in NAMES for mode in MODES]
-    times: dict[str, list[float]] = {
-        f"{way}{question}": [] for question in questions for way in ("", "eager ", "torch ")
-    }
-    for _ in range(given.rounds):
-        for question in questions:
-            times[question].append(paddle.milliseconds(question))
-            times[f"torch {question}"].append(torch.milliseconds(question))
-            times[f"eager {question}"].append(paddle.milliseconds(f"eager {question}"))
-    for side in (paddle, torch):
+    load = os.getloadavg()[0]
+    sides = {name: Side(name, given.rows, given.columns, environment) for name in ("paddle", "torch")}
+    medians = measured(sides, given.rounds)
+    for side in sides.values():
         side.close()
-    medians = {name: statistics.median(taken) for name, taken in times.items()}
-    table = [
-        (question, medians[f"eager {question}"], medians[f"torch {question}"], medians[question],
-         medians[f"eager {question}"] / medians[question], medians[f"torch {question}"] / medians[question])
-        for question in questions
-    ]  # fmt: skip
-    headers = ("ms", "Paddle eager", "torch.compile", "generated", "over eager", "over torch.compile")
-    print(f"{given.rows}x{given.columns} float32, {'default' if given.default_allocator else 'tuned'} allocator, "
-          f"{len(os.sched_getaffinity(0))} processors, medians of {given.rounds} rounds")  # fmt: skip
-    print(tabulate(table, headers, floatfmt=("", ".2f", ".2f", ".2f", ".1f", ".2f")))
+    print(
+        f"{given.rows}x{given.columns} float32, {'default' if given.default_allocator else 'tuned'} allocator, "
+        f"{len(os.sched_getaffinity(0))} processors, load {load:.1f} before it began, medians of {given.rounds} rounds"
+    )
+    if load > 1:
+        print("Others use the machine: torch's waiting threads spin, the generator's sleep, so that the ratios lie.")
+    print(comparison(medians))
+    print(f"\nprofile; a copy of the tensor takes {medians['torch', 'copy', '']:.2f} ms")
+    print(profile(medians))
+    print("", *(explained(medians, question) for question in QUESTIONS), sep="\n")
 
 
 if __name__ == "__main__":

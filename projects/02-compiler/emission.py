@@ -24,6 +24,7 @@ REDUCTIONS = {  # start, step, end
     "reduce_max": ("-__builtin_inff()", "larger({0}, {1})", "max_of"),
     "reduce_min": ("__builtin_inff()", "smaller({0}, {1})", "min_of"),
 }
+AHEAD = 16384  # numbers: two rows of this length still lie in a core's own cache
 HEAD = """\
 #include <omp.h>
 #include <stdlib.h>
@@ -65,7 +66,7 @@ class Emission:
             if result.accumulated:
                 lines.append(f"const int64_t count{number} = {self._count(result)};")
                 lines.append(f"float* const parts{number} = calloc(threads * count{number}, sizeof(float));")
-            elif self._streams(result):
+            elif self._streams(number):
                 aligned = f"(uintptr_t)out[{number}] % BYTES == 0 && {result.width} % LANES == 0"
                 lines.append(f"const int stream{number} = rows * {result.width} >= STREAM && {aligned};")
         lines += ["#pragma omp parallel num_threads(threads) if (threads > 1)", "{", *indent(self._thread()), "}"]
@@ -85,9 +86,13 @@ class Emission:
     def _count(self, result: Result) -> str:
         return product([*(f"size[{axis}]" for axis in result.axes), str(result.width)])
 
-    @staticmethod
-    def _streams(result: Result) -> bool:
-        return result.tensor.type == "float" and result.width > 1
+    def _streams(self, number: int) -> bool:
+        """Whether a result may go past the caches: not beside a sum, whose stores would break its lines into pieces."""
+        result = self.kernel.results[number]
+        if result.tensor.type != "float" or result.width == 1:
+            return False
+        loop = next(loop for loop in self.nest.loops if any(s.result == number for s in loop.statements))
+        return all(statement.action != "accumulate" for statement in loop.statements)
 
     # What a thread does.
 
@@ -100,7 +105,7 @@ class Emission:
         lines.append("for (int64_t row = rows * me / team; row < rows * (me + 1) / team; ++row) {")
         lines += indent(self._row())
         lines.append("}")
-        if any(self._streams(result) and not result.accumulated for result in self.kernel.results):
+        if any(self._streams(number) for number in range(len(self.kernel.results))):
             lines.append("STREAM_END;")
         return lines
 
@@ -156,7 +161,7 @@ class Emission:
             '  _Pragma("GCC unroll 4")',
             f"  for (int u = 0; u < {unroll}; ++u) {{",
             f"    const int j = begin + u * LANES, n = LEFT({loop.width}, j);",
-            *indent(indent(body)),
+            *indent(indent([*self._prefetches(loop), *body])),
             "  }",
             "}",
         ]
@@ -166,6 +171,14 @@ class Emission:
             lines.append(f"for (int u = 1; u < {unroll}; ++u) {name}_lanes[0] = {joined};")
             lines.append(f"const vec {name} = splat({end}({name}_lanes[0]));")
         return lines
+
+    def _prefetches(self, loop: Loop) -> list[str]:
+        """The last of several loops asks for the next row: memory idles there, and no processor foresees a new page."""
+        if loop is not self.nest.loops[-1] or len(self.nest.loops) == 1 or loop.width > AHEAD:
+            return []
+        tensors = enumerate(zip(self.kernel.input_axes, self.kernel.input_widths, strict=True))
+        rows = [number for number, (axes, width) in tensors if axes == tuple(self.leading) and width == loop.width]
+        return [f"__builtin_prefetch(x{number} + {loop.width} + j);" for number in rows]
 
     def _statement(self, statement: Statement, loop: Loop) -> list[str]:
         value, here = statement.value, {s.value for s in loop.statements if s.action == "compute"}
@@ -187,7 +200,7 @@ class Emission:
         store = f"store_{result.tensor.type}(y{number} + j, {read}, n);"
         return (
             [f"if (stream{number}) stream_float(y{number} + j, {read}); else {store}"]
-            if self._streams(result)
+            if self._streams(number)
             else [store]
         )
 

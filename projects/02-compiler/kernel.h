@@ -121,10 +121,10 @@ INLINE vec root(vec x) {
 }
 INLINE vec inverse_root(vec x) { return 1 / root(x); }
 
-INLINE vec exponential(vec x) {
-  vec bounded = below(splat(89), above(splat(-104), x)); /* beyond: 0 and infinity; NaN stays */
-  ivec n = __builtin_convertvector(bounded * 1.44269504088896341f + 12582912.0f - 12582912.0f, ivec); /* rounded */
-  vec whole = __builtin_convertvector(n, vec);
+INLINE vec exponential(vec x) { /* below 1.7e-38, where float32 begins to lose digits, it is 0 */
+  vec bounded = below(splat(89), above(splat(-87.33f), x)); /* NaN stays */
+  vec shifted = bounded * 1.44269504088896341f + 12582912.0f; /* 1.5 * 2^23: rounded, n stands in the last bits */
+  vec whole = shifted - 12582912.0f;
   vec r = bounded - whole * 0.693359375f + whole * 2.12194440e-4f;
   vec p = 1.9875691500e-4f * r + 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
@@ -132,8 +132,7 @@ INLINE vec exponential(vec x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1;
-  ivec first = n >> 1; /* 2^n in two factors, so that neither overflows */
-  return p * (vec)((first + 127) << 23) * (vec)((n - first + 127) << 23);
+  return p * (vec)(((ivec)shifted << 23) + (126 << 23)) * 2; /* 2^(n-1) twice: 2^128 is none; 2^-127 becomes 0 */
 }
 INLINE vec logarithm(vec x) {
   ivec tiny = x < 1.17549435e-38f; /* subnormal, zero or negative */

@@ -151,6 +151,9 @@ def load_carrier() -> float:
 
 
 def threads() -> int:
-    """OMP_NUM_THREADS, or one for each processor that this process may use."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    return int(given) if given.isdigit() and int(given) > 0 else len(os.sched_getaffinity(0))
+    """How many threads a kernel has: OMP_NUM_THREADS, or one for each processor that this process may use.
+
+    OpenMP is asked, not the environment: where that has no OMP_NUM_THREADS, importing Paddle writes 1 there, after
+    OpenMP has read it.
+    """
+    return ctypes.CDLL("libgomp.so.1").omp_get_max_threads()

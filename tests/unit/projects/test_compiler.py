@@ -122,6 +122,28 @@ def test_one_program_takes_any_batch(compiler):
     assert len(hook.report.forward) == 1
 
 
+def test_other_tensors_than_the_traced_ones_are_traced_anew(compiler):
+    function = compiler.subgraphs.find("softmax").function
+    traced = compiler.accuracy.tensors([np.ones((4, 32), "float32")], "float32")
+    compiled, _ = compiler.bridge.to_static(function, traced, compiler.bridge.Generator("guarded"))
+    for rows, columns in ((4, 32), (6, 48), (4, 32)):
+        array = np.random.default_rng(rows).standard_normal((rows, columns), dtype="float32")
+        assert np.allclose(
+            compiled(paddle.to_tensor(array)), as_numpy("softmax", array), atol=1e-6
+        )  # stop_gradient too
+        tensor = paddle.to_tensor(array, stop_gradient=False)
+        assert np.allclose(compiled(tensor), as_numpy("softmax", array), atol=1e-6)
+
+
+def test_the_next_row_is_asked_for_and_nothing_streams_beside_a_sum(compiler):
+    """rms_norm's gradient: several loops, the last of which writes one result and adds to another."""
+    subgraph = compiler.subgraphs.find("rms_norm")
+    _, report, _ = compile_and_compare(compiler, subgraph.function, subgraph.arrays(32, 64, seed=0))
+    forward, backward = report.forward[0].source, report.backward[0].source
+    assert forward.count("__builtin_prefetch(x0 + 64 + j)") == 1 and "prefetch(x1" not in forward  # not the weights
+    assert "stream_float" in forward and "stream_float" not in backward
+
+
 def test_wrong_kernels_change_the_output(compiler):
     subgraph = compiler.subgraphs.find("swish")
     inputs = compiler.accuracy.tensors(subgraph.arrays(8, 32, seed=0), "float32")
@@ -407,3 +429,14 @@ def test_sizes_that_are_none_are_refused(tmp_path):
     command = [sys.executable, FOLDER / "faster.py", "--part", "2-3", "--out", tmp_path, "--set", "sizes=64"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2 and "512x1024" in done.stderr
+
+
+@pytest.mark.parametrize("asked", [None, "1", "3"])
+def test_a_kernel_has_the_threads_that_were_asked_for_or_one_for_each_processor(asked):
+    """Importing Paddle writes OMP_NUM_THREADS=1 where nobody has asked."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    if asked:
+        environment["OMP_NUM_THREADS"] = asked
+    command = [sys.executable, "-c", "import toolchain; print(toolchain.threads())"]
+    done = subprocess.run(command, cwd=FOLDER, env=environment, capture_output=True, text=True)
+    assert int(done.stdout) == int(asked or len(os.sched_getaffinity(0))), done.stderr
