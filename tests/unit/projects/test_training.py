@@ -12,6 +12,7 @@ import pytest
 from conftest import PROJECTS
 
 paddle = pytest.importorskip("paddle")
+F = pytest.importorskip("paddle.nn.functional")
 pytest.importorskip("sklearn")
 
 MAIN = PROJECTS / "07-new-accelerator" / "main.py"
@@ -35,22 +36,32 @@ def test_a_letter_is_told_from_those_before_it_alone(modules):
 def test_attention_is_that_of_the_formula(modules):
     block = modules["transformer"].Block(8, 2)
     x = np.random.default_rng(0).standard_normal((1, 3, 8)).astype("float32")
-    parts = x[0] @ block.qkv.weight.numpy() + block.qkv.bias.numpy()
+    parts = x[0] @ block.qkv.weight.numpy()
     q, k, v = (part.reshape(3, 2, 4) for part in np.split(parts, 3, axis=-1))
     mixed = np.zeros((3, 2, 4))
     for head in range(2):
         scores = np.exp(q[:, head] @ k[:, head].T / 2)
         mixed[:, head] = scores / scores.sum(-1, keepdims=True) @ v[:, head]
-    expected = mixed.reshape(3, 8) @ block.output.weight.numpy() + block.output.bias.numpy()
+    expected = mixed.reshape(3, 8) @ block.output.weight.numpy()
     np.testing.assert_allclose(block.attention(paddle.to_tensor(x)).numpy()[0], expected, atol=1e-5)
+
+
+def test_the_norm_and_its_gradient_are_those_of_layer_norm(modules):
+    numbers = np.random.default_rng(0).standard_normal((2, 3, 8)).astype("float32")
+    found = []
+    for norm in (modules["transformer"].norm, lambda x: F.layer_norm(x, [8])):
+        x = paddle.to_tensor(numbers, stop_gradient=False)
+        y = norm(x)
+        found.append((y.numpy(), paddle.grad((y * y * y).sum(), x)[0].numpy()))
+    np.testing.assert_allclose(*[y for y, _ in found], atol=1e-6)
+    np.testing.assert_allclose(*[slope for _, slope in found], atol=1e-5)
 
 
 def test_patches_are_squares_of_the_image(modules):
     network = modules["transformer"].ViT(size=4, patch=2, classes=3, channels=8, heads=2, layers=0)
     network.embedding.weight.set_value(paddle.to_tensor(np.eye(4, 8, dtype="float32")))
     seen = []
-    network.norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].numpy()))
-    network.places.set_value(paddle.zeros(network.places.shape))
+    network.embedding.register_forward_post_hook(lambda _, inputs, output: seen.append(output.numpy()))
     network(paddle.arange(16, dtype="float32").reshape([1, 4, 4]))
     assert seen[0][0, :, :4].tolist() == [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
 
