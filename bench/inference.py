@@ -6,13 +6,13 @@ Weights of 16, 8 and 4 bits, each with what a peer has at these bits. Every side
 then each is asked in turn, while the others wait, for a step of one and of eight answers after a prompt of 128 tokens,
 and for a prompt of 256. llama.cpp gets its other bits from the same file by its own llama_model_quantize, transformers
 the weights as it reads them from the file. The last goals hold the weights that a step reads against what memory gives.
-
-It has not been run to its end yet: no number of it stands anywhere.
 """
 
+import functools
 import gc
 import multiprocessing
 import os
+import re
 import statistics
 import sys
 import tempfile
@@ -22,13 +22,14 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
-
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as task 10 does: see its main.py
+from unittest import mock
 
 import numpy as np
+from measuring import keep
 from tabulate import tabulate
 
 PROJECTS = Path(__file__).resolve().parents[1] / "projects"
+WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "10000"}  # as task 10 does; the peers have their own ways
 THREADS = len(os.sched_getaffinity(0))
 PROMPT, LONG_PROMPT, BATCH, STEPS, ROUNDS = 128, 256, 8, 8, 5
 ROOM = LONG_PROMPT + STEPS  # positions of a sequence
@@ -64,8 +65,8 @@ class Ours:
         self.each = -(-ROOM // self.size)  # blocks of a sequence
         kernels = Kernels()
         self.isa = kernels.isa
-        weights = {name: model.weights[name] for name in model.weights}
-        self.decoder = decoder.NativeDecoder(model.config, weights, kernels, kind, "float32", BATCH * self.each)
+        packed = decoder.pack_weights(model.config, model.weights, kind, kernels.rows)
+        self.decoder = decoder.NativeDecoder(model.config, packed, kernels, kind, "float32", BATCH * self.each)
         self.tables = np.arange(BATCH * self.each).reshape(BATCH, self.each).tolist()
 
     def prompt(self, length: int, sequence: int) -> None:
@@ -77,26 +78,41 @@ class Ours:
         self.decoder.step(rows + 100, rows, rows * 0 + position, self.tables[:batch], rows).argmax(1)
 
 
+@functools.cache
+def silent_llama_cpp() -> tuple[Any, Any]:
+    """The module llama_cpp, and what takes its log, which must live as long."""
+    import llama_cpp
+
+    callback = llama_cpp.llama_log_callback(lambda *_: None)
+    llama_cpp.llama_log_set(callback, None)
+    return llama_cpp, callback
+
+
+def llama_file(kind: str, folder: Path) -> Path:
+    """SmolLM2 with weights of this kind, made by llama.cpp in `folder` unless the file itself is that."""
+    sys.path.insert(0, str(PROJECTS))
+    import llm.model
+
+    file = llm.model.packaged_smollm2()
+    if kind not in FILE_TYPES:
+        return file
+    llama_cpp, _ = silent_llama_cpp()
+    wanted = llama_cpp.llama_model_quantize_default_params()
+    wanted.ftype, wanted.allow_requantize = getattr(llama_cpp, FILE_TYPES[kind]), True
+    made = folder / "model.gguf"
+    if llama_cpp.llama_model_quantize(str(file).encode(), str(made).encode(), wanted) != 0:
+        raise RuntimeError(f"llama.cpp does not make {kind} of the file")
+    return made
+
+
 class LlamaCpp:
     """llama.cpp through its C interface, as llama-cpp-python builds it for this CPU."""
 
     def __init__(self, kind: str) -> None:
-        sys.path.insert(0, str(PROJECTS))
-        import llama_cpp
-        import llm.model
-
-        self.api: Any = llama_cpp
-        self.silent = llama_cpp.llama_log_callback(lambda *_: None)
-        llama_cpp.llama_log_set(self.silent, None)
+        self.api, _ = silent_llama_cpp()
+        llama_cpp = self.api
         with tempfile.TemporaryDirectory() as folder:
-            file = str(llm.model.packaged_smollm2()).encode()
-            if kind in FILE_TYPES:
-                wanted = llama_cpp.llama_model_quantize_default_params()
-                wanted.ftype, wanted.allow_requantize = getattr(llama_cpp, FILE_TYPES[kind]), True
-                made = str(Path(folder) / "model.gguf").encode()
-                if llama_cpp.llama_model_quantize(file, made, wanted) != 0:
-                    raise RuntimeError(f"llama.cpp does not make {kind} of the file")
-                file = made
+            file = str(llama_file(kind, Path(folder))).encode()
             self.model = llama_cpp.llama_model_load_from_file(file, llama_cpp.llama_model_default_params())
         wanted = llama_cpp.llama_context_default_params()
         wanted.n_ctx, wanted.n_batch, wanted.n_ubatch, wanted.n_seq_max = BATCH * ROOM, 512, 512, BATCH
@@ -160,7 +176,8 @@ class Transformers:
     def step(self, batch: int, position: int) -> None:
         if batch not in self.caches:  # by the first, which is not timed
             self.caches[batch] = self._forward(self.torch.arange(100, 100 + PROMPT).repeat(batch, 1))
-        self.caches[batch].crop(position)
+        if too_many := self.caches[batch].get_seq_length() - position:
+            self.caches[batch].crop(-too_many)
         self._forward(self.torch.arange(100, 100 + batch)[:, None], self.caches[batch])
 
 
@@ -205,7 +222,8 @@ def compare(kind: str, names: list[str]) -> tuple[dict[str, dict[str, float]], i
     for name in names:
         here, there = context.Pipe()
         processes.append(context.Process(target=serve, args=(name, kind, there), daemon=True))
-        processes[-1].start()
+        with mock.patch.dict(os.environ, WAITING if name == "ours" else {}):
+            processes[-1].start()
         ready = here.recv()
         if isinstance(ready, str):
             print(f"{name} with {kind} is left out: {ready}")
@@ -249,6 +267,7 @@ def judged(what: str, found: float, goal: float) -> str:
 def main() -> None:
     """Measure, and print tables and goals."""
     goals, rows = [], []
+    numbers: dict[str, float] = {}
     bandwidth = read_bandwidth()
     print(f"{THREADS} threads; memory gives {bandwidth / 1e9:.1f} GB/s\n")
     peers = {"bfloat16": ["llama.cpp", "transformers"], "int8": ["llama.cpp", "transformers"], "int4": ["llama.cpp"]}
@@ -256,6 +275,10 @@ def main() -> None:
         rates, weight_bytes = compare(kind, ["ours", *names])
         rows += [(kind, name, *(each[work] for work in WORK)) for name, each in rates.items()]
         ours = rates["ours"]
+        for name, each in rates.items():
+            word = re.sub(r"\W", "", name)
+            numbers |= {f"{kind}_{work.replace(' ', '')}_{word}": each[work] for work in WORK}
+            numbers |= {f"{kind}_{work.replace(' ', '')}_over_{word}": ours[work] / each[work] for work in WORK}
         for name in names:
             if name not in rates:
                 continue
@@ -266,6 +289,7 @@ def main() -> None:
     headers = ("weights", "engine", "one answer", f"{BATCH} answers", f"prompt of {LONG_PROMPT}")
     print("\ntokens a second\n" + tabulate(rows, headers, floatfmt=".1f") + "\n")
     print("\n".join(goals))
+    keep(numbers)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,10 @@ position; a sequence is the list of the cache's blocks that hold it. So sequence
 of prompts beside single tokens, go through one product.
 """
 
+import contextlib
+import mmap
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import fused
@@ -75,31 +78,65 @@ def round_to_8_bits(x: paddle.Tensor) -> paddle.Tensor:
     return (x / scale).round() * scale
 
 
-class NativeDecoder:
-    """The decoder on the CPU by the kernels of kernels/, its weights packed as `kind`, its cache float32 or int8.
+def in_large_pages(arrays: Sequence[np.ndarray]) -> list[paddle.Tensor]:
+    """Tensors of the arrays, side by side in memory for which the system is asked for pages of 2 MB.
 
-    Raises ValueError for a model whose sizes the kernels' panels do not divide.
+    A step reads every weight once. In pages of 4 kB it would look a page up for every 64 lines it reads, and the
+    processor's own reading ahead would end with each.
+    """
+    sizes = [-(-array.nbytes // 64) * 64 for array in arrays]
+    memory = mmap.mmap(-1, sum(sizes))
+    if hasattr(mmap, "MADV_HUGEPAGE"):  # Linux
+        with contextlib.suppress(OSError):  # a kernel without them: the pages are small
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    tensors, start = [], 0
+    for array, size in zip(arrays, sizes, strict=True):
+        place = np.frombuffer(memory, array.dtype, array.size, start).reshape(array.shape)
+        place[...] = array
+        tensors.append(paddle.utils.dlpack.from_dlpack(place))  # shares the memory, and keeps it alive
+        start += size
+    return tensors
+
+
+def pack_weights(config: Any, weights: Mapping[str, np.ndarray], kind: str, rows: int) -> list[np.ndarray]:
+    """What NativeDecoder reads: the embedding, the packed weights of each layer, the last norm and the output layer.
+
+    The embedding is float32 or bfloat16: a row of it is read once for each token. Raises ValueError for a model whose
+    sizes the kernels' panels of `rows` do not divide.
+    """
+
+    def packed(weight: np.ndarray, kind: str) -> np.ndarray:
+        return weight if weight.ndim == 1 else packing.pack(packing.quantise(weight, kind), kind, rows)
+
+    embedding = packing.quantise(weights["model.embed_tokens.weight"], embedding_kind(kind)).numbers
+    own = [weight for layer in range(config.layers) for weight in layer_weights(weights, layer)]
+    own += [weights["model.norm.weight"], head_of(weights)]
+    kinds = [kind] * (len(own) - 1) + [HEADS.get(kind, kind)]
+    with ThreadPoolExecutor() as pool:  # numpy lets other threads compute
+        return [embedding, *pool.map(packed, own, kinds)]
+
+
+def embedding_kind(kind: str) -> str:
+    return "float32" if kind == "float32" else "bfloat16"
+
+
+class NativeDecoder:
+    """The decoder on the CPU by the kernels of kernels/; `packed` by pack_weights as `kind`, its cache float32 or int8.
+
+    Raises ValueError for heads that the kernels do not divide.
     """
 
     block_size = BLOCK
 
     def __init__(
-        self, config: Any, weights: Mapping[str, np.ndarray], kernels: Kernels, kind: str, cache: str, blocks: int
+        self, config: Any, packed: Sequence[np.ndarray], kernels: Kernels, kind: str, cache: str, blocks: int
     ) -> None:
         self.config, self.kernels, self.kind, self.blocks = config, kernels, kind, blocks
         self.head_kind = HEADS.get(kind, kind)
         if config.head_dim % 32:
             raise ValueError(f"heads of {config.head_dim} numbers: the kernels want a multiple of 32")
-        # float32 rows, or their upper halves: a row is read once for each token.
-        embedding = weights["model.embed_tokens.weight"]
-        self.embedding = packing.quantise(embedding, "float32" if kind == "float32" else "bfloat16")
-        self.weights = []
-        for layer in range(config.layers):
-            self.weights += [self._tensor(weight, kind) for weight in layer_weights(weights, layer)]
-        self.weights += [
-            self._tensor(weights["model.norm.weight"], kind),
-            self._tensor(head_of(weights), self.head_kind),
-        ]
+        self.embedding = packed[0]
+        self.weights = in_large_pages(packed[1:])
         self.weight_bytes = sum(weight.size * weight.element_size() for weight in self.weights)
         self.angles = paddle.to_tensor(angles(config))
         shape = [config.layers, blocks, config.kv_heads, BLOCK, config.head_dim]
@@ -107,17 +144,11 @@ class NativeDecoder:
         self.cache += [paddle.zeros(shape[:-1] if cache == "int8" else [1], "float32") for _ in "kv"]
         self.cache_bytes = sum(tensor.size * tensor.element_size() for tensor in self.cache)
 
-    def _tensor(self, weight: np.ndarray, kind: str) -> paddle.Tensor:
-        if weight.ndim == 1:
-            return paddle.to_tensor(weight)
-        return paddle.to_tensor(packing.pack(packing.quantise(weight, kind), kind, self.kernels.rows))
-
     def step(self, tokens, sequences, positions, tables, wanted) -> np.ndarray:
         c = self.config
         if not len(wanted):
             wanted = np.array([0])  # the kernels compute at least one row of logits
-        rows = packing.Quantised(self.embedding.numbers[tokens])
-        embedded = packing.dequantise(rows, "float32" if self.kind == "float32" else "bfloat16")
+        embedded = packing.dequantise(packing.Quantised(self.embedding[tokens]), embedding_kind(self.kind))
         padded = np.zeros((len(tables), max(map(len, tables))), "int32")
         for number, table in enumerate(tables):
             padded[number, : len(table)] = table

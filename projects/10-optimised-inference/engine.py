@@ -5,10 +5,12 @@ pieces of the prompts that wait. So a long prompt does not hold up the answers b
 leaves without waiting for others (Orca, https://www.usenix.org/conference/osdi22/presentation/yu).
 """
 
+import itertools
 import time
 from collections import deque
 from dataclasses import dataclass, field
 
+import llm
 import numpy as np
 from blocks import Blocks, OutOfBlocks
 from decoder import Decoder
@@ -19,10 +21,11 @@ LOOKED_UP = (3, 2)  # how many last tokens must have occurred before, for the dr
 
 @dataclass(eq=False)
 class Request:
-    """A prompt to answer greedily with at most `limit` tokens, and what became of it; times in seconds."""
+    """A prompt to answer with at most `limit` tokens, and what became of it; times in seconds."""
 
     prompt: list[int]
     limit: int
+    sampler: llm.Sampler = field(default_factory=llm.Sampler)  # of itself, it takes the likeliest token
     arrived: float = 0.0
     answer: list[int] = field(default_factory=list)
     times: list[float] = field(default_factory=list)  # when each token of the answer came
@@ -68,13 +71,25 @@ class Engine:
         self.running: list[Request] = []
         self.counts = Counts()
 
+    @property
+    def room(self) -> int:
+        """The most tokens, of prompt and answer together, that a request may have."""
+        return min(self.decoder.blocks * self.decoder.block_size, self.decoder.config.context)
+
     def add(self, request: Request) -> None:
         """Queue a request."""
-        room = min(self.decoder.blocks * self.decoder.block_size, self.decoder.config.context)
-        if len(request.prompt) + request.limit > room:
-            raise ValueError(f"{len(request.prompt)} + {request.limit} tokens: the cache has room for {room}")
+        if len(request.prompt) + request.limit > self.room:
+            raise ValueError(f"{len(request.prompt)} + {request.limit} tokens: the cache has room for {self.room}")
         request.arrived = time.perf_counter()
         self.waiting.append(request)
+
+    def cancel(self, request: Request) -> None:
+        """Forget a request, wherever it is; its blocks are free again."""
+        if request in self.waiting:
+            self.waiting.remove(request)
+        elif request in self.running:
+            self.running.remove(request)
+            self.pool.give_back(request.blocks)
 
     def run(self) -> None:
         """Step until every request is answered."""
@@ -86,11 +101,7 @@ class Engine:
         work = self._plan()
         rows = [(request, place) for request, drafted in work for place in range(request.computed, drafted[1])]
         tokens = np.array(
-            [
-                (request.tokens + draft)[place]
-                for request, (draft, end) in work
-                for place in range(request.computed, end)
-            ]
+            [token for request, (draft, end) in work for token in (request.tokens + draft)[request.computed : end]]
         )
         # Logits are wanted from the last token that is known on: it chooses the next, and a draft's judge the draft.
         wanted = [
@@ -104,16 +115,16 @@ class Engine:
             [request.blocks for request, _ in work],
             np.array(wanted, dtype=np.int64),
         )
-        likeliest = iter(logits.argmax(axis=1).tolist())
+        rows_of_logits = iter(logits)
         self.counts.steps += 1
         self.counts.computed += len(rows)
         now = time.perf_counter()
         finished = []
         for request, (draft, end) in work:
             known = len(request.tokens)
-            chosen = [next(likeliest) for _ in range(max(end - known + 1, 0))]
+            own = list(itertools.islice(rows_of_logits, max(end - known + 1, 0)))
             request.computed = min(end, known)
-            done = bool(chosen) and self._accept(request, draft, chosen, now)
+            done = bool(own) and self._accept(request, draft, own, now)
             self.pool.publish(request.blocks, request.tokens[: request.computed])
             if done:
                 finished.append(request)
@@ -121,10 +132,11 @@ class Engine:
                 self.pool.give_back(request.blocks)
         return finished
 
-    def _accept(self, request: Request, draft: list[int], chosen: list[int], now: float) -> bool:
-        """Add the chosen tokens as far as the draft foresaw them, and one more. Returns whether the answer ends."""
+    def _accept(self, request: Request, draft: list[int], logits: list[np.ndarray], now: float) -> bool:
+        """Choose tokens as far as the draft foresaw them, and one more. Returns whether the answer ends."""
         self.counts.drafted += len(draft)
-        for number, token in enumerate(chosen):
+        for number, row in enumerate(logits):
+            token = request.sampler.choose(row)
             if token in self.stops:
                 return True
             request.answer.append(token)

@@ -14,9 +14,11 @@ cache (engine.py, blocks.py), and how fast and how good it is (measures.py).
 
 import os
 
-# The kernels' threads wait for each other some hundred times a token. Spinning meanwhile helps on an idle machine
-# and is ruinous on a busy one. It is read once, when the library of threads is loaded.
+# The kernels' threads wait for each other some hundred times a token. One that sleeps at once is woken too late, one
+# that never sleeps takes the processor from others: so they spin for a tenth of a millisecond, and the threads of
+# Paddle's own operators not at all. Both are read once, when the libraries of threads are loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import functools
 import itertools
@@ -28,16 +30,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import paddle
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by hand from a plain checkout
 import conversations
 import kit
 import llm
 import measures
-from decoder import BLOCK, NativeDecoder, PlainDecoder
+from decoder import BLOCK, NativeDecoder, PlainDecoder, pack_weights
 from engine import Counts, Engine, Request
-from native import Kernels, NoKernels
+from native import make_kernels
 from packing import KINDS
 
 OPTIONS = ("lookup", "unshared", "single", "kv8")
@@ -99,23 +100,6 @@ def variants(weights: str, option: str) -> list[Variant]:
     return [Variant(kind, word) for kind in kinds for word in ("", *(options if kind == on else ()))]
 
 
-def make_kernels(isa: str) -> Kernels | None:
-    """The C++ kernels, or None with the reason printed: then Paddle's plain operators compute."""
-    if not paddle.get_device().startswith("cpu"):
-        print(f"the kernels are the CPU's: {paddle.get_device()} computes with Paddle's operators")
-        return None
-    if isa == "none":
-        return None
-    try:
-        kernels = Kernels(isa)
-    except NoKernels as error:
-        print(f"NOTE: no kernels, because {error}")
-        print("Paddle's plain operators compute instead, slower: in float32, on weights rounded to each kind")
-        return None
-    print(f"kernels: {kernels.isa}, {kernels.rows} rows in a panel")
-    return kernels
-
-
 def prompts_and_passages(program: Any, tokenizer: llm.Tokenizer) -> tuple[list[list[int]], list[list[int]]]:
     """The first questions that are short enough, and answers of later conversations as held-out text."""
     p = program.parameters
@@ -165,7 +149,8 @@ def main() -> None:
     def make_decoder(kind: str, cache: str) -> NativeDecoder | PlainDecoder:
         if kernels is None:
             return PlainDecoder(model.config, weights, kind, cache, p["blocks"])
-        return NativeDecoder(model.config, weights, kernels, kind, cache, p["blocks"])
+        packed = pack_weights(model.config, weights, kind, kernels.rows)
+        return NativeDecoder(model.config, packed, kernels, kind, cache, p["blocks"])
 
     def run(variant: Variant) -> Result:
         decoder = make_decoder(variant.kind, "int8" if variant.option == "kv8" else "float32")

@@ -20,7 +20,8 @@ HERE = Path(__file__).resolve().parent
 SOURCES = sorted((HERE / "kernels").glob("*.*"))
 CACHE = Path(os.environ.get("PADDLEHOMEWORK_CACHE", HERE.parents[1] / ".cache")) / "kernels"
 COMPILER = os.environ.get("CXX", "g++")
-FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fopenmp", "-fno-math-errno"]
+# Without tree-reassoc, which adds products up in an order that needs more registers than there are.
+FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fopenmp", "-fno-math-errno", "-fno-tree-reassoc"]
 ISAS = ("avx512", "avx2", "portable")
 
 
@@ -109,3 +110,20 @@ def _load(library: str) -> None:
     from paddle.utils.cpp_extension import load_op_meta_info_and_register_op
 
     load_op_meta_info_and_register_op(library)
+
+
+def make_kernels(isa: str) -> Kernels | None:
+    """The C++ kernels, or None with the reason printed: then Paddle's plain operators compute."""
+    if not paddle.get_device().startswith("cpu"):
+        print(f"the kernels are the CPU's: {paddle.get_device()} computes with Paddle's operators")
+        return None
+    if isa == "none":
+        return None
+    try:
+        kernels = Kernels(isa)
+    except NoKernels as error:
+        print(f"NOTE: no kernels, because {error}")
+        print("Paddle's plain operators compute instead, slower: in float32, on weights rounded to each kind")
+        return None
+    print(f"kernels: {kernels.isa}, {kernels.rows} rows in a panel")
+    return kernels

@@ -40,7 +40,7 @@ class Entry:
 class Reader:
     """Reads numbers and strings one after another; knows when the file ends too early."""
 
-    def __init__(self, data: mmap.mmap, path: Path) -> None:
+    def __init__(self, data: mmap.mmap | bytes, path: Path) -> None:
         self.data, self.path, self.at = data, path, 0
 
     def number(self, code: str) -> Any:
@@ -56,6 +56,20 @@ class Reader:
         self.at += length
         return self.data[self.at - length : self.at].decode("utf-8", "replace")
 
+    def strings(self, count: int) -> list[str]:
+        """So many strings: a loop that calls little, for vocabularies of 100,000."""
+        found, data, start, size = [], self.data, self.at, len(self.data)
+        length_at = struct.Struct("<Q").unpack_from
+        for _ in range(count):
+            start += 8
+            end = start + length_at(data, start - 8)[0] if start <= size else start
+            if end > size:
+                self._need(end - self.at)
+            found.append(data[start:end].decode("utf-8", "replace"))
+            start = end
+        self.at = start
+        return found
+
     def value(self, kind: int) -> Any:
         if kind == STRING:
             return self.string()
@@ -66,6 +80,8 @@ class Reader:
                 found = struct.unpack_from(f"<{count}{SCALARS[inner]}", self.data, self.at)
                 self.at += struct.calcsize(f"<{count}{SCALARS[inner]}")
                 return list(found)
+            if inner == STRING:
+                return self.strings(count)
             return [self.value(inner) for _ in range(count)]
         if kind not in SCALARS:
             raise ModelError(f"{self.path} is damaged: a value of unknown type {kind}; fetch the file again")
@@ -113,6 +129,9 @@ class GGUFFile(Mapping[str, Array]):
         start = self._start + entry.offset
         raw = np.frombuffer(self._data, np.uint8, self._bytes(entry), start)
         return dequantise(raw, entry.kind, entry.shape)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries  # Mapping's own way would read the tensor
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)

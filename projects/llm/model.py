@@ -44,6 +44,7 @@ class Model:
     """What `open_model` returns; `weights` gives float32 arrays, (outputs, inputs) for a linear layer."""
 
     name: str
+    files: tuple[Path, ...]  # that hold the weights
     config: Config
     weights: Mapping[str, Array]
     tokenizer: Tokenizer
@@ -67,6 +68,9 @@ class GGUFWeights(Mapping[str, Array]):
         if name.endswith("k_proj.weight"):
             return unpermute(weight, self.config.kv_heads)
         return weight
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
@@ -106,7 +110,7 @@ def open_model(where: str) -> Model:
     config = configs.from_gguf(file.metadata, tied="output.weight" not in file)
     weights = GGUFWeights(file, config)
     _whole(path, config, {own: file.entries[theirs].shape for own, theirs in weights.names.items()})
-    return Model(path.name, config, weights, tokenizer_from_gguf(file.metadata))
+    return Model(path.name, (path,), config, weights, tokenizer_from_gguf(file.metadata))
 
 
 def packaged_smollm2() -> Path:
@@ -131,7 +135,7 @@ def _from_folder(folder: Path) -> Model:
     shards = Shards(folder)
     shapes = {name: tuple(file.entries[name]["shape"]) for name, file in shards.files.items()}
     _whole(folder, config, shapes)
-    return Model(folder.name, config, shards, tokenizer_from_folder(folder))
+    return Model(folder.name, shards.paths, config, shards, tokenizer_from_folder(folder))
 
 
 def _whole(path: Path, config: Config, shapes: Mapping[str, tuple[int, ...]]) -> None:

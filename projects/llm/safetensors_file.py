@@ -52,6 +52,9 @@ class SafetensorsFile(Mapping[str, Array]):
             found = (found.astype(np.uint32) << 16).view(np.float32)
         return found.astype(np.float32).reshape(entry["shape"])
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries  # Mapping's own way would read the tensor
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)
 
@@ -73,10 +76,14 @@ class Shards(Mapping[str, Array]):
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:
             raise ModelError(f"{folder} has no {', '.join(missing)}: the model is not whole; fetch the folder again")
-        self.files = {tensor: file for file in (SafetensorsFile(folder / name) for name in names) for tensor in file}
+        self.paths = tuple(folder / name for name in names)
+        self.files = {tensor: file for file in map(SafetensorsFile, self.paths) for tensor in file}
 
     def __getitem__(self, name: str) -> Array:
         return self.files[name][name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.files
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.files)

@@ -28,6 +28,9 @@ class Sampler:
     def probabilities(self, logits: Array) -> Array:
         """The distribution (vocabulary,) that is drawn from, in float64."""
         logits = np.asarray(logits, dtype=np.float64) / self.temperature
+        if not self.top_k and self.top_p >= 1:  # all are kept: nothing to sort
+            found: Array = np.exp(logits - logits.max())
+            return found / float(found.sum())
         order = np.argsort(-logits, kind="stable")
         if self.top_k:
             order = order[: self.top_k]

@@ -12,7 +12,7 @@ namespace {
 
 struct Avx2 {
     static constexpr const char* NAME = "avx2";
-    static constexpr int LANES = 8, TILE = 4;
+    static constexpr int LANES = 8, TILE = 4, FLOAT_TILE = 6;
     static constexpr bool BFLOAT16_DOT = false;
     static constexpr float SIGNED_OFFSET = 0;
     using F = __m256;
@@ -50,8 +50,14 @@ struct Avx2 {
         most = _mm_max_ps(most, _mm_movehl_ps(most, most));
         return _mm_cvtss_f32(_mm_max_ss(most, _mm_movehdup_ps(most)));
     }
+    static void totals(const F (&a)[4], float* out) {
+        const F sum = _mm256_hadd_ps(_mm256_hadd_ps(a[0], a[1]), _mm256_hadd_ps(a[2], a[3]));
+        _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1)));
+    }
     static F halves(const uint16_t* x) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)x)); }
 
+    // Have these sums done here. Else the compiler puts off the additions and lacks registers for what waits.
+    static void settle(I (&sum)[2]) { asm("" : "+x"(sum[0]), "+x"(sum[1])); }
     static I no_bits() { return _mm256_setzero_si256(); }
     static I all_bits(int value) { return _mm256_set1_epi32(value); }
     static I load_bits(const uint8_t* x) { return _mm256_loadu_si256((const __m256i*)x); }
@@ -70,13 +76,24 @@ struct Avx2 {
             return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
         }
     };
-    static void bfloat16_dot(F& s0, F& s1, I w0, I w1, const float* x, const uint16_t*) {
-        const I upper = _mm256_set1_epi32((int)0xffff0000);
-        const F first = all(x[0]), second = all(x[1]);
-        s0 = fma(_mm256_castsi256_ps(_mm256_slli_epi32(w0, 16)), first, s0);
-        s1 = fma(_mm256_castsi256_ps(_mm256_slli_epi32(w1, 16)), first, s1);
-        s0 = fma(_mm256_castsi256_ps(_mm256_and_si256(w0, upper)), second, s0);
-        s1 = fma(_mm256_castsi256_ps(_mm256_and_si256(w1, upper)), second, s1);
+    // The first input of all tokens, then the second: so few registers hold decoded weights at a time.
+    template <int T>
+    static void bfloat16_dot(F (&sum)[T][2], const uint8_t* w, const float* x, const uint16_t*, long inputs) {
+        const I w0 = load_bits(w), w1 = load_bits(w + 32), upper = _mm256_set1_epi32((int)0xffff0000);
+        const F first0 = _mm256_castsi256_ps(_mm256_slli_epi32(w0, 16));
+        const F first1 = _mm256_castsi256_ps(_mm256_slli_epi32(w1, 16));
+        for (int t = 0; t < T; t++) {
+            const F value = all(x[t * inputs]);
+            sum[t][0] = fma(first0, value, sum[t][0]);
+            sum[t][1] = fma(first1, value, sum[t][1]);
+        }
+        const F second0 = _mm256_castsi256_ps(_mm256_and_si256(w0, upper));
+        const F second1 = _mm256_castsi256_ps(_mm256_and_si256(w1, upper));
+        for (int t = 0; t < T; t++) {
+            const F value = all(x[t * inputs + 1]);
+            sum[t][0] = fma(second0, value, sum[t][0]);
+            sum[t][1] = fma(second1, value, sum[t][1]);
+        }
     }
     static F float8(I a, int byte) {
         const I bits = _mm256_srl_epi32(a, _mm_cvtsi32_si128(8 * byte));

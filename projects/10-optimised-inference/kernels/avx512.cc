@@ -12,7 +12,7 @@ namespace {
 
 struct Avx512 {
     static constexpr const char* NAME = "avx512";
-    static constexpr int LANES = 16, TILE = 8;
+    static constexpr int LANES = 16, TILE = 8, FLOAT_TILE = 8;
     static constexpr bool BFLOAT16_DOT = true;
     static constexpr float SIGNED_OFFSET = 128;  // see Signed
     using F = __m512;
@@ -37,8 +37,12 @@ struct Avx512 {
     static F power_of_two(F n) { return _mm512_scalef_ps(all(1), n); }
     static float total(F a) { return _mm512_reduce_add_ps(a); }
     static float largest(F a) { return _mm512_reduce_max_ps(a); }
+    static void totals(const F (&a)[4], float* out) {
+        for (int i = 0; i < 4; i++) out[i] = total(a[i]);
+    }
     static F halves(const uint16_t* x) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)x)); }
 
+    static void settle(I (&)[2]) {}
     static I no_bits() { return _mm512_setzero_si512(); }
     static I all_bits(int value) { return _mm512_set1_epi32(value); }
     static I load_bits(const uint8_t* x) { return _mm512_loadu_si512(x); }
@@ -53,12 +57,14 @@ struct Avx512 {
         explicit Signed(const uint8_t* at) : w(_mm512_xor_si512(load_bits(at), _mm512_set1_epi8((char)0x80))) {}
         I multiply_add(I x, I sum) const { return _mm512_dpbusd_epi32(sum, w, x); }
     };
-    static void bfloat16_dot(F& s0, F& s1, I w0, I w1, const float*, const uint16_t* x) {
-        int pair;
-        memcpy(&pair, x, 4);
-        const __m512bh value = (__m512bh)all_bits(pair);
-        s0 = _mm512_dpbf16_ps(s0, (__m512bh)w0, value);
-        s1 = _mm512_dpbf16_ps(s1, (__m512bh)w1, value);
+    template <int T>
+    static void bfloat16_dot(F (&sum)[T][2], const uint8_t* w, const float*, const uint16_t* x, long inputs) {
+        const __m512bh w0 = (__m512bh)load_bits(w), w1 = (__m512bh)load_bits(w + 64);
+        for (int t = 0; t < T; t++) {
+            const __m512bh value = (__m512bh)all_bits(four_bytes(x + t * inputs));
+            sum[t][0] = _mm512_dpbf16_ps(sum[t][0], w0, value);
+            sum[t][1] = _mm512_dpbf16_ps(sum[t][1], w1, value);
+        }
     }
     static F float8(I a, int byte) {
         const I bits = _mm512_srl_epi32(a, _mm_cvtsi32_si128(8 * byte));

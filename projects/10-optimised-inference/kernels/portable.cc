@@ -8,7 +8,7 @@ namespace {
 
 struct Portable {
     static constexpr const char* NAME = "portable";
-    static constexpr int LANES = 8, TILE = 4;
+    static constexpr int LANES = 8, TILE = 4, FLOAT_TILE = 4;
     static constexpr bool BFLOAT16_DOT = false;
     static constexpr float SIGNED_OFFSET = 0;
     struct F { float lane[LANES]; };
@@ -59,6 +59,9 @@ struct Portable {
         const float size = exponent ? ldexpf(1 + fraction / 1024.0f, exponent - 15) : ldexpf(fraction / 1024.0f, -14);
         return bits & 0x8000 ? -size : size;
     }
+    static void totals(const F (&a)[4], float* out) {
+        for (int i = 0; i < 4; i++) out[i] = total(a[i]);
+    }
     static F halves(const uint16_t* x) { return each([&](int i) { return half(x[i]); }); }
     static float as_float(uint32_t bits) {
         float value;
@@ -66,6 +69,7 @@ struct Portable {
         return value;
     }
 
+    static void settle(I (&)[2]) {}
     static I no_bits() { return all_bits(0); }
     static I all_bits(int value) { return each_bits([&](int) { return value; }); }
     static I load_bits(const uint8_t* x) {
@@ -92,10 +96,14 @@ struct Portable {
         I multiply_add(I x, I sum) const { return dot(w, x, sum); }
     };
     // Each lane holds two bfloat16 of a row, which are the upper halves of floats.
-    static void bfloat16_dot(F& s0, F& s1, I w0, I w1, const float* x, const uint16_t*) {
-        for (int i = 0; i < LANES; i++) {
-            s0.lane[i] += as_float((uint32_t)w0.lane[i] << 16) * x[0] + as_float(w0.lane[i] & 0xffff0000) * x[1];
-            s1.lane[i] += as_float((uint32_t)w1.lane[i] << 16) * x[0] + as_float(w1.lane[i] & 0xffff0000) * x[1];
+    template <int T>
+    static void bfloat16_dot(F (&sum)[T][2], const uint8_t* w, const float* x, const uint16_t*, long inputs) {
+        for (int half = 0; half < 2; half++) {
+            const I bits = load_bits(w + half * sizeof(I));
+            for (int t = 0; t < T; t++)
+                for (int i = 0; i < LANES; i++)
+                    sum[t][half].lane[i] += as_float((uint32_t)bits.lane[i] << 16) * x[t * inputs] +
+                                            as_float(bits.lane[i] & 0xffff0000) * x[t * inputs + 1];
         }
     }
     // e4m3: sign, 4 bits of exponent (bias 7), 3 of fraction. As a float's bits it is too small by 2^120.

@@ -9,18 +9,20 @@
 
 namespace llm {
 
+static inline int four_bytes(const void* at) {
+    int value;
+    memcpy(&value, at, 4);
+    return value;
+}
+
 template <class V>
 struct Vectorised {
     using F = typename V::F;
     using I = typename V::I;
     static constexpr int LANES = V::LANES, ROWS = 2 * LANES, BYTES = 4 * LANES;
     static constexpr int TILE = V::TILE;  // tokens at once: as many as the registers hold
-
-    static int four(const void* at) {
-        int value;
-        memcpy(&value, at, 4);
-        return value;
-    }
+    static constexpr int FLOAT_TILE = V::FLOAT_TILE;  // where the weights need no registers to be decoded in
+    static constexpr int AHEAD = 1024;  // bytes that are asked for before they are wanted
 
     // --- activations
 
@@ -88,18 +90,32 @@ struct Vectorised {
         finish<T>(sum, y, stride);
     }
 
+    // For few tokens the weights' way from memory is what takes time: have it begin early. Asking past the end of the
+    // weights does nothing.
+    template <int T>
+    static void fetch(const uint8_t* w) {
+        if (T < 4)
+            for (int i = 0; i < 2 * BYTES; i += 64) __builtin_prefetch(w + AHEAD + i);
+    }
+
     template <int T>
     static void bfloat16_panel(const uint8_t* w, const Activations& x, int token, float* y, long stride) {
-        F sum[T][2];
-        clear<T>(sum);
-        for (int k = 0; k < x.inputs; k += 2, w += 2 * BYTES) {
-            const I w0 = V::load_bits(w), w1 = V::load_bits(w + BYTES);
-            for (int t = 0; t < T; t++) {
-                const long at = (long)(token + t) * x.inputs + k;
-                V::bfloat16_dot(sum[t][0], sum[t][1], w0, w1, x.values + at, x.bfloat16 + at);
+        // One sum would wait for itself: a multiplication takes 4 cycles, and two can begin in each.
+        constexpr int CHAINS = T < 4 ? 4 / T : 1;
+        F sum[CHAINS][T][2];
+        for (int c = 0; c < CHAINS; c++) clear<T>(sum[c]);
+        for (int k = 0; k < x.inputs; k += 2 * CHAINS)
+            for (int c = 0; c < CHAINS; c++, w += 2 * BYTES) {
+                const long at = (long)token * x.inputs + k + 2 * c;
+                fetch<T>(w);
+                V::template bfloat16_dot<T>(sum[c], w, x.values + at, x.bfloat16 + at, x.inputs);
             }
-        }
-        finish<T>(sum, y, stride);
+        for (int c = 1; c < CHAINS; c++)
+            for (int t = 0; t < T; t++) {
+                sum[0][t][0] = V::add(sum[0][t][0], sum[c][t][0]);
+                sum[0][t][1] = V::add(sum[0][t][1], sum[c][t][1]);
+            }
+        finish<T>(sum[0], y, stride);
     }
 
     template <int T>
@@ -138,12 +154,15 @@ struct Vectorised {
             w += 2 * ROWS;
             I dots[T][2];
             for (int t = 0; t < T; t++) dots[t][0] = dots[t][1] = V::no_bits();
+#pragma GCC unroll 1  // else more products are on the way than there are registers
             for (int k = 0; k < GROUP; k += 4, w += 2 * BYTES) {
+                fetch<T>(w);
                 const typename V::Signed w0(w), w1(w + BYTES);
                 for (int t = 0; t < T; t++) {
-                    const I value = V::all_bits(four(x.numbers + (long)(token + t) * x.inputs + g * GROUP + k));
+                    const I value = V::all_bits(four_bytes(x.numbers + (long)(token + t) * x.inputs + g * GROUP + k));
                     dots[t][0] = w0.multiply_add(value, dots[t][0]);
                     dots[t][1] = w1.multiply_add(value, dots[t][1]);
+                    V::settle(dots[t]);
                 }
             }
             for (int t = 0; t < T; t++) {
@@ -167,15 +186,21 @@ struct Vectorised {
             w += 4 * ROWS;
             I dots[T][2];
             for (int t = 0; t < T; t++) dots[t][0] = dots[t][1] = V::no_bits();
+#pragma GCC unroll 1
             for (int k = 0; k < GROUP; k += 8, w += 2 * BYTES) {
+                fetch<T>(w);
                 const I w0 = V::load_bits(w), w1 = V::load_bits(w + BYTES);
                 const I low0 = V::low_nibbles(w0), low1 = V::low_nibbles(w1);
                 const I high0 = V::high_nibbles(w0), high1 = V::high_nibbles(w1);
                 for (int t = 0; t < T; t++) {
                     const int8_t* numbers = x.numbers + (long)(token + t) * x.inputs + g * GROUP + k;
-                    const I first = V::all_bits(four(numbers)), second = V::all_bits(four(numbers + 4));
-                    dots[t][0] = V::nibble_dot(high0, second, V::nibble_dot(low0, first, dots[t][0]));
-                    dots[t][1] = V::nibble_dot(high1, second, V::nibble_dot(low1, first, dots[t][1]));
+                    const I first = V::all_bits(four_bytes(numbers));
+                    dots[t][0] = V::nibble_dot(low0, first, dots[t][0]);
+                    dots[t][1] = V::nibble_dot(low1, first, dots[t][1]);
+                    const I second = V::all_bits(four_bytes(numbers + 4));
+                    dots[t][0] = V::nibble_dot(high0, second, dots[t][0]);
+                    dots[t][1] = V::nibble_dot(high1, second, dots[t][1]);
+                    V::settle(dots[t]);
                 }
             }
             const F s0 = V::halves(head), s1 = V::halves(head + LANES);
@@ -206,10 +231,27 @@ struct Vectorised {
 
     // The panel stays in the nearest cache while all tokens pass by it.
     static void panel(Kind kind, const uint8_t* w, const Activations& x, int tokens, float* y, long stride) {
+        const auto visit = [&](auto size, int token) { tile<size()>(kind, w, x, token, y, stride); };
+        if (kind == FLOAT32 || kind == BFLOAT16)
+            each_tile<FLOAT_TILE>(tokens, visit);
+        else
+            each_tile<TILE>(tokens, visit);
+    }
+
+    template <int T>
+    struct Size {
+        constexpr int operator()() const { return T; }
+    };
+
+    // Call visit(size, first token) for tiles of all the tokens, at most MOST in each.
+    template <int MOST, class Visit>
+    static void each_tile(int tokens, Visit visit) {
         int token = 0;
-        for (; token + TILE <= tokens; token += TILE) tile<TILE>(kind, w, x, token, y, stride);
-        for (; token + 2 <= tokens; token += 2) tile<2>(kind, w, x, token, y, stride);
-        for (; token < tokens; token++) tile<1>(kind, w, x, token, y, stride);
+        for (; token + MOST <= tokens; token += MOST) visit(Size<MOST>(), token);
+        if constexpr (MOST > 4)
+            for (; token + 4 <= tokens; token += 4) visit(Size<4>(), token);
+        for (; token + 2 <= tokens; token += 2) visit(Size<2>(), token);
+        for (; token < tokens; token++) visit(Size<1>(), token);
     }
 
     // --- what stands between the products
@@ -258,57 +300,107 @@ struct Vectorised {
 
     // --- attention
 
+    // Call visit(first position, how many, their numbers, their scales or null) for each block that has some.
+    template <class T, class Visit>
+    static void each_block(const Pages& p, int length, int width, Visit visit) {
+        for (int first = 0, block = 0; first < length; first += p.size, block++) {
+            const long slot = ((long)p.table[block] * p.heads + p.head) * p.size;
+            const int count = length - first < p.size ? length - first : p.size;
+            visit(first, count, (const T*)p.base + slot * width, p.int8 ? p.scales + slot : nullptr);
+        }
+    }
+
+    // out[h * stride + s] = query h · keys[s] for H heads; four keys at once, so that their lanes are added up together.
+    template <int H, class T>
+    static void dots(const float* query, const T* keys, int count, int width, float* out, long stride) {
+        int s = 0;
+        for (; s + 4 <= count; s += 4) {
+            F sum[H][4];
+            for (int h = 0; h < H; h++)
+                for (int j = 0; j < 4; j++) sum[h][j] = V::zero();
+            for (int i = 0; i < width; i += LANES)
+                for (int j = 0; j < 4; j++) {
+                    const F key = V::load(keys + (long)(s + j) * width + i);
+                    for (int h = 0; h < H; h++) sum[h][j] = V::fma(key, V::load(query + h * width + i), sum[h][j]);
+                }
+            for (int h = 0; h < H; h++) V::totals(sum[h], out + h * stride + s);
+        }
+        for (; s < count; s++)
+            for (int h = 0; h < H; h++) {
+                F sum = V::zero();
+                for (int i = 0; i < width; i += LANES)
+                    sum = V::fma(V::load(keys + (long)s * width + i), V::load(query + h * width + i), sum);
+                out[h * stride + s] = V::total(sum);
+            }
+    }
+
+    // out[h * width + i] = Σ shares[h * length + s] values[s * width + i] for H heads.
+    template <int H, class T>
+    static void mix(const float* shares, const Pages& values, int length, int width, float* out) {
+        constexpr int PART = GROUP / LANES;  // registers of a part of the width that is summed up at once
+        for (int i = 0; i < width; i += GROUP) {
+            F sum[H][PART];
+            for (int h = 0; h < H; h++)
+                for (int j = 0; j < PART; j++) sum[h][j] = V::zero();
+            each_block<T>(values, length, width, [&](int first, int count, const T* numbers, const float*) {
+                for (int s = 0; s < count; s++)
+                    for (int h = 0; h < H; h++) {
+                        const F share = V::all(shares[(long)h * length + first + s]);
+                        for (int j = 0; j < PART; j++)
+                            sum[h][j] = V::fma(share, V::load(numbers + (long)s * width + i + j * LANES), sum[h][j]);
+                    }
+            });
+            for (int h = 0; h < H; h++)
+                for (int j = 0; j < PART; j++) V::store(out + h * width + i + j * LANES, sum[h][j]);
+        }
+    }
+
+    // scores[h * length + s] *= unit, and the scale of position s where numbers have one.
     template <class T>
-    static const T* at(const Pages& p, int position, int width) {
-        const long slot = ((long)p.table[position / p.size] * p.heads + p.head) * p.size + position % p.size;
-        return (const T*)p.base + slot * width;
+    static void rescale(float* scores, int group, const Pages& numbers, int length, int width, float unit) {
+        each_block<T>(numbers, length, width, [&](int first, int count, const T*, const float* scales) {
+            for (int h = 0; h < group; h++)
+                for (int s = 0; s < count; s++)
+                    scores[(long)h * length + first + s] *= scales ? unit * scales[s] : unit;
+        });
     }
 
-    static float scale_at(const Pages& p, int position) {
-        if (!p.int8) return 1;
-        return p.scales[((long)p.table[position / p.size] * p.heads + p.head) * p.size + position % p.size];
-    }
-
+    // A key or value that is read serves three heads, as many as there are registers for.
     template <class T>
     static void attend_to(const float* query, int group, int width, const Pages& keys, const Pages& values, int length,
                           float* scores, float* out) {
-        const float unit = 1 / __builtin_sqrtf((float)width);
-        for (int s = 0; s < length; s++) {
-            const T* key = at<T>(keys, s, width);
-            const float scale = unit * scale_at(keys, s);
-            for (int h = 0; h < group; h++) {
-                F dot = V::zero();
-                for (int i = 0; i < width; i += LANES)
-                    dot = V::fma(V::load(key + i), V::load(query + h * width + i), dot);
-                scores[(long)h * length + s] = V::total(dot) * scale;
-            }
-        }
+        each_block<T>(keys, length, width, [&](int first, int count, const T* numbers, const float*) {
+            each_tile<3>(group, [&](auto heads, int h) {
+                dots<heads()>(query + h * width, numbers, count, width, scores + (long)h * length + first, length);
+            });
+        });
+        rescale<T>(scores, group, keys, length, width, 1 / __builtin_sqrtf((float)width));
         for (int h = 0; h < group; h++) softmax(scores + (long)h * length, length);
-        memset(out, 0, sizeof(float) * group * width);
-        for (int s = 0; s < length; s++) {
-            const T* value = at<T>(values, s, width);
-            const float scale = scale_at(values, s);
-            for (int h = 0; h < group; h++) {
-                const F share = V::all(scores[(long)h * length + s] * scale);
-                float* o = out + h * width;
-                for (int i = 0; i < width; i += LANES)
-                    V::store(o + i, V::fma(share, V::load(value + i), V::load(o + i)));
-            }
-        }
+        if (values.int8) rescale<T>(scores, group, values, length, width, 1);
+        each_tile<3>(group, [&](auto heads, int h) {
+            mix<heads(), T>(scores + (long)h * length, values, length, width, out + h * width);
+        });
     }
 
     static void softmax(float* x, int size) {
+        const int whole = size - size % LANES;
         float most = x[0];
-        for (int i = 1; i < size; i++) most = x[i] > most ? x[i] : most;
-        float total = 0;
-        int i = 0;
-        for (; i + LANES <= size; i += LANES) {
+        if (whole) {
+            F lanes = V::load(x);
+            for (int i = LANES; i < whole; i += LANES) lanes = V::max(lanes, V::load(x + i));
+            most = V::largest(lanes);
+        }
+        for (int i = whole; i < size; i++) most = x[i] > most ? x[i] : most;
+        F lanes = V::zero();
+        for (int i = 0; i < whole; i += LANES) {
             const F e = exponential(V::add(V::load(x + i), V::all(-most)));
             V::store(x + i, e);
-            total += V::total(e);
+            lanes = V::add(lanes, e);
         }
-        for (; i < size; i++) total += x[i] = __builtin_expf(x[i] - most);
-        for (i = 0; i < size; i++) x[i] /= total;
+        float total = V::total(lanes);
+        for (int i = whole; i < size; i++) total += x[i] = __builtin_expf(x[i] - most);
+        for (int i = 0; i < whole; i += LANES) V::store(x + i, V::divide(V::load(x + i), V::all(total)));
+        for (int i = whole; i < size; i++) x[i] /= total;
     }
 
     static void attend(const float* query, int group, int width, const Pages& keys, const Pages& values, int length,

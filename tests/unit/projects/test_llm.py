@@ -2,6 +2,7 @@
 
 import json
 import struct
+from pathlib import Path
 
 import gguf
 import llm
@@ -108,6 +109,16 @@ def test_a_truncated_file_is_called_truncated(tmp_path_factory, whole_gguf, shar
     cut.write_bytes(whole_gguf[: int(len(whole_gguf.rstrip(b"\0")) * share)])
     with pytest.raises(llm.ModelError, match=r"truncated|not a GGUF file"):
         gguf_file.GGUFFile(cut)
+
+
+@given(strings=some.lists(some.text()), share=some.floats(0, 1))
+def test_strings_are_read_whole_or_called_truncated(strings, share):
+    data = b"".join(struct.pack("<Q", len(text.encode())) + text.encode() for text in strings)
+    assert gguf_file.Reader(data, Path("a")).strings(len(strings)) == strings
+    cut = data[: int(len(data) * share)]
+    if cut != data:
+        with pytest.raises(llm.ModelError, match="truncated"):
+            gguf_file.Reader(cut, Path("a")).strings(len(strings))
 
 
 def test_another_file_is_not_taken_for_gguf(tmp_path):
