@@ -1,0 +1,82 @@
+"""How equal two sides are: relative differences by name, the first that is too large, and distributions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+Arrays = Mapping[str, np.ndarray]
+EXACT = 1e-10  # float64
+ROUNDED = {"output": 1e-6, "gradient": 1e-6, "loss": 1e-5, "trained": 1e-5}  # float32, where nothing amplifies
+NOISE = 4  # times PyTorch's own float32 error is allowed where that is more: then the model amplifies rounding
+RISK = 1.95  # of Kolmogorov and Smirnov's test: equal distributions are called different one time in a thousand
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One array of both sides: how far apart, and how far it may be."""
+
+    name: str
+    error: float
+    allowed: float
+
+    @property
+    def kind(self) -> str:
+        return self.name.partition("/")[0]
+
+    @property
+    def equal(self) -> bool:
+        return self.error <= self.allowed  # not a number is not equal
+
+
+def scale(arrays: Arrays, name: str) -> float:
+    """What the differences of `name` are measured by: its greatest number, or a thousandth of its kind's.
+
+    A bias before a batch norm has a gradient of nothing but rounding errors.
+    """
+    kind = name.partition("/")[0]
+    greatest = max(float(np.abs(v).max(initial=0.0)) for key, v in arrays.items() if key.partition("/")[0] == kind)
+    return max(float(np.abs(arrays[name]).max(initial=0.0)), 1e-3 * greatest) or 1.0
+
+
+def relative(ours: np.ndarray, theirs: np.ndarray, by: float) -> float:
+    """The greatest difference, over `by`; infinite if the shapes differ."""
+    if ours.shape != theirs.shape:
+        return float("inf")
+    return float(np.abs(ours - theirs).max(initial=0.0) / by)
+
+
+def differences(ours: Arrays, reference: Arrays, exact: bool) -> list[Difference]:
+    """All arrays of `reference` but weights and noise, in the order in which they were computed.
+
+    `exact`: ours is float64. A missing array is infinitely far.
+    """
+    found = []
+    for name, theirs in reference.items():
+        kind = name.partition("/")[0]
+        if kind not in ROUNDED:
+            continue
+        allowed = EXACT if exact else max(ROUNDED[kind], NOISE * float(reference[f"noise/{name}"]))
+        error = relative(ours[name], theirs, scale(reference, name)) if name in ours else float("inf")
+        found.append(Difference(name, error, allowed))
+    return found
+
+
+def first(found: list[Difference]) -> Difference | None:
+    """The first that is not equal: what comes after it may only follow from it."""
+    return next((difference for difference in found if not difference.equal), None)
+
+
+def worst(found: list[Difference], kind: str) -> float:
+    return max(difference.error for difference in found if difference.kind == kind)
+
+
+def alike(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    """Whether two random tensors may be of one distribution (Kolmogorov-Smirnov); constants have to be equal."""
+    a, b = np.sort(ours.ravel()), np.sort(theirs.ravel())
+    if a[0] == a[-1] or b[0] == b[-1]:
+        return bool(np.array_equal(a, b))
+    both = np.concatenate([a, b])
+    shares = (np.searchsorted(sorted_, both, side="right") / len(sorted_) for sorted_ in (a, b))
+    gap = np.abs(next(shares) - next(shares)).max()
+    return bool(gap <= RISK * np.sqrt((len(a) + len(b)) / (len(a) * len(b))))

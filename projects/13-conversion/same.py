@@ -1,0 +1,166 @@
+"""Task 13-2: the converted projects compute what PyTorch computes, layer by layer.
+
+    python projects/13-conversion/same.py --part 13-2 --device cpu --out /tmp/same
+    ./inv run --task 13-2 --set reference=/path/to/a/python/with/torch      # asks PyTorch now, in a process of its own
+    ./inv run --task 13-2 --set source=/path/to/a/project --set reference=/path/to/python
+
+Reference first: capture_torch.py saved what PyTorch does with the examples (reference.npz); of another project, whose
+case.json says what is compared, it is asked. The converted projects are
+given its weights and its batches, and compute the same: the output of every layer, every gradient, a hundred losses,
+the trained weights and the optimiser's states. In float64 nothing hides: 1e-10. In float32 the goal is 1e-6, or what
+rounding alone makes of this model in PyTorch, if that is more. Weights that nobody sets are compared by distribution,
+and what a data loader gives by content.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+import capture_paddle
+import equality
+import main as conversion
+import matplotlib.pyplot as plt
+import mending
+import numpy as np
+import paddle
+from cases import EXAMPLES, Case, NoCase, read
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by hand from a plain checkout
+import kit
+
+HERE = Path(__file__).resolve().parent
+KINDS = ("output", "gradient", "loss", "trained")
+Found = dict[str, list[equality.Difference]]  # by type of number
+
+
+def refuse(message: str, code: int = 2) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def read_reference(python: str, cases: list[Case]) -> dict[str, np.ndarray]:
+    """The stored reference, one that capture_torch.py wrote, or what PyTorch says now under the Python named."""
+    if python == "stored" or python.endswith(".npz"):
+        file = HERE / "reference.npz" if python == "stored" else Path(python)
+        try:
+            found = dict(np.load(file))
+        except (OSError, ValueError) as error:
+            refuse(f"reference={python} cannot be read ({error}): make it with capture_torch.py")
+        if absent := [case.name for case in cases if f"{case.name}/loss" not in found]:
+            refuse(f"reference={python} has no {absent[0]}: name a Python that has torch and numpy, to ask it now")
+        return found
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "reference.npz"
+        command = [python, HERE / "capture_torch.py", target, *(case.folder for case in cases)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True)
+        except OSError as error:
+            refuse(f"reference={python} cannot be started ({error.strerror}): name a Python")
+        if done.returncode != 0:
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            refuse(f"reference={python} failed ({reason}): it needs torch and numpy; or take stored")
+        return dict(np.load(target))
+
+
+def converted(case: Case, out: Path) -> Path:
+    """The project, converted and mended."""
+    out.mkdir(exist_ok=True)
+    target = out / case.name
+    conversion.convert(case.folder, target, out / f"{case.name}.log")
+    mending.mend_folder(target)
+    if left := mending.open_lines(target):
+        refuse(f"{case.name} is not converted: {left[0]}", 1)
+    return target
+
+
+def compare(case: Case, folder: Path, theirs: dict[str, np.ndarray], used: list) -> tuple[Found, list[str]]:
+    """What differs by type of number, and the weights whose random start is of another distribution."""
+    weights = {key.removeprefix("weight/"): value for key, value in theirs.items() if key.startswith("weight/")}
+    own = capture_paddle.start_arrays(capture_paddle.network(case, folder))
+    if own.keys() != weights.keys():
+        refuse(f"{case.name}: other weights than in PyTorch: {', '.join(sorted(own.keys() ^ weights.keys()))}", 1)
+    found = {
+        kind: equality.differences(capture_paddle.capture(case, folder, weights, kind, used), theirs, kind == "float64")
+        for kind in ("float32", "float64")
+    }
+    return found, [key for key in weights if not equality.alike(own[key], weights[key])]
+
+
+def report(case: Case, found: Found) -> None:
+    """A line for each kind of array, and the first difference where there is one."""
+    for kind in KINDS:
+        errors = "   ".join(f"{number} {equality.worst(found[number], kind):.1e}" for number in found)
+        print(f"  {case.name:4} {kind:9} {errors}")
+    for number, some in found.items():
+        if bad := equality.first(some):
+            print(
+                f"  {case.name}, {number}: FIRST DIFFERENCE in {bad.name}: {bad.error:.1e}, allowed {bad.allowed:.1e}"
+            )
+
+
+def same_batches() -> bool:
+    """Whether a shuffled epoch of Paddle's loader has each thing once, in batches of the size asked for."""
+    data = paddle.io.TensorDataset([paddle.arange(50)])
+    batches = [batch[0].numpy() for batch in paddle.io.DataLoader(data, batch_size=16, shuffle=True)]
+    order = np.concatenate(batches)
+    return [len(batch) for batch in batches] == [16, 16, 16, 2] and sorted(order) == list(range(50))
+
+
+def draw(found: dict[str, Found], path: Path) -> None:
+    """Differences in the order of computing, one row of axes for each example."""
+    figure, rows = plt.subplots(len(found), 1, figsize=(11, 3.2 * len(found)), layout="constrained", squeeze=False)
+    for axes, (name, kinds) in zip(rows[:, 0], found.items(), strict=True):
+        for number, some in kinds.items():
+            line = axes.semilogy([max(each.error, 1e-18) for each in some], ".-", label=number)[0]
+            axes.semilogy([each.allowed for each in some], "--", color=line.get_color(), linewidth=0.8)
+        starts = [next(i for i, each in enumerate(some) if each.kind == kind) for kind in KINDS]
+        for start, kind in zip(starts, KINDS, strict=True):
+            axes.axvline(start - 0.5, color="grey", linewidth=0.5)
+            axes.text(start, 0.98, kind, transform=axes.get_xaxis_transform(), va="top", fontsize=8)
+        axes.set(title=f"{name}: Paddle against PyTorch, dashed: allowed", ylabel="relative difference")
+        axes.legend(loc="center right")
+    rows[-1, 0].set_xlabel("arrays in the order in which they are computed")
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def main() -> None:
+    program = kit.start(__file__, __doc__)
+    p = program.parameters
+    examples = [folder for folder in EXAMPLES if p["example"] in ("all", folder.name)]
+    cases = [read(folder) for folder in ([Path(p["source"]).resolve()] if p["source"] else examples)]
+    reference = read_reference(p["reference"], cases)
+    print(f"reference: {reference['versions']}, {p['reference']}")
+    found: dict[str, Found] = {}
+    begin_otherwise = 0
+    for case in cases:
+        prefix, used = f"{case.name}/", []
+        theirs = {key.removeprefix(prefix): value for key, value in reference.items() if key.startswith(prefix)}
+        folder = converted(case, program.artefact("converted"))
+        try:
+            found[case.name], other = compare(case, folder, theirs, used)
+        except Exception as error:  # it may be anything: another's code is run
+            refuse(f"{case.name}: the converted project fails: {conversion.failure(error, folder)}", 1)
+        report(case, found[case.name])
+        for key in other:
+            print(f"  {case.name}: {key} does not begin like PyTorch's")
+        program.used(*used)
+        begin_otherwise += len(other)
+    for kind in ("float32", "float64"):
+        program.metric(f"{kind}_equal", all(equality.first(each[kind]) is None for each in found.values()))
+        for part in KINDS:
+            program.metric(f"{kind}_{part}", max(equality.worst(each[kind], part) for each in found.values()))
+    program.metric("initialised_otherwise", begin_otherwise)
+    program.metric("batches_same", same_batches())
+    draw(found, program.artefact("differences.png"))
+    program.finish()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except NoCase as error:
+        refuse(str(error))

@@ -1,0 +1,172 @@
+"""Task 13-2: the converted projects compute what PyTorch computed, and the first difference is named."""
+
+import json
+import re
+
+import numpy as np
+import paddle
+import pytest
+from conftest import PROJECTS
+from hypothesis import given
+from hypothesis import strategies as st
+
+FOLDER = PROJECTS / "13-conversion"
+
+
+@pytest.fixture(scope="module")
+def equality(load):
+    return load("13-conversion/equality.py")
+
+
+@pytest.fixture(scope="module")
+def helpers(load):
+    return load("13-conversion/helpers.py")
+
+
+@pytest.fixture(scope="module")
+def module(load):
+    return load("13-conversion/cases.py")
+
+
+@pytest.fixture(scope="module")
+def cases(module):
+    return [module.read(folder) for folder in module.EXAMPLES]
+
+
+REFERENCE = {
+    "output/a": np.ones(3),
+    "output/b": np.array([2.0, 4.0]),
+    "gradient/a": np.array([1e-12, 0.0]),
+    "loss": np.array([1.0, 0.5]),
+    "trained/a": np.ones(2),
+    **{f"noise/{name}": np.array(0.0) for name in ("output/a", "output/b", "gradient/a", "loss", "trained/a")},
+}
+
+
+def test_the_first_difference_is_the_first_in_the_order_of_computing(equality):
+    ours = {**REFERENCE, "output/b": np.array([2.0, 4.0004]), "loss": np.array([9.0, 9.0])}
+    found = equality.differences(ours, REFERENCE, exact=False)
+    assert equality.first(found).name == "output/b"
+    assert equality.worst(found, "output") == pytest.approx(1e-4)
+    assert equality.first(equality.differences(REFERENCE, REFERENCE, exact=True)) is None
+
+
+@pytest.mark.parametrize("wrong", [np.array([2.0, np.nan]), np.ones(3), None])
+def test_what_is_missing_of_another_shape_or_not_a_number_is_a_difference(equality, wrong):
+    ours = {name: value for name, value in REFERENCE.items() if name != "output/b"}
+    ours |= {} if wrong is None else {"output/b": wrong}
+    assert equality.first(equality.differences(ours, REFERENCE, exact=False)).name == "output/b"
+
+
+def test_rounding_that_the_model_amplifies_is_allowed_in_float32_alone(equality):
+    reference = {**REFERENCE, "noise/loss": np.array(1e-3)}
+    ours = {**REFERENCE, "loss": np.array([1.003, 0.5])}
+    assert equality.first(equality.differences(ours, reference, exact=False)) is None
+    assert equality.first(equality.differences(ours, reference, exact=True)).name == "loss"
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.1, 10))
+def test_one_distribution_is_alike_and_another_width_is_not(equality, seed, width):
+    random = np.random.default_rng(seed)
+    ours, theirs = (random.uniform(-width, width, 4000) for _ in range(2))
+    assert not equality.alike(ours, theirs * 2)
+    assert not equality.alike(ours, random.normal(0, width, 4000))
+    assert not equality.alike(np.zeros(4), theirs)
+    assert equality.alike(np.zeros(4), np.zeros(4))
+
+
+def test_layers_begin_as_pytorch_does(equality, helpers):
+    paddle.seed(1)
+    linear, convolution = helpers.Linear(64, 256), helpers.Conv2D(16, 64, 3, groups=2)
+    for layer, fan_in in ((linear, 64), (convolution, 8 * 9)):
+        for value in (layer.weight.numpy(), layer.bias.numpy()):
+            assert np.abs(value).max() <= fan_in**-0.5
+            assert equality.alike(value, np.random.default_rng(0).uniform(-1, 1, 9999) * fan_in**-0.5)
+    assert helpers.Linear(4, 4, bias_attr=False).bias is None
+
+
+def test_kaiming_normal_has_the_width_that_its_fan_says(helpers):
+    paddle.seed(1)
+    weight = paddle.zeros([128, 32, 3, 3])
+    helpers.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu")
+    assert weight.numpy().std() == pytest.approx((2 / (128 * 9)) ** 0.5, rel=0.02)
+    with pytest.raises(NotImplementedError):
+        helpers.kaiming_normal_(weight, nonlinearity="tanh")
+
+
+def test_sgd_with_momentum_is_pytorchs(helpers):
+    weight = paddle.create_parameter([1], "float64", default_initializer=paddle.nn.initializer.Constant(1.0))
+    optimiser = helpers.SGD([weight], lr=0.1, momentum=0.5)
+    expected, velocity = 1.0, 0.0
+    for _ in range(5):
+        (weight * weight).sum().backward()
+        optimiser.step()
+        optimiser.clear_grad()
+        velocity = 0.5 * velocity + 2 * expected
+        expected -= 0.1 * velocity
+    assert float(weight) == pytest.approx(expected, rel=1e-12)
+
+
+def test_batches_are_the_same_every_time(cases):
+    for case in cases:
+        for (a, b), (c, d) in zip(case.batches(), case.batches(), strict=True):
+            assert np.array_equal(a, c) and np.array_equal(b, d)
+
+
+def test_the_stored_reference_covers_every_case(cases):
+    stored = np.load(FOLDER / "reference.npz")
+    assert len(cases) == 3
+    for name in (case.name for case in cases):
+        kinds = {key.split("/")[1] for key in stored if key.startswith(f"{name}/")}
+        assert kinds == {"weight", "output", "gradient", "loss", "trained", "noise"}
+        assert stored[f"{name}/loss"][-1] < stored[f"{name}/loss"][0] / 2, "it learns, so that the curve says something"
+
+
+def write_case(folder, **changes):
+    words = {"model": "Net", "inputs": [4, 3], "classes": 2, "optimiser": "Adam", "settings": {"lr": 0.1}} | changes
+    (folder / "model.py").write_text("")
+    (folder / "case.json").write_text(json.dumps({name: value for name, value in words.items() if value is not None}))
+
+
+def test_a_case_is_read(module, tmp_path):
+    write_case(tmp_path, clip=0.5)
+    case = module.read(tmp_path)
+    assert (case.name, case.inputs, case.clip) == (tmp_path.name, (4, 3), 0.5)
+    inputs, wanted = next(case.batches())
+    assert inputs.shape == (4, 3) and wanted.shape == (4,) and set(wanted) <= {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"model": None}, "a JSON object with classes, inputs, model"),
+        ({"modle": "Net"}, "a JSON object with"),
+        ({"inputs": "4, 3"}, "shape of a batch"),
+        ({"inputs": [4]}, "shape of a batch"),
+        ({"inputs": [4, 0]}, "shape of a batch"),
+        ({"classes": True}, "shape of a batch"),
+        ({"inputs": [4, 3, 8], "tokens": True}, "samples, places"),
+        ({"optimiser": "Lion"}, "SGD, Adam, AdamW"),
+        ({"settings": {"lr": 0.1, "betas": [0.9, 0.99]}}, "lr, weight_decay"),
+        ({"settings": {}}, "lr is needed"),
+        ({"settings": {"lr": "fast"}}, "are numbers"),
+        ({"arguments": [3]}, "arguments an object"),
+        ({"file": "net.py"}, "no file net.py"),
+    ],
+)
+def test_a_case_in_wrong_words_is_refused_with_the_right_ones(module, tmp_path, changes, why):
+    write_case(tmp_path, **changes)
+    with pytest.raises(module.NoCase, match=re.escape(why)):
+        module.read(tmp_path)
+
+
+def test_a_case_that_is_no_json_is_refused(module, tmp_path):
+    (tmp_path / "case.json").write_text("{")
+    with pytest.raises(module.NoCase, match="is not JSON"):
+        module.read(tmp_path)
+
+
+def test_the_template_of_the_error_is_a_case(module, tmp_path):
+    (tmp_path / "model.py").write_text("")
+    (tmp_path / "case.json").write_text(module.TEMPLATE)
+    assert module.read(tmp_path).classes == 10
