@@ -30,14 +30,15 @@ HW_HELP = "names or aliases (cuda, gpu, npu), several with commas, or auto: what
     help={
         "task": TASK_HELP,
         "hw": HW_HELP,
-        "on": "engine: auto, container, local",
+        "on": "engine: auto, container, local; a job per cell: slurm, slurm:container, kubernetes",
+        "host": "another machine to run on: ssh://user@box, or with port and folder: ssh://user@box:22/srv/homework",
         "set": "a parameter of the part: NAME=VALUE; may be given again",
         "profile": "a named set of parameters, e.g. full",
         "cards": "how many cards, where the part takes several; on a CPU so many processes",
         "seed": "seed of the random numbers",
         "sign": "an SSH key that signs the records",
         "dry-run": "print each cell, its engine and command, and why a cell is left out",
-        "format": "table, or json: the records' paths as the last line",
+        "format": "table, json: the records' paths as the last line, or bare: no matrix",
     },
     iterable=["set_"],
 )
@@ -46,6 +47,7 @@ def run(
     task: str = "all",
     hw: str = "auto",
     on: str = "auto",
+    host: str = "",
     set_: Sequence[str] | None = None,
     profile: str = "",
     cards: int = 0,
@@ -66,13 +68,25 @@ def run(
       ./inv run --task 8-2 --cards 4             on four cards instead of eight
       ./inv run --task 7 --hw xpu                on a Kunlun card; exit code 3 if there is none
       ./inv run --dry-run                        what would run, and why the rest would not
+      ./inv run --hw ascend,cuda --on slurm      a job per cell; again, it submits only what is missing (docs/slurm.md)
+      ./inv run --host ssh://user@box --hw npu   there, with its cards; records come here (docs/remote.md)
     """
-    from harness import evidence, matrix, preflight, records, runs
+    from harness import allocation, evidence, preflight, records, runs
 
-    _one_of("format", format, ("table", "json"))
+    _one_of("format", format, ("table", "json", "bare"))
     book = catalogues.load()
     parts = cells.select_parts(book, task)
     cells.check_profile(parts, profile or None)
+    if host:
+        words = _words(task=task, hw=hw, on=on, profile=profile, cards=cards, seed=seed, set=set_)
+        return _run_there(book, host, words, sign, dry_run, format)
+    if on == "kubernetes":
+        _refuse_key(sign, "--on kubernetes")
+        return _run_on_kubernetes(book, parts, hw, (profile or None, set_ or (), cards, seed), dry_run, format)
+    if on.partition(":")[0] == "slurm":
+        return _run_on_slurm(book, parts, hw, on, (profile or None, set_ or (), cards, seed), sign, dry_run, format)
+    if not allocation.enter(cells.select_hardware(book, hw) if hw != "auto" else (), RESULTS):
+        return print("An earlier attempt of this job has left its record.")
     findings = _findings(book, hw)
     planned = runs.plan(parts, findings, on, profile or None, set_ or [], cards)
     if dry_run:
@@ -82,10 +96,7 @@ def run(
     for place in records.adopt_unfinished(RESULTS, evidence.complete_here):
         print(terminal.yellow(f"Sealed a run that was killed: {os.path.relpath(place)}"))
     folders = runs.run_all(planned, RESULTS, seed, _key(sign))
-    print()
-    print(matrix.show(matrix.build(book, RESULTS), "table", explain=False))
-    if format == "json":
-        print(json.dumps([str(folder / records.FILE) for folder in folders]))
+    _show_runs(book, folders, "bare" if allocation.inside() else format)  # who submitted the job shows the matrix
     failed = sum(not runs.passed(folder) for folder in folders)
     if failed:
         raise HomeworkError(
@@ -93,6 +104,98 @@ def run(
             "The lines marked ✗ above say why.",
             "./inv show RUN shows a record; its run.log has the program's own words.",
         )
+
+
+def _run_on_slurm(
+    book: Catalogue,
+    parts: Sequence[Any],
+    hw: str,
+    on: str,
+    values: tuple[str | None, Sequence[str], int, int],
+    sign: str,
+    dry_run: bool,
+    format: str,
+) -> None:
+    from harness import dispatch, following
+
+    engine, site = dispatch.inside(on), dispatch.settings()
+    wanted = dispatch.plan(book, parts, hw, site, *values)
+    if dry_run:
+        return dispatch.show(wanted, site, engine)
+    key = _key(sign)
+    with dispatch.alone(RESULTS):
+        found = dispatch.split(wanted, RESULTS)
+        batches, refused = dispatch.submit(found.missing, RESULTS, site, engine, str(key.absolute()) if key else "")
+    dispatch.announce(found, batches, site)
+    places = [(batch, place) for batch in batches for place in range(len(batch.cells))]
+    statuses = following.follow(RESULTS, [*found.under_way, *places])
+    _show_runs(book, following.folders(statuses), format)
+    following.require_passed(statuses, refused)
+
+
+def _run_there(book: Catalogue, host: str, words: list[str], sign: str, dry_run: bool, format: str) -> None:
+    from harness import remote
+
+    _refuse_key(sign, "--host")
+    outcome = remote.run(host, words, RESULTS, dry_run)
+    if not dry_run:
+        _show_runs(book, outcome.folders, format)
+    outcome.require_passed()
+
+
+def _refuse_key(sign: str, option: str) -> None:
+    if sign:
+        raise WordsError(f"--sign does not go with {option}.", "The key stays here, the record is sealed there.", "")
+
+
+def _run_on_kubernetes(
+    book: Catalogue,
+    parts: Sequence[Any],
+    hw: str,
+    values: tuple[str | None, Sequence[str], int, int],
+    dry_run: bool,
+    format: str,
+) -> None:
+    from harness import kubernetes
+
+    site, planned = kubernetes.manifests.settings(), kubernetes.plan(book, parts, hw, *values)
+    if dry_run:
+        return print(kubernetes.show(planned, site), end="")
+    _show_runs(book, kubernetes.run(planned, site, RESULTS), format)
+
+
+def _show_runs(book: Catalogue, folders: Sequence[Path], format: str) -> None:
+    from harness import matrix, records
+
+    if format != "bare":
+        print()
+        print(matrix.show(matrix.build(book, RESULTS), "table", explain=False))
+    if format == "json":
+        print(json.dumps([str(folder / records.FILE) for folder in folders]))
+
+
+def _words(**options: Any) -> list[str]:
+    """The options that differ from nothing, as a person would type them."""
+    named = [(name, each) for name, value in options.items() for each in (value if name == "set" else [value])]
+    return [word for name, value in named if value for word in (f"--{name}", str(value))]
+
+
+@word(help={"once": "show them, and do not follow", "cancel": "cancel those that are not over"})
+def jobs(context: Context, once: bool = False, cancel: bool = False) -> None:
+    """Follow the jobs that --on slurm has submitted, until all are over.
+
+    What a job could not write itself is completed: a node that failed, a job that was cancelled or ran out of time
+    leaves a record that says so. Ctrl-C asks whether to leave the jobs or cancel them. Exit code 1 if a cell failed,
+    7 if a record did not come from its node.
+
+    Examples:
+      ./inv jobs                                 live, a line for each cell
+      ./inv jobs --once                          as it is now
+      ./inv jobs --cancel                        cancel all, and see them end
+    """
+    from harness import following
+
+    following.require_passed(following.show(RESULTS, once, cancel), [])
 
 
 @word(
@@ -395,6 +498,68 @@ def attach(
         print(terminal.green("✓ attached") + f"  {data['kind']}: {data.get('checked', '')}   {os.path.relpath(folder)}")
 
 
+@word(
+    help={
+        "question": "what the code should do, in quotes",
+        "endpoint": "an OpenAI-compatible address, up to and with /v1; the key only from OPENAI_API_KEY",
+        "model": "the model's name at that endpoint",
+        "tests": "a Python file of unittest cases or test_ functions",
+        "file": "what the code's file is called; solution.py where it is left out",
+        "turns": "how many answers at most",
+        "continue": "go on with a session that stopped: its id or the beginning of it",
+        "task": "the part that it belongs to",
+    }
+)
+def pair(
+    context: Context,
+    question: Any,
+    endpoint: str = "",
+    model: str = "",
+    tests: str = "",
+    file: str = "",
+    turns: int = 5,
+    continue_: str = "",
+    task: str = "12",
+) -> None:
+    """Ask a model for code, run it in a sandbox, and send what fails back, until the tests pass.
+
+    The code has no network and sees nothing of this machine but its Python; time, memory, processes and files are
+    limited. Every turn is kept, with a picture, also after Ctrl-C. It earns no points until it is attached, by which
+    you say that it is your own daily work. Exit code 1 if the code did not pass.
+
+    --continue makes a new session, which starts from the conversation, the code and the tests of an earlier one, and
+    names it by id and hash; endpoint, model, tests and file are as they were, or as you write them. Without a question
+    the last failure goes back. An earlier one that was changed is refused, with exit code 6.
+
+    Examples:
+      ./inv pair --endpoint http://127.0.0.1:8000/v1 --model M --tests test_dates.py --file dates.py "Parse my dates"
+      OPENAI_API_KEY=… ./inv pair --endpoint https://api.example.com/v1 --model M --turns 3 "Print the first primes"
+      ./inv pair --continue 20261122T2319        on from its last failure
+      ./inv pair --continue 20261122T2319 --model N "Leap years too"
+      ./inv attach --task 12 results/pairing/12/ID/conversation.md
+    """
+    from harness import pairing
+
+    if not (continue_ or (question and endpoint and model)) or turns < 1:
+        what = "pair needs --endpoint, --model and a question, or --continue; and a turn or more."
+        raise WordsError(what, "", "./inv pair --help shows examples.")
+    (part,) = _one_part(task)
+    if continue_:
+        session = pairing.resume(RESULTS, part.name, continue_, question, endpoint, model, tests, file)
+    else:
+        session = pairing.begin(RESULTS, part.name, question, endpoint, model, tests, file)
+    onward = f"./inv pair --task {part.name} --continue {session.folder.name}"
+    try:
+        pairing.converse(session, turns)
+    finally:
+        if session.turns:
+            folder = os.path.relpath(session.folder)
+            print(f"{folder}\nTo go on: {onward}{' QUESTION' if session.passed else ''}")
+            print(f"If it is your own work: ./inv attach --task {part.name} {folder}/{pairing.CONVERSATION}")
+    if not session.passed:
+        raise HomeworkError("The code did not pass.", "The last turn says why.", f"Go on with {onward}")
+
+
 @word(help={"attachment": "its id, or the beginning of it", "note": "why"})
 def detach(context: Context, attachment: Any, note: str = "") -> None:
     """Take an attachment back.
@@ -535,10 +700,63 @@ def report(context: Context, out: str = "") -> None:
     print(f"{os.path.relpath(path)}: {len(text) / 2**20:.1f} MiB")
 
 
+@word(
+    help={
+        "model": "smollm2, a GGUF file, or a folder in Hugging Face's layout",
+        "name": "what requests call the model; else as --model ends",
+        "host": "the address to listen on; another than loopback wants a key",
+        "port": "0: one that is free, which is printed",
+        "weights": "float32, bfloat16, int8, int4 or float8",
+        "cache": "keys and values: float32 or int8",
+        "blocks": "blocks of 16 positions in the cache",
+        "batch": "requests that are answered at the same time",
+        "chunk": "the most tokens computed in a step",
+        "queue": "requests that may wait beside these; then the answer is 429",
+        "isa": "kernels: best, avx512, avx2, portable; none: plain operators",
+    }
+)
+def serve(
+    context: Context,
+    model: str = "smollm2",
+    name: str = "",
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    weights: str = "bfloat16",
+    cache: str = "float32",
+    blocks: int = 512,
+    batch: int = 32,
+    chunk: int = 128,
+    queue: int = 256,
+    isa: str = "best",
+) -> None:
+    """Serve a language model over HTTP, as OpenAI's API.
+
+    Chat and completions, streaming or not, by the engine of task 10 on the CPU; any client of that API can ask. The
+    first Ctrl-C lets every answer end, a second one stops at once. PADDLEHOMEWORK_API_KEY in the environment is the
+    key that requests must show.
+
+    Examples:
+      ./inv serve                                SmolLM2, at http://127.0.0.1:8000/v1
+      curl http://127.0.0.1:8000/v1/chat/completions -H "Content-Type: application/json" \\
+        -d '{"model": "smollm2", "messages": [{"role": "user", "content": "Hello"}]}'
+      ./inv serve --model ~/models/Llama-2-7b-chat-hf --weights int4 --blocks 1024
+      ./inv serve --port 0                       a free port, which is printed
+      PADDLEHOMEWORK_API_KEY=secret ./inv serve --host 0.0.0.0
+    """
+    from harness import tools
+
+    options = {"model": model, "name": name, "host": host, "port": port, "weights": weights, "cache": cache}
+    options |= {"blocks": blocks, "batch": batch, "chunk": chunk, "queue": queue, "isa": isa}
+    words = [f"--{option}={value}" for option, value in options.items()]
+    server = ROOT / "projects" / "10-optimised-inference" / "server.py"
+    tools.become("inference", ("python", "-W", "ignore:No ccache found", str(server), *words))
+
+
 show.body.operand_default = "latest"
 verify.body.operand_default = "all"
 attach.body.operand_default = ""
 attach.body.several_operands = True
+pair.body.operand_default = ""
 reproduce.body.operand_default = "latest"
 
 
@@ -568,33 +786,68 @@ def lint(context: Context) -> None:
     _tool("lint", "ruff", "check", ".", then=style)
 
 
-@word(help={"only": "several with commas: startup, overhead, matrix, container, fresh, stores, plate, practical, …"})
-def bench(context: Context, only: str = "startup,overhead,matrix,container,fresh,stores") -> None:
-    """Measure this program beside its peers.
+@word(help={"serve": "show it at http://127.0.0.1:8000 and again when a text changes"})
+def docs(context: Context, serve: bool = False) -> None:
+    """Build the documentation as a site.
 
-    Both sides run in turn; medians and ratios are printed.
+    Pages of hardware, tasks, images, words and files are made from this project's own texts and data. It fails at a
+    dead link, and at a number in the article that no record has. The pages need no network to be read.
 
     Examples:
-      ./inv bench                                every measurement, quarter of an hour; beside nox, ReFrame, AWS CLI, …
-      ./inv bench --only startup                 how fast a word starts
+      ./inv docs                                 into .cache/site; open .cache/site/index.html
+      ./inv docs --serve                         while writing
+    """
+    os.environ["NO_MKDOCS_2_WARNING"] = "1"  # news of the theme, which are none of the reader's
+    if serve:
+        _tool("docs", "mkdocs", "serve", "--strict")
+    else:
+        _tool("docs", "mkdocs", "build", "--strict", "--quiet")
+        print("built: .cache/site/index.html")
+
+
+@word(help={"only": "all, or several with commas: startup, overhead, matrix, container, fresh, stores, plate, …"})
+def bench(context: Context, only: str = "all") -> None:
+    """Measure this program beside its peers.
+
+    Both sides run in turn; medians and ratios are printed, and kept in docs/benchmarks.md.
+
+    Examples:
+      ./inv bench                                every measurement: an hour, and gigabytes of peers on first use
+      ./inv bench --only startup                 how fast a word starts, beside nox, ReFrame and Snakemake
+      ./inv bench --only allocator               Paddle's operators with glibc's defaults and with ours
+      ./inv bench --only sim                     the simulated cards beside the CPU
       ./inv bench --only container               what a container adds; skipped where no engine answers
       ./inv bench --only fresh                   a fresh clone to its first matrix; downloads everything again
       ./inv bench --only stores                  uploads beside the AWS CLI and s5cmd, on a server of its own
       ./inv bench --only plate                   task 4 beside scikit-fem and DeepXDE, four minutes
       ./inv bench --only practical               task 5 beside SciPy and PaddleScience
+      ./inv bench --only compiler                task 2-3 beside torch.compile, with the profile; torch is gigabytes
+      ./inv bench --only training                task 7 beside PyTorch, and over two processes beside one
+      ./inv bench --only cluster                 200 cells on a Slurm of four nodes, started here
+      ./inv bench --only scaling                 100,000 cells on 1,000 nodes, simulated; ten million records
+      ./inv bench --only serving                 ./inv serve beside llama.cpp's server: 32 conversations at once
       ./inv bench --only inference               task 10 beside llama.cpp, which is compiled first, and transformers on
                                                  torch, which is gigabytes; for an idle machine
     """
     own_stack = {
+        "allocator": "test",
+        "sim": "test",
+        "cluster": "test",
         "stores": "bench-stores",
         "plate": "bench-plate",
         "practical": "science",
+        "compiler": "bench-compiler",
+        "training": "bench-compiler",
         "inference": "bench-inference",
+        "serving": "bench-inference",
+        "scaling": "bench-stores",
     }
     names = ("startup", "overhead", "matrix", "container", "fresh", *own_stack)
-    for name in only.split(","):
-        _one_of("only", name, names)
-        _tool(own_stack.get(name, "bench"), "python", str(ROOT / "bench" / f"{name}.py"))
+    chosen = names if only == "all" else only.split(",")
+    for name in chosen:
+        _one_of("only", name, ("all", *names))
+    for name in chosen:
+        _tool(own_stack.get(name, "bench"), "python", str(ROOT / "bench" / "keep.py"), name)
 
 
 def _findings(book: Catalogue, words: str) -> list[Any]:

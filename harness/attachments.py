@@ -15,9 +15,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import inspection
+from harness import datafiles, inspection, pairing
 from harness.catalogue import Part
-from harness.datafiles import SCHEMAS
 from harness.errors import DataFileError, WordsError
 from harness.outings import Privacy
 from harness.records import hash_files, new_id, seal_of, timestamp, unwritable, write_json
@@ -77,13 +76,16 @@ def attach(
 
     Raises:
         WordsError: one of them is not what it should be, or cannot be read; nothing was written.
+        VerificationError: one is of a pairing session that was changed; nothing was written.
         StoreError: the results folder cannot be written.
     """
     redactor = Redactor.here()
     findings = [
-        finding for word in words for finding in inspection.inspect(word, kind, _needs(part), date, redactor, settings)
+        (finding, _session(results, part, word) if finding.file else {})
+        for word in words
+        for finding in inspection.inspect(word, kind, _needs(part), date, redactor, settings)
     ]
-    return [_seal(results, part, finding, redactor.text(note)) for finding in findings]
+    return [_seal(results, part, finding, redactor.text(note), session) for finding, session in findings]
 
 
 def _needs(part: Part) -> list[str]:
@@ -91,7 +93,15 @@ def _needs(part: Part) -> list[str]:
     return [kind for rule in part.rules for need in rule.needs for kind in need.split(" or ")]
 
 
-def _seal(results: Path, part: Part, finding: inspection.Finding, note: str) -> Path:
+def _session(results: Path, part: Part, word: str) -> dict[str, str]:
+    """The pairing session that a file lies in, so that a pack takes all of it; empty for any other file."""
+    folder = Path(word).expanduser().resolve().parent
+    if folder.parent != (results / pairing.FOLDER / part.name).resolve():
+        return {}
+    return {"id": folder.name, "seal": pairing.read(folder)["seal"]}
+
+
+def _seal(results: Path, part: Part, finding: inspection.Finding, note: str, session: Mapping[str, str]) -> Path:
     checked = finding.checked
     if finding.kind == "track":
         present = standing(results)[0].get(part.name, [])
@@ -101,7 +111,11 @@ def _seal(results: Path, part: Part, finding: inspection.Finding, note: str) -> 
                 return each.folder
         twins = [each.id for each in present if each.data.get("date") == finding.date]
         checked += f"; {finding.date} counts once, with {twins[0]}" if twins else ""
-    fields = {"date": finding.date, "note": note, "url": finding.url, "checked": checked, "name": finding.name}
+    checked += f", of pairing session {session['id']}" if session else ""
+    fields = {
+        "date": finding.date, "note": note, "url": finding.url, "checked": checked, "name": finding.name,
+        "session": session,
+    }  # fmt: skip
     document = {"kind": finding.kind, **{name: value for name, value in fields.items() if value}}
     return write(results, part.name, document, {finding.file: finding.content} if finding.file else {})
 
@@ -174,7 +188,7 @@ def read(folder: Path) -> dict[str, Any]:
     path = folder / FILE
     try:
         data = json.loads(path.read_bytes())
-        mistake = _schema_mistake(data)
+        mistake = datafiles.mistake(data, "attachment")
         whole = not mistake and data["seal"] == seal_of(data)
     except (OSError, ValueError, RecursionError) as error:
         raise DataFileError(f"{path}: not a readable attachment.", f"{error}.", "Attach it again.") from error
@@ -188,15 +202,6 @@ def read(folder: Path) -> dict[str, Any]:
     if present != data["artefacts"]:
         raise DataFileError(f"{folder}: its file was changed after it was added.", "", "Attach it again.")
     return dict(data)
-
-
-def _schema_mistake(data: Any) -> str:
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
-
-    schema = json.loads((SCHEMAS / "attachment.schema.json").read_bytes())
-    mistake = best_match(Draft202012Validator(schema).iter_errors(data))
-    return f"{'.'.join(str(step) for step in mistake.absolute_path)}: {mistake.message}" if mistake else ""
 
 
 def standing(results: Path) -> tuple[dict[str, list[Attachment]], list[str]]:

@@ -5,7 +5,7 @@ It is the one thing that everything else is told: which parts there are, on whic
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -175,6 +175,16 @@ def rooted(text: str) -> str:
     return text.replace("{root}", str(ROOT))
 
 
+def _of_this_machine(cases: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The variables of those cases whose file exists on this machine and holds their pattern."""
+    chosen: dict[str, str] = {}
+    for case in cases:
+        path = Path(case["file"])
+        if path.is_file() and re.search(case["pattern"], path.read_text(encoding="utf-8", errors="replace")):
+            chosen |= case["environment"]
+    return chosen
+
+
 def _hardware(doc: Mapping[str, Any]) -> Hardware:
     return Hardware(
         name=doc["name"],
@@ -182,7 +192,7 @@ def _hardware(doc: Mapping[str, Any]) -> Hardware:
         aliases=tuple(doc.get("aliases", ())),
         category=doc["class"],
         device=doc["device"],
-        environment=doc.get("environment", {}),
+        environment={**doc.get("environment", {}), **_of_this_machine(doc.get("environment_where", ()))},
         data=doc,
     )
 
@@ -197,7 +207,7 @@ def _parts(doc: Mapping[str, Any], path: Path) -> Iterator[Part]:
             quote=part["quote"],
             evidence=part["evidence"],
             reading=part["reading"],
-            stack=doc.get("stack"),
+            stack=part.get("stack", doc.get("stack")),
             program=path.parent / part["program"] if "program" in part else None,
             timeout=_seconds(part.get("timeout", "0 s")),
             parameters={key: _parameter(key, value) for key, value in part.get("parameters", {}).items()},

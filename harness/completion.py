@@ -69,7 +69,7 @@ def _values(option: str, before: list[str]) -> Iterator[str]:
     elif option == "--hw":
         yield from ("auto", "all", *(name for kind in book.hardware.values() for name in (kind.name, *kind.aliases)))
     elif option == "--on":
-        yield from ("auto", *engines.engines())
+        yield from ("auto", *engines.engines(), "slurm")
     elif option == "--format":
         yield from ("table", "markdown", "json", "html") if "matrix" in before else ("table", "json")
     elif option == "--profile":

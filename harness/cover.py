@@ -1,11 +1,11 @@
 """The cover page of a pack: what the organisers ask, and where it is found, in English and Chinese."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from harness import records, screen
+from harness import pairing, records, screen
 from harness.catalogue import Part
 from harness.points import EARNED, REHEARSED, WAITING
 
@@ -49,7 +49,7 @@ def page(contents: "Contents") -> str:
 
 def _code(contents: "Contents") -> str:
     if not any(name.startswith("code/") for name in contents.files):
-        return "No program belongs to it. <span lang='zh'>不含程序。</span>"
+        return "No program of the project belongs to it. <span lang='zh'>不含项目程序。</span>"
     where = "<a href='code/'>code/</a>: "
     if contents.revision:
         return where + f"as committed, {contents.revision}. <span lang='zh'>代码为上述提交的内容。</span>"
@@ -70,6 +70,8 @@ def _part(contents: "Contents", part: Part) -> Iterator[str]:
         yield from _run(run)
     for each in contents.attached[part.name]:
         yield _attached(each.data)
+    for session in contents.sessions[part.name]:
+        yield from _session(session)
 
 
 def _run(run: "Run") -> Iterator[str]:
@@ -106,6 +108,24 @@ def _attached(data: "dict[str, str] | object") -> str:
             else f"<p><a href='{path}'>{name}</a></p>"
         )
     return "\n".join(lines)
+
+
+def _session(session: Mapping[str, Any]) -> Iterator[str]:
+    place = quote(f"results/{pairing.place(session)}")
+    then, turns = session.get("continues"), session["turns"]
+    yield f"<h3 id='{session['id']}'>Pairing session · 编程会话 · {session['id']}</h3>"
+    yield (
+        f"<p>{escape(session['model'])}: {turns} {'turn' if turns == 1 else 'turns'} · {turns} 轮; "
+        + ("its code passed · 代码已通过" if session["passed"] else "its code did not pass · 代码未通过")
+        + (f"; it continues · 续接 <a href='#{then['id']}'>{then['id']}</a>" if then else "")
+        + "</p>"
+    )
+    pictures = [name for name in session["artefacts"] if name.endswith(".png")]
+    for name in sorted(pictures, key=lambda name: (len(name), name)):  # turn-10 behind turn-9
+        yield f"<p><img src='{place}/{quote(name)}' alt='A turn: its question, answer, changes and result'></p>"
+    names = (pairing.FILE, *sorted(session["artefacts"]))
+    links = [f"<a href='{place}/{quote(name)}'>{escape(name)}</a>" for name in names]
+    yield "<p>" + " · ".join(links) + "</p>"
 
 
 def _short(value: object) -> str:

@@ -56,6 +56,20 @@ def _programs(root: Path, documents: dict[str, Document]) -> Iterator[Path]:
 
 
 def _read(path: Path, root: Path) -> Document:
+    document, tree = read(path, root)
+    inconsistencies = hardware_mistakes if path.stem == "hardware" else project_mistakes
+    for inconsistency in inconsistencies(document, path.parent):
+        line = _line(tree, list(inconsistency.steps))
+        raise DataFileError(f"{path.relative_to(root)}:{line}: {inconsistency.what}", "", inconsistency.remedy)
+    return document
+
+
+def read(path: Path, root: Path) -> tuple[Document, Any]:
+    """A YAML file that keeps the schema of its name, and its nodes, which know their lines.
+
+    Raises:
+        DataFileError: it does not; file, line and the mend are named.
+    """
     import yaml
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
@@ -84,11 +98,19 @@ def _read(path: Path, root: Path) -> Document:
             right and f"It is: {right}",
             f"harness/schemas/{path.stem}.schema.json describes every field.",
         )
-    inconsistencies = hardware_mistakes if path.stem == "hardware" else project_mistakes
-    for inconsistency in inconsistencies(document, path.parent):
-        line = _line(tree, list(inconsistency.steps))
-        raise DataFileError(f"{name}:{line}: {inconsistency.what}", "", inconsistency.remedy)
-    return document
+    return document, tree
+
+
+def mistake(document: Any, schema: str) -> str:
+    """What of a document is against the schema of that name, in a line; empty where nothing is."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
+    rules = json.loads((SCHEMAS / f"{schema}.schema.json").read_bytes())
+    found = best_match(Draft202012Validator(rules).iter_errors(document))
+    if found is None:
+        return ""
+    return f"{'.'.join(str(step) for step in found.absolute_path)}: {found.message[:200]}"
 
 
 def _refuse_twin_keys(name: str, node: Any) -> None:

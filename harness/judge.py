@@ -119,6 +119,9 @@ def _ending(ending: Ending, timeout: float) -> Check:
         "timed out": f"still running after its limit of {timeout:g} s",
         "killed": f"ended by {ending.signal}" + (" (out of memory?)" if ending.signal == "SIGKILL" else ""),
         "not started": "the command could not be started",
+        "cancelled": "its job was cancelled",
+        "requeued": "its job was put back into the queue; another attempt followed",
+        "node failed": "its node failed",
     }
     return Check("program", "finished, code 0", found, ending.ok, whys.get(ending.reason, "stopped before its end"))
 

@@ -3,6 +3,7 @@
 index.html                           the cover page, in English and Chinese
 results/<part>/<kind>/<run id>/      the records that count, whole: log, picture, statement, the program's files
 results/attached/<part>/<id>/        what a person has added
+results/pairing/<part>/<id>/         the pairing sessions whose conversation is attached, and those that they continue
 code/                                the programs, as they were when the records were made
 manifest.json, manifest.json.sig     the hash of every file; a signature over it, if one was asked for
 ro-crate-metadata.json               the same for machines, with --crate
@@ -22,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import attachments, matrix, records, screen, signatures
+from harness import attachments, matrix, pairing, records, screen, signatures
 from harness.attachments import Attachment
 from harness.catalogue import OF_A_RUN, ROOT, Catalogue, Part
 from harness.errors import HomeworkError, StoreError, VerificationError
@@ -56,6 +57,7 @@ class Contents:
     parts: Sequence[Part]
     runs: dict[str, list[Run]]
     attached: dict[str, list[Attachment]]
+    sessions: dict[str, list[Mapping[str, Any]]]
     revision: str | None = None
     files: dict[str, bytes] = field(default_factory=dict)
 
@@ -66,6 +68,8 @@ class Contents:
         ]
 
     def _has(self, part: Part, ask: str) -> bool:
+        if ask in ("code", "picture") and any(session["passed"] for session in self.sessions[part.name]):
+            return True
         if ask == "code":
             return any(name.startswith(f"code/projects/{part.slug}/") for name in self.files)
         if ask in OF_A_RUN:
@@ -105,7 +109,7 @@ def make(
 
     Raises:
         HomeworkError: there is nothing to submit yet.
-        VerificationError: a record that would go in is damaged.
+        VerificationError: a record or a pairing session that would go in is damaged.
         StoreError: the file cannot be written.
     """
     contents = gather(catalogue, parts, results)
@@ -139,11 +143,15 @@ def gather(catalogue: Catalogue, parts: Sequence[Part], results: Path) -> Conten
         parts,
         {part.name: [_run(results, cell) for cell in _counting(built, part.name)] for part in parts},
         {part.name: attached.get(part.name, []) for part in parts},
+        {part.name: _sessions(results, attached.get(part.name, [])) for part in parts},
     )
     for run in (run for runs in contents.runs.values() for run in runs):
         contents.files.update(_files(run.folder, run.place))
     for each in (each for found in contents.attached.values() for each in found):
         contents.files.update(_files(each.folder, f"results/attached/{each.data['part']}/{each.id}"))
+    for session in (session for found in contents.sessions.values() for session in found):
+        place = pairing.place(session)
+        contents.files.update(_files(results / place, f"results/{place}"))
     contents.revision, code = _code(contents)
     contents.files.update(code)
     return contents
@@ -165,6 +173,22 @@ def _run(results: Path, cell: Any) -> Run:
     if records.hash_files(folder) != record["artefacts"]:
         raise VerificationError(f"{folder}: its files are not those of its run.", "", f"./inv verify {cell.run}")
     return Run(folder, record, cell.state)
+
+
+def _sessions(results: Path, attached: Sequence[Attachment]) -> list[Mapping[str, Any]]:
+    """The pairing sessions that attachments are of, and those that they continue, in the order of their ids."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for each in (each for each in attached if "session" in each.data):
+        named, part = each.data["session"], each.data["part"]
+        lineage = pairing.lineage(results / pairing.FOLDER / part / named["id"])
+        if lineage[-1]["seal"] != named["seal"]:
+            raise VerificationError(
+                f"{each.id}: its pairing session {named['id']} went on after it was attached.",
+                "What is attached is not all of it.",
+                f"./inv detach {each.id}, and attach the session's conversation.md again.",
+            )
+        found |= {session["id"]: session for session in lineage}
+    return [found[name] for name in sorted(found)]
 
 
 def _files(folder: Path, place: str) -> Iterator[tuple[str, bytes]]:

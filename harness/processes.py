@@ -26,7 +26,8 @@ CHUNK = 65536
 class Ending:
     """How a program ended.
 
-    `reason` is finished, timed out, killed (by a signal of another's), interrupted (by a person) or not started;
+    `reason` is finished, timed out, killed (by a signal of another's), interrupted (by a person) or not started; of
+    a job that its scheduler ended also cancelled, requeued or node failed.
     `signal` names the one that ended or interrupted it.
     """
 

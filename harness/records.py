@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import platform
 import re
 import secrets
 import shutil
@@ -26,7 +27,7 @@ FILE = "record.json"
 LOG = "run.log"
 LOCK = ".lock"
 RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{3}Z-[0-9a-f]{6}")
-NOT_RUNS = ("reference", "by-hand", "attached")
+NOT_RUNS = ("reference", "by-hand", "attached", "pairing")
 
 
 # Writing
@@ -93,18 +94,25 @@ def seal_folder(results: Path, folder: Path, record: dict[str, Any]) -> Path:
 def adopt_unfinished(results: Path, complete: Callable[[Path, dict[str, Any]], None] | None = None) -> list[Path]:
     """Seal the runs whose harness was killed: their records say so. Runs that are alive are left alone.
 
-    `complete` may add to a folder and its record before they are sealed.
+    Only its own machine can tell whether a run is dead: on a shared folder a lock may not be seen from elsewhere. What
+    a job left is sealed by jobs.py, once its scheduler says that it is over. `complete` may add to a folder and its
+    record before they are sealed.
     """
     places = []
     for folder in sorted((results / ".unfinished").glob("[!.]*")):
         try:
+            if _host(folder) not in ("", platform.node()):
+                continue
             lock = _hold(folder)
         except OSError:
             continue  # alive, or not ours to touch
         with lock, contextlib.suppress(OSError):  # on a full disk it stays for another time
             try:
                 record = json.loads((folder / FILE).read_bytes())
-                record.update(_interrupted_outcome(record, folder / LOG))
+                if "job" in record:
+                    continue
+                why = "the harness was killed before the program ended"
+                record.update(ended(record, folder / LOG, "interrupted", why))
                 if complete:
                     complete(folder, record)
                 places.append(seal_folder(results, folder, record))
@@ -113,32 +121,38 @@ def adopt_unfinished(results: Path, complete: Callable[[Path, dict[str, Any]], N
     return places
 
 
-def _interrupted_outcome(record: Mapping[str, Any], log: Path) -> dict[str, Any]:
-    """The outcome of a run whose harness vanished."""
+def ended(record: Mapping[str, Any], log: Path, reason: str, why: str) -> dict[str, Any]:
+    """The outcome of a run that others ended, and that its harness could not seal."""
     now = datetime.now(timezone.utc)
-    why = "the harness was killed before the program ended"
     return {
         "times": {**record["times"], "finished": timestamp(now), "seconds": None},
-        "exit": {"reason": "interrupted", "code": None, "signal": None},
+        "exit": {"reason": reason, "code": None, "signal": None},
         "log": {"bytes": log.stat().st_size if log.exists() else 0, "left_out": 0},
         "metrics": {},
         "device": {},
-        "checks": [
-            {"name": "program", "asked": "finished, code 0", "found": "interrupted", "passed": False, "why": why}
-        ],
+        "checks": [{"name": "program", "asked": "finished, code 0", "found": reason, "passed": False, "why": why}],
         "passed": False,
     }
 
 
 def _hold(folder: Path) -> IO[str]:
-    """Lock a draft's folder; raises BlockingIOError while its run is alive."""
-    handle = (folder / LOCK).open("w")
+    """Lock a draft's folder for this machine; raises BlockingIOError while its run is alive."""
+    handle = (folder / LOCK).open("a")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        handle.truncate(0)
+        handle.write(platform.node())
+        handle.flush()
     except OSError:
         handle.close()
         raise
     return handle
+
+
+def _host(folder: Path) -> str:
+    """The machine that runs a draft, empty where nothing says it."""
+    lock = folder / LOCK
+    return lock.read_text() if lock.exists() else ""
 
 
 def new_id() -> str:

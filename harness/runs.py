@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import evidence, processes
+from harness import allocation, evidence, processes
 from harness.catalogue import ROOT, Part
 from harness.cells import Cell, parameters, wanted_cards
 from harness.engines import Engine, Launch, Request, choose
@@ -154,6 +154,7 @@ def run_cell(entry: Planned, results: Path, seed: int, key: Path | None = None) 
                 redactor=redactor,
                 inherit=(draft.lock.fileno(),),
             )
+            interrupted, ending = ending.reason == "interrupted", allocation.named(ending)
         finally:
             if not (ending and ending.ok):
                 _clean_up(launch)
@@ -164,7 +165,7 @@ def run_cell(entry: Planned, results: Path, seed: int, key: Path | None = None) 
         evidence.complete(draft.folder, draft.record, redactor, key)
         folder = draft.seal()
     _print_verdict(checks, ending, folder)
-    if ending.reason == "interrupted":
+    if interrupted:
         raise Interrupted(signal.Signals[ending.signal or "SIGINT"])
     return folder
 
@@ -186,6 +187,7 @@ def _request(entry: Planned, out: Path, seed: int) -> Request:
 def _before(entry: Planned, seed: int, started: datetime) -> dict[str, Any]:
     part, card = entry.cell.part, entry.chosen[0]
     return {
+        **allocation.identity(),
         "cell": {"part": part.name, "hardware": entry.cell.hardware.name},
         "program": {"file": f"projects/{part.slug}/{part.program.name}" if part.program else None, **revision()},
         "parameters": dict(entry.parameters),
@@ -229,6 +231,10 @@ def _outcome(started: datetime, ending: processes.Ending, checks: Sequence[Check
 
 def revision() -> dict[str, Any]:
     """The commit of this checkout and whether its tree was clean; nulls where git cannot say."""
+    from harness.remote import project
+
+    if sent := project.sent_revision(ROOT):
+        return sent
     try:
         commit = _git("rev-parse", "HEAD").strip()
         # What runs leave, references among it, is no change of what runs.

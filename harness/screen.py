@@ -50,6 +50,11 @@ def draw(folder: Path, record: Mapping[str, Any]) -> str:
         return f"{type(error).__name__}: {error}"
 
 
+def draw_text(path: Path, title: str, content: bytes, foot: str) -> None:
+    """Draw any text with a title and a foot, as a terminal would show it."""
+    _picture([[("$ ", GREEN), (title, INK)]], list(rows(content)), [[(foot, FAINT)]]).save(path, compress_level=3)
+
+
 # What stands above the log
 
 

@@ -77,19 +77,23 @@ def paddle_version(root: Path = ROOT) -> str:
 
 
 def install_commands(stack: Stack) -> list[list[str]]:
-    """The commands that make the environment, in order; each may be repeated after a break."""
+    """The commands that make the environment, in order; each may be repeated after a break.
+
+    Bytecode is compiled here: without, `import paddle` takes 5 s instead of 2 the first time, and every time where
+    Python may not write its own.
+    """
     uv = [sys.executable, "-m", "uv"]
     into = ["--python", str(stack.python)]
     base = getattr(sys, "_base_executable", sys.executable)
     commands = [
         [*uv, "venv", "--quiet", "--allow-existing", "--python", base, str(stack.folder)],
-        [*uv, "pip", "sync", "--require-hashes", *into, str(stack.lock)],
+        [*uv, "pip", "sync", "--compile-bytecode", "--require-hashes", *into, str(stack.lock)],
     ]
     if stack.vendor_wheels:
         if not any(wheel.startswith("paddlepaddle==") for wheel in stack.vendor_wheels):
             commands.append([*uv, "pip", "uninstall", "--quiet", *into, "paddlepaddle"])
         own = [wheel for wheel in stack.vendor_wheels if not wheel.startswith("paddlepaddle==")]
-        commands.append([*uv, "pip", "install", *into, "--index", stack.index or "", *own])
+        commands.append([*uv, "pip", "install", "--compile-bytecode", *into, "--index", stack.index or "", *own])
     return commands
 
 

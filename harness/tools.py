@@ -1,8 +1,9 @@
-"""Tools that the words test, lint and bench call, each in its own stack."""
+"""Tools that the words test, lint, bench and serve call, each in its own stack."""
 
 import os
 import subprocess
 from collections.abc import Sequence
+from typing import NoReturn
 
 from harness import stacks
 from harness.catalogue import ROOT
@@ -20,3 +21,9 @@ def run(stack: str, command: Sequence[str]) -> None:
     done = subprocess.run([str(folder / command[0]), *command[1:]], cwd=ROOT, env=environment)
     if done.returncode != 0:
         raise HomeworkError(f"{command[0]} failed.", f"Its exit code was {done.returncode}.", "Its words stand above.")
+
+
+def become(stack: str, command: Sequence[str]) -> NoReturn:
+    """End as `command` from the stack's environment: it gets the signals itself, and its exit code is this one's."""
+    program = stacks.prepare(stacks.stack(stack)).folder / "bin" / command[0]
+    os.execv(program, [str(program), *command[1:]])

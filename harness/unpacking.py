@@ -16,9 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import attachments, packs, records, signatures, verification
+from harness import attachments, datafiles, packs, pairing, records, signatures, verification
 from harness.catalogue import Catalogue
-from harness.datafiles import SCHEMAS
 from harness.errors import DataFileError, VerificationError
 
 FILES = 10_000
@@ -51,9 +50,10 @@ def verify(file: Path, catalogue: Catalogue, signers: Path | None = None) -> str
             raise VerificationError(f"{file}: it does not hold.", shown, "Ask for it again where it came from.")
         found = sorted(root.glob("results/*/*/*/record.json"))
         attached = len(attachments.read_all(root / "results")[0])
+        sessions = len(list(root.glob(f"results/{pairing.FOLDER}/*/*")))
         size = len(json.loads((root / packs.MANIFEST).read_bytes())["files"])
         return (
-            f"{file}: {size} files, {len(found)} records and {attached} attachments hold: "
+            f"{file}: {size} files, {len(found)} records, {attached} attachments and {sessions} pairing sessions hold: "
             f"hashes, seals, schema and verdict. {_signed(root, signers)}"
         )
 
@@ -169,23 +169,24 @@ def _mistakes(root: Path, catalogue: Catalogue, signers: Path | None) -> Iterato
     results = root / "results"
     for _, _, run in records.folders(results):
         yield from verification.verify(Path(run.path), catalogue)
-    yield from attachments.read_all(results)[1]
+    for session in sorted(results.glob(f"{pairing.FOLDER}/*/*")):
+        yield from pairing.verify(session)
+    attached, damaged = attachments.read_all(results)
+    yield from damaged
+    for each in attached:
+        if "session" in each.data:
+            yield from pairing.absent(results / pairing.FOLDER / each.data["part"], each.data["session"])
 
 
 def _manifest(path: Path) -> dict[str, Any]:
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
-
     try:
         if path.stat().st_size > MANIFEST_BYTES:
             raise DataFileError(f"{path.name}: too large.")
         document = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise DataFileError(f"{path.name}: not readable as JSON.", f"{error}.") from error
-    schema = json.loads((SCHEMAS / "pack.schema.json").read_bytes())
-    mistake = best_match(Draft202012Validator(schema).iter_errors(document))
-    if mistake:
-        raise DataFileError(f"{path.name}: {str(mistake.message)[:200]}")
+    if mistake := datafiles.mistake(document, "pack"):
+        raise DataFileError(f"{path.name}: {mistake}")
     return dict(document)
 
 

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import attachments, signatures, statements
+from harness import attachments, datafiles, pairing, signatures, statements
 from harness.catalogue import Catalogue
-from harness.datafiles import SCHEMAS
 from harness.errors import DataFileError, VerificationError
 from harness.judge import judge, read_measurements
 from harness.processes import Ending
@@ -25,7 +24,7 @@ def verify(folder: Path, catalogue: Catalogue, signers: Path | None = None) -> l
         record = read(folder / FILE)
     except DataFileError as error:
         return [str(error).replace("\n", " ")]
-    invalid = _schema_mistake(record)
+    invalid = datafiles.mistake(record, "record")
     if invalid:
         return [f"{folder / FILE}: {invalid}"]
     return [
@@ -34,15 +33,6 @@ def verify(folder: Path, catalogue: Catalogue, signers: Path | None = None) -> l
         *_stated_otherwise(folder, record, signers),
         *_judged_otherwise(folder, record, catalogue),
     ]
-
-
-def _schema_mistake(record: Mapping[str, Any]) -> str | None:
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
-
-    schema = json.loads((SCHEMAS / "record.schema.json").read_bytes())
-    mistake = best_match(Draft202012Validator(schema).iter_errors(record))
-    return f"{'.'.join(str(step) for step in mistake.absolute_path)}: {mistake.message}" if mistake else None
 
 
 def _misplaced(folder: Path, record: Mapping[str, Any]) -> Iterator[str]:
@@ -129,7 +119,7 @@ def require_verified(findings: Mapping[Path, list[str]]) -> None:
 
 
 def verify_all(results: Path, word: str, catalogue: Catalogue, signers: Path | None = None) -> str:
-    """Verify the runs that `word` names, and with `all` every attachment; what holds is said in a line.
+    """Verify the runs that `word` names, and with `all` attachments and pairing sessions; what holds is said in a line.
 
     Raises:
         WordsError: it names no run.
@@ -138,8 +128,11 @@ def verify_all(results: Path, word: str, catalogue: Catalogue, signers: Path | N
     findings = {folder: verify(folder, catalogue, signers) for folder in find(results, word)}
     records = len(findings)
     attached = attachments.read_all(results) if word == "all" else ([], [])
-    require_verified({**findings, **{Path(line): [line] for line in attached[1]}})
+    sessions = sorted(results.glob(f"{pairing.FOLDER}/*/*/{pairing.FILE}")) if word == "all" else []
+    paired = {session.parent: pairing.verify(session.parent) for session in sessions}
+    require_verified({**findings, **paired, **{Path(line): [line] for line in attached[1]}})
     also = f" {len(attached[0])} attached {'is' if len(attached[0]) == 1 else 'are'} whole." if attached[0] else ""
+    also += f" {len(paired)} pairing {'session is' if len(paired) == 1 else 'sessions are'} whole." if paired else ""
     return (
         f"{records} {'record holds' if records == 1 else 'records hold'}: "
         f"seal, files, schema and verdict are as they were.{also}"

@@ -17,31 +17,17 @@ PARALLEL = 16  # transfers at once
 Count = Callable[[int], object]
 
 
-class Store(Protocol):
-    """What transfer.py asks of a store. Every method may be called from several threads.
+class Source(Protocol):
+    """What a download asks. Every method may be called from several threads.
 
     Raises:
-        StoreError: by every method, where the store as a whole fails.
+        StoreError: by every method, where the whole of it fails.
     """
 
     address: str
 
-    def sizes(self, keys: Collection[str]) -> dict[str, int]:
-        """The bytes of each of the keys that is there."""
-
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Every key below `prefix`, with its bytes."""
-
-    def put(self, key: str, path: Path, sha256: str, sent: Count) -> bool:
-        """Store a file under a key that is free; False, and nothing changed, if it is taken.
-
-        Args:
-            sha256: what the content must have; the far side checks what arrives as well.
-            sent: is told the bytes as they go.
-
-        Raises:
-            VerificationError: the file has other content than `sha256` says.
-        """
 
     def get(self, key: str, path: Path, size: int, got: Count) -> None:
         """Write the object of `size` bytes to `path`, going on where a file already there ends.
@@ -55,6 +41,24 @@ class Store(Protocol):
 
         Raises:
             VerificationError: the object is not there, or has more than `limit` bytes.
+        """
+
+
+class Store(Source, Protocol):
+    """What an upload asks as well."""
+
+    def sizes(self, keys: Collection[str]) -> dict[str, int]:
+        """The bytes of each of the keys that is there."""
+
+    def put(self, key: str, path: Path, sha256: str, sent: Count) -> bool:
+        """Store a file under a key that is free; False, and nothing changed, if it is taken.
+
+        Args:
+            sha256: what the content must have; the far side checks what arrives as well.
+            sent: is told the bytes as they go.
+
+        Raises:
+            VerificationError: the file has other content than `sha256` says.
         """
 
 

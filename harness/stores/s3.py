@@ -142,6 +142,12 @@ class S3Store:
 
         return self.asked(ask)
 
+    def signed_address(self, key: str, seconds: int) -> str:
+        """An address that anyone can read this object from, for so long."""
+        place = {"Bucket": self.bucket.name, "Key": self._name(key)}
+        address: str = self.client.generate_presigned_url("get_object", Params=place, ExpiresIn=seconds)
+        return address
+
     # How
 
     def asked(self, ask: Callable[[], Answer]) -> Answer:

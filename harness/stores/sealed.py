@@ -19,7 +19,7 @@ RUN_ID = records.RUN_ID.pattern
 SHA256 = re.compile("[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kind:
     """A kind of sealed folder.
 
@@ -47,10 +47,16 @@ ATTACHMENT = Kind(
     re.compile(r"attached/(?P<part>[0-9]+(?:-[0-9]+)?)/[0-9A-Za-z][0-9A-Za-z._-]*"),
     "attached/{part}/{id}",
 )
-KINDS = (RECORD, ATTACHMENT)
+SESSION = Kind(
+    "session",
+    "session.json",
+    re.compile(rf"pairing/(?P<part>[0-9]+(?:-[0-9]+)?)/{RUN_ID}"),
+    "pairing/{part}/{id}",
+)
+KINDS = (RECORD, ATTACHMENT, SESSION)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be millions
 class Sealed:
     """A sealed folder by its place, here (below results/) and in a store (below sealed/) the same."""
 
@@ -83,7 +89,8 @@ class File:
 def here(results: Path) -> Iterator[Sealed]:
     """The sealed folders of this machine."""
     places = [f"{part}/{kind}/{run.name}" for part, kind, run in records.folders(results)]
-    places += [path.relative_to(results).as_posix() for path in results.glob("attached/*/*")]
+    for folder in ("attached", "pairing"):
+        places += [path.relative_to(results).as_posix() for path in results.glob(f"{folder}/*/*")]
     for place in sorted(set(places)):
         sealed = _at(place)
         if sealed and (results / place / sealed.kind.manifest).is_file():

@@ -9,15 +9,14 @@ import fcntl
 import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness import records
 from harness.catalogue import ROOT
 from harness.errors import VerificationError
-from harness.stores import PARALLEL, Store
+from harness.stores import Store
 from harness.stores.sealed import MOST_MANIFEST_BYTES, Sealed, files, here
-from harness.stores.transfer import another, listed
+from harness.stores.transfer import another, each, listed
 
 CACHE = ROOT / ".cache" / "stores"
 
@@ -34,17 +33,18 @@ def gather(stores: Sequence[Store], cache: Path = CACHE) -> tuple[Path, list[str
     name = hashlib.sha256("\n".join(sorted({store.address for store in stores})).encode()).hexdigest()[:16]
     folder = cache / name
     with _held(folder):
-        kept: dict[Sealed, list[Store]] = {}
+        kept: dict[Sealed, tuple[Store, ...]] = {}
         for store in stores:
+            alone = (store,)  # one for all of its records
             for sealed, _ in listed(store):
-                kept.setdefault(sealed, []).append(store)
+                kept[sealed] = kept[sealed] + alone if sealed in kept else alone
         known = set(here(folder))
         for sealed in known - kept.keys():
             shutil.rmtree(folder / sealed.place)
-        fresh = [(sealed, holders) for sealed, holders in kept.items() if sealed not in known]
-        with ThreadPoolExecutor(PARALLEL) as pool:
-            damage = list(pool.map(lambda pair: _fetch(folder, *pair), fresh))
-    return folder, [line for line in damage if line]
+        fresh = (pair for pair in kept.items() if pair[0] not in known)
+        fetched = (fetching.result() for _, fetching in each(fresh, lambda pair: _fetch(folder, *pair)))
+        damage = [line for line in fetched if line]
+    return folder, damage
 
 
 def _fetch(folder: Path, sealed: Sealed, holders: Sequence[Store]) -> str:

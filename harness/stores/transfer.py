@@ -11,7 +11,8 @@ import fcntl
 import hashlib
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +20,11 @@ from typing import TypeVar
 
 from harness import records
 from harness.errors import StoreError, VerificationError
-from harness.stores import PARALLEL, Count, Store, object_key, wrong_size
+from harness.stores import PARALLEL, Count, Source, Store, object_key, wrong_size
 from harness.stores.sealed import MOST_MANIFEST_BYTES, PREFIX, File, Sealed, files, here, of_key
 
 INCOMING = ".incoming"
+AHEAD = 64 * PARALLEL
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -64,11 +66,12 @@ def upload(results: Path, store: Store, parts: Collection[str] | None = None, dr
     plans = []
     for sealed in candidates:
         with _refusals(outcome, sealed):
-            manifest = (results / sealed.place / sealed.kind.manifest).read_bytes()
+            path = results / sealed.place / sealed.kind.manifest
             if sealed.key not in taken:
+                manifest = path.read_bytes()
                 plans.append(Plan(sealed, hashlib.sha256(manifest).hexdigest(), files(sealed, manifest)))
                 outcome.bytes += len(manifest)
-            elif taken[sealed.key] != len(manifest):
+            elif taken[sealed.key] != path.stat().st_size:
                 raise another(sealed, store)
             else:
                 outcome.there += 1
@@ -81,7 +84,7 @@ def upload(results: Path, store: Store, parts: Collection[str] | None = None, dr
         return outcome
     with _bar("Uploading", outcome.bytes) as sent:
         sender = _Sender(results, store, sizes, sent)
-        for plan, sending in _each(plans, sender.send, sender.pool):
+        for plan, sending in each(plans, sender.send, sender.pool):
             with _refusals(outcome, plan.sealed):
                 sending.result()
                 outcome.moved.append(plan.sealed)
@@ -146,41 +149,69 @@ def another(sealed: Sealed, store: Store) -> VerificationError:
 # Down
 
 
-def download(results: Path, store: Store, parts: Collection[str] | None = None, dry_run: bool = False) -> Outcome:
+def download(results: Path, store: Source, parts: Collection[str] | None = None, dry_run: bool = False) -> Outcome:
     """Fetch the sealed folders that are not here; one that does not hold is refused, and the others go on.
 
     Raises:
         StoreError: the store fails, or another download is going on.
     """
     outcome = Outcome()
-    wanted = []
-    for sealed, _ in listed(store):
-        if parts is not None and sealed.part not in parts:
-            continue
-        if (results / sealed.place / sealed.kind.manifest).exists():
-            outcome.there += 1
-        else:
-            wanted.append(sealed)
+    wanted = list(_absent(results, (sealed for sealed, _ in listed(store, parts)), outcome))
     if dry_run:
         outcome.moved = wanted
         return outcome
-    with _only_download(results) as incoming, _bar("Downloading", None) as got:
-        for sealed, fetching in _each(wanted, lambda sealed: fetch(results, incoming, store, sealed, got)):
-            with _refusals(outcome, sealed):
-                outcome.bytes += fetching.result()
-                outcome.moved.append(sealed)
+    with _only_download(results) as incoming:
+        _fetch_all(results, incoming, store, wanted, outcome)
     return outcome
 
 
-def listed(store: Store) -> Iterator[tuple[Sealed, int]]:
-    """The sealed folders that a store has, with the bytes of their manifests; other keys are left alone."""
-    for key, size in store.list(PREFIX):
-        sealed = of_key(key)
-        if sealed:
-            yield sealed, size
+def download_those(results: Path, store: Store, wanted: Collection[Sealed]) -> Outcome:
+    """Fetch those of the sealed folders that the store has and that are not here; waits for another download.
+
+    Raises:
+        StoreError: the store fails.
+    """
+    outcome = Outcome()
+    sizes = store.sizes([sealed.key for sealed in wanted])
+    if sizes:
+        with _only_download(results, wait=True) as incoming:
+            offered = _absent(results, (sealed for sealed in wanted if sealed.key in sizes), outcome)
+            _fetch_all(results, incoming, store, offered, outcome)
+    return outcome
 
 
-def fetch(results: Path, incoming: Path, store: Store, sealed: Sealed, got: Count) -> int:
+def _absent(results: Path, offered: Iterable[Sealed], outcome: Outcome) -> Iterator[Sealed]:
+    """Those that are not here; the others are counted."""
+    for sealed in offered:
+        if (results / sealed.place / sealed.kind.manifest).exists():
+            outcome.there += 1
+        else:
+            yield sealed
+
+
+def _fetch_all(results: Path, incoming: Path, store: Source, wanted: Iterable[Sealed], outcome: Outcome) -> None:
+    with _bar("Downloading", None) as got:
+        for sealed, fetching in each(wanted, lambda sealed: fetch(results, incoming, store, sealed, got)):
+            with _refusals(outcome, sealed):
+                outcome.bytes += fetching.result()
+                outcome.moved.append(sealed)
+
+
+def listed(store: Source, parts: Collection[str] | None = None) -> Iterator[tuple[Sealed, int]]:
+    """The sealed folders that a store has, with the bytes of their manifests; other keys are left alone.
+
+    Of some parts alone no others are listed, for there may be millions.
+    """
+    within = ("", "attached/", "pairing/")
+    places = [""] if parts is None else [f"{folder}{part}/" for part in parts for folder in within]
+    for place in places:
+        for key, size in store.list(PREFIX + place):
+            sealed = of_key(key)
+            if sealed:
+                yield sealed, size
+
+
+def fetch(results: Path, incoming: Path, store: Source, sealed: Sealed, got: Count) -> int:
     """Fetch one folder, check it, and rename it into its place; its bytes are returned.
 
     Raises:
@@ -225,7 +256,7 @@ def _move(folder: Path, place: Path) -> None:
         raise FileExistsError(error.errno, "a folder without a manifest", str(place)) from error
 
 
-def _fetch_file(store: Store, sealed: Sealed, file: File, path: Path, got: Count) -> None:
+def _fetch_file(store: Source, sealed: Sealed, file: File, path: Path, got: Count) -> None:
     """Fetch one file; what an earlier download left of it is used if its hash then fits."""
     key = object_key(file.sha256)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -246,13 +277,13 @@ def _fetch_file(store: Store, sealed: Sealed, file: File, path: Path, got: Count
 
 
 @contextlib.contextmanager
-def _only_download(results: Path) -> Iterator[Path]:
+def _only_download(results: Path, wait: bool = False) -> Iterator[Path]:
     """The folder in which downloads are put together, held for this one."""
     incoming = results / INCOMING
     incoming.mkdir(parents=True, exist_ok=True)
     with (incoming / records.LOCK).open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise StoreError("Another download is going on here.", f"It holds {incoming}.", "Wait for it.") from error
         yield incoming
@@ -261,16 +292,24 @@ def _only_download(results: Path) -> Iterator[Path]:
 # Both
 
 
-def _each(
-    items: Sequence[Item], move: Callable[[Item], Result], *pools: ThreadPoolExecutor
+def each(
+    items: Iterable[Item], move: Callable[[Item], Result], *pools: ThreadPoolExecutor
 ) -> Iterator[tuple[Item, "Future[Result]"]]:
-    """Move the items, several at once; whoever leaves the loop early ends what was not begun, here and in `pools`."""
+    """Move the items, several at once and in order; whoever leaves early ends what was not begun, also in `pools`.
+
+    No more than AHEAD are waiting at a time, so that a million take no more memory than a thousand.
+    """
     pool = ThreadPoolExecutor(PARALLEL)
+    waiting: deque[tuple[Item, Future[Result]]] = deque()
     try:
-        yield from zip(items, [pool.submit(move, item) for item in items], strict=True)
+        for item in items:
+            waiting.append((item, pool.submit(move, item)))
+            if len(waiting) == AHEAD:  # half of them at a time: to wake up for each would cost as much as moving it
+                yield from (waiting.popleft() for _ in range(AHEAD // 2))
+        yield from waiting
     finally:
-        for each in (*pools, pool):
-            each.shutdown(wait=False, cancel_futures=True)
+        for other in (*pools, pool):
+            other.shutdown(wait=False, cancel_futures=True)
 
 
 @contextlib.contextmanager

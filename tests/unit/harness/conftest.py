@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chat_endpoint import Endpoint, serving
 from samples import Tree
 
 
@@ -35,3 +36,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    """A chat endpoint on loopback."""
+    with serving() as server:
+        yield server

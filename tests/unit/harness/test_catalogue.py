@@ -93,6 +93,18 @@ def test_kinds_stand_by_class_then_name(tree):
     assert list(catalogue.load(tree.root).hardware) == ["cpu", "cuda", "gcu", "npu", "sim"]
 
 
+def test_some_variables_are_for_machines_whose_file_holds_a_pattern(tree, tmp_path):
+    about = tmp_path / "cpuinfo"
+    about.write_text("vendor : Fast\nflags : avx avx2\n")
+    cases = [(about, r"Fast[\s\S]*\bavx2\b", "HERE"), (about, "Slow", "OTHER"), (tmp_path / "none", ".", "MISSING")]
+    described = "".join(
+        f"  - {{file: {file}, pattern: '{pattern}', environment: {{{name}: '1'}}}}\n" for file, pattern, name in cases
+    )
+    before = catalogue.load(tree.root).hardware["cpu"].environment
+    tree.hardware.write_text(f"{tree.hardware.read_text()}\nenvironment_where:\n{described}")
+    assert catalogue.load(tree.root).hardware["cpu"].environment == {**before, "HERE": "1"}
+
+
 def test_two_projects_with_one_part_are_refused(tree):
     folder = tree.root / "projects" / "05-twin"
     folder.mkdir()

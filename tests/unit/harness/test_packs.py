@@ -1,17 +1,22 @@
 """Packs: a submission holds all that is asked for, is the same bytes again, and is verified by anyone."""
 
 import json
+import shutil
 import subprocess
 import zipfile
 
 import pytest
+from chat_endpoint import block, serving
 from samples import a_catalogue, a_kind, a_part, a_record, a_rule
 
-from harness import attachments, inspection, packs, unpacking
-from harness.errors import HomeworkError, VerificationError
+from harness import attachments, inspection, packs, pairing, sandbox, unpacking
+from harness.errors import EngineError, HomeworkError, VerificationError
+from harness.records import seal_of, write_json
 
 PART = a_part("8-1", slug="08-ffn", stack="base", submission=("code", "log", "link"), rules=(a_rule(needs=("link",)),))
 BOOK = a_catalogue(PART)
+ASKED = ("conversation", "code", "picture")
+PAIRING = a_part("12", slug="12-code", program=None, submission=ASKED, rules=(a_rule(needs=("conversation",)),))
 
 
 @pytest.fixture(autouse=True)
@@ -92,11 +97,100 @@ def test_a_withdrawn_link_does_not_go_in(results, tmp_path):
     assert not any("attached" in name for name in names(tmp_path / "pack.zip"))
 
 
+# Pairing sessions
+
+
+def converse(session, endpoint, code):
+    endpoint.answers = [block(code)]
+    pairing.converse(session, 1)
+    return session.folder
+
+
+@pytest.fixture(scope="module")
+def conversed(tmp_path_factory):
+    """Results with a session that failed, and one that continued it and passed."""
+    try:
+        sandbox.require()
+    except EngineError as error:
+        pytest.skip(str(error))
+    results = tmp_path_factory.mktemp("results")
+    with serving() as endpoint:
+        first = converse(pairing.begin(results, "12", "Print one.", endpoint.address, "m"), endpoint, "print(one)\n")
+        second = converse(pairing.resume(results, "12", first.name, ""), endpoint, "print(1)\n")
+    return results, first.name, second.name
+
+
+@pytest.fixture
+def two(results, conversed):
+    """The two sessions, of which the second's conversation is attached."""
+    shutil.copytree(conversed[0], results, dirs_exist_ok=True)
+    first, second = (results / "pairing/12" / name for name in conversed[1:])
+    attachments.attach(results, PAIRING, [str(second / "conversation.md")])
+    return first, second
+
+
+def test_an_attached_session_goes_in_whole_with_those_it_continues(results, tmp_path, two):
+    made = packs.make(BOOK, [PAIRING], results, tmp_path / "pack.zip")
+    assert made.missing == []
+    assert "1 attachments and 2 pairing sessions hold" in unpacking.verify(tmp_path / "pack.zip", BOOK)
+    with zipfile.ZipFile(tmp_path / "pack.zip") as archive:
+        page = archive.read("index.html").decode()
+        for folder in two:
+            for path in (path for path in folder.rglob("*") if path.is_file()):
+                name = path.relative_to(results.parent).as_posix()
+                assert archive.read(name) == path.read_bytes() and name in page
+    packs.make(BOOK, [PAIRING], results, tmp_path / "again.zip")
+    assert (tmp_path / "again.zip").read_bytes() == (tmp_path / "pack.zip").read_bytes()
+
+
+def test_a_session_of_which_nothing_is_attached_stays_out(results, tmp_path, two):
+    (attached,) = attachments.standing(results)[0]["12"]
+    attachments.detach(results, attached.id)
+    with pytest.raises(HomeworkError, match="nothing to pack for 12"):
+        packs.make(BOOK, [PAIRING], results, tmp_path / "pack.zip")
+
+
+def test_a_session_that_did_not_pass_is_no_code_that_runs(results, tmp_path, two):
+    (attached,) = attachments.standing(results)[0]["12"]
+    attachments.detach(results, attached.id)
+    attachments.attach(results, PAIRING, [str(two[0] / "conversation.md")])
+    made = packs.make(BOOK, [PAIRING], results, tmp_path / "pack.zip")
+    assert made.missing == ["part 12: code", "part 12: picture"]
+    assert not any(two[1].name in name for name in names(tmp_path / "pack.zip"))
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_session_that_was_changed_is_neither_attached_nor_packed(results, tmp_path, two, which):
+    (two[which] / "conversation.md").write_text("another")
+    with pytest.raises(VerificationError, match=f"{two[which].name}: this session is not as it was sealed"):
+        packs.make(BOOK, [PAIRING], results, tmp_path / "pack.zip")
+    with pytest.raises(VerificationError, match="not as it was sealed"):
+        attachments.attach(results, PAIRING, [str(two[which] / "conversation.md")])
+
+
+def test_a_session_that_went_on_after_it_was_attached_is_said(results, tmp_path, two):
+    packs.make(BOOK, [PAIRING], results, tmp_path / "pack.zip")
+    document = {**pairing.read(two[1]), "model": "sealed after another turn"}
+    write_json(two[1] / "session.json", {**document, "seal": seal_of(document)})
+    with pytest.raises(VerificationError, match="went on after it was attached"):
+        packs.make(BOOK, [PAIRING], results, tmp_path / "pack.zip")
+
+
+@pytest.mark.parametrize("gone", [0, 1])
+def test_a_session_that_was_taken_out_is_missed_though_the_manifest_fits(results, tmp_path, two, gone):
+    contents = packs.gather(BOOK, [PAIRING], results)
+    contents.files = {name: content for name, content in contents.files.items() if two[gone].name not in name}
+    (tmp_path / "pack.zip").write_bytes(packs._zip({**contents.files, **packs.manifest(contents, None)}))
+    with pytest.raises(VerificationError) as caught:
+        unpacking.verify(tmp_path / "pack.zip", BOOK)
+    assert f"{two[gone].name}/session.json: missing" in caught.value.why
+
+
 # Verified by anyone
 
 
 def test_a_stranger_verifies_it(pack):
-    assert "1 records and 1 attachments hold" in unpacking.verify(pack, BOOK)
+    assert "1 records, 1 attachments and 0 pairing sessions hold" in unpacking.verify(pack, BOOK)
     assert "It is not signed" in unpacking.verify(pack, BOOK)
 
 
