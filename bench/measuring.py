@@ -1,5 +1,6 @@
 """What the benchmarks share: commands timed in turn, tables of medians, goals, and a copy of the checkout."""
 
+import json
 import os
 import shutil
 import signal
@@ -77,6 +78,12 @@ def goal(what: str, number: float, at_most: float, at_least: float = 0.0, unit: 
     """A line for a goal: its bound, the number, met or not."""
     bound = f"{at_least:g} to {at_most:g}{unit}" if at_least else f"at most {at_most:g}{unit}"
     return f"goal: {what}: {bound}; it is {number:.3g}{unit}: {'met' if at_least <= number <= at_most else 'NOT met'}"
+
+
+def keep(numbers: Mapping[str, float]) -> None:
+    """Numbers of this measurement that texts may quote: bench/keep.py puts them beside what was printed."""
+    if place := os.environ.get("BENCH_NUMBERS"):
+        Path(place).write_text(json.dumps(dict(numbers)))
 
 
 @contextmanager
