@@ -58,10 +58,14 @@ def copy_of_this_checkout(folder: Path) -> Checkout:
 
 
 def _stand_in_stack(folder: Path) -> None:
-    """The toy needs no Paddle: its stack is this interpreter, with the recipe that says it is whole."""
+    """The toy needs no Paddle: its stack is this interpreter, with the recipe that says it is whole.
+
+    A link to the interpreter would do without its environment's packages.
+    """
     stack = folder / ".stacks" / "base"
     (stack / "bin").mkdir(parents=True)
-    (stack / "bin" / "python").symlink_to(sys.executable)
+    (stack / "bin" / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    (stack / "bin" / "python").chmod(0o755)
     (stack / "recipe.txt").write_text((ROOT / "docker" / "locks" / "base.txt").read_text() + "\n")
 
 

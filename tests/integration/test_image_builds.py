@@ -11,9 +11,9 @@ import shutil
 import subprocess
 import urllib.request
 import zipfile
-from pathlib import Path
 
 import pytest
+import ssh_server
 from containers import BASE, BUILD_SECONDS, KINDS, NAMES, ROOT, base_archive, free_port, over_tcp, wait_for_port
 
 from harness import images, inventory
@@ -211,31 +211,12 @@ def test_the_target_source_compiles_own_sources_and_takes_the_wheel_that_they_ma
 
 @pytest.fixture
 def ssh(tmp_path, socket_path):
-    """The address of an ssh server on loopback that lets this user in, and a PATH whose ssh knows its key.
+    """The address of an ssh server on loopback, and a PATH whose ssh knows its key.
 
     The client there asks the engine of these tests, which need not be at the usual socket.
     """
-    server = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
-    if not server or os.getuid() != 0:
-        pytest.skip("sshd is not here, or this is not root: apt-get install openssh-server")
-    for name in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name], check=True)
-    port = free_port()
-    Path("/run/sshd").mkdir(exist_ok=True)
-    settings = [f"-oHostKey={tmp_path}/host", f"-oAuthorizedKeysFile={tmp_path}/user.pub", "-oStrictModes=no"]
-    settings += [f"-oSetEnv=DOCKER_HOST=unix://{socket_path}"]
-    words = [server, "-D", "-e", "-f", "/dev/null", "-p", str(port), "-oListenAddress=127.0.0.1", *settings]
-    with (tmp_path / "sshd.log").open("w") as log:
-        process = subprocess.Popen(words, stdout=log, stderr=log)
-    assert wait_for_port(port, process), (tmp_path / "sshd.log").read_text()
-    real = shutil.which("ssh")
-    known = f"-oStrictHostKeyChecking=no -oUserKnownHostsFile={tmp_path}/known -oLogLevel=ERROR"
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "ssh").write_text(f'#!/bin/sh\nexec {real} -i {tmp_path}/user {known} "$@"\n')
-    (tmp_path / "bin" / "ssh").chmod(0o755)
-    yield f"ssh://root@127.0.0.1:{port}", f"{tmp_path}/bin:{os.environ['PATH']}"
-    process.terminate()
-    process.wait(timeout=30)
+    with ssh_server.running(tmp_path / "ssh", DOCKER_HOST=f"unix://{socket_path}") as server:
+        yield server.address(), f"{server.path}:{os.environ['PATH']}"
 
 
 def builds_there(place, environment, remote=True):

@@ -80,7 +80,7 @@ def test_tasks_hardware_and_doctor_answer(checkout: Checkout) -> None:
 def test_help_teaches_with_examples(checkout: Checkout) -> None:
     assert "Start with" in checkout("--help").stdout == checkout().stdout
     words = ("run", "matrix", "tasks", "hardware", "doctor", "show", "verify", "attach", "detach", "pack", "test")
-    for word in (*words, "lint", "bench", "reproduce", "compare", "reference", "report"):
+    for word in (*words, "lint", "bench", "reproduce", "compare", "reference", "report", "serve", "docs", "jobs"):
         text = checkout(word, "--help").stdout
         assert "Examples:" in text and f"./inv {word}" in text
 
@@ -116,7 +116,7 @@ def test_evidence_is_attached_packed_verified_and_taken_back(checkout: Checkout,
     assert checkout("detach", first).returncode == 0 and checkout("detach", first).returncode == 2
     pack = str(tmp_path / "pack.zip")
     assert checkout("pack", "--task", "1", "--to", pack).returncode == 0
-    assert "1 records and 1 attachments hold" in checkout("verify", pack).stdout
+    assert "1 records, 1 attachments and 0 pairing sessions hold" in checkout("verify", pack).stdout
     assert "3 attached are whole" in checkout("verify").stdout
     (tmp_path / "pack.zip").write_bytes(b"no zip")
     refused = checkout("verify", pack)
