@@ -71,7 +71,8 @@ def run(
       ./inv run --hw ascend,cuda --on slurm      a job per cell; again, it submits only what is missing (docs/slurm.md)
       ./inv run --host ssh://user@box --hw npu   there, with its cards; records come here (docs/remote.md)
     """
-    from harness import allocation, evidence, preflight, records, runs
+    from harness import evidence, preflight, records, runs
+    from harness.slurm import allocation
 
     _one_of("format", format, ("table", "json", "bare"))
     book = catalogues.load()
@@ -116,7 +117,7 @@ def _run_on_slurm(
     dry_run: bool,
     format: str,
 ) -> None:
-    from harness import dispatch, following
+    from harness.slurm import dispatch, following
 
     engine, site = dispatch.inside(on), dispatch.settings()
     wanted = dispatch.plan(book, parts, hw, site, *values)
@@ -193,7 +194,7 @@ def jobs(context: Context, once: bool = False, cancel: bool = False) -> None:
       ./inv jobs --once                          as it is now
       ./inv jobs --cancel                        cancel all, and see them end
     """
-    from harness import following
+    from harness.slurm import following
 
     following.require_passed(following.show(RESULTS, once, cancel), [])
 
@@ -445,7 +446,7 @@ def verify(context: Context, run: Any, signers: str = "") -> None:
 
     book, allowed = catalogues.load(), Path(signers) if signers else None
     if run.endswith(".zip"):
-        from harness import unpacking
+        from harness.packs import unpacking
 
         return print(unpacking.verify(Path(run), book, allowed))
     print(verification.verify_all(RESULTS, run, book, allowed))
@@ -487,7 +488,8 @@ def attach(
                                                  home is known, else start and end are taken for it
       ./inv attach --task 13-1 --note "the conversion" chat.md chat.png
     """
-    from harness import attachments, outings
+    from harness import attachments
+    from harness.outdoors import outings
 
     if not what:
         return print(attachments.show(RESULTS))
@@ -538,24 +540,24 @@ def pair(
       ./inv pair --continue 20261122T2319 --model N "Leap years too"
       ./inv attach --task 12 results/pairing/12/ID/conversation.md
     """
-    from harness import pairing
+    from harness.pairing import dialogue, sessions
 
     if not (continue_ or (question and endpoint and model)) or turns < 1:
         what = "pair needs --endpoint, --model and a question, or --continue; and a turn or more."
         raise WordsError(what, "", "./inv pair --help shows examples.")
     (part,) = _one_part(task)
     if continue_:
-        session = pairing.resume(RESULTS, part.name, continue_, question, endpoint, model, tests, file)
+        session = dialogue.resume(RESULTS, part.name, continue_, question, endpoint, model, tests, file)
     else:
-        session = pairing.begin(RESULTS, part.name, question, endpoint, model, tests, file)
+        session = dialogue.begin(RESULTS, part.name, question, endpoint, model, tests, file)
     onward = f"./inv pair --task {part.name} --continue {session.folder.name}"
     try:
-        pairing.converse(session, turns)
+        dialogue.converse(session, turns)
     finally:
         if session.turns:
             folder = os.path.relpath(session.folder)
             print(f"{folder}\nTo go on: {onward}{' QUESTION' if session.passed else ''}")
-            print(f"If it is your own work: ./inv attach --task {part.name} {folder}/{pairing.CONVERSATION}")
+            print(f"If it is your own work: ./inv attach --task {part.name} {folder}/{sessions.CONVERSATION}")
     if not session.passed:
         raise HomeworkError("The code did not pass.", "The last turn says why.", f"Go on with {onward}")
 
@@ -594,12 +596,12 @@ def pack(context: Context, task: str, to: str = "", crate: bool = False, sign: s
       ./inv pack --task 4 --crate --to plate.zip
       ./inv pack --task 4 --sign ~/.ssh/id_ed25519
     """
-    from harness import packs
+    from harness.packs import archive
 
     book = catalogues.load()
     parts = cells.select_parts(book, task)
     file = Path(to or f"homework-{task}.zip")
-    made = packs.make(book, parts, RESULTS, file, crate=crate, key=_key(sign))
+    made = archive.make(book, parts, RESULTS, file, crate=crate, key=_key(sign))
     for line in made.missing:
         print(terminal.yellow(f"· still to be added: {line}"))
     print(

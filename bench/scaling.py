@@ -33,10 +33,11 @@ from tabulate import tabulate
 
 sys.path.insert(0, str(ROOT))
 sys.path.insert(1, str(ROOT / "tests" / "integration"))
-from harness import catalogue, dispatch, index, jobs, records, runs
-from harness.engines.slurm import Job
+from harness import catalogue, index, records, runs
 from harness.probe import Card, Finding
 from harness.runs import Planned
+from harness.slurm import batches, dispatch, jobs
+from harness.slurm.commands import Job
 from harness.stores import open_store, team, transfer
 
 NODES, CELLS, RECORDS = 1_000, 100_000, 10_000_000
@@ -147,7 +148,7 @@ def missing(count: int) -> None:
         results, running = Path(name), {}
         for first in range(0, count, 2 * ARRAY):
             some = tuple(cells[first : first + 2 * ARRAY : 2])
-            batch = jobs.Batch(id=f"{first:08}", cells=some, program={}, submitted="2026-11-23T00:00:00.000Z", job=1)
+            batch = batches.Batch(id=f"{first:08}", cells=some, program={}, submitted="2026-11-23T00:00:00.000Z", job=1)
             batch.write(results)
             job = Job(id="1", state="RUNNING", nodes="n1")
             running.update({(batch.id, place): job for place in range(len(some))})

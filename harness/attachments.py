@@ -15,10 +15,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import datafiles, inspection, pairing
+from harness import datafiles, inspection
 from harness.catalogue import Part
 from harness.errors import DataFileError, WordsError
-from harness.outings import Privacy
+from harness.outdoors.outings import Privacy
+from harness.pairing import sessions
 from harness.records import hash_files, new_id, seal_of, timestamp, unwritable, write_json
 from harness.redaction import Redactor
 
@@ -96,9 +97,9 @@ def _needs(part: Part) -> list[str]:
 def _session(results: Path, part: Part, word: str) -> dict[str, str]:
     """The pairing session that a file lies in, so that a pack takes all of it; empty for any other file."""
     folder = Path(word).expanduser().resolve().parent
-    if folder.parent != (results / pairing.FOLDER / part.name).resolve():
+    if folder.parent != (results / sessions.FOLDER / part.name).resolve():
         return {}
-    return {"id": folder.name, "seal": pairing.read(folder)["seal"]}
+    return {"id": folder.name, "seal": sessions.read(folder)["seal"]}
 
 
 def _seal(results: Path, part: Part, finding: inspection.Finding, note: str, session: Mapping[str, str]) -> Path:

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.errors import WordsError
-from harness.outings import Privacy
+from harness.outdoors.outings import Privacy
 from harness.redaction import Redactor
 
 KINDS = ("photo", "link", "pull request", "article", "conversation", "track")
@@ -265,7 +265,7 @@ def _taken(image: Any) -> str:
 
 def _track(path: Path, content: bytes, day: str, settings: Privacy) -> list[Finding]:
     """A finding for each day that a track shows; nothing of the file itself is kept, not even its name."""
-    from harness import outings, sketch
+    from harness.outdoors import outings, sketch
 
     if path.suffix.lower() not in TRACKS:
         raise WordsError(f"{path}: not a track.", f"A track is {', '.join(TRACKS)}.", "Export it as one of these.")

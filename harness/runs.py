@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import allocation, evidence, processes
+from harness import evidence, processes
 from harness.catalogue import ROOT, Part
 from harness.cells import Cell, parameters, wanted_cards
 from harness.engines import Engine, Launch, Request, choose
@@ -23,6 +23,7 @@ from harness.points import NOT_WRITTEN
 from harness.probe import Card, Finding, system_name, visible_cards
 from harness.records import FILE, LOG, Draft, read, timestamp
 from harness.redaction import Redactor
+from harness.slurm import allocation
 from harness.terminal import bold, dim, green, red, yellow
 
 TOO_FEW = "it runs on"  # how a why begins where cards are lacking

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import attachments, datafiles, pairing, signatures, statements
+from harness import attachments, datafiles, signatures, statements
 from harness.catalogue import Catalogue
 from harness.errors import DataFileError, VerificationError
 from harness.judge import judge, read_measurements
+from harness.pairing import sessions
 from harness.processes import Ending
 from harness.records import FILE, find, hash_files, read
 
@@ -128,8 +129,8 @@ def verify_all(results: Path, word: str, catalogue: Catalogue, signers: Path | N
     findings = {folder: verify(folder, catalogue, signers) for folder in find(results, word)}
     records = len(findings)
     attached = attachments.read_all(results) if word == "all" else ([], [])
-    sessions = sorted(results.glob(f"{pairing.FOLDER}/*/*/{pairing.FILE}")) if word == "all" else []
-    paired = {session.parent: pairing.verify(session.parent) for session in sessions}
+    folders = sorted(results.glob(f"{sessions.FOLDER}/*/*/{sessions.FILE}")) if word == "all" else []
+    paired = {session.parent: sessions.verify(session.parent) for session in folders}
     require_verified({**findings, **paired, **{Path(line): [line] for line in attached[1]}})
     also = f" {len(attached[0])} attached {'is' if len(attached[0]) == 1 else 'are'} whole." if attached[0] else ""
     also += f" {len(paired)} pairing {'session is' if len(paired) == 1 else 'sessions are'} whole." if paired else ""

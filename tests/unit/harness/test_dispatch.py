@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import a_catalogue, a_kind, a_part, a_record
 
-from harness import allocation, deliveries, dispatch, jobs, records
-from harness.dispatch import Settings
+from harness import records
 from harness.errors import DataFileError, EngineError, StoreError, WordsError
-from harness.jobs import JobCell
 from harness.processes import Ending
+from harness.slurm import allocation, batches, deliveries, dispatch, jobs
+from harness.slurm.batches import JobCell
+from harness.slurm.dispatch import Settings
 
 NPU = a_kind("ascend", "accelerator", ("npu",), visible_devices="NPU_VISIBLE_DEVICES", scheduler={"slurm": "npu:910b"})
 BOOK = a_catalogue(a_part("4"), a_part("7", timeout=3600.0), kinds=(a_kind(), NPU))
@@ -70,43 +71,43 @@ def test_auto_and_values_of_two_lines_are_refused():
 
 
 def test_cells_with_equal_needs_are_one_array(results, slurm):
-    batches, refused = dispatch.submit(wanted(), results, SITE, "local")
-    assert [len(batch.cells) for batch in batches] == [1, 1, 1, 1] and refused == []
-    assert [batch.job > 100 for batch in jobs.listed(results)] == [True] * 4
+    submitted, refused = dispatch.submit(wanted(), results, SITE, "local")
+    assert [len(batch.cells) for batch in submitted] == [1, 1, 1, 1] and refused == []
+    assert [batch.job > 100 for batch in batches.listed(results)] == [True] * 4
     same = [dataclasses.replace(each, minutes=16) for each in wanted()]
-    batches, _ = dispatch.submit(same, results, SITE, "local")
-    assert [len(batch.cells) for batch in batches] == [2, 2]
-    npu = batches[1].file(results, ".sh").read_text()
+    submitted, _ = dispatch.submit(same, results, SITE, "local")
+    assert [len(batch.cells) for batch in submitted] == [2, 2]
+    npu = submitted[1].file(results, ".sh").read_text()
     assert "--gres=npu:910b:1" in npu and "--array=0-1" in npu and "--time=16" in npu and "--mem=8G" in npu
-    first, second = batches[1].file(results, ".list").read_text().splitlines()
+    first, second = submitted[1].file(results, ".list").read_text().splitlines()
     assert first.startswith(
-        f"exec env HOMEWORK_RUN={batches[1].cells[0].run} ./inv run --task 4 --hw ascend --on local"
+        f"exec env HOMEWORK_RUN={submitted[1].cells[0].run} ./inv run --task 4 --hw ascend --on local"
     )
     assert "--set grid=101" in first and "--set quick=false" in first and "--task 7" in second
-    assert "--gres" not in batches[0].file(results, ".sh").read_text()
+    assert "--gres" not in submitted[0].file(results, ".sh").read_text()
 
 
 def test_an_image_is_built_before_its_cells_and_once_for_all_of_them(results, slurm):
-    batches, _ = dispatch.submit(wanted("npu"), results, SITE, "container")
+    submitted, _ = dispatch.submit(wanted("npu"), results, SITE, "container")
     builds = list((results / ".jobs").glob("build-*.sh"))
     assert len(builds) == 1 and "./inv build --hw ascend --stack base" in builds[0].read_text()
     assert "--gres" not in builds[0].read_text()
-    for batch in batches:
+    for batch in submitted:
         assert "--dependency=afterok:102" in batch.file(results, ".sh").read_text()
         assert batch.file(results, ".list").read_text().startswith("./inv build --hw ascend --stack base && exec env")
 
 
 def test_a_refused_array_is_forgotten_and_the_others_are_submitted(results, slurm):
     slurm.answers.append(subprocess.CompletedProcess((), 1, "", "sbatch: error: invalid partition specified: x"))
-    batches, refused = dispatch.submit(wanted(parts="4"), results, SITE, "local")
-    assert len(batches) == 1 and jobs.listed(results) == batches
+    submitted, refused = dispatch.submit(wanted(parts="4"), results, SITE, "local")
+    assert len(submitted) == 1 and batches.listed(results) == submitted
     assert isinstance(refused[0], EngineError) and "invalid partition" in refused[0].why
 
 
 def test_an_array_of_which_nobody_knows_whether_it_was_taken_stays_on_the_list(results, slurm):
     slurm.answers.append(subprocess.CompletedProcess((), 1, "", "sbatch: error: Socket timed out"))
     dispatch.submit(wanted("cpu", "4"), results, SITE, "local")
-    (batch,) = jobs.listed(results)
+    (batch,) = batches.listed(results)
     assert batch.job == 0 and batch.caller == 0
 
 
@@ -114,7 +115,7 @@ def test_only_what_is_missing_is_submitted(results, slurm, monkeypatch):
     busy, passed, failed, missing = wanted()
     program = {"file": "projects/04-plate/main.py", **COMMIT}
     of_parts = {"4": program, "7": {**program, "file": "projects/07-plate/main.py"}}
-    batch = jobs.Batch(id="b", cells=(busy.cell,), program=of_parts, submitted="2026-11-23T00:00:00.000Z", job=3)
+    batch = batches.Batch(id="b", cells=(busy.cell,), program=of_parts, submitted="2026-11-23T00:00:00.000Z", job=3)
     monkeypatch.setattr(jobs, "look", lambda results: [jobs.Status(batch=batch, place=0, job=None, state="waiting")])
     done = {"parameters": dict(passed.cell.parameters), "seed": 0, "cards": 1}
     a_record(results, "4", "ascend", program=of_parts["4"], passed=True, **done)
@@ -134,7 +135,7 @@ WORK = st.tuples(st.sampled_from(["4", "7"]), st.sampled_from([NPU, a_kind()]), 
 def test_the_same_work_is_the_same_part_kind_parameters_seed_and_cards(asked, on_the_list):
     """Held against the plain definition: the first cell of the list with the same fields but the run's id."""
     cells = [a_cell(*each) for each in on_the_list]
-    batch = jobs.Batch(id="b", cells=tuple(cells), program={}, submitted="2026-11-23T00:00:00.000Z", job=3)
+    batch = batches.Batch(id="b", cells=tuple(cells), program={}, submitted="2026-11-23T00:00:00.000Z", job=3)
     busy = [jobs.Status(batch=batch, place=place, job=None, state="waiting") for place in range(len(cells))]
     planned = [a_wanted(a_cell(*each)) for each in asked]
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
@@ -163,7 +164,7 @@ def a_wanted(cell: JobCell) -> dispatch.Wanted:
 def test_ten_times_the_cells_take_about_ten_times_as_long(results, slurm, monkeypatch):
     def seconds(count: int) -> float:
         cells = tuple(a_cell("4", NPU, seed, False) for seed in range(count))
-        batch = jobs.Batch(id="b", cells=cells, program={}, submitted="2026-11-23T00:00:00.000Z", job=3)
+        batch = batches.Batch(id="b", cells=cells, program={}, submitted="2026-11-23T00:00:00.000Z", job=3)
         busy = [jobs.Status(batch=batch, place=place, job=None, state="waiting") for place in range(count)]
         monkeypatch.setattr(jobs, "look", lambda results: busy)
         planned = [a_wanted(cell) for cell in cells]
@@ -209,7 +210,7 @@ def test_jobs_that_send_their_records_need_nothing_of_this_folder(results, slurm
     file = tmp_path / "slurm.yaml"
     file.write_text(f"store: {tmp_path}/store\ncheckout: /opt/homework\n")
     (batch, *_), _ = dispatch.submit(wanted("npu"), results, dispatch.settings(file), "local")
-    assert batch.store == f"{tmp_path}/store" and jobs.listed(results)[0] == batch
+    assert batch.store == f"{tmp_path}/store" and batches.listed(results)[0] == batch
     script = batch.file(results, ".sh").read_text()
     assert "--chdir=/opt/homework" in script and f"./inv upload --to {tmp_path}/store" in script
     assert batch.cells[0].run in script and str(dispatch.ROOT) not in script and ".jobs" not in script
@@ -230,7 +231,7 @@ def test_a_store_that_cannot_be_reached_is_said_before_anything_is_submitted(res
     monkeypatch.setattr(deliveries, "reachable", silent)
     with pytest.raises(StoreError):
         dispatch.submit(wanted(), results, dataclasses.replace(SITE, store="s3://team"), "local")
-    assert jobs.listed(results) == []
+    assert batches.listed(results) == []
 
 
 WRONG = ("option: {}", "checkout: /opt/homework", "store: team", "margin: soon", "options: {array: 0-5}")

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 from samples import a_record
 
-from harness import following, jobs
-from harness.engines.slurm import Job
 from harness.errors import EngineError, HomeworkError, Interrupted, StoreError
-from harness.jobs import Batch, JobCell, Status
+from harness.slurm import following, jobs
+from harness.slurm.batches import Batch, JobCell
+from harness.slurm.commands import Job
+from harness.slurm.jobs import Status
 
 
 def a_batch(*runs: str) -> Batch:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from samples import a_catalogue, a_record, before_run
 
-from harness import allocation, deliveries, jobs, records
-from harness.engines import slurm
-from harness.engines.slurm import Job
+from harness import records
 from harness.errors import StoreError
-from harness.jobs import Batch, JobCell
 from harness.records import Draft, adopt_unfinished
+from harness.slurm import allocation, batches, commands, deliveries, jobs
+from harness.slurm.batches import Batch, JobCell
+from harness.slurm.commands import Job
 from harness.stores import open_store, transfer
 from harness.verification import verify
 
@@ -149,9 +149,9 @@ def test_a_batch_leaves_the_list_when_all_of_it_is_over(results):
     batch = a_batch()
     batch.write(results)
     batch.file(results, ".list").write_text("")
-    assert jobs.listed(results) == [batch]
+    assert batches.listed(results) == [batch]
     jobs.settle(results, batch, {("batch", 0): a_job("RUNNING")})
-    assert jobs.listed(results) == [batch]
+    assert batches.listed(results) == [batch]
     jobs.settle(results, batch, {("batch", 0): a_job("CANCELLED")})
     assert os.listdir(results / ".jobs") == []
 
@@ -160,14 +160,14 @@ def test_what_belongs_to_no_batch_is_tidied_away(results):
     a_batch(build="build-1").write(results)
     for name in ("batch-0.log", "build-1.log", "other-0.log", "build-2.sh", ".lock"):
         (results / ".jobs" / name).touch()
-    jobs.tidy(results)
+    batches.tidy(results)
     assert sorted(os.listdir(results / ".jobs")) == [".lock", "batch-0.log", "batch.json", "build-1.log"]
 
 
 def test_a_torn_list_is_left_out(results):
     (results / ".jobs").mkdir()
     (results / ".jobs" / "torn.json").write_text('{"cells": [')
-    assert jobs.listed(results) == []
+    assert batches.listed(results) == []
 
 
 def test_only_its_own_machine_and_no_job_is_adopted(results, draft):
@@ -189,7 +189,7 @@ def test_slurm_commands_that_are_absent_are_named():
 
 
 def test_whole_arrays_that_were_cancelled_while_waiting_are_over(results):
-    (found,) = jobs.survey(results, a_batch(), {("batch", slurm.ALL): a_job("CANCELLED", nodes="")})
+    (found,) = jobs.survey(results, a_batch(), {("batch", commands.ALL): a_job("CANCELLED", nodes="")})
     assert records.read(found.record / "record.json")["exit"]["reason"] == "cancelled"
 
 
@@ -224,18 +224,18 @@ def test_a_record_that_could_not_be_sent_is_away_until_it_comes(results, sent):
     batch, leave = sent
     batch.write(results)
     leave(send=False)
-    (found,) = jobs.settle(results, batch, {("batch", 0): a_job("FAILED", code=slurm.NOT_SENT)})
+    (found,) = jobs.settle(results, batch, {("batch", 0): a_job("FAILED", code=commands.NOT_SENT)})
     assert (found.state, found.record) == ("away", None) and "on n1 in /tmp/homework-batch-0.log" in found.detail
-    assert jobs.listed(results) == [batch], "it stays on the list"
+    assert batches.listed(results) == [batch], "it stays on the list"
     leave("20261123T154312.042Z-ffffff")
-    assert status(results, batch, a_job("FAILED", code=slurm.NOT_SENT)).record.name == RUN
+    assert status(results, batch, a_job("FAILED", code=commands.NOT_SENT)).record.name == RUN
     assert [path.name for path in (results / "4" / "cpu").iterdir()] == [RUN], "of that store only its own"
 
 
 def test_a_record_that_was_given_up_has_a_stand_in_and_may_still_come(results, sent):
     batch, leave = sent
     leave(send=False)
-    unsent = a_job("FAILED", code=slurm.NOT_SENT)
+    unsent = a_job("FAILED", code=commands.NOT_SENT)
     assert jobs.give_up(results, [status(results, batch, unsent)]) == 1
     found = status(results, batch, unsent)
     record = records.read(found.record / "record.json")
@@ -251,7 +251,7 @@ def test_a_record_that_was_given_up_has_a_stand_in_and_may_still_come(results, s
     [
         (a_job("NODE_FAIL"), "node failed", "its node failed"),
         (a_job("FAILED"), "not started", "on n1 in /tmp/homework-batch-0.log"),
-        (a_job("FAILED", code=slurm.OTHER_COMMIT), "not started", "not at the commit"),
+        (a_job("FAILED", code=commands.OTHER_COMMIT), "not started", "not at the commit"),
         (a_job("CANCELLED", nodes=""), "cancelled", "its job was cancelled (job 7_0"),
         (None, "killed", "does not know any more"),
     ],

@@ -14,10 +14,11 @@ from PIL import Image
 from samples import a_catalogue, a_part, a_rule
 from tracksamples import BEGAN, START, a_run, fit, gpx, tcx
 
-from harness import matrix, outings, sketch, trackfiles
+from harness import matrix
 from harness.attachments import attach, read
 from harness.errors import WordsError
-from harness.outings import Outing, Privacy, inspect, privacy
+from harness.outdoors import outings, sketch, trackfiles
+from harness.outdoors.outings import Outing, Privacy, inspect, privacy
 
 SHANGHAI = Privacy(zone=ZoneInfo("Asia/Shanghai"))
 PART = a_part(

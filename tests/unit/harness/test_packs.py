@@ -9,8 +9,11 @@ import pytest
 from chat_endpoint import block, serving
 from samples import a_catalogue, a_kind, a_part, a_record, a_rule
 
-from harness import attachments, inspection, packs, pairing, sandbox, unpacking
+from harness import attachments, inspection
 from harness.errors import EngineError, HomeworkError, VerificationError
+from harness.packs import archive, contents, unpacking
+from harness.packs.contents import gather
+from harness.pairing import dialogue, sandbox, sessions
 from harness.records import seal_of, write_json
 
 PART = a_part("8-1", slug="08-ffn", stack="base", submission=("code", "log", "link"), rules=(a_rule(needs=("link",)),))
@@ -29,13 +32,13 @@ def pack(results, tmp_path):
     """A pack of one record with its link."""
     a_record(results, part="8-1")
     attachments.attach(results, PART, ["https://example.org/<x>&y"])
-    packs.make(BOOK, [PART], results, tmp_path / "pack.zip", crate=True)
+    archive.make(BOOK, [PART], results, tmp_path / "pack.zip", crate=True)
     return tmp_path / "pack.zip"
 
 
 def names(pack):
-    with zipfile.ZipFile(pack) as archive:
-        return archive.namelist()
+    with zipfile.ZipFile(pack) as opened:
+        return opened.namelist()
 
 
 def test_it_holds_records_links_code_and_a_cover_in_both_languages(pack):
@@ -44,25 +47,25 @@ def test_it_holds_records_links_code_and_a_cover_in_both_languages(pack):
     assert "code/docker/locks/base.txt" in found and not any("__pycache__" in name for name in found)
     assert sum(name.endswith("/run.log") for name in found) == 1
     assert sum(name.startswith("results/attached/8-1/") for name in found) == 1
-    with zipfile.ZipFile(pack) as archive:
-        page = archive.read("index.html").decode()
-        manifest = json.loads(archive.read("manifest.json"))
+    with zipfile.ZipFile(pack) as opened:
+        page = opened.read("index.html").decode()
+        manifest = json.loads(opened.read("manifest.json"))
     assert "求解" in page and "How to check it" in page and "如何核验" in page
     assert "https://example.org/&lt;x&gt;&amp;y" in page and "<x>" not in page
     assert set(manifest["files"]) == set(found) - {"manifest.json"} and manifest["parts"] == ["8-1"]
 
 
 def test_it_is_the_same_bytes_when_it_is_made_again(pack, results, tmp_path):
-    made = packs.make(BOOK, [PART], results, tmp_path / "again.zip", crate=True)
+    made = archive.make(BOOK, [PART], results, tmp_path / "again.zip", crate=True)
     assert (tmp_path / "again.zip").read_bytes() == pack.read_bytes() and made.missing == []
 
 
 def test_what_is_missing_is_named_on_the_cover_and_by_the_word(results, tmp_path):
     a_record(results, part="8-1")
-    made = packs.make(BOOK, [PART], results, tmp_path / "pack.zip")
+    made = archive.make(BOOK, [PART], results, tmp_path / "pack.zip")
     assert made.missing == ["part 8-1: link"]
-    with zipfile.ZipFile(tmp_path / "pack.zip") as archive:
-        assert "尚缺：link" in archive.read("index.html").decode()
+    with zipfile.ZipFile(tmp_path / "pack.zip") as opened:
+        assert "尚缺：link" in opened.read("index.html").decode()
 
 
 def test_the_runs_that_earn_go_in_and_rehearsals_only_where_none_does(results, tmp_path):
@@ -70,30 +73,30 @@ def test_the_runs_that_earn_go_in_and_rehearsals_only_where_none_does(results, t
     book = a_catalogue(part, kinds=(a_kind(), a_kind("cuda", "gpu")))
     rehearsal = a_record(results, part="7")
     failed = a_record(results, part="7", error=0.9, model="B")
-    assert [run.folder for run in packs.gather(book, [part], results).runs["7"]] == [rehearsal]
+    assert [run.folder for run in contents.gather(book, [part], results).runs["7"]] == [rehearsal]
     cards = [a_record(results, part="7", kind="cuda", model=model) for model in ("A", "B")]
-    assert sorted(run.folder for run in packs.gather(book, [part], results).runs["7"]) == sorted(cards)
+    assert sorted(run.folder for run in contents.gather(book, [part], results).runs["7"]) == sorted(cards)
     assert failed.is_dir()
 
 
 def test_nothing_to_pack_is_said(results, tmp_path):
     a_record(results, part="8-1", error=0.9)
     with pytest.raises(HomeworkError, match="nothing to pack for 8-1"):
-        packs.make(BOOK, [PART], results, tmp_path / "pack.zip")
+        archive.make(BOOK, [PART], results, tmp_path / "pack.zip")
     assert not (tmp_path / "pack.zip").exists()
 
 
 def test_a_record_that_was_changed_does_not_go_in(results, tmp_path):
     (a_record(results, part="8-1") / "run.log").write_text("another")
     with pytest.raises(VerificationError, match="not those of its run"):
-        packs.make(BOOK, [PART], results, tmp_path / "pack.zip")
+        archive.make(BOOK, [PART], results, tmp_path / "pack.zip")
 
 
 def test_a_withdrawn_link_does_not_go_in(results, tmp_path):
     a_record(results, part="8-1")
     (folder,) = attachments.attach(results, PART, ["https://example.org"])
     attachments.detach(results, folder.name)
-    packs.make(BOOK, [PART], results, tmp_path / "pack.zip")
+    archive.make(BOOK, [PART], results, tmp_path / "pack.zip")
     assert not any("attached" in name for name in names(tmp_path / "pack.zip"))
 
 
@@ -102,7 +105,7 @@ def test_a_withdrawn_link_does_not_go_in(results, tmp_path):
 
 def converse(session, endpoint, code):
     endpoint.answers = [block(code)]
-    pairing.converse(session, 1)
+    dialogue.converse(session, 1)
     return session.folder
 
 
@@ -115,8 +118,8 @@ def conversed(tmp_path_factory):
         pytest.skip(str(error))
     results = tmp_path_factory.mktemp("results")
     with serving() as endpoint:
-        first = converse(pairing.begin(results, "12", "Print one.", endpoint.address, "m"), endpoint, "print(one)\n")
-        second = converse(pairing.resume(results, "12", first.name, ""), endpoint, "print(1)\n")
+        first = converse(dialogue.begin(results, "12", "Print one.", endpoint.address, "m"), endpoint, "print(one)\n")
+        second = converse(dialogue.resume(results, "12", first.name, ""), endpoint, "print(1)\n")
     return results, first.name, second.name
 
 
@@ -130,16 +133,16 @@ def two(results, conversed):
 
 
 def test_an_attached_session_goes_in_whole_with_those_it_continues(results, tmp_path, two):
-    made = packs.make(BOOK, [PAIRING], results, tmp_path / "pack.zip")
+    made = archive.make(BOOK, [PAIRING], results, tmp_path / "pack.zip")
     assert made.missing == []
     assert "1 attachments and 2 pairing sessions hold" in unpacking.verify(tmp_path / "pack.zip", BOOK)
-    with zipfile.ZipFile(tmp_path / "pack.zip") as archive:
-        page = archive.read("index.html").decode()
+    with zipfile.ZipFile(tmp_path / "pack.zip") as opened:
+        page = opened.read("index.html").decode()
         for folder in two:
             for path in (path for path in folder.rglob("*") if path.is_file()):
                 name = path.relative_to(results.parent).as_posix()
-                assert archive.read(name) == path.read_bytes() and name in page
-    packs.make(BOOK, [PAIRING], results, tmp_path / "again.zip")
+                assert opened.read(name) == path.read_bytes() and name in page
+    archive.make(BOOK, [PAIRING], results, tmp_path / "again.zip")
     assert (tmp_path / "again.zip").read_bytes() == (tmp_path / "pack.zip").read_bytes()
 
 
@@ -147,14 +150,14 @@ def test_a_session_of_which_nothing_is_attached_stays_out(results, tmp_path, two
     (attached,) = attachments.standing(results)[0]["12"]
     attachments.detach(results, attached.id)
     with pytest.raises(HomeworkError, match="nothing to pack for 12"):
-        packs.make(BOOK, [PAIRING], results, tmp_path / "pack.zip")
+        archive.make(BOOK, [PAIRING], results, tmp_path / "pack.zip")
 
 
 def test_a_session_that_did_not_pass_is_no_code_that_runs(results, tmp_path, two):
     (attached,) = attachments.standing(results)[0]["12"]
     attachments.detach(results, attached.id)
     attachments.attach(results, PAIRING, [str(two[0] / "conversation.md")])
-    made = packs.make(BOOK, [PAIRING], results, tmp_path / "pack.zip")
+    made = archive.make(BOOK, [PAIRING], results, tmp_path / "pack.zip")
     assert made.missing == ["part 12: code", "part 12: picture"]
     assert not any(two[1].name in name for name in names(tmp_path / "pack.zip"))
 
@@ -163,24 +166,24 @@ def test_a_session_that_did_not_pass_is_no_code_that_runs(results, tmp_path, two
 def test_a_session_that_was_changed_is_neither_attached_nor_packed(results, tmp_path, two, which):
     (two[which] / "conversation.md").write_text("another")
     with pytest.raises(VerificationError, match=f"{two[which].name}: this session is not as it was sealed"):
-        packs.make(BOOK, [PAIRING], results, tmp_path / "pack.zip")
+        archive.make(BOOK, [PAIRING], results, tmp_path / "pack.zip")
     with pytest.raises(VerificationError, match="not as it was sealed"):
         attachments.attach(results, PAIRING, [str(two[which] / "conversation.md")])
 
 
 def test_a_session_that_went_on_after_it_was_attached_is_said(results, tmp_path, two):
-    packs.make(BOOK, [PAIRING], results, tmp_path / "pack.zip")
-    document = {**pairing.read(two[1]), "model": "sealed after another turn"}
+    archive.make(BOOK, [PAIRING], results, tmp_path / "pack.zip")
+    document = {**sessions.read(two[1]), "model": "sealed after another turn"}
     write_json(two[1] / "session.json", {**document, "seal": seal_of(document)})
     with pytest.raises(VerificationError, match="went on after it was attached"):
-        packs.make(BOOK, [PAIRING], results, tmp_path / "pack.zip")
+        archive.make(BOOK, [PAIRING], results, tmp_path / "pack.zip")
 
 
 @pytest.mark.parametrize("gone", [0, 1])
 def test_a_session_that_was_taken_out_is_missed_though_the_manifest_fits(results, tmp_path, two, gone):
-    contents = packs.gather(BOOK, [PAIRING], results)
+    contents = gather(BOOK, [PAIRING], results)
     contents.files = {name: content for name, content in contents.files.items() if two[gone].name not in name}
-    (tmp_path / "pack.zip").write_bytes(packs._zip({**contents.files, **packs.manifest(contents, None)}))
+    (tmp_path / "pack.zip").write_bytes(archive._zip({**contents.files, **archive.manifest(contents, None)}))
     with pytest.raises(VerificationError) as caught:
         unpacking.verify(tmp_path / "pack.zip", BOOK)
     assert f"{two[gone].name}/session.json: missing" in caught.value.why
@@ -199,16 +202,16 @@ def test_a_signed_one_names_its_signer(results, tmp_path):
     key, signers, file = tmp_path / "key", tmp_path / "signers", tmp_path / "pack.zip"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     signers.write_text(f"anna@example.org {key.with_suffix('.pub').read_text()}")
-    packs.make(BOOK, [PART], results, file, key=key)
+    archive.make(BOOK, [PART], results, file, key=key)
     first = file.read_bytes()
     assert "Signed by anna@example.org" in unpacking.verify(file, BOOK, signers)
     assert "Signed by SHA256:" in unpacking.verify(file, BOOK)
-    packs.make(BOOK, [PART], results, file, key=key)
+    archive.make(BOOK, [PART], results, file, key=key)
     assert file.read_bytes() == first
     signers.write_text("")
     with pytest.raises(VerificationError, match="it does not hold"):
         unpacking.verify(file, BOOK, signers)
-    packs.make(BOOK, [PART], results, file)
+    archive.make(BOOK, [PART], results, file)
     with pytest.raises(VerificationError) as caught:
         unpacking.verify(file, BOOK, signers)
     assert "asks for a signature" in str(caught.value)
@@ -216,10 +219,10 @@ def test_a_signed_one_names_its_signer(results, tmp_path):
 
 def rewritten(pack, change):
     """The pack with its files changed, and with a manifest that fits them unless `change` writes one."""
-    with zipfile.ZipFile(pack) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(pack) as opened:
+        files = {name: opened.read(name) for name in opened.namelist()}
     change(files)
-    pack.write_bytes(packs._zip(files))
+    pack.write_bytes(archive._zip(files))
     return pack
 
 
@@ -243,10 +246,10 @@ def test_a_pack_that_was_changed_does_not_hold(pack, change, says):
 
 def test_a_forged_record_is_found_though_the_manifest_fits(results, tmp_path):
     folder = a_record(results, part="8-1")
-    contents = packs.gather(BOOK, [PART], results)
+    contents = gather(BOOK, [PART], results)
     name = f"results/8-1/cpu/{folder.name}/run.log"
     contents.files[name] = b"another log"
-    (tmp_path / "pack.zip").write_bytes(packs._zip({**contents.files, **packs.manifest(contents, None)}))
+    (tmp_path / "pack.zip").write_bytes(archive._zip({**contents.files, **archive.manifest(contents, None)}))
     with pytest.raises(VerificationError) as caught:
         unpacking.verify(tmp_path / "pack.zip", BOOK)
     assert "run.log: changed after its run" in str(caught.value)

@@ -11,8 +11,9 @@ from chat_endpoint import Endpoint, block, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import codeblocks, conversations, pairing, sandbox, screen, transcripts
+from harness import screen
 from harness.errors import EngineError, VerificationError, WordsError
+from harness.pairing import codeblocks, conversations, dialogue, sandbox, sessions, transcripts
 from harness.records import hash_files, seal_of, write_json
 from harness.stores.sealed import files, here
 
@@ -38,14 +39,14 @@ def namespaces() -> None:
 
 
 def ask(results: Path, endpoint: Endpoint, tests: str = "", most: int = 3) -> tuple[Path, bool]:
-    session = pairing.begin(results, "12", "Add two numbers.", endpoint.address, "m", tests, "sums.py")
-    pairing.converse(session, most)
+    session = dialogue.begin(results, "12", "Add two numbers.", endpoint.address, "m", tests, "sums.py")
+    dialogue.converse(session, most)
     return session.folder, session.passed
 
 
-def go_on(results: Path, word: str, question: str = "", most: int = 3, **given: str) -> pairing.Session:
-    session = pairing.resume(results, "12", word, question, **given)
-    pairing.converse(session, most)
+def go_on(results: Path, word: str, question: str = "", most: int = 3, **given: str) -> dialogue.Session:
+    session = dialogue.resume(results, "12", word, question, **given)
+    dialogue.converse(session, most)
     return session
 
 
@@ -54,7 +55,7 @@ def test_what_fails_goes_back_until_it_passes(results, endpoint, tests_file, cap
     folder, passed = ask(results, endpoint, tests_file)
     assert passed
     assert "AssertionError" in endpoint.asked[1]["messages"][-1]["content"]
-    assert endpoint.asked[2]["messages"][-1]["content"] == pairing.NO_CODE
+    assert endpoint.asked[2]["messages"][-1]["content"] == dialogue.NO_CODE
     assert [turn["result"][:9] for turn in transcripts.read(folder)] == ["It failed", "There was", "It passed"]
     assert (folder / "code/sums.py").read_text() == RIGHT
     assert sorted(path.name for path in folder.glob("*.png")) == ["turn-1.png", "turn-2.png", "turn-3.png"]
@@ -124,7 +125,7 @@ def test_ctrl_c_waits_until_a_turn_is_sealed(results, endpoint, tests_file, monk
     with pytest.raises(KeyboardInterrupt):
         ask(results, endpoint, tests_file)
     (folder,) = results.glob("pairing/12/*")
-    assert pairing.verify(folder) == [] and len(transcripts.read(folder)) == 1
+    assert sessions.verify(folder) == [] and len(transcripts.read(folder)) == 1
 
 
 def test_a_character_that_comes_in_halves_is_kept_whole(results, endpoint):
@@ -154,7 +155,7 @@ def test_a_continued_session_asks_what_the_first_would_have_asked_next(results, 
     in_one, in_two = (re.sub(r"[0-9.]+s", "", json.dumps(endpoint.asked[turn])) for turn in (1, 3))
     assert in_one == in_two and "AssertionError" in in_two
     assert contents(first) == before
-    document = pairing.read(session.folder)
+    document = sessions.read(session.folder)
     assert document["continues"] == {"id": first.name, "seal": json.loads(before["session.json"])["seal"]}
     (turn,) = transcripts.read(session.folder)
     assert turn["turn"] == 2 and "-    return a - b\n+    return a + b" in turn["diff"]
@@ -172,7 +173,7 @@ def test_a_question_stands_before_the_failure_and_alone_where_none_is(results, e
     third = go_on(results, second.name, "Add a docstring.")
     assert [each["role"][0] for each in endpoint.asked[2]["messages"]] == list("suauau")
     assert endpoint.asked[2]["messages"][-1]["content"] == "Add a docstring."
-    assert [session["id"] for session in pairing.lineage(third.folder)] == [first.name, second.name, third.folder.name]
+    assert [session["id"] for session in sessions.lineage(third.folder)] == [first.name, second.name, third.folder.name]
 
 
 def test_what_is_given_anew_replaces_what_was(results, endpoint, tests_file, tmp_path):
@@ -251,15 +252,15 @@ ANOTHER = {"id": "20261122T231953.042Z-4fa01c", "seal": f"sha256:{'0' * 64}"}
     ],
 )
 def test_a_forged_session_is_found_though_its_seal_fits(sealed, results, forge, says):
-    found = pairing.verify(resealed(sealed, results, forge))
+    found = sessions.verify(resealed(sealed, results, forge))
     assert len(found) == bool(says) and says in "".join(found)
 
 
 def test_a_session_that_does_not_say_its_file_asks_for_it(sealed, results):
     folder = resealed(sealed, results, lambda folder, said: said.pop("file"))
     with pytest.raises(WordsError, match="--file"):
-        pairing.resume(results, "12", folder.name, "More.")
-    assert pairing.resume(results, "12", folder.name, "More.", file="sums.py").code == {"sums.py": RIGHT}
+        dialogue.resume(results, "12", folder.name, "More.")
+    assert dialogue.resume(results, "12", folder.name, "More.", file="sums.py").code == {"sums.py": RIGHT}
 
 
 @settings(max_examples=40)
@@ -270,14 +271,14 @@ def test_no_byte_of_a_session_can_be_another(sealed, data):
     place, byte = data.draw(st.integers(0, len(content) - 1)), data.draw(st.integers(0, 255))
     other = content[:place] + bytes([byte]) + content[place + 1 :]
     path.write_bytes(other)
-    found = pairing.verify(sealed)
+    found = sessions.verify(sealed)
     path.write_bytes(content)
     assert found or _same(content, other, path.name)
 
 
 def _same(content: bytes, other: bytes, name: str) -> bool:
     """The bytes are the same, or are JSON that says the same."""
-    return content == other or (name == pairing.FILE and json.loads(content) == json.loads(other))
+    return content == other or (name == sessions.FILE and json.loads(content) == json.loads(other))
 
 
 WILD = st.recursive(
@@ -289,10 +290,10 @@ WILD = st.recursive(
 @settings(max_examples=40)
 @given(name=st.sampled_from(["id", "part", "turns", "passed", "tests", "artefacts", "seal", "continues"]), value=WILD)
 def test_whatever_a_session_says_is_judged(sealed, name, value):
-    path = sealed / pairing.FILE
+    path = sealed / sessions.FILE
     content = path.read_bytes()
     path.write_text(json.dumps({**json.loads(content), name: value}))
-    found = pairing.verify(sealed)
+    found = sessions.verify(sealed)
     path.write_bytes(content)
     assert found or json.loads(content).get(name) == value
 
@@ -303,7 +304,7 @@ def test_whatever_stands_in_a_transcript_is_judged(sealed, line):
     path = sealed / transcripts.FILE
     content = path.read_bytes()
     path.write_text(json.dumps(line) + "\n")
-    found = pairing.verify(sealed)
+    found = sessions.verify(sealed)
     path.write_bytes(content)
     assert found
 
@@ -311,7 +312,7 @@ def test_whatever_stands_in_a_transcript_is_judged(sealed, line):
 def test_a_session_is_verified_with_the_records_and_goes_to_stores(results, endpoint, tests_file):
     endpoint.answers = [block(WRONG), block(RIGHT)]
     folder, _ = ask(results, endpoint, tests_file)
-    assert pairing.verify(folder) == []
+    assert sessions.verify(folder) == []
     (sealed,) = here(results)
     named = {file.name for file in files(sealed, (folder / "session.json").read_bytes())}
     assert sealed.part == "12" and {"transcript.jsonl", "conversation.md", "turn-2.png", "code/sums.py"} <= named
@@ -323,19 +324,19 @@ def test_a_session_that_was_changed_is_found(results, endpoint, tests_file, name
     folder, _ = ask(results, endpoint, tests_file)
     path = folder / name
     path.write_text(path.read_text().replace("sums", "sins", 1).replace("def ", "def  ", 1))
-    assert pairing.verify(folder)
+    assert sessions.verify(folder)
 
 
 def test_nobody_listens(results):
     with pytest.raises(EngineError, match="no whole answer"):
-        pairing.converse(pairing.begin(results, "12", "?", "http://127.0.0.1:9/v1", "m"), 1)
+        dialogue.converse(dialogue.begin(results, "12", "?", "http://127.0.0.1:9/v1", "m"), 1)
 
 
 def test_words_that_mean_nothing(results, endpoint):
     with pytest.raises(WordsError, match="--tests"):
         ask(results, endpoint, "absent.py")
     with pytest.raises(WordsError, match="--endpoint"):
-        pairing.converse(pairing.begin(results, "12", "?", "http://me:secret@host/v1", "m"), 1)
+        dialogue.converse(dialogue.begin(results, "12", "?", "http://me:secret@host/v1", "m"), 1)
 
 
 def test_a_program_that_ends_itself_has_not_passed(results, endpoint, tests_file):

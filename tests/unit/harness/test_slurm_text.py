@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.engines import slurm
-from harness.engines.slurm import Job, Script
+from harness.slurm import commands
+from harness.slurm.commands import Job, Script
 
 BATCH = "20261123T154312.042Z-4fa01c"
 QUEUE = f"""\
@@ -70,41 +70,41 @@ LINES = ["exec env HOMEWORK_RUN=a ./inv run --set x=1", "./inv build && exec env
 STORE = "s3://team/homework?service=minio&endpoint=http://minio:9000"
 
 
-@pytest.mark.parametrize(("fails", "code"), [("", 0), ("run", 1), ("upload", slurm.NOT_SENT)])
+@pytest.mark.parametrize(("fails", "code"), [("", 0), ("run", 1), ("upload", commands.NOT_SENT)])
 def test_a_task_runs_its_own_line_and_sends_what_it_left_whatever_came_of_it(node, tmp_path, fails, code):
     output = tmp_path / "job-1.log"
     output.touch()
-    ended, said = node(slurm.sending(LINES, STORE, "aaaa", str(tmp_path / "job-%a.log")), fails)
+    ended, said = node(commands.sending(LINES, STORE, "aaaa", str(tmp_path / "job-%a.log")), fails)
     assert output.exists() == bool(fails), "its words are needed only where something went wrong"
     assert (ended, said) == (code, [" build", "b run --set x=$y", f" upload --to {STORE}"])
 
 
 def test_a_task_on_another_commit_runs_nothing(node):
-    assert node(slurm.sending(LINES, STORE, "bbbb", "/tmp/x-%a.log")) == (slurm.OTHER_COMMIT, [])
+    assert node(commands.sending(LINES, STORE, "bbbb", "/tmp/x-%a.log")) == (commands.OTHER_COMMIT, [])
 
 
 def test_the_queue_is_read_by_batch_and_place():
-    jobs = slurm.read_queue(QUEUE)
+    jobs = commands.read_queue(QUEUE)
     assert jobs[BATCH, 0] == Job(id="1_0", state="RUNNING", nodes="n1", reason="None")
     assert jobs[BATCH, 1].restarts == 1 and jobs[BATCH, 1].waiting and not jobs[BATCH, 1].ended
-    assert jobs["unsent", 0].code == slurm.NOT_SENT and jobs[BATCH, 0].code == 0
+    assert jobs["unsent", 0].code == commands.NOT_SENT and jobs[BATCH, 0].code == 0
     assert jobs[BATCH, 2].ended and jobs["late", 0].state == "TIMEOUT"
     assert not any("wrap" in batch for batch, _ in jobs), "jobs of others are none of ours"
 
 
 def test_tasks_that_ended_together_are_told_apart():
     """An array that was cancelled while it waited is listed by its number alone."""
-    jobs = slurm.read_queue(QUEUE)
-    assert jobs["whole", slurm.ALL].state == "CANCELLED"
+    jobs = commands.read_queue(QUEUE)
+    assert jobs["whole", commands.ALL].state == "CANCELLED"
     assert sorted(place for batch, place in jobs if batch == "some") == [1, 2, 5]
 
 
 @given(st.text())
 def test_whatever_the_queue_says_is_read(text):
-    slurm.read_queue(text)
-    slurm.read_history("batch", text)
-    slurm.read_cards(text, "npu")
-    slurm.read_ending(text, 0)
+    commands.read_queue(text)
+    commands.read_history("batch", text)
+    commands.read_cards(text, "npu")
+    commands.read_ending(text, 0)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_whatever_the_queue_says_is_read(text):
     ],
 )
 def test_the_allocated_cards_are_read(said, name, cards):
-    assert slurm.read_cards(said, name) == cards
+    assert commands.read_cards(said, name) == cards
 
 
 @pytest.mark.parametrize(
@@ -137,13 +137,13 @@ def test_the_allocated_cards_are_read(said, name, cards):
     ],
 )
 def test_why_a_running_job_is_being_ended(said, restarts, reason):
-    assert slurm.read_ending(said, restarts) == reason
+    assert commands.read_ending(said, restarts) == reason
 
 
 def test_the_accounting_database_is_read():
     """As sacct --parsable2 is documented; a state may go on with who cancelled it."""
     text = "5_0|COMPLETED|n1\n5_1|CANCELLED by 1000|None assigned\n5_2|NODE_FAIL|n3\n6|FAILED|n1\n"
-    jobs = slurm.read_history("b", text)
+    jobs = commands.read_history("b", text)
     assert [jobs["b", place].state for place in range(3)] == ["COMPLETED", "CANCELLED", "NODE_FAIL"] and len(jobs) == 3
 
 
@@ -151,21 +151,21 @@ def test_every_end_has_a_word_that_records_know():
     from harness.datafiles import SCHEMAS
 
     schema = (SCHEMAS / "record.schema.json").read_text()
-    for reason, why in [*slurm.ENDED.values(), slurm.REQUEUED, slurm.FORGOTTEN]:
+    for reason, why in [*commands.ENDED.values(), commands.REQUEUED, commands.FORGOTTEN]:
         assert f'"{reason}"' in schema and why
 
 
 def test_a_refusal_keeps_slurms_words_and_says_what_to_do():
     words = "sbatch: error: Batch job submission failed: Requested node configuration is not available\n"
-    why, remedy = slurm.why_refused(words, "npu:310:1")
+    why, remedy = commands.why_refused(words, "npu:310:1")
     assert why == "Batch job submission failed: Requested node configuration is not available."
     assert "npu:310:1" in remedy and "sinfo" in remedy
-    assert "partition" in slurm.why_refused("sbatch: error: invalid partition specified: x", "")[1]
-    assert "SLURM_CONF" in slurm.why_refused("sbatch: fatal: Could not establish a configuration source", "")[1]
-    assert slurm.uncertain("Socket timed out on send/recv operation") and not slurm.uncertain(words)
+    assert "partition" in commands.why_refused("sbatch: error: invalid partition specified: x", "")[1]
+    assert "SLURM_CONF" in commands.why_refused("sbatch: fatal: Could not establish a configuration source", "")[1]
+    assert commands.uncertain("Socket timed out on send/recv operation") and not commands.uncertain(words)
 
 
 def test_arrays_are_as_long_as_the_cluster_allows():
-    assert slurm.largest_array("MailProg = /bin/mail\nMaxArraySize            = 1001\n") == 1000
-    assert slurm.largest_array("") == 1000
-    assert [len(some) for some in slurm.chunks(range(25), 10)] == [10, 10, 5]
+    assert commands.largest_array("MailProg = /bin/mail\nMaxArraySize            = 1001\n") == 1000
+    assert commands.largest_array("") == 1000
+    assert [len(some) for some in commands.chunks(range(25), 10)] == [10, 10, 5]

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from samples import a_catalogue
 
-from harness import unpacking
 from harness.errors import VerificationError
-from harness.packs import MANIFEST
+from harness.packs import unpacking
+from harness.packs.archive import MANIFEST
 
 BOOK = a_catalogue()
 

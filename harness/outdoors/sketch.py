@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 
-from harness.outings import Line, Outing
+from harness.outdoors.outings import Line, Outing
 from harness.screen import FAINT, GREEN, INK, PAPER, Faces
 
 SIZE = (640, 480)

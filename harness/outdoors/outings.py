@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from harness.errors import WordsError
-from harness.trackfiles import Point, Recording, is_indoor, read
+from harness.outdoors.trackfiles import Point, Recording, is_indoor, read
 
 EARTH = 6_371_000.0  # mean radius, metres
 PAUSE = timedelta(hours=3)  # a longer one parts two outings of one file

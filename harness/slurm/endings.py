@@ -1,22 +1,18 @@
 """Endings: the record of an attempt that its job could not write, because it was killed or never got as far."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from harness import allocation, evidence, records
-from harness.engines import slurm
-from harness.engines.slurm import Job
+from harness import evidence, records
 from harness.redaction import Redactor
-
-if TYPE_CHECKING:
-    from harness.jobs import Batch, JobCell
+from harness.slurm import allocation, commands
+from harness.slurm.batches import Batch, JobCell
+from harness.slurm.commands import Job
 
 UNSEEN: Mapping[str, Any] = {  # the hardware of a cell that never began
     "model": "none seen",
@@ -52,7 +48,7 @@ def complete(results: Path, batch: Batch, place: int, restarts: int, job: Job | 
         folder.mkdir(parents=True, exist_ok=True)
         _keep_output([batch.file(results, f"-{place}.log"), batch.build_log(results)], folder / records.LOG)
         reason, why = ending
-        unknown = batch.store and ending in (slurm.FORGOTTEN, slurm.GIVEN_UP)
+        unknown = batch.store and ending in (commands.FORGOTTEN, commands.GIVEN_UP)
         if reason in ("killed", "not started") and not unknown:
             reason = "killed" if begun else "not started"
         why += _words(batch, place, job, folder / records.LOG)

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
-from harness import pairing, records, screen
+from harness import records, screen
 from harness.catalogue import Part
+from harness.packs.contents import Contents, Run
+from harness.pairing import sessions
 from harness.points import EARNED, REHEARSED, WAITING
-
-if TYPE_CHECKING:
-    from harness.packs import Contents, Run
 
 STATES = {
     EARNED: "passed, and the rule is met · 已通过并满足得分规则",
@@ -40,14 +39,14 @@ nothing of the pack is executed. <span lang="zh">在项目仓库中运行 <code>
 """
 
 
-def page(contents: "Contents") -> str:
+def page(contents: Contents) -> str:
     """The page as self-contained HTML; its pictures and links lie beside it in the pack."""
     names = ", ".join(part.name for part in contents.parts)
     sections = "\n".join(line for part in contents.parts for line in _part(contents, part))
     return PAGE.format(names=escape(names), parts=sections, code=_code(contents))
 
 
-def _code(contents: "Contents") -> str:
+def _code(contents: Contents) -> str:
     if not any(name.startswith("code/") for name in contents.files):
         return "No program of the project belongs to it. <span lang='zh'>不含项目程序。</span>"
     where = "<a href='code/'>code/</a>: "
@@ -59,7 +58,7 @@ def _code(contents: "Contents") -> str:
     )
 
 
-def _part(contents: "Contents", part: Part) -> Iterator[str]:
+def _part(contents: Contents, part: Part) -> Iterator[str]:
     yield f"<h2>{escape(part.name)} · {escape(part.title)} · <span lang='zh'>{escape(part.title_zh)}</span></h2>"
     yield f"<blockquote lang='zh'>{escape(part.quote)}<br>证据：{escape(part.evidence)}</blockquote>"
     yield f"<p>As the project reads it: {escape(part.reading)}.</p>"
@@ -74,7 +73,7 @@ def _part(contents: "Contents", part: Part) -> Iterator[str]:
         yield from _session(session)
 
 
-def _run(run: "Run") -> Iterator[str]:
+def _run(run: Run) -> Iterator[str]:
     record, place = run.record, quote(run.place)
     hardware = record["hardware"]
     yield f"<h3>{escape(hardware['model'])} ({escape(record['cell']['hardware'])}) · {escape(record['id'])}</h3>"
@@ -111,7 +110,7 @@ def _attached(data: "dict[str, str] | object") -> str:
 
 
 def _session(session: Mapping[str, Any]) -> Iterator[str]:
-    place = quote(f"results/{pairing.place(session)}")
+    place = quote(f"results/{sessions.place(session)}")
     then, turns = session.get("continues"), session["turns"]
     yield f"<h3 id='{session['id']}'>Pairing session · 编程会话 · {session['id']}</h3>"
     yield (
@@ -123,7 +122,7 @@ def _session(session: Mapping[str, Any]) -> Iterator[str]:
     pictures = [name for name in session["artefacts"] if name.endswith(".png")]
     for name in sorted(pictures, key=lambda name: (len(name), name)):  # turn-10 behind turn-9
         yield f"<p><img src='{place}/{quote(name)}' alt='A turn: its question, answer, changes and result'></p>"
-    names = (pairing.FILE, *sorted(session["artefacts"]))
+    names = (sessions.FILE, *sorted(session["artefacts"]))
     links = [f"<a href='{place}/{quote(name)}'>{escape(name)}</a>" for name in names]
     yield "<p>" + " · ".join(links) + "</p>"
 

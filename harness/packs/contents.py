@@ -1,39 +1,19 @@
-"""Packs: a task's submission as one zip, the same bytes whenever it is made again.
+"""Contents: what goes into a pack: the records that count, what a person attached, and the programs as they were."""
 
-index.html                           the cover page, in English and Chinese
-results/<part>/<kind>/<run id>/      the records that count, whole: log, picture, statement, the program's files
-results/attached/<part>/<id>/        what a person has added
-results/pairing/<part>/<id>/         the pairing sessions whose conversation is attached, and those that they continue
-code/                                the programs, as they were when the records were made
-manifest.json, manifest.json.sig     the hash of every file; a signature over it, if one was asked for
-ro-crate-metadata.json               the same for machines, with --crate
-
-Nothing in it is compressed, so that its bytes do not depend on a library's version.
-"""
-
-import hashlib
 import io
-import json
 import subprocess
 import tarfile
-import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import attachments, matrix, pairing, records, screen, signatures
+from harness import attachments, matrix, records, screen
 from harness.attachments import Attachment
 from harness.catalogue import OF_A_RUN, ROOT, Catalogue, Part
-from harness.errors import HomeworkError, StoreError, VerificationError
+from harness.errors import VerificationError
+from harness.pairing import sessions
 from harness.points import EARNED, REHEARSED, WAITING
-
-MANIFEST = "manifest.json"
-COVER = "index.html"
-CRATE = "ro-crate-metadata.json"
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the first day that a zip can name
-FILE_MODE = 0o100644 << 16
 
 
 @dataclass(frozen=True)
@@ -78,63 +58,6 @@ class Contents:
         return any(each.kind in ask.split(" or ") for each in self.attached[part.name])
 
 
-@dataclass(frozen=True)
-class Made:
-    """A pack that was made."""
-
-    files: int
-    size: int
-    sha256: str
-    missing: Sequence[str]
-
-
-def make(
-    catalogue: Catalogue,
-    parts: Sequence[Part],
-    results: Path,
-    file: Path,
-    *,
-    crate: bool = False,
-    key: Path | None = None,
-) -> Made:
-    """Write the pack of `parts` to `file`.
-
-    Args:
-        catalogue: for the states of the cells.
-        parts: the parts that are submitted together.
-        results: the folder of this machine's records.
-        file: the zip; it is replaced if it is there.
-        crate: whether RO-Crate metadata goes in.
-        key: an SSH key that signs the manifest.
-
-    Raises:
-        HomeworkError: there is nothing to submit yet.
-        VerificationError: a record or a pairing session that would go in is damaged.
-        StoreError: the file cannot be written.
-    """
-    contents = gather(catalogue, parts, results)
-    if not any(contents.runs.values()) and not any(contents.attached.values()):
-        names = ", ".join(part.name for part in parts)
-        raise HomeworkError(
-            f"There is nothing to pack for {names}.", "No run passed, nothing is attached.", "./inv run"
-        )
-    from harness import cover
-
-    contents.files[COVER] = cover.page(contents).encode()
-    if crate:
-        from harness import crates
-
-        contents.files[CRATE] = json_bytes(crates.metadata(contents))
-    content = _zip({**contents.files, **manifest(contents, key)})
-    beside = file.with_name(f".{file.name}.part")
-    try:
-        beside.write_bytes(content)
-        beside.replace(file)
-    except OSError as error:
-        raise StoreError(f"{file}: it cannot be written.", f"{error.strerror}.", "Name another with --to") from error
-    return Made(len(contents.files), len(content), hashlib.sha256(content).hexdigest(), contents.missing())
-
-
 def gather(catalogue: Catalogue, parts: Sequence[Part], results: Path) -> Contents:
     """Collect what goes in."""
     built = matrix.build(catalogue, results)
@@ -150,7 +73,7 @@ def gather(catalogue: Catalogue, parts: Sequence[Part], results: Path) -> Conten
     for each in (each for found in contents.attached.values() for each in found):
         contents.files.update(_files(each.folder, f"results/attached/{each.data['part']}/{each.id}"))
     for session in (session for found in contents.sessions.values() for session in found):
-        place = pairing.place(session)
+        place = sessions.place(session)
         contents.files.update(_files(results / place, f"results/{place}"))
     contents.revision, code = _code(contents)
     contents.files.update(code)
@@ -180,7 +103,7 @@ def _sessions(results: Path, attached: Sequence[Attachment]) -> list[Mapping[str
     found: dict[str, Mapping[str, Any]] = {}
     for each in (each for each in attached if "session" in each.data):
         named, part = each.data["session"], each.data["part"]
-        lineage = pairing.lineage(results / pairing.FOLDER / part / named["id"])
+        lineage = sessions.lineage(results / sessions.FOLDER / part / named["id"])
         if lineage[-1]["seal"] != named["seal"]:
             raise VerificationError(
                 f"{each.id}: its pairing session {named['id']} went on after it was attached.",
@@ -197,9 +120,6 @@ def _files(folder: Path, place: str) -> Iterator[tuple[str, bytes]]:
             raise VerificationError(f"{path}: it is a link.", "A pack holds files only.", "Run that cell again.")
         if path.is_file():
             yield f"{place}/{path.relative_to(folder).as_posix()}", path.read_bytes()
-
-
-# Code
 
 
 def _code(contents: Contents) -> tuple[str | None, dict[str, bytes]]:
@@ -236,36 +156,3 @@ def _lying_here(wanted: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
             if path.is_file() and not path.is_symlink() and "__pycache__" not in path.parts:
                 yield f"code/{path.relative_to(ROOT).as_posix()}", path.read_bytes()
-
-
-# The zip
-
-
-def manifest(contents: Contents, key: Path | None) -> dict[str, bytes]:
-    """manifest.json, and with `key` its signature."""
-    files = {
-        name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-        for name, content in sorted(contents.files.items())
-    }
-    parts = [part.name for part in contents.parts]
-    content = json_bytes({"schema": 1, "parts": parts, "code": contents.revision, "files": files})
-    if key is None:
-        return {MANIFEST: content}
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / MANIFEST
-        file.write_bytes(content)
-        return {MANIFEST: content, MANIFEST + signatures.SUFFIX: signatures.sign(file, key).read_bytes()}
-
-
-def json_bytes(document: Any) -> bytes:
-    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
-
-
-def _zip(files: Mapping[str, bytes]) -> bytes:
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(files):
-            entry = zipfile.ZipInfo(name, EPOCH)
-            entry.create_system, entry.external_attr = 3, FILE_MODE
-            archive.writestr(entry, files[name])
-    return target.getvalue()

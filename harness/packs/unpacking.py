@@ -16,9 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import attachments, datafiles, packs, pairing, records, signatures, verification
+from harness import attachments, datafiles, records, signatures, verification
 from harness.catalogue import Catalogue
 from harness.errors import DataFileError, VerificationError
+from harness.packs import archive
+from harness.pairing import sessions
 
 FILES = 10_000
 BYTES = 2 * 2**30
@@ -50,19 +52,19 @@ def verify(file: Path, catalogue: Catalogue, signers: Path | None = None) -> str
             raise VerificationError(f"{file}: it does not hold.", shown, "Ask for it again where it came from.")
         found = sorted(root.glob("results/*/*/*/record.json"))
         attached = len(attachments.read_all(root / "results")[0])
-        sessions = len(list(root.glob(f"results/{pairing.FOLDER}/*/*")))
-        size = len(json.loads((root / packs.MANIFEST).read_bytes())["files"])
+        paired = len(list(root.glob(f"results/{sessions.FOLDER}/*/*")))
+        size = len(json.loads((root / archive.MANIFEST).read_bytes())["files"])
         return (
-            f"{file}: {size} files, {len(found)} records, {attached} attachments and {sessions} pairing sessions hold: "
+            f"{file}: {size} files, {len(found)} records, {attached} attachments and {paired} pairing sessions hold: "
             f"hashes, seals, schema and verdict. {_signed(root, signers)}"
         )
 
 
 def _signed(root: Path, signers: Path | None) -> str:
-    signature = root / (packs.MANIFEST + signatures.SUFFIX)
+    signature = root / (archive.MANIFEST + signatures.SUFFIX)
     if not signature.is_file():
         return "It is not signed."
-    who, _ = signatures.check(root / packs.MANIFEST, signature, signers)
+    who, _ = signatures.check(root / archive.MANIFEST, signature, signers)
     return f"Signed by {who}" + ("." if signers else "; whose key that is, nobody here has said (--signers FILE).")
 
 
@@ -132,8 +134,8 @@ def _hostilities(entries: Sequence[zipfile.ZipInfo], size: int) -> Iterator[str]
         if folded in seen:
             yield f"{shown}: it is there twice"
         seen.add(folded)
-    if packs.MANIFEST not in seen:
-        yield f"there is no {packs.MANIFEST}"
+    if archive.MANIFEST not in seen:
+        yield f"there is no {archive.MANIFEST}"
 
 
 def _plain(name: str) -> bool:
@@ -160,7 +162,7 @@ def _overlaps(entries: Sequence[zipfile.ZipInfo], size: int) -> Iterator[str]:
 
 def _mistakes(root: Path, catalogue: Catalogue, signers: Path | None) -> Iterator[str]:
     try:
-        manifest = _manifest(root / packs.MANIFEST)
+        manifest = _manifest(root / archive.MANIFEST)
     except DataFileError as error:
         yield str(error).replace("\n", " ")
         return
@@ -169,13 +171,13 @@ def _mistakes(root: Path, catalogue: Catalogue, signers: Path | None) -> Iterato
     results = root / "results"
     for _, _, run in records.folders(results):
         yield from verification.verify(Path(run.path), catalogue)
-    for session in sorted(results.glob(f"{pairing.FOLDER}/*/*")):
-        yield from pairing.verify(session)
+    for session in sorted(results.glob(f"{sessions.FOLDER}/*/*")):
+        yield from sessions.verify(session)
     attached, damaged = attachments.read_all(results)
     yield from damaged
     for each in attached:
         if "session" in each.data:
-            yield from pairing.absent(results / pairing.FOLDER / each.data["part"], each.data["session"])
+            yield from sessions.absent(results / sessions.FOLDER / each.data["part"], each.data["session"])
 
 
 def _manifest(path: Path) -> dict[str, Any]:
@@ -191,7 +193,7 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 
 def _changed(root: Path, said: Mapping[str, Any]) -> Iterator[str]:
-    own = (packs.MANIFEST, packs.MANIFEST + signatures.SUFFIX)
+    own = (archive.MANIFEST, archive.MANIFEST + signatures.SUFFIX)
     present = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if path.is_file()}
     for name in sorted({*said, *present} - {*own}):
         if name not in present:
@@ -203,9 +205,9 @@ def _changed(root: Path, said: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _unsigned(root: Path, signers: Path | None) -> Iterator[str]:
-    signature = root / (packs.MANIFEST + signatures.SUFFIX)
+    signature = root / (archive.MANIFEST + signatures.SUFFIX)
     if signature.is_file():
-        _, mistake = signatures.check(root / packs.MANIFEST, signature, signers)
+        _, mistake = signatures.check(root / archive.MANIFEST, signature, signers)
         if mistake:
             yield f"{signature.name}: {mistake}"
     elif signers:

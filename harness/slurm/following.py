@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import deliveries, jobs, records
+from harness import records
 from harness.errors import EngineError, HomeworkError, Interrupted
-from harness.jobs import Batch, Queue, Status
+from harness.slurm import deliveries, jobs
+from harness.slurm.batches import Batch
+from harness.slurm.jobs import Queue, Status
 from harness.terminal import bold, cyan, dim, green, red, yellow
 
 LATER = "./inv jobs follows them, ./inv jobs --cancel cancels them; the same ./inv run submits only what is missing."

@@ -2,13 +2,11 @@
 
 import mimetypes
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.catalogue import Part
 from harness.errors import HomeworkError
-
-if TYPE_CHECKING:
-    from harness.packs import Contents, Run
+from harness.packs.contents import Contents, Run
 
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
@@ -19,7 +17,7 @@ LICENSE = "https://spdx.org/licenses/Apache-2.0"
 PYTHON = "https://w3id.org/workflowhub/workflow-ro-crate#python"
 
 
-def metadata(contents: "Contents") -> dict[str, Any]:
+def metadata(contents: Contents) -> dict[str, Any]:
     """ro-crate-metadata.json of a pack: its programs as workflows, each run as an action, each file with its hash.
 
     Raises:
@@ -47,7 +45,7 @@ def metadata(contents: "Contents") -> dict[str, Any]:
     return {"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": graph}
 
 
-def _program(run: "Run") -> str:
+def _program(run: Run) -> str:
     return f"code/{run.record['program']['file']}"
 
 
@@ -67,7 +65,7 @@ def _profile(url: str, name: str) -> dict[str, Any]:
     return {"@id": url, "@type": "CreativeWork", "name": name, "version": url.rpartition("/")[2]}
 
 
-def _root(contents: "Contents", runs: "list[Run]", programs: list[str]) -> dict[str, Any]:
+def _root(contents: Contents, runs: "list[Run]", programs: list[str]) -> dict[str, Any]:
     names = ", ".join(part.name for part in contents.parts)
     titles = "; ".join(f"{part.title} ({part.title_zh})" for part in contents.parts)
     return {
@@ -84,7 +82,7 @@ def _root(contents: "Contents", runs: "list[Run]", programs: list[str]) -> dict[
     }
 
 
-def _workflow(contents: "Contents", part: Part, program: str) -> dict[str, Any]:
+def _workflow(contents: Contents, part: Part, program: str) -> dict[str, Any]:
     return {
         **_file(program, contents.files.get(program, b"")),
         "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow"],
@@ -100,11 +98,11 @@ def _file(name: str, content: bytes) -> dict[str, Any]:
     return {"@id": name, "@type": "File", "name": name, "contentSize": str(len(content)), "encodingFormat": kind}
 
 
-def _action_id(run: "Run") -> str:
+def _action_id(run: Run) -> str:
     return f"#{run.record['id']}"
 
 
-def _action(run: "Run") -> Iterator[dict[str, Any]]:
+def _action(run: Run) -> Iterator[dict[str, Any]]:
     record = run.record
     settings = [_setting(run, name, value) for name, value in {**record["parameters"], "seed": record["seed"]}.items()]
     passed = record["passed"]
@@ -130,5 +128,5 @@ def _action(run: "Run") -> Iterator[dict[str, Any]]:
     yield from settings
 
 
-def _setting(run: "Run", name: str, value: Any) -> dict[str, Any]:
+def _setting(run: Run, name: str, value: Any) -> dict[str, Any]:
     return {"@id": f"{_action_id(run)}-{name}", "@type": "PropertyValue", "name": name, "value": str(value)}

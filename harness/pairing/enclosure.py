@@ -1,6 +1,6 @@
 """Enclosure: what runs first within the sandbox's namespaces. It builds a root of its own, and becomes the program.
 
-Called by harness/sandbox.py, with a JSON document on its standard input:
+Called by harness/pairing/sandbox.py, with a JSON document on its standard input:
     {"files": {name: text}, "command": [...], "root": folder, "shown": [folders], "limits": {...}}
 The root shows the interpreter read-only, an empty folder to work in, and nothing else of the machine.
 """

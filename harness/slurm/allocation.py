@@ -14,8 +14,8 @@ from typing import Any
 
 from harness import records
 from harness.catalogue import Hardware
-from harness.engines import slurm
 from harness.processes import Ending
+from harness.slurm import commands
 
 VARIABLE = "HOMEWORK_RUN"
 ANSWER_SECONDS = 10
@@ -63,7 +63,7 @@ def see_own_cards(kinds: Sequence[Hardware]) -> None:
     details = _scontrol("--details")
     for kind in kinds:
         variable = kind.data.get("visible_devices")
-        cards = slurm.read_cards(details, kind.data.get("scheduler", {}).get("slurm", ""))
+        cards = commands.read_cards(details, kind.data.get("scheduler", {}).get("slurm", ""))
         if variable and cards and not os.environ.get(variable):
             os.environ[variable] = ",".join(cards)
 
@@ -72,7 +72,7 @@ def named(ending: Ending) -> Ending:
     """The ending, with the scheduler's reason where it was the scheduler that ended the program."""
     if not inside() or ending.reason not in ("interrupted", "killed") or ending.signal == "SIGINT":
         return ending
-    reason = slurm.read_ending(_scontrol(), _restarts())
+    reason = commands.read_ending(_scontrol(), _restarts())
     return replace(ending, reason=reason) if reason else ending
 
 

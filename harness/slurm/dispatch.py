@@ -13,11 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness import cells, datafiles, deliveries, jobs, records, runs
+from harness import cells, datafiles, records, runs
 from harness.catalogue import ROOT, SECONDS, Catalogue, Hardware, Part
-from harness.engines import slurm
 from harness.errors import DataFileError, EngineError, WordsError
-from harness.jobs import Batch, JobCell
+from harness.slurm import batches, commands, deliveries, jobs
+from harness.slurm.batches import Batch, JobCell
 from harness.stores import addresses
 from harness.terminal import dim, green, yellow
 
@@ -158,7 +158,7 @@ def show(wanted: Sequence[Wanted], site: Settings, engine: str) -> None:
     if site.store:
         print(f"Jobs run in {site.checkout} on their nodes, and send their records to {site.store}.")
     for each in wanted:
-        asked = slurm.gres(site.gres(each.kind), each.cell.cards) or "no card"
+        asked = commands.gres(site.gres(each.kind), each.cell.cards) or "no card"
         print(f"{green('▶')} {each.cell.part:<5} {each.cell.hardware:<10} {each.part.title}")
         print(f"        {asked}, {each.minutes} min, {_spoken(site.of(each.kind))}: {_line(each, engine, '')}")
 
@@ -170,8 +170,8 @@ def _spoken(options: Mapping[str, Any]) -> str:
 @contextlib.contextmanager
 def alone(results: Path) -> Iterator[None]:
     """One call at a time plans and submits, so that two of the same command do not both submit a cell."""
-    (results / jobs.FOLDER).mkdir(parents=True, exist_ok=True)
-    with (results / jobs.FOLDER / ".lock").open("w") as lock:
+    (results / batches.FOLDER).mkdir(parents=True, exist_ok=True)
+    with (results / batches.FOLDER / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -183,7 +183,7 @@ def split(wanted: Sequence[Wanted], results: Path) -> Split:
         EngineError: Slurm does not answer, so that nobody knows.
     """
     busy = {status.cell.work: status for status in reversed(jobs.look(results)) if not status.over}
-    jobs.tidy(results)
+    batches.tidy(results)
     found = Split([], [], [])
     passed: dict[tuple[str, str], _Passed] = {}
     for each in wanted:
@@ -206,7 +206,7 @@ def _passed(results: Path, each: Wanted, passed: "dict[tuple[str, str], _Passed]
     place = (each.cell.part, each.cell.hardware)
     if place not in passed:
         passed[place] = _Passed(results.joinpath(*place), program)
-    return passed[place].find(jobs.work(vars(each.cell)))
+    return passed[place].find(batches.work(vars(each.cell)))
 
 
 class _Passed:
@@ -215,14 +215,14 @@ class _Passed:
     def __init__(self, folder: Path, program: Mapping[str, Any]) -> None:
         self._unread = iter(sorted(folder.glob("*Z-*"), reverse=True))
         self._program = program
-        self._known: dict[jobs.Work, Path] = {}
+        self._known: dict[batches.Work, Path] = {}
 
-    def find(self, work: jobs.Work) -> Path | None:
+    def find(self, work: batches.Work) -> Path | None:
         while work not in self._known and (folder := next(self._unread, None)):
             with contextlib.suppress(DataFileError, KeyError, TypeError, AttributeError):
                 record = records.read(folder / records.FILE)
                 if record["passed"] is True and record["program"] == self._program:
-                    self._known.setdefault(jobs.work(record), folder)
+                    self._known.setdefault(batches.work(record), folder)
         return self._known.get(work)
 
 
@@ -247,22 +247,22 @@ def submit(
     Raises:
         StoreError: the records' store cannot be reached.
     """
-    batches, refused, builds = [], list[EngineError](), dict[tuple[str, str], tuple[str, str]]()
-    largest = slurm.largest_array(jobs.ask("scontrol", "show", "config").stdout)
+    submitted, refused, builds = [], list[EngineError](), dict[tuple[str, str], tuple[str, str]]()
+    largest = commands.largest_array(jobs.ask("scontrol", "show", "config").stdout)
     if site.store and missing:
         deliveries.reachable(site.store)  # said now, and not when a thousand jobs have run
         largest = min(largest, MOST_SENDING)
     for group in _groups(missing, engine):
         kind, stack = group[0].kind, group[0].part.stack or "base"
-        for some in slurm.chunks(group, largest):
+        for some in commands.chunks(group, largest):
             try:
                 if engine == "container" and (kind.name, stack) not in builds:
                     builds[kind.name, stack] = _submit_build(kind, stack, results, site)
                 build = builds.get((kind.name, stack), ("", ""))
-                batches.append(_submit(some, results, site, engine, sign, build))
+                submitted.append(_submit(some, results, site, engine, sign, build))
             except EngineError as error:
                 refused.append(error)
-    return batches, refused
+    return submitted, refused
 
 
 def _groups(missing: Sequence[Wanted], engine: str) -> list[list[Wanted]]:
@@ -280,8 +280,8 @@ def _submit(
     """Submit an array. It is on the list before Slurm hears of it, so that no job is ever unknown."""
     first = group[0]
     name = records.new_id()
-    place = os.path.relpath(results / jobs.FOLDER / name, ROOT)
-    output = f"{OUTPUTS}/{slurm.NAME}{name}-%a.log" if site.store else f"{place}-%a.log"
+    place = os.path.relpath(results / batches.FOLDER / name, ROOT)
+    output = f"{OUTPUTS}/{commands.NAME}{name}-%a.log" if site.store else f"{place}-%a.log"
     batch = Batch(
         id=name,
         cells=tuple(each.cell for each in group),
@@ -290,27 +290,27 @@ def _submit(
         build=build[0],
         store=site.store,
         output=output if site.store else "",
-        **jobs.caller(),
+        **batches.caller(),
     )
     batch.write(results)
     lines = [_line(each, engine, sign) for each in group]
     batch.file(results, ".list").write_text("".join(f"{line}\n" for line in lines))
-    sending = slurm.sending(lines, site.store, _revision()["revision"], output)
-    script = slurm.Script(
+    sending = commands.sending(lines, site.store, _revision()["revision"], output)
+    script = commands.Script(
         name=name,
-        line=sending if site.store else slurm.line_of(shlex.quote(f"{place}.list")),
+        line=sending if site.store else commands.line_of(shlex.quote(f"{place}.list")),
         output=output,
         folder=site.checkout if site.store else "",
         minutes=first.minutes,
         options=_options(site, first),
         array=len(group),
-        gres=slurm.gres(site.gres(first.kind), first.cell.cards),
+        gres=commands.gres(site.gres(first.kind), first.cell.cards),
         after=build[1],
     )
     try:
         number = _sbatch(script, batch.file(results, ".sh"), first.kind)
     except EngineError as error:
-        if slurm.uncertain(error.why):
+        if commands.uncertain(error.why):
             replace(batch, caller=0).write(results)  # should Slurm have taken it after all, its name finds it
         else:
             batch.forget(results)
@@ -332,16 +332,16 @@ def _options(site: Settings, each: Wanted) -> dict[str, Any]:
 def _submit_build(kind: Hardware, stack: str, results: Path, site: Settings) -> tuple[str, str]:
     """Submit the build of an image, which needs no card; returns its name and the job's number."""
     name = f"build-{records.new_id()}"
-    place = os.path.relpath(results / jobs.FOLDER / name, ROOT)
-    script = slurm.Script(
+    place = os.path.relpath(results / batches.FOLDER / name, ROOT)
+    script = commands.Script(
         name=name,
         line=f"exec {shlex.join(_build(kind, stack))}",
-        output=f"{OUTPUTS}/{slurm.NAME}{name}.log" if site.store else f"{place}.log",
+        output=f"{OUTPUTS}/{commands.NAME}{name}.log" if site.store else f"{place}.log",
         folder=site.checkout if site.store else "",
         minutes=BUILD_MINUTES,
         options=site.of(kind),
     )
-    number = _sbatch(script, results / jobs.FOLDER / f"{name}.sh", kind)
+    number = _sbatch(script, results / batches.FOLDER / f"{name}.sh", kind)
     print(f"Job {number}: the image of {kind.name}; its cells wait for it")
     return name, number
 
@@ -362,7 +362,7 @@ def _line(each: Wanted, engine: str, sign: str) -> str:
     return before + shlex.join(words)
 
 
-def _sbatch(script: slurm.Script, file: Path, kind: Hardware) -> str:
+def _sbatch(script: commands.Script, file: Path, kind: Hardware) -> str:
     """Hand a script to Slurm; the job's number.
 
     Raises:
@@ -373,7 +373,7 @@ def _sbatch(script: slurm.Script, file: Path, kind: Hardware) -> str:
     done = jobs.ask("sbatch", "--parsable", str(file), cwd=ROOT, env=_environment())
     number = re.match(r"\d+", done.stdout)
     if done.returncode != 0 or number is None:
-        why, remedy = slurm.why_refused(done.stderr, script.gres)
+        why, remedy = commands.why_refused(done.stderr, script.gres)
         raise EngineError(f"Slurm took no job for {kind.title}.", why, remedy)
     return number.group()
 
@@ -387,13 +387,13 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in cards}
 
 
-def announce(found: Split, batches: Sequence[Batch], site: Settings) -> None:
+def announce(found: Split, submitted: Sequence[Batch], site: Settings) -> None:
     """Say what was submitted, and what was not and why."""
     for each, record in found.passed:
         print(dim(f"· {each.cell} has passed already: {os.path.relpath(record)}"))
     for batch, place in found.under_way:
         print(dim(f"· {batch.cells[place]} is under way already: job {batch.job}_{place}"))
-    for batch in batches:
+    for batch in submitted:
         kinds = ", ".join(dict.fromkeys(cell.hardware for cell in batch.cells))
         print(f"Job {batch.job}: {len(batch.cells)} {'cell' if len(batch.cells) == 1 else 'cells'} on {kinds}")
     if found.missing and not _revision()["clean"]:

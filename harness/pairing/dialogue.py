@@ -1,13 +1,10 @@
-"""Pairing: a person asks a model for code, and what fails goes back to it, until the tests pass.
-
-results/pairing/<part>/<id>/     session.json (sealed), transcript.jsonl, conversation.md, turn-N.png, code/
+"""The dialogue: a question, the answer, its code run, and what failed as the next question.
 
 A session that stopped is continued by another, which names it and starts from its conversation, code and tests; a
-sealed one never changes. A session is no attachment: it earns nothing until the person attaches it as their own.
+sealed one never changes.
 """
 
 import contextlib
-import json
 import shutil
 import signal
 from collections.abc import Iterator, Mapping
@@ -16,13 +13,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import codeblocks, conversations, datafiles, sandbox, screen, terminal, transcripts
-from harness.errors import VerificationError, WordsError
+from harness import screen, terminal
+from harness.errors import WordsError
+from harness.pairing import codeblocks, conversations, sandbox, sessions, transcripts
 from harness.records import hash_files, new_id, seal_of, timestamp, unwritable, write_json
 
-FOLDER = "pairing"
-FILE = "session.json"
-CONVERSATION = "conversation.md"
 RULES = (
     "You write Python. Answer with whole files, each in one ```python block, with the file's name alone on the line "
     "above the block. Use the standard library only. There is no network."
@@ -30,7 +25,6 @@ RULES = (
 NO_CODE = "There was no complete ```python block in the answer. Answer with the whole file in one."
 SHOWN = 6000  # characters of an output that go back
 PASSED = "tests passed"
-GOOD = "It passed"
 RUNNER = f"""
 import runpy, sys, unittest
 sys.path.insert(0, "/pairing")
@@ -82,7 +76,7 @@ def begin(
     file = file or "solution.py"
     texts = _tests(tests, file)
     messages = [_says("system", RULES), _says("user", _asked(question, file, texts))]
-    return Session(results / FOLDER / part / new_id(), endpoint, model, file, texts, messages)
+    return Session(results / sessions.FOLDER / part / new_id(), endpoint, model, file, texts, messages)
 
 
 def resume(
@@ -104,10 +98,10 @@ def resume(
         WordsError: none or several begin so, its code passed and nothing is asked, or a word means nothing here.
         VerificationError: it, or one that it continues, is not as it was sealed.
     """
-    last = _find(results / FOLDER / part, word)
-    sessions = lineage(last)
-    then = sessions[-1]
-    turns = [turn for session in sessions for turn in transcripts.read(last.with_name(session["id"]))]
+    last = sessions.find(results / sessions.FOLDER / part, word)
+    lineage = sessions.lineage(last)
+    then = lineage[-1]
+    turns = [turn for session in lineage for turn in transcripts.read(last.with_name(session["id"]))]
     kept = {name.removeprefix("code/"): last / name for name in then["artefacts"] if name.startswith("code/")}
     code = {name: path.read_bytes().decode("utf-8", "replace") for name, path in kept.items()}
     known = {name: code.pop(name) for name in then["tests"]}
@@ -147,92 +141,6 @@ def converse(session: Session, most: int) -> None:
                 shutil.rmtree(session.folder, ignore_errors=True)
     except OSError as error:
         raise unwritable(session.folder.parents[2], error) from error
-
-
-# Sessions that are there
-
-
-def _find(sessions: Path, word: str) -> Path:
-    there = sorted(path.parent.name for path in sessions.glob(f"*/{FILE}"))
-    matching = [name for name in there if name.startswith(word)]
-    if len(matching) != 1:
-        what = f"{len(matching)} sessions begin so" if matching else "no such session"
-        shown = ", ".join((matching or there)[-10:]) or "none"
-        raise WordsError(f"--continue {word}: {what}.", f"There are: {shown}.", "Write a session's id, or more of it.")
-    return sessions / matching[0]
-
-
-def place(session: Mapping[str, Any]) -> str:
-    """Where a session stands, below results/."""
-    return f"{FOLDER}/{session['part']}/{session['id']}"
-
-
-def lineage(folder: Path) -> list[dict[str, Any]]:
-    """The session in `folder`, and before it those that it continues, the oldest first.
-
-    Raises:
-        VerificationError: one of them is not as it was sealed.
-    """
-    sessions = [read(folder)]
-    while "continues" in sessions[0]:
-        sessions.insert(0, read(folder.with_name(sessions[0]["continues"]["id"])))
-    return sessions
-
-
-def read(folder: Path) -> dict[str, Any]:
-    """The session in `folder`.
-
-    Raises:
-        VerificationError: it is not as it was sealed.
-    """
-    if found := verify(folder):
-        shown = "\n".join(found[:5])
-        raise VerificationError(
-            f"{folder.name}: this session is not as it was sealed.", shown,
-            "Fetch it where it is whole (./inv download), or begin a new one with ./inv pair.",
-        )  # fmt: skip
-    return dict(json.loads((folder / FILE).read_bytes()))
-
-
-def verify(folder: Path) -> list[str]:
-    """Everything about a session that is not as it says, a line each: its seal, its files, its chain of turns."""
-    try:
-        document = json.loads((folder / FILE).read_bytes())
-        if mistake := datafiles.mistake(document, "session"):
-            return [f"{folder / FILE}: {mistake}"]
-        sealed = document["seal"] == seal_of(document)
-        turns = transcripts.read(folder)
-        told = (folder / CONVERSATION).read_bytes() == transcripts.markdown(turns).encode()
-    except (OSError, ValueError, RecursionError) as error:
-        return [f"{folder / FILE}: not readable: {error}"]
-    except VerificationError as error:
-        return [str(error).replace("\n", " ")]
-    files = document["artefacts"]
-    present = {name: file for name, file in hash_files(folder).items() if name != FILE}
-    differ = sorted(name for name in {**files, **present} if files.get(name) != present.get(name))
-    found = [] if sealed else [f"{folder / FILE}: its seal is broken"]
-    found += [f"{folder / name}: changed after the session, missing, or none of its files" for name in differ]
-    if folder.resolve().parts[-2:] != (document["part"], document["id"]):
-        found.append(f"{folder}: it is the session {document['part']}/{document['id']}")
-    if len(turns) != document["turns"]:
-        found.append(f"{folder / FILE}: it says {document['turns']} turns, and there are {len(turns)}")
-    elif document["passed"] != (turns[-1]["result"] == GOOD):
-        found.append(f"{folder / FILE}: whether it passed is not what its last turn says")
-    if not told:
-        found.append(f"{folder / CONVERSATION}: it is not what the transcript says")
-    found += [f"{folder}: its tests {name} are missing" for name in document["tests"] if f"code/{name}" not in files]
-    return found + (absent(folder.parent, document["continues"]) if "continues" in document else [])
-
-
-def absent(sessions: Path, named: Mapping[str, str]) -> list[str]:
-    """A line if the session that is named by id and seal is not in the folder `sessions`."""
-    path = sessions / named["id"] / FILE
-    try:
-        if json.loads(path.read_bytes())["seal"] == named["seal"]:
-            return []
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        pass
-    return [f"{path}: missing, or not the session with the seal {named['seal']}"]
 
 
 # The conversation
@@ -323,7 +231,7 @@ def _try(session: Session, answer: str) -> dict[str, str]:
     last = outcome.output.rstrip().rpartition("\n")[2]
     session.passed = outcome.passed and (not session.tests or last.endswith(PASSED))
     why = f": {outcome.stopped}" if outcome.stopped else f", exit status {outcome.status}"
-    result = GOOD if session.passed else f"It failed{why}."
+    result = sessions.GOOD if session.passed else f"It failed{why}."
     print(_harmless(outcome.output[-SHOWN:]).rstrip())
     print((terminal.green if session.passed else terminal.red)(result))
     return {"diff": diff, "result": result, "output": outcome.output}
@@ -344,7 +252,7 @@ def _keep(session: Session, turn: int, said: Mapping[str, str]) -> None:
 
 def _seal(session: Session) -> None:
     turns = transcripts.read(session.folder)
-    (session.folder / CONVERSATION).write_text(transcripts.markdown(turns), encoding="utf-8")
+    (session.folder / sessions.CONVERSATION).write_text(transcripts.markdown(turns), encoding="utf-8")
     code = session.folder / "code"
     code.mkdir(exist_ok=True)
     for name, text in {**session.code, **session.tests}.items():
@@ -360,7 +268,7 @@ def _seal(session: Session) -> None:
         "turns": session.turns,
         "passed": session.passed,
         "tests": [*session.tests],
-        "artefacts": {name: file for name, file in hash_files(session.folder).items() if name != FILE},
+        "artefacts": {name: file for name, file in hash_files(session.folder).items() if name != sessions.FILE},
     }
     document["seal"] = seal_of(document)
-    write_json(session.folder / FILE, document)
+    write_json(session.folder / sessions.FILE, document)
