@@ -1,5 +1,6 @@
 """What the tests of images and containers share: an engine, a base image made without a registry, a checkout on it."""
 
+import json
 import os
 import shutil
 import socket
@@ -33,8 +34,11 @@ def an_engine(log: Path) -> Iterator[Client]:
     daemon = None
     found = client.find(to_build=True)
     if (found is None or found.engine != "docker") and os.getuid() == 0 and shutil.which("dockerd"):
+        settings = log.with_name("daemon.json")
+        settings.write_text(json.dumps({"builder": {"gc": {"enabled": True, "defaultKeepStorage": "2GB"}}}))
+        command = ["dockerd", "--config-file", settings]
         with log.open("w") as file:
-            daemon = subprocess.Popen(["dockerd"], stdout=file, stderr=file, start_new_session=True)
+            daemon = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
         found = _wait_for_docker(daemon)
         if found is None:
             daemon.terminate()

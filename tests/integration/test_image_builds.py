@@ -35,6 +35,7 @@ def test_every_other_dockerfile_builds_with_the_cpus_wheel(engine, built, kind):
     assert images.build(image, engine, None).startswith("sha256:")
     held = inventory.read(engine, image.name)
     assert [name for name in held["wheels"] if name.startswith("paddlepaddle-")]
+    engine.read("rmi", image.name)  # gigabytes; what the next one shares with it stays in the engine's cache
 
 
 # Without a network
