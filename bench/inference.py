@@ -66,7 +66,7 @@ class Ours:
         kernels = Kernels()
         self.isa = kernels.isa
         packed = decoder.pack_weights(model.config, model.weights, kind, kernels.rows)
-        self.decoder = decoder.NativeDecoder(model.config, packed, kernels, kind, "float32", BATCH * self.each)
+        self.decoder = decoder.NativeDecoder(model.config, packed, kernels, kind, "float16", BATCH * self.each)
         self.tables = np.arange(BATCH * self.each).reshape(BATCH, self.each).tolist()
 
     def prompt(self, length: int, sequence: int) -> None:

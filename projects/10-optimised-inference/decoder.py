@@ -20,6 +20,7 @@ from native import Kernels
 
 BLOCK = 16  # positions in a block
 HEADS = {"int4": "int8", "float8": "int8"}  # the output layer bears fewer bits less well: it has int8 there
+WIDEST = 512  # kernels.h: a head
 NOT_SEEN = -1e9
 
 
@@ -72,10 +73,23 @@ def head_of(weights: Mapping[str, np.ndarray]) -> np.ndarray:
     return weights["lm_head.weight" if "lm_head.weight" in weights else "model.embed_tokens.weight"]
 
 
+def round_to_16_bits(x: paddle.Tensor) -> paddle.Tensor:
+    """x as a cache of float16 gives it back."""
+    return x.astype("float16").astype(x.dtype)
+
+
 def round_to_8_bits(x: paddle.Tensor) -> paddle.Tensor:
     """x (..., D) as an 8-bit cache gives it back: whole numbers up to 127 times a scale for the last axis."""
     scale = (x.abs().max(-1, keepdim=True) / 127).clip(min=1e-30)
     return (x / scale).round() * scale
+
+
+ROUNDING = {"float32": lambda x: x, "float16": round_to_16_bits, "int8": round_to_8_bits}  # by the cache's kind
+
+
+def cache_for(kind: str) -> str:
+    """The kind of cache that goes with weights of `kind`, where no other is asked for: half the bytes lose nothing."""
+    return "float32" if kind == "float32" else "float16"
 
 
 def in_large_pages(arrays: Sequence[np.ndarray]) -> list[paddle.Tensor]:
@@ -121,7 +135,7 @@ def embedding_kind(kind: str) -> str:
 
 
 class NativeDecoder:
-    """The decoder on the CPU by the kernels of kernels/; `packed` by pack_weights as `kind`, its cache float32 or int8.
+    """The decoder on the CPU by the kernels of kernels/; `packed` by pack_weights as `kind`, its cache of ROUNDING.
 
     Raises ValueError for heads that the kernels do not divide.
     """
@@ -133,15 +147,16 @@ class NativeDecoder:
     ) -> None:
         self.config, self.kernels, self.kind, self.blocks = config, kernels, kind, blocks
         self.head_kind = HEADS.get(kind, kind)
-        if config.head_dim % 32:
-            raise ValueError(f"heads of {config.head_dim} numbers: the kernels want a multiple of 32")
+        if config.head_dim % 32 or config.head_dim > WIDEST:
+            raise ValueError(f"heads of {config.head_dim} numbers: the kernels want a multiple of 32 up to {WIDEST}")
         self.embedding = packed[0]
         self.weights = in_large_pages(packed[1:])
         self.weight_bytes = sum(weight.size * weight.element_size() for weight in self.weights)
         self.angles = paddle.to_tensor(angles(config))
-        shape = [config.layers, blocks, config.kv_heads, BLOCK, config.head_dim]
-        self.cache = [paddle.zeros(shape, cache) for _ in "kv"]
-        self.cache += [paddle.zeros(shape[:-1] if cache == "int8" else [1], "float32") for _ in "kv"]
+        positions = [config.layers, blocks, config.kv_heads, BLOCK]
+        keys, values = [*positions[:-1], config.head_dim, BLOCK], [*positions, config.head_dim]
+        self.cache = [paddle.zeros(shape, cache) for shape in (keys, values)]
+        self.cache += [paddle.zeros(positions if cache == "int8" else [1], "float32") for _ in "kv"]
         self.cache_bytes = sum(tensor.size * tensor.element_size() for tensor in self.cache)
 
     def step(self, tokens, sequences, positions, tables, wanted) -> np.ndarray:
@@ -164,15 +179,14 @@ class NativeDecoder:
 class PlainDecoder:
     """The decoder in Paddle's plain operators, in float32, on any device.
 
-    Weights, and keys and values for `cache` "int8", are rounded to what the kinds can hold, so that answers are as good
-    or bad as theirs; they still take four bytes each. A device whose Paddle has fused products for few bits gets
+    Weights, keys and values are rounded to what the kinds can hold, so that answers are as good or bad as theirs; they still take four bytes each. A device whose Paddle has fused products for few bits gets
     those for int8 and int4 (fused.py).
     """
 
     block_size = BLOCK
 
     def __init__(self, config: Any, weights: Mapping[str, np.ndarray], kind: str, cache: str, blocks: int) -> None:
-        self.config, self.blocks, self.rounding = config, blocks, cache == "int8"
+        self.config, self.blocks, self.round = config, blocks, ROUNDING[cache]
         linear = fused.linear_for(kind, paddle.get_device())
         head = fused.linear_for(HEADS.get(kind, kind), paddle.get_device())
         self.embedding = paddle.to_tensor(weights["model.embed_tokens.weight"])
@@ -225,9 +239,7 @@ class PlainDecoder:
         for number, (norm, qkv, output, mlp_norm, gate_up, down) in enumerate(self.layers):
             heads = qkv(self._norm(x, norm)).reshape([len(tokens), -1, c.head_dim])
             q, k, v = paddle.split(heads, [c.heads, c.kv_heads, c.kv_heads], axis=1)
-            k = rotate(k)
-            if self.rounding:
-                k, v = round_to_8_bits(k), round_to_8_bits(v)
+            k, v = self.round(rotate(k)), self.round(v)
             self.keys[number] = paddle.scatter(self.keys[number], written, k)
             self.values[number] = paddle.scatter(self.values[number], written, v)
             k, v = (

@@ -36,7 +36,7 @@ import conversations
 import kit
 import llm
 import measures
-from decoder import BLOCK, NativeDecoder, PlainDecoder, pack_weights
+from decoder import BLOCK, NativeDecoder, PlainDecoder, cache_for, pack_weights
 from engine import Counts, Engine, Request
 from native import make_kernels
 from packing import KINDS
@@ -153,7 +153,7 @@ def main() -> None:
         return NativeDecoder(model.config, packed, kernels, kind, cache, p["blocks"])
 
     def run(variant: Variant) -> Result:
-        decoder = make_decoder(variant.kind, "int8" if variant.option == "kv8" else "float32")
+        decoder = make_decoder(variant.kind, "int8" if variant.option == "kv8" else cache_for(variant.kind))
         batch = 1 if variant.option == "single" else p["batch"]
         sharing, lookup = variant.option != "unshared", variant.option == "lookup"
         engine = Engine(decoder, model.tokenizer.stops, batch, p["chunk"], sharing, lookup)

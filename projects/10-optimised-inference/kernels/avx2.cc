@@ -21,6 +21,7 @@ struct Avx2 {
     static F zero() { return _mm256_setzero_ps(); }
     static F all(float value) { return _mm256_set1_ps(value); }
     static F load(const float* x) { return _mm256_loadu_ps(x); }
+    static F load(const uint16_t* x) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)x)); }
     static F load(const int8_t* x) { return real(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)x))); }
     static void store(float* x, F v) { _mm256_storeu_ps(x, v); }
     static void store_int8(int8_t* x, F v) {
@@ -50,11 +51,9 @@ struct Avx2 {
         most = _mm_max_ps(most, _mm_movehl_ps(most, most));
         return _mm_cvtss_f32(_mm_max_ss(most, _mm_movehdup_ps(most)));
     }
-    static void totals(const F (&a)[4], float* out) {
-        const F sum = _mm256_hadd_ps(_mm256_hadd_ps(a[0], a[1]), _mm256_hadd_ps(a[2], a[3]));
-        _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1)));
+    static void store_halves(uint16_t* x, F v) {
+        _mm_storeu_si128((__m128i*)x, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
     }
-    static F halves(const uint16_t* x) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)x)); }
 
     // Have these sums done here. Else the compiler puts off the additions and lacks registers for what waits.
     static void settle(I (&sum)[2]) { asm("" : "+x"(sum[0]), "+x"(sum[1])); }

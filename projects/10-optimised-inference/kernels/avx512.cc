@@ -21,6 +21,7 @@ struct Avx512 {
     static F zero() { return _mm512_setzero_ps(); }
     static F all(float value) { return _mm512_set1_ps(value); }
     static F load(const float* x) { return _mm512_loadu_ps(x); }
+    static F load(const uint16_t* x) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)x)); }
     static F load(const int8_t* x) { return real(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)x))); }
     static void store(float* x, F v) { _mm512_storeu_ps(x, v); }
     static void store_int8(int8_t* x, F v) {
@@ -37,12 +38,11 @@ struct Avx512 {
     static F power_of_two(F n) { return _mm512_scalef_ps(all(1), n); }
     static float total(F a) { return _mm512_reduce_add_ps(a); }
     static float largest(F a) { return _mm512_reduce_max_ps(a); }
-    static void totals(const F (&a)[4], float* out) {
-        for (int i = 0; i < 4; i++) out[i] = total(a[i]);
+    static void store_halves(uint16_t* x, F v) {
+        _mm256_storeu_si256((__m256i*)x, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
     }
-    static F halves(const uint16_t* x) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)x)); }
 
-    static void settle(I (&)[2]) {}
+    static void settle(I (&sum)[2]) { asm("" : "+v"(sum[0]), "+v"(sum[1])); }
     static I no_bits() { return _mm512_setzero_si512(); }
     static I all_bits(int value) { return _mm512_set1_epi32(value); }
     static I load_bits(const uint8_t* x) { return _mm512_loadu_si512(x); }

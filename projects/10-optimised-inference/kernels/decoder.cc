@@ -55,28 +55,54 @@ struct Shape {
     int together() const { return queries() + 2 * keys(); }
 };
 
-// The paged cache: (layers, blocks, kv_heads, block, width) numbers, and without the last axis their scales.
+// The paged cache: keys (layers, blocks, kv_heads, width, block), values (layers, blocks, kv_heads, block, width), and
+// the scales of 8-bit numbers (layers, blocks, kv_heads, block).
 struct Cache {
-    const Tensor &keys, &values, &key_scales, &value_scales;
-    bool int8() const { return keys.dtype() == paddle::DataType::INT8; }
-    int heads() const { return (int)keys.shape()[2]; }
-    int block() const { return (int)keys.shape()[3]; }
-    int width() const { return (int)keys.shape()[4]; }
+    char *keys_base, *values_base;
+    float *key_scales, *value_scales;
+    int layers, blocks, heads, block, width, bytes;
 
-    Pages pages(const Tensor& numbers, const Tensor& scales, int layer, const int* table, int head) const {
-        const long positions = numbers.shape()[1] * heads() * block();
-        const char* base = (const char*)numbers.data() + layer * positions * width() * (int8() ? 1 : 4);
-        const float* own = int8() ? scales.data<float>() + layer * positions : nullptr;
-        return {base, own, table, block(), heads(), head, int8()};
+    Cache(const Tensor& keys, const Tensor& values, const Tensor& key_scales, const Tensor& value_scales)
+        : keys_base((char*)keys.data()), values_base((char*)values.data()),
+          key_scales((float*)key_scales.data()), value_scales((float*)value_scales.data()) {
+        const auto shape = values.shape();
+        layers = (int)shape[0], blocks = (int)shape[1], heads = (int)shape[2], block = (int)shape[3];
+        width = (int)shape[4], bytes = (int)phi::SizeOf(values.dtype());
     }
 
-    void write(const Kernels& kernels, const Pages& pages, int position, const float* x) const {
-        const long slot = ((long)pages.table[position / pages.size] * pages.heads + pages.head) * pages.size +
-                          position % pages.size;
-        if (pages.int8)
-            kernels.compress(x, (int8_t*)pages.base + slot * width(), (float*)pages.scales + slot, width());
-        else
-            memcpy((float*)pages.base + slot * width(), x, sizeof(float) * width());
+    Pages keys(int layer, const int* table, int head) const { return pages(keys_base, key_scales, layer, table, head); }
+    Pages values(int layer, const int* table, int head) const {
+        return pages(values_base, value_scales, layer, table, head);
+    }
+    Pages pages(char* base, float* scales, int layer, const int* table, int head) const {
+        const long positions = (long)layer * blocks * heads * block;
+        return {base + positions * width * bytes, scales + positions, table, block, heads, head, bytes};
+    }
+
+    void write_key(const Kernels& kernels, const Pages& keys, int position, const float* x) const {
+        write(kernels, keys, position, x, position % block, block);
+    }
+    void write_value(const Kernels& kernels, const Pages& values, int position, const float* x) const {
+        write(kernels, values, position, x, (long)(position % block) * width, 1);
+    }
+
+    // Write x (width) into the block of its position, its first number at `at`, the others `apart` from each other.
+    void write(const Kernels& kernels, const Pages& pages, int position, const float* x, long at, int apart) const {
+        const long slot = ((long)pages.table[position / block] * heads + pages.head) * block;
+        at += slot * width;
+        int8_t numbers[WIDEST];
+        uint16_t halves[WIDEST];
+        switch (bytes) {
+            case 4: return place(x, (float*)pages.base + at, apart);
+            case 2: kernels.halve(x, halves, width); return place(halves, (uint16_t*)pages.base + at, apart);
+            case 1:
+                kernels.compress(x, numbers, pages.scales + slot + position % block, width);
+                return place(numbers, (int8_t*)pages.base + at, apart);
+        }
+    }
+    template <class T>
+    void place(const T* x, T* at, int apart) const {
+        for (int i = 0; i < width; i++) at[(long)i * apart] = x[i];
     }
 };
 
@@ -90,9 +116,9 @@ std::vector<Tensor> step(const Tensor& embedded, const Tensor& sequences, const 
                          int heads, int inner, int vocabulary, int kind, int head_kind, float epsilon,
                          const std::string& isa) {
     const Kernels& kernels = choose(isa);
-    const Cache cache{keys, values, key_scales, value_scales};
-    const Shape shape{heads, cache.heads(), cache.width(), inner};
-    const int tokens = (int)embedded.shape()[0], hidden = (int)embedded.shape()[1], layers = (int)keys.shape()[0];
+    const Cache cache(keys, values, key_scales, value_scales);
+    const Shape shape{heads, cache.heads, cache.width, inner};
+    const int tokens = (int)embedded.shape()[0], hidden = (int)embedded.shape()[1], layers = cache.layers;
     const int answers = (int)wanted.shape()[0], blocks = (int)tables.shape()[1], group = heads / shape.kv_heads;
     const int *sequence = sequences.data<int>(), *position = positions.data<int>(), *table = tables.data<int>();
     Tensor logits = paddle::empty({answers, vocabulary}, paddle::DataType::FLOAT32, paddle::CPUPlace());
@@ -133,19 +159,17 @@ std::vector<Tensor> step(const Tensor& embedded, const Tensor& sequences, const 
                     kernels.rotate(own, cos, cos + shape.width / 2, shape.width);
                     if (h < heads) continue;
                     const int* row = table + (long)sequence[t] * blocks;
-                    cache.write(kernels, cache.pages(keys, key_scales, layer, row, h - heads), position[t], own);
-                    cache.write(kernels, cache.pages(values, value_scales, layer, row, h - heads), position[t],
-                                own + shape.keys());
+                    cache.write_key(kernels, cache.keys(layer, row, h - heads), position[t], own);
+                    cache.write_value(kernels, cache.values(layer, row, h - heads), position[t], own + shape.keys());
                 }
 #pragma omp for schedule(dynamic) collapse(2)
             for (int t = 0; t < tokens; t++)
                 for (int h = 0; h < shape.kv_heads; h++) {
                     const int length = position[t] + 1, *row = table + (long)sequence[t] * blocks;
-                    if ((long)scores.size() < (long)group * length) scores.resize(group * (length + 256L));
+                    if ((long)scores.size() < group * (length + (long)NEIGHBOURS)) scores.resize(group * (length + 256L));
                     const long first = (long)h * group * shape.width;
                     kernels.attend(&qkv[(long)t * shape.together() + first], group, shape.width,
-                                   cache.pages(keys, key_scales, layer, row, h),
-                                   cache.pages(values, value_scales, layer, row, h), length, scores.data(),
+                                   cache.keys(layer, row, h), cache.values(layer, row, h), length, scores.data(),
                                    &mixed[(long)t * shape.queries() + first]);
                 }
 #pragma omp for schedule(static)
@@ -221,18 +245,26 @@ std::vector<Tensor> compress_alone(const Tensor& x, const std::string& isa) {
     return {numbers, scales};
 }
 
-// query (group, width); keys and values (blocks, heads, block, width), int8 with scales (blocks, heads, block).
+std::vector<Tensor> halve_alone(const Tensor& x, const std::string& isa) {
+    Tensor halves = paddle::empty(x.shape(), paddle::DataType::FLOAT16, paddle::CPUPlace());
+    choose(isa).halve(x.data<float>(), (uint16_t*)halves.data(), (int)x.numel());
+    return {halves};
+}
+
+// query (group, width); keys (blocks, heads, width, block), values (blocks, heads, block, width), int8 with scales
+// (blocks, heads, block).
 std::vector<Tensor> attend_alone(const Tensor& query, const Tensor& keys, const Tensor& values,
                                  const Tensor& key_scales, const Tensor& value_scales, const Tensor& table, int head,
                                  int length, const std::string& isa) {
-    const bool int8 = keys.dtype() == paddle::DataType::INT8;
-    const int group = (int)query.shape()[0], width = (int)query.shape()[1];
-    const int heads = (int)keys.shape()[1], block = (int)keys.shape()[2];
-    const Pages k{keys.data(), key_scales.data<float>(), table.data<int>(), block, heads, head, int8};
-    const Pages v{values.data(), value_scales.data<float>(), table.data<int>(), block, heads, head, int8};
-    std::vector<float> scores((long)group * length);
+    const int group = (int)query.shape()[0], width = (int)query.shape()[1], bytes = (int)phi::SizeOf(keys.dtype());
+    const int heads = (int)values.shape()[1], block = (int)values.shape()[2];
+    const auto pages = [&](const Tensor& numbers, const Tensor& scales) {
+        return Pages{(void*)numbers.data(), (float*)scales.data(), table.data<int>(), block, heads, head, bytes};
+    };
+    std::vector<float> scores(group * (length + (long)NEIGHBOURS));
     Tensor out = paddle::empty_like(query);
-    choose(isa).attend(query.data<float>(), group, width, k, v, length, scores.data(), out.data<float>());
+    choose(isa).attend(query.data<float>(), group, width, pages(keys, key_scales), pages(values, value_scales), length,
+                       scores.data(), out.data<float>());
     return {out};
 }
 
@@ -276,6 +308,11 @@ PD_BUILD_OP(llm_compress)
     .Outputs({"numbers", "scales"})
     .Attrs({"isa: std::string"})
     .SetKernelFn(PD_KERNEL(llm::compress_alone));
+PD_BUILD_OP(llm_halve)
+    .Inputs({"x"})
+    .Outputs({"halves"})
+    .Attrs({"isa: std::string"})
+    .SetKernelFn(PD_KERNEL(llm::halve_alone));
 PD_BUILD_OP(llm_attend)
     .Inputs({"query", "keys", "values", "key_scales", "value_scales", "table"})
     .Outputs({"out"})

@@ -10,6 +10,8 @@ namespace llm {
 
 enum Kind { FLOAT32 = 0, BFLOAT16 = 1, INT8 = 2, INT4 = 3, FLOAT8 = 4 };
 constexpr int GROUP = 32;  // inputs that share a scale, in weights and in activations
+constexpr int NEIGHBOURS = 16;  // positions whose scores are computed together
+constexpr int WIDEST = 512;     // a head
 
 // Rows of activations (tokens, inputs), in the form that the weights' kind multiplies with.
 struct Activations {
@@ -21,14 +23,15 @@ struct Activations {
     float* sums;      // the sum of each group, in real units
 };
 
-// One sequence's keys or values for one head, in pages. `scales` only with 8-bit numbers.
+// One sequence's keys or values for one head, in pages. A block of keys is (heads, width, size), so that a register
+// holds the same input of neighbouring positions; a block of values is (heads, size, width).
 struct Pages {
-    const void* base;
-    const float* scales;
+    void* base;
+    float* scales;     // (heads, size) for each block, where numbers are of 8 bits
     const int* table;  // which block holds positions 0 .. size-1, size .. 2 size-1, ...
-    int size;          // positions in a block
-    int heads, head;   // a block is (heads, size, width)
-    bool int8;
+    int size;          // positions in a block: a multiple of NEIGHBOURS
+    int heads, head;
+    int bytes;  // of a number: 4 (float32), 2 (float16) or 1 (int8)
 };
 
 struct Kernels {
@@ -43,9 +46,10 @@ struct Kernels {
     void (*rotate)(float* x, const float* cos, const float* sin, int width);
     void (*swiglu)(const float* gate, const float* up, float* y, int size);
     void (*add)(float* x, const float* y, int size);
-    // 8-bit numbers and their scale for one head's key or value.
+    // A head's key or value as 8-bit numbers with their scale, or as float16.
     void (*compress)(const float* x, int8_t* numbers, float* scale, int width);
-    // `group` query heads over `length` positions of one key and value head; scores has room for group * length.
+    void (*halve)(const float* x, uint16_t* halves, int width);
+    // `group` query heads over `length` positions of one key and value head; scores has room for whole NEIGHBOURS.
     void (*attend)(const float* query, int group, int width, const Pages& keys, const Pages& values, int length,
                    float* scores, float* out);
 };

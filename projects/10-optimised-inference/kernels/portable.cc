@@ -30,6 +30,7 @@ struct Portable {
     static F zero() { return all(0); }
     static F all(float value) { return each([&](int) { return value; }); }
     static F load(const float* x) { return each([&](int i) { return x[i]; }); }
+    static F load(const uint16_t* x) { return each([&](int i) { return half(x[i]); }); }
     static F load(const int8_t* x) { return each([&](int i) { return (float)x[i]; }); }
     static void store(float* x, F v) { memcpy(x, v.lane, sizeof v); }
     static void store_int8(int8_t* x, F v) {
@@ -59,10 +60,21 @@ struct Portable {
         const float size = exponent ? ldexpf(1 + fraction / 1024.0f, exponent - 15) : ldexpf(fraction / 1024.0f, -14);
         return bits & 0x8000 ? -size : size;
     }
-    static void totals(const F (&a)[4], float* out) {
-        for (int i = 0; i < 4; i++) out[i] = total(a[i]);
+    // To the nearest, ties to even; beyond the largest to infinity. What is too small for a leading 1 is a multiple of
+    // 2^-24.
+    static uint16_t to_half(float value) {
+        const uint32_t sign = std::signbit(value) ? 0x8000 : 0;
+        const float size = fabsf(value);
+        if (size < 0x1p-14f) return (uint16_t)(sign | (uint32_t)nearbyintf(size * 0x1p24f));
+        uint32_t bits;
+        memcpy(&bits, &size, 4);
+        bits += 0xfff + ((bits >> 13) & 1);  // the bits that are cut off carry over
+        const uint32_t half = (bits >> 13) - (112 << 10);
+        return (uint16_t)(sign | (std::isnan(value) ? 0x7e00 : half < 0x7c00 ? half : 0x7c00));
     }
-    static F halves(const uint16_t* x) { return each([&](int i) { return half(x[i]); }); }
+    static void store_halves(uint16_t* x, F v) {
+        for (int i = 0; i < LANES; i++) x[i] = to_half(v.lane[i]);
+    }
     static float as_float(uint32_t bits) {
         float value;
         memcpy(&value, &bits, 4);

@@ -35,12 +35,9 @@ struct Vectorised {
         const int groups = x.inputs / GROUP;
         for (int g = 0; g < groups; g++) {
             int8_t* numbers = x.numbers + (long)token * x.inputs + g * GROUP;
-            float scale;
-            compress(row + g * GROUP, numbers, &scale, GROUP);
-            int sum = 0;
-            for (int i = 0; i < GROUP; i++) sum += numbers[i];
-            x.scales[(long)token * groups + g] = scale;
-            x.sums[(long)token * groups + g] = scale * sum;
+            float* scale = x.scales + (long)token * groups + g;
+            const float sum = whole_numbers(row + g * GROUP, numbers, scale, GROUP);
+            x.sums[(long)token * groups + g] = *scale * sum;
         }
     }
 
@@ -51,12 +48,26 @@ struct Vectorised {
     }
 
     static void compress(const float* x, int8_t* numbers, float* scale, int width) {
-        F most = V::zero();
+        whole_numbers(x, numbers, scale, width);
+    }
+
+    // The sum of the whole numbers up to 127 that stand for x once they are multiplied with the scale.
+    static float whole_numbers(const float* x, int8_t* numbers, float* scale, int width) {
+        F most = V::zero(), sum = V::zero();
         for (int i = 0; i < width; i += LANES) most = V::max(most, V::absolute(V::load(x + i)));
         const float largest = V::largest(most);
         *scale = largest / 127;
         const F up = V::all(largest > 0 ? 127 / largest : 0);
-        for (int i = 0; i < width; i += LANES) V::store_int8(numbers + i, V::multiply(V::load(x + i), up));
+        for (int i = 0; i < width; i += LANES) {
+            const F whole = V::nearest(V::multiply(V::load(x + i), up));
+            V::store_int8(numbers + i, whole);
+            sum = V::add(sum, whole);
+        }
+        return V::total(sum);
+    }
+
+    static void halve(const float* x, uint16_t* halves, int width) {
+        for (int i = 0; i < width; i += LANES) V::store_halves(halves + i, V::load(x + i));
     }
 
     // --- products: T tokens with one panel
@@ -150,7 +161,7 @@ struct Vectorised {
         clear<T>(sum);
         const int groups = x.inputs / GROUP;
         for (int g = 0; g < groups; g++) {
-            const F s0 = V::halves((const uint16_t*)w), s1 = V::halves((const uint16_t*)w + LANES);
+            const F s0 = V::load((const uint16_t*)w), s1 = V::load((const uint16_t*)w + LANES);
             w += 2 * ROWS;
             I dots[T][2];
             for (int t = 0; t < T; t++) dots[t][0] = dots[t][1] = V::no_bits();
@@ -203,8 +214,8 @@ struct Vectorised {
                     V::settle(dots[t]);
                 }
             }
-            const F s0 = V::halves(head), s1 = V::halves(head + LANES);
-            const F m0 = V::halves(head + ROWS), m1 = V::halves(head + ROWS + LANES);
+            const F s0 = V::load(head), s1 = V::load(head + LANES);
+            const F m0 = V::load(head + ROWS), m1 = V::load(head + ROWS + LANES);
             for (int t = 0; t < T; t++) {
                 const long at = (long)(token + t) * groups + g;
                 const F scale = V::all(x.scales[at]), total = V::all(x.sums[at]);
@@ -266,10 +277,10 @@ struct Vectorised {
 
     static void rotate(float* x, const float* cos, const float* sin, int width) {
         const int half = width / 2;
-        for (int i = 0; i < half; i++) {
-            const float a = x[i], b = x[i + half];
-            x[i] = a * cos[i] - b * sin[i];
-            x[i + half] = b * cos[i] + a * sin[i];
+        for (int i = 0; i < half; i += LANES) {
+            const F a = V::load(x + i), b = V::load(x + i + half), c = V::load(cos + i), s = V::load(sin + i);
+            V::store(x + i, V::fma(a, c, V::multiply(V::multiply(b, s), V::all(-1))));
+            V::store(x + i + half, V::fma(b, c, V::multiply(a, s)));
         }
     }
 
@@ -306,62 +317,66 @@ struct Vectorised {
         for (int first = 0, block = 0; first < length; first += p.size, block++) {
             const long slot = ((long)p.table[block] * p.heads + p.head) * p.size;
             const int count = length - first < p.size ? length - first : p.size;
-            visit(first, count, (const T*)p.base + slot * width, p.int8 ? p.scales + slot : nullptr);
+            visit(first, count, (const T*)p.base + slot * width, p.bytes == 1 ? p.scales + slot : nullptr);
         }
     }
 
-    // out[h * stride + s] = query h · keys[s] for H heads; four keys at once, so that their lanes are added up together.
+    // out[h * stride + s] = query h · key s for H heads and NEIGHBOURS positions of a block.
     template <int H, class T>
-    static void dots(const float* query, const T* keys, int count, int width, float* out, long stride) {
-        int s = 0;
-        for (; s + 4 <= count; s += 4) {
-            F sum[H][4];
-            for (int h = 0; h < H; h++)
-                for (int j = 0; j < 4; j++) sum[h][j] = V::zero();
-            for (int i = 0; i < width; i += LANES)
-                for (int j = 0; j < 4; j++) {
-                    const F key = V::load(keys + (long)(s + j) * width + i);
-                    for (int h = 0; h < H; h++) sum[h][j] = V::fma(key, V::load(query + h * width + i), sum[h][j]);
+    static void dots(const float* query, const T* keys, int size, int width, float* out, long stride) {
+        constexpr int PART = NEIGHBOURS / LANES;
+        constexpr int CHAINS = 4 / PART;  // one sum would wait for itself
+        F sum[H][CHAINS][PART];
+        for (int h = 0; h < H; h++)
+            for (int c = 0; c < CHAINS; c++)
+                for (int j = 0; j < PART; j++) sum[h][c][j] = V::zero();
+        for (int i = 0; i < width; i += CHAINS)
+            for (int c = 0; c < CHAINS; c++)
+                for (int j = 0; j < PART; j++) {
+                    const F key = V::load(keys + (long)(i + c) * size + j * LANES);
+                    for (int h = 0; h < H; h++)
+                        sum[h][c][j] = V::fma(key, V::all(query[h * width + i + c]), sum[h][c][j]);
                 }
-            for (int h = 0; h < H; h++) V::totals(sum[h], out + h * stride + s);
-        }
-        for (; s < count; s++)
-            for (int h = 0; h < H; h++) {
-                F sum = V::zero();
-                for (int i = 0; i < width; i += LANES)
-                    sum = V::fma(V::load(keys + (long)s * width + i), V::load(query + h * width + i), sum);
-                out[h * stride + s] = V::total(sum);
+        for (int h = 0; h < H; h++)
+            for (int j = 0; j < PART; j++) {
+                for (int c = 1; c < CHAINS; c++) sum[h][0][j] = V::add(sum[h][0][j], sum[h][c][j]);
+                V::store(out + h * stride + j * LANES, sum[h][0][j]);
             }
     }
 
-    // out[h * width + i] = Σ shares[h * length + s] values[s * width + i] for H heads.
-    template <int H, class T>
-    static void mix(const float* shares, const Pages& values, int length, int width, float* out) {
-        constexpr int PART = GROUP / LANES;  // registers of a part of the width that is summed up at once
-        for (int i = 0; i < width; i += GROUP) {
-            F sum[H][PART];
-            for (int h = 0; h < H; h++)
-                for (int j = 0; j < PART; j++) sum[h][j] = V::zero();
-            each_block<T>(values, length, width, [&](int first, int count, const T* numbers, const float*) {
-                for (int s = 0; s < count; s++)
-                    for (int h = 0; h < H; h++) {
-                        const F share = V::all(shares[(long)h * length + first + s]);
-                        for (int j = 0; j < PART; j++)
-                            sum[h][j] = V::fma(share, V::load(numbers + (long)s * width + i + j * LANES), sum[h][j]);
-                    }
-            });
-            for (int h = 0; h < H; h++)
-                for (int j = 0; j < PART; j++) V::store(out + h * width + i + j * LANES, sum[h][j]);
-        }
+    // out[h * width + i] = Σ shares[h * stride + s] values[s * width + i] for H heads, and PART registers of i.
+    template <int H, int PART, class T>
+    static void mix_part(const float* shares, long stride, const Pages& values, int length, int width, int i,
+                         float* out) {
+        F sum[H][PART];
+        for (int h = 0; h < H; h++)
+            for (int j = 0; j < PART; j++) sum[h][j] = V::zero();
+        each_block<T>(values, length, width, [&](int first, int count, const T* numbers, const float*) {
+            for (int s = 0; s < count; s++)
+                for (int j = 0; j < PART; j++) {
+                    const F value = V::load(numbers + (long)s * width + i + j * LANES);
+                    for (int h = 0; h < H; h++)
+                        sum[h][j] = V::fma(V::all(shares[h * stride + first + s]), value, sum[h][j]);
+                }
+        });
+        for (int h = 0; h < H; h++)
+            for (int j = 0; j < PART; j++) V::store(out + h * width + i + j * LANES, sum[h][j]);
     }
 
-    // scores[h * length + s] *= unit, and the scale of position s where numbers have one.
+    template <int H, class T>
+    static void mix(const float* shares, long stride, const Pages& values, int length, int width, float* out) {
+        int i = 0;
+        for (; i + 4 * LANES <= width; i += 4 * LANES) mix_part<H, 4, T>(shares, stride, values, length, width, i, out);
+        for (; i < width; i += 2 * LANES) mix_part<H, 2, T>(shares, stride, values, length, width, i, out);
+    }
+
+    // scores[h * stride + s] *= unit, and the scale of position s where numbers have one.
     template <class T>
-    static void rescale(float* scores, int group, const Pages& numbers, int length, int width, float unit) {
+    static void rescale(float* scores, int group, long stride, const Pages& numbers, int length, int width,
+                        float unit) {
         each_block<T>(numbers, length, width, [&](int first, int count, const T*, const float* scales) {
             for (int h = 0; h < group; h++)
-                for (int s = 0; s < count; s++)
-                    scores[(long)h * length + first + s] *= scales ? unit * scales[s] : unit;
+                for (int s = 0; s < count; s++) scores[h * stride + first + s] *= scales ? unit * scales[s] : unit;
         });
     }
 
@@ -369,16 +384,19 @@ struct Vectorised {
     template <class T>
     static void attend_to(const float* query, int group, int width, const Pages& keys, const Pages& values, int length,
                           float* scores, float* out) {
+        const long stride = (length + NEIGHBOURS - 1) / NEIGHBOURS * NEIGHBOURS;
         each_block<T>(keys, length, width, [&](int first, int count, const T* numbers, const float*) {
             each_tile<3>(group, [&](auto heads, int h) {
-                dots<heads()>(query + h * width, numbers, count, width, scores + (long)h * length + first, length);
+                for (int s = 0; s < count; s += NEIGHBOURS)
+                    dots<heads()>(query + h * width, numbers + s, keys.size, width, scores + h * stride + first + s,
+                                  stride);
             });
         });
-        rescale<T>(scores, group, keys, length, width, 1 / __builtin_sqrtf((float)width));
-        for (int h = 0; h < group; h++) softmax(scores + (long)h * length, length);
-        if (values.int8) rescale<T>(scores, group, values, length, width, 1);
+        rescale<T>(scores, group, stride, keys, length, width, 1 / __builtin_sqrtf((float)width));
+        for (int h = 0; h < group; h++) softmax(scores + h * stride, length);
+        if (values.bytes == 1) rescale<T>(scores, group, stride, values, length, width, 1);
         each_tile<3>(group, [&](auto heads, int h) {
-            mix<heads(), T>(scores + (long)h * length, values, length, width, out + h * width);
+            mix<heads(), T>(scores + h * stride, stride, values, length, width, out + h * width);
         });
     }
 
@@ -405,15 +423,16 @@ struct Vectorised {
 
     static void attend(const float* query, int group, int width, const Pages& keys, const Pages& values, int length,
                        float* scores, float* out) {
-        if (keys.int8)
-            attend_to<int8_t>(query, group, width, keys, values, length, scores, out);
-        else
-            attend_to<float>(query, group, width, keys, values, length, scores, out);
+        switch (keys.bytes) {
+            case 4: return attend_to<float>(query, group, width, keys, values, length, scores, out);
+            case 2: return attend_to<uint16_t>(query, group, width, keys, values, length, scores, out);
+            case 1: return attend_to<int8_t>(query, group, width, keys, values, length, scores, out);
+        }
     }
 
     static const Kernels* table() {
         static const Kernels kernels = {V::NAME, ROWS,   prepare, panel,    rms_norm,
-                                        rotate,  swiglu, add,     compress, attend};
+                                        rotate,  swiglu, add,     compress, halve, attend};
         return &kernels;
     }
 };

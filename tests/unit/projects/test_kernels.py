@@ -147,20 +147,28 @@ def test_compression_to_8_bits(kernels):
     np.testing.assert_allclose(restored, x, atol=np.abs(x).max() / 127 * 0.51)
 
 
-@pytest.mark.parametrize("int8", [False, True])
+def test_halves(kernels):
+    extremes = [0, -0.0, 1, 2049, 2051, 65504, 65519, 65520, 1e9, -1e9, 6e-5, 5.96e-8, 2.9e-8, 3.1e-8, 1e-20, np.inf]
+    x = np.concatenate([normal(64), 1e-6 * normal(48), np.array(extremes, "float32")])
+    with np.errstate(over="ignore"):
+        np.testing.assert_array_equal(kernels("halve", paddle.to_tensor(x)).numpy(), x.astype("float16"))
+
+
+@pytest.mark.parametrize("width", [32, 64, 96])
+@pytest.mark.parametrize("kind", ["float32", "float16", "int8"])
 @pytest.mark.parametrize("length", [1, 15, 16, 37])
-def test_attention_over_scattered_blocks(kernels, length, int8):
-    blocks, heads, block, width, group, head = 6, 2, 16, 64, 3, 1
+def test_attention_over_scattered_blocks(kernels, length, kind, width):
+    blocks, heads, block, group, head = 6, 2, 16, 5, 1
     table = np.array([4, 1, 5], "int32")
     query, keys, values = normal(group, width), normal(blocks, heads, block, width), normal(blocks, heads, block, width)
     scales = np.abs(NUMBERS.normal(size=(2, blocks, heads, block))).astype("float32") * 0.02
-    if int8:
-        keys, values = (np.rint(x * 30).clip(-127, 127).astype("int8") for x in (keys, values))
-    real_keys, real_values = (keys * scales[0][..., None], values * scales[1][..., None]) if int8 else (keys, values)
-    k, v = (x[table, head].reshape(-1, width)[:length].astype("float64") for x in (real_keys, real_values))
+    keys, values = ((x * 30 if kind == "int8" else x).clip(-127, 127).astype(kind) for x in (keys, values))
+    real = (keys * scales[0][..., None], values * scales[1][..., None]) if kind == "int8" else (keys, values)
+    k, v = (x[table, head].reshape(-1, width)[:length].astype("float64") for x in real)
     scores = query @ k.T / np.sqrt(width)
     shares = np.exp(scores - scores.max(1, keepdims=True))
     expected = shares / shares.sum(1, keepdims=True) @ v
+    keys = np.ascontiguousarray(keys.transpose(0, 1, 3, 2))
     found = kernels("attend", *map(paddle.to_tensor, (query, keys, values, scales[0], scales[1], table)), head, length)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-5)
 
