@@ -213,8 +213,12 @@ def serve(name: str, kind: str, pipe: Connection) -> None:
         pipe.send(statistics.median(seconds))
 
 
-def compare(kind: str, names: list[str]) -> tuple[dict[str, dict[str, float]], int]:
-    """Tokens a second of each side for each work, medians over rounds in turn; and the bytes of our weights."""
+def compare(kind: str, names: list[str]) -> tuple[dict[str, dict[str, float]], float]:
+    """Tokens a second of each side for each work, medians over rounds in turn.
+
+    Returns:
+        The rates, and how much of what memory gives a step of one answer of ours reads of its weights.
+    """
     context = multiprocessing.get_context("spawn")
     pipes: dict[str, Any] = {}
     weight_bytes = 0
@@ -233,7 +237,9 @@ def compare(kind: str, names: list[str]) -> tuple[dict[str, dict[str, float]], i
             weight_bytes = ready[1]
             print(f"{kind}: our kernels are {ready[0]}, {weight_bytes / 1e6:.0f} MB of weights")
     seconds: dict[str, dict[str, list[float]]] = {name: {work: [] for work in WORK} for name in pipes}
+    bandwidths = []
     for _ in range(ROUNDS):
+        bandwidths.append(read_bandwidth())
         for work in WORK:
             for name, pipe in pipes.items():
                 pipe.send(work)
@@ -243,21 +249,29 @@ def compare(kind: str, names: list[str]) -> tuple[dict[str, dict[str, float]], i
     for process in processes:
         process.join()
     tokens = {"batch 1": 1, "batch 8": BATCH, "prompt": LONG_PROMPT}
-    return {
+    rates = {
         name: {work: tokens[work] / statistics.median(each[work]) for work in WORK} for name, each in seconds.items()
-    }, weight_bytes
+    }
+    bandwidth = statistics.median(bandwidths)
+    print(f"memory gives {bandwidth / 1e9:.1f} GB/s meanwhile")
+    return rates, rates["ours"]["batch 1"] * weight_bytes / bandwidth
+
+
+@functools.cache
+def large_vectors() -> list[np.ndarray]:
+    """One for each core, beyond every cache."""
+    return [np.ones(2**25, "float32") for _ in range(THREADS)]
 
 
 def read_bandwidth() -> float:
-    """Bytes a second that all cores together read: the best of several dot products of a vector with itself."""
-    parts = [np.ones(2**26, "float32") for _ in range(THREADS)]
-    best = 0.0
+    """Bytes a second that all cores together read: the median of several dot products of a vector with itself."""
+    speeds = []
     with ThreadPoolExecutor(THREADS) as pool:
-        for _ in range(6):
+        for _ in range(STEPS):
             started = time.perf_counter()
-            list(pool.map(lambda part: np.dot(part, part), parts))
-            best = max(best, sum(part.nbytes for part in parts) / (time.perf_counter() - started))
-    return best
+            list(pool.map(lambda part: np.dot(part, part), large_vectors()))
+            speeds.append(sum(part.nbytes for part in large_vectors()) / (time.perf_counter() - started))
+    return statistics.median(speeds)
 
 
 def judged(what: str, found: float, goal: float) -> str:
@@ -268,11 +282,10 @@ def main() -> None:
     """Measure, and print tables and goals."""
     goals, rows = [], []
     numbers: dict[str, float] = {}
-    bandwidth = read_bandwidth()
-    print(f"{THREADS} threads; memory gives {bandwidth / 1e9:.1f} GB/s\n")
+    print(f"{THREADS} threads\n")
     peers = {"bfloat16": ["llama.cpp", "transformers"], "int8": ["llama.cpp", "transformers"], "int4": ["llama.cpp"]}
     for kind, names in peers.items():
-        rates, weight_bytes = compare(kind, ["ours", *names])
+        rates, used = compare(kind, ["ours", *names])
         rows += [(kind, name, *(each[work] for work in WORK)) for name, each in rates.items()]
         ours = rates["ours"]
         for name, each in rates.items():
@@ -284,7 +297,6 @@ def main() -> None:
                 continue
             for work in WORK:
                 goals.append(judged(f"{kind}, {work}, over {name}", ours[work] / rates[name][work], GOALS[name][work]))
-        used = ours["batch 1"] * weight_bytes / bandwidth
         goals.append(judged(f"{kind}, weights read by a step of one answer, over bandwidth", used, BANDWIDTH_GOAL))
     headers = ("weights", "engine", "one answer", f"{BATCH} answers", f"prompt of {LONG_PROMPT}")
     print("\ntokens a second\n" + tabulate(rows, headers, floatfmt=".1f") + "\n")
