@@ -29,7 +29,7 @@ from measuring import keep
 from tabulate import tabulate
 
 PROJECTS = Path(__file__).resolve().parents[1] / "projects"
-WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "10000"}  # as task 10 does; the peers have their own ways
+WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "100000"}  # as task 10 does; the peers have their own ways
 THREADS = len(os.sched_getaffinity(0))
 PROMPT, LONG_PROMPT, BATCH, STEPS, ROUNDS = 128, 256, 8, 8, 5
 ROOM = LONG_PROMPT + STEPS  # positions of a sequence

@@ -96,7 +96,7 @@ SECRETS = (
     _secret("token", rb"""(?P<kept>token(?:\\?["'])?[ \t]{0,8}[:=][ \t]{0,8}["']?)[\w.~+/-]{20,4096}"""),
     _secret(
         "-password -passphrase -token -secret -key",
-        rb"""(?P<kept>(?<![\w-])--?(?:[\w-]{0,64}-)?(?:password|passphrase|token|secret|key)[ \t]{1,4})"""
+        rb"""(?P<kept>(?<![\w-])--?(?:[a-z][\w-]{0,63}-)?(?:password|passphrase|token|secret|key)[ \t]{1,4})"""
         rb"""[^\s"'\[-][^\s"']{0,4096}""",
     ),
     _secret("/home/ /users/", rb"(?P<kept>/(?:home|users)/)" + _PERSON, b"[user]"),

@@ -92,24 +92,26 @@ def cache_for(kind: str) -> str:
     return "float32" if kind == "float32" else "float16"
 
 
-def in_large_pages(arrays: Sequence[np.ndarray]) -> list[paddle.Tensor]:
-    """Tensors of the arrays, side by side in memory for which the system is asked for pages of 2 MB.
+def in_large_pages(arrays: Sequence[np.ndarray]) -> tuple[paddle.Tensor, paddle.Tensor]:
+    """The bytes of the arrays, side by side in memory for which the system is asked for pages of 2 MB.
 
     A step reads every weight once. In pages of 4 kB it would look a page up for every 64 lines it reads, and the
     processor's own reading ahead would end with each.
+
+    Returns:
+        The memory (bytes,) as uint8, and of each array its first byte and how many it has, (arrays, 2) int64.
     """
-    sizes = [-(-array.nbytes // 64) * 64 for array in arrays]
-    memory = mmap.mmap(-1, sum(sizes))
+    sizes = np.array([array.nbytes for array in arrays])
+    ends = np.cumsum(-(-sizes // 64) * 64)
+    starts = np.r_[0, ends[:-1]]
+    memory = mmap.mmap(-1, int(ends[-1]))
     if hasattr(mmap, "MADV_HUGEPAGE"):  # Linux
         with contextlib.suppress(OSError):  # a kernel without them: the pages are small
             memory.madvise(mmap.MADV_HUGEPAGE)
-    tensors, start = [], 0
-    for array, size in zip(arrays, sizes, strict=True):
-        place = np.frombuffer(memory, array.dtype, array.size, start).reshape(array.shape)
-        place[...] = array
-        tensors.append(paddle.utils.dlpack.from_dlpack(place))  # shares the memory, and keeps it alive
-        start += size
-    return tensors
+    for array, start in zip(arrays, starts, strict=True):
+        np.frombuffer(memory, array.dtype, array.size, start)[...] = array.ravel()
+    data = paddle.utils.dlpack.from_dlpack(np.frombuffer(memory, "uint8"))  # shares the memory, and keeps it alive
+    return data, paddle.to_tensor(np.stack([starts, sizes], 1))
 
 
 def pack_weights(config: Any, weights: Mapping[str, np.ndarray], kind: str, rows: int) -> list[np.ndarray]:
@@ -151,7 +153,7 @@ class NativeDecoder:
             raise ValueError(f"heads of {config.head_dim} numbers: the kernels want a multiple of 32 up to {WIDEST}")
         self.embedding = packed[0]
         self.weights = in_large_pages(packed[1:])
-        self.weight_bytes = sum(weight.size * weight.element_size() for weight in self.weights)
+        self.weight_bytes = sum(weight.nbytes for weight in packed[1:])
         self.angles = paddle.to_tensor(angles(config))
         positions = [config.layers, blocks, config.kv_heads, BLOCK]
         keys, values = [*positions[:-1], config.head_dim, BLOCK], [*positions, config.head_dim]
@@ -170,7 +172,7 @@ class NativeDecoder:
         integers = [paddle.to_tensor(np.asarray(x, "int32")) for x in (sequences, positions, padded, wanted)]
         kinds = packing.KINDS[self.kind], packing.KINDS[self.head_kind]
         logits = self.kernels(
-            "step", paddle.to_tensor(embedded), *integers, self.angles, *self.cache, self.weights,
+            "step", paddle.to_tensor(embedded), *integers, self.angles, *self.cache, *self.weights,
             c.heads, c.inner, c.vocabulary, *kinds, c.epsilon,
         )  # fmt: skip
         return logits.numpy()

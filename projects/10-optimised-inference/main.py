@@ -15,10 +15,10 @@ cache (engine.py, blocks.py), and how fast and how good it is (measures.py).
 import os
 
 # The kernels' threads wait for each other some hundred times a token. One that sleeps at once is woken too late, one
-# that never sleeps takes the processor from others: so they spin for a tenth of a millisecond, and the threads of
+# that never sleeps takes the processor from others: so they spin for about a millisecond, and the threads of
 # Paddle's own operators not at all. Both are read once, when the libraries of threads are loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+os.environ.setdefault("GOMP_SPINCOUNT", "100000")
 
 import functools
 import itertools

@@ -13,7 +13,7 @@ import os
 
 # How long the kernels' threads wait for each other awake: see main.py.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+os.environ.setdefault("GOMP_SPINCOUNT", "100000")
 
 import argparse
 import asyncio

@@ -37,15 +37,28 @@ struct Room {
     }
 };
 
+struct Weight {
+    const uint8_t* bytes;
+    long size;
+    const float* floats() const { return (const float*)bytes; }
+};
+
+// The weights of a model in one piece of memory; `places` (weights, 2) says where each begins and how long it is. As
+// tensors of their own they would take longer to pass than a layer to compute.
+struct Weights {
+    const uint8_t* memory;
+    const int64_t* places;
+    Weight operator[](int i) const { return {memory + places[2 * i], places[2 * i + 1]}; }
+};
+
 // y (tokens, rows) = x (tokens, inputs), prepared, times the packed weights, transposed. All threads of a parallel
 // region call this together.
-void linear(const Kernels& kernels, Kind kind, const Tensor& packed, const Activations& x, int tokens, float* y,
+void linear(const Kernels& kernels, Kind kind, const Weight& packed, const Activations& x, int tokens, float* y,
             int rows) {
-    const uint8_t* weights = packed.data<uint8_t>();
     const int panels = rows / kernels.rows;
-    const long size = packed.numel() / panels;
+    const long size = packed.size / panels;
 #pragma omp for schedule(static)
-    for (int p = 0; p < panels; p++) kernels.panel(kind, weights + p * size, x, tokens, y + p * kernels.rows, rows);
+    for (int p = 0; p < panels; p++) kernels.panel(kind, packed.bytes + p * size, x, tokens, y + p * kernels.rows, rows);
 }
 
 struct Shape {
@@ -109,14 +122,15 @@ struct Cache {
 // One step: `tokens` rows, row t being position positions[t] of sequence sequences[t], whose blocks are the row of
 // `tables`. Writes their keys and values into the cache and returns logits of the rows in `wanted`.
 //
-// `weights` is, for each layer: norm, qkv, output, norm, gate and up, down; then the last norm and the head.
+// The weights are, for each layer: norm, qkv, output, norm, gate and up, down; then the last norm and the head.
 std::vector<Tensor> step(const Tensor& embedded, const Tensor& sequences, const Tensor& positions, const Tensor& tables,
                          const Tensor& wanted, const Tensor& angles, const Tensor& keys, const Tensor& values,
-                         const Tensor& key_scales, const Tensor& value_scales, const std::vector<Tensor>& weights,
-                         int heads, int inner, int vocabulary, int kind, int head_kind, float epsilon,
+                         const Tensor& key_scales, const Tensor& value_scales, const Tensor& memory,
+                         const Tensor& places, int heads, int inner, int vocabulary, int kind, int head_kind, float epsilon,
                          const std::string& isa) {
     const Kernels& kernels = choose(isa);
     const Cache cache(keys, values, key_scales, value_scales);
+    const Weights weights{memory.data<uint8_t>(), places.data<int64_t>()};
     const Shape shape{heads, cache.heads, cache.width, inner};
     const int tokens = (int)embedded.shape()[0], hidden = (int)embedded.shape()[1], layers = cache.layers;
     const int answers = (int)wanted.shape()[0], blocks = (int)tables.shape()[1], group = heads / shape.kv_heads;
@@ -135,10 +149,10 @@ std::vector<Tensor> step(const Tensor& embedded, const Tensor& sequences, const 
     const Activations gated = room.activations(mixed.data(), tokens, inner);
 
     // Row t of x (perhaps after the addition of y's) normed into y's, in the form that the next product wants.
-    auto norm = [&](int t, const Tensor& weight, bool add) {
+    auto norm = [&](int t, const Weight& weight, bool add) {
         float *own = &x[(long)t * hidden], *out = &y[(long)t * hidden];
         if (add) kernels.add(own, out, hidden);
-        kernels.rms_norm(own, weight.data<float>(), out, hidden, epsilon);
+        kernels.rms_norm(own, weight.floats(), out, hidden, epsilon);
         kernels.prepare((Kind)kind, normed, t);
     };
 
@@ -147,10 +161,10 @@ std::vector<Tensor> step(const Tensor& embedded, const Tensor& sequences, const 
     {
         std::vector<float> scores;
         for (int layer = 0; layer < layers; layer++) {
-            const Tensor* w = &weights[layer * 6L];
+            const int first = layer * 6;
 #pragma omp for schedule(static)
-            for (int t = 0; t < tokens; t++) norm(t, w[0], layer > 0);
-            linear(kernels, (Kind)kind, w[1], normed, tokens, qkv.data(), shape.together());
+            for (int t = 0; t < tokens; t++) norm(t, weights[first], layer > 0);
+            linear(kernels, (Kind)kind, weights[first + 1], normed, tokens, qkv.data(), shape.together());
 #pragma omp for schedule(static) collapse(2)
             for (int t = 0; t < tokens; t++)
                 for (int h = 0; h < heads + shape.kv_heads; h++) {
@@ -167,33 +181,33 @@ std::vector<Tensor> step(const Tensor& embedded, const Tensor& sequences, const 
                 for (int h = 0; h < shape.kv_heads; h++) {
                     const int length = position[t] + 1, *row = table + (long)sequence[t] * blocks;
                     if ((long)scores.size() < group * (length + (long)NEIGHBOURS)) scores.resize(group * (length + 256L));
-                    const long first = (long)h * group * shape.width;
-                    kernels.attend(&qkv[(long)t * shape.together() + first], group, shape.width,
+                    const long own = (long)h * group * shape.width;
+                    kernels.attend(&qkv[(long)t * shape.together() + own], group, shape.width,
                                    cache.keys(layer, row, h), cache.values(layer, row, h), length, scores.data(),
-                                   &mixed[(long)t * shape.queries() + first]);
+                                   &mixed[(long)t * shape.queries() + own]);
                 }
 #pragma omp for schedule(static)
             for (int t = 0; t < tokens; t++) kernels.prepare((Kind)kind, attended, t);
-            linear(kernels, (Kind)kind, w[2], attended, tokens, y.data(), hidden);
+            linear(kernels, (Kind)kind, weights[first + 2], attended, tokens, y.data(), hidden);
 #pragma omp for schedule(static)
-            for (int t = 0; t < tokens; t++) norm(t, w[3], true);
-            linear(kernels, (Kind)kind, w[4], normed, tokens, gate_up.data(), 2 * inner);
+            for (int t = 0; t < tokens; t++) norm(t, weights[first + 3], true);
+            linear(kernels, (Kind)kind, weights[first + 4], normed, tokens, gate_up.data(), 2 * inner);
 #pragma omp for schedule(static)
             for (int t = 0; t < tokens; t++) {
                 const float* gate = &gate_up[2L * t * inner];
                 kernels.swiglu(gate, gate + inner, &mixed[(long)t * inner], inner);
                 kernels.prepare((Kind)kind, gated, t);
             }
-            linear(kernels, (Kind)kind, w[5], gated, tokens, y.data(), hidden);
+            linear(kernels, (Kind)kind, weights[first + 5], gated, tokens, y.data(), hidden);
         }
 #pragma omp for schedule(static)
         for (int i = 0; i < answers; i++) {
             const long row = (long)wanted.data<int>()[i] * hidden;
             kernels.add(&x[row], &y[row], hidden);
-            kernels.rms_norm(&x[row], weights[layers * 6L].data<float>(), &mixed[(long)i * hidden], hidden, epsilon);
+            kernels.rms_norm(&x[row], weights[layers * 6].floats(), &mixed[(long)i * hidden], hidden, epsilon);
             kernels.prepare((Kind)head_kind, last, i);
         }
-        linear(kernels, (Kind)head_kind, weights[layers * 6L + 1], last, answers, logits.data<float>(), vocabulary);
+        linear(kernels, (Kind)head_kind, weights[layers * 6 + 1], last, answers, logits.data<float>(), vocabulary);
     }
     return {logits};
 }
@@ -208,7 +222,7 @@ std::vector<Tensor> linear_alone(const Tensor& x, const Tensor& packed, int rows
     const Activations activations = room.activations(x.data<float>(), tokens, inputs);
     for (int t = 0; t < tokens; t++) kernels.prepare((Kind)kind, activations, t);
 #pragma omp parallel
-    linear(kernels, (Kind)kind, packed, activations, tokens, y.data<float>(), rows);
+    linear(kernels, (Kind)kind, {packed.data<uint8_t>(), packed.numel()}, activations, tokens, y.data<float>(), rows);
     return {y};
 }
 
@@ -278,7 +292,7 @@ std::vector<Tensor> rows_of(const Tensor& like, const std::string& isa) {
 
 PD_BUILD_OP(llm_step)
     .Inputs({"embedded", "sequences", "positions", "tables", "wanted", "angles", "keys", "values", "key_scales",
-             "value_scales", paddle::Vec("weights")})
+             "value_scales", "memory", "places"})
     .Outputs({"logits"})
     .Attrs({"heads: int", "inner: int", "vocabulary: int", "kind: int", "head_kind: int", "epsilon: float",
             "isa: std::string"})

@@ -83,6 +83,7 @@ def in_chunks(redactor: Redactor, output: bytes, sizes: list[int]) -> bytes:
         "pad_token='<pad>' eos_token_id=2 tokenizer=/data/tokenizer.json token: yes",
         "key=value sort_key: name keyboard monkey=1",
         "Inter-token Latency, non-secret values",
+        "---------------Inter-token Latency----------------",
         "password: None, secret = null, api_key=$API_KEY, password=*** token=<your token>",
         "ssh://git@github.com/PaddlePaddle/Paddle.git and https://example.org/a@b",
         "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
