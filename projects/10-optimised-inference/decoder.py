@@ -181,8 +181,9 @@ class NativeDecoder:
 class PlainDecoder:
     """The decoder in Paddle's plain operators, in float32, on any device.
 
-    Weights, keys and values are rounded to what the kinds can hold, so that answers are as good or bad as theirs; they still take four bytes each. A device whose Paddle has fused products for few bits gets
-    those for int8 and int4 (fused.py).
+    Weights, keys and values are rounded to what the kinds can hold, so that answers are as good or bad as theirs; they
+    still take four bytes each. A device whose Paddle has fused products for few bits gets those for int8 and int4
+    (fused.py).
     """
 
     block_size = BLOCK

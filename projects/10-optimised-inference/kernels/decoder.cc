@@ -83,7 +83,9 @@ struct Cache {
         width = (int)shape[4], bytes = (int)phi::SizeOf(values.dtype());
     }
 
-    Pages keys(int layer, const int* table, int head) const { return pages(keys_base, key_scales, layer, table, head); }
+    Pages keys(int layer, const int* table, int head) const {
+        return pages(keys_base, key_scales, layer, table, head);
+    }
     Pages values(int layer, const int* table, int head) const {
         return pages(values_base, value_scales, layer, table, head);
     }
@@ -126,8 +128,8 @@ struct Cache {
 std::vector<Tensor> step(const Tensor& embedded, const Tensor& sequences, const Tensor& positions, const Tensor& tables,
                          const Tensor& wanted, const Tensor& angles, const Tensor& keys, const Tensor& values,
                          const Tensor& key_scales, const Tensor& value_scales, const Tensor& memory,
-                         const Tensor& places, int heads, int inner, int vocabulary, int kind, int head_kind, float epsilon,
-                         const std::string& isa) {
+                         const Tensor& places, int heads, int inner, int vocabulary, int kind, int head_kind,
+                         float epsilon, const std::string& isa) {
     const Kernels& kernels = choose(isa);
     const Cache cache(keys, values, key_scales, value_scales);
     const Weights weights{memory.data<uint8_t>(), places.data<int64_t>()};
@@ -180,7 +182,8 @@ std::vector<Tensor> step(const Tensor& embedded, const Tensor& sequences, const 
             for (int t = 0; t < tokens; t++)
                 for (int h = 0; h < shape.kv_heads; h++) {
                     const int length = position[t] + 1, *row = table + (long)sequence[t] * blocks;
-                    if ((long)scores.size() < group * (length + (long)NEIGHBOURS)) scores.resize(group * (length + 256L));
+                    const long needed = group * (length + (long)NEIGHBOURS);
+                    if ((long)scores.size() < needed) scores.resize(needed + group * 256L);
                     const long own = (long)h * group * shape.width;
                     kernels.attend(&qkv[(long)t * shape.together() + own], group, shape.width,
                                    cache.keys(layer, row, h), cache.values(layer, row, h), length, scores.data(),
