@@ -79,7 +79,7 @@ def bars(record: str, unit: str, lines: str, where: str) -> str:
     values = [number(record, field, where) for _, field in named]
     figure, axes = pyplot.subplots(figsize=(7, 0.5 + 0.38 * len(values)))
     drawn = axes.barh(labels, values, color=["#90a4ae" if i % 2 == 0 else "#3949ab" for i in range(len(values))])
-    axes.bar_label(drawn, [f"{value:.3g} {unit}" for value in values], padding=4, color="#78909c")
+    axes.bar_label(drawn, [f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}" for value in values], padding=4, color="#78909c")
     axes.invert_yaxis()
     axes.margins(x=0.15)
     axes.xaxis.set_visible(False)

@@ -91,7 +91,8 @@ struct Cache {
     }
     Pages pages(char* base, float* scales, int layer, const int* table, int head) const {
         const long positions = (long)layer * blocks * heads * block;
-        return {base + positions * width * bytes, scales + positions, table, block, heads, head, bytes};
+        float* own = bytes == 1 ? scales + positions : nullptr;
+        return {base + positions * width * bytes, own, table, block, heads, head, bytes};
     }
 
     void write_key(const Kernels& kernels, const Pages& keys, int position, const float* x) const {
