@@ -79,17 +79,18 @@ def bars(record: str, unit: str, lines: str, where: str) -> str:
     values = [number(record, field, where) for _, field in named]
     figure, axes = pyplot.subplots(figsize=(7, 0.5 + 0.38 * len(values)))
     drawn = axes.barh(labels, values, color=["#90a4ae" if i % 2 == 0 else "#3949ab" for i in range(len(values))])
-    axes.bar_label(drawn, [f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}" for value in values], padding=4, color="#78909c")
+    texts = [f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in values]
+    axes.bar_label(drawn, [f"{text} {unit}" for text in texts], padding=4, color="#78909c")
     axes.invert_yaxis()
     axes.margins(x=0.15)
     axes.xaxis.set_visible(False)
     axes.tick_params(length=0, colors="#78909c")
     for spine in axes.spines.values():
         spine.set_visible(False)
-    text = io.StringIO()
-    figure.savefig(text, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
+    file = io.StringIO()
+    figure.savefig(file, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
     pyplot.close(figure)
-    picture = text.getvalue()
+    picture = file.getvalue()
     picture = picture[picture.index("<svg") :]
     picture = re.sub(r"<svg [^>]*viewBox", '<svg style="width:100%;height:auto" viewBox', picture, count=1)
     return f'<figure style="width:100%">{"".join(picture.splitlines())}</figure>'
