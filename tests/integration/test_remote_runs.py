@@ -72,11 +72,11 @@ def test_only_changed_files_travel_and_removed_ones_go(near: Checkout, far: Chec
     assert "Nothing is to be sent" in (dry := near(*there, "--dry-run").stdout) and "main.py --part 1" in dry
     toy = near.folder / "projects" / "01-toy" / "main.py"
     toy.write_text(toy.read_text().replace("the toy's mode", "now its mode"))
-    (near.folder / "harness" / "sketch.py").unlink()
+    (near.folder / "harness" / "outdoors" / "sketch.py").unlink()
     (far.folder / "hardware" / "cpu" / "hardware.yaml").write_text("changed by somebody there")
     done = near(*there)
     assert "Sending 2 of" in done.stdout and "now its mode is good" in done.stdout, done.stdout + done.stderr
-    assert not (far.folder / "harness" / "sketch.py").exists()
+    assert not (far.folder / "harness" / "outdoors" / "sketch.py").exists()
     assert near.records()[-1]["program"]["clean"] is False and len(near.records()) == 2
 
 
