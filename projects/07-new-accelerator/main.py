@@ -62,13 +62,15 @@ def learning_rate(step: int, steps: int, highest: float) -> float:
     return highest * rise * (0.1 + 0.9 * (1 + math.cos(math.pi * step / steps)) / 2)
 
 
-def average_gradients(network: nn.Layer, processes: int) -> None:
-    """Each rank has the mean gradient of its own share; afterwards all have that of the whole batch."""
+def average(network: nn.Layer, loss: float, processes: int) -> float:
+    """Each rank has the gradients and loss of its own share; afterwards all have the means over the whole batch."""
     gradients = [weight.grad for weight in network.parameters()]
-    flat = paddle.concat([gradient.reshape([-1]) for gradient in gradients])  # one message instead of many
-    dist.all_reduce(flat)
-    for gradient, mean in zip(gradients, paddle.split(flat / processes, [g.size for g in gradients]), strict=True):
+    flat = paddle.concat([*(gradient.reshape([-1]) for gradient in gradients), paddle.to_tensor([loss])])
+    dist.all_reduce(flat)  # one message instead of many, for each waits for the slowest rank
+    *means, mean_loss = paddle.split(flat / processes, [*(gradient.size for gradient in gradients), 1])
+    for gradient, mean in zip(gradients, means, strict=True):
         paddle.assign(mean.reshape(gradient.shape), gradient)
+    return mean_loss.item()
 
 
 def device_megabytes() -> float:
@@ -124,10 +126,7 @@ def train(program: Any, subject: Any, precision: str) -> None:
             scaler.scale(loss).backward()
             total += loss.item()
         if processes > 1:
-            average_gradients(network, processes)
-            mean = paddle.to_tensor([total / processes])
-            dist.all_reduce(mean)
-            total = mean.item()
+            total = average(network, total, processes)
         scaler.step(optimiser)
         scaler.update()
         optimiser.clear_grad()
