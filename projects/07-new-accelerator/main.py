@@ -62,15 +62,15 @@ def learning_rate(step: int, steps: int, highest: float) -> float:
     return highest * rise * (0.1 + 0.9 * (1 + math.cos(math.pi * step / steps)) / 2)
 
 
-def average(network: nn.Layer, loss: float, processes: int) -> float:
-    """Each rank has the gradients and loss of its own share; afterwards all have the means over the whole batch."""
-    gradients = [weight.grad for weight in network.parameters()]
+def add_up(weights: list[paddle.Tensor], loss: float) -> float:
+    """Each rank has the gradients and loss of its own share; afterwards all have their sums over the ranks."""
+    gradients = [weight.grad for weight in weights]
     flat = paddle.concat([*(gradient.reshape([-1]) for gradient in gradients), paddle.to_tensor([loss])])
     dist.all_reduce(flat)  # one message instead of many, for each waits for the slowest rank
-    *means, mean_loss = paddle.split(flat / processes, [*(gradient.size for gradient in gradients), 1])
-    for gradient, mean in zip(gradients, means, strict=True):
-        paddle.assign(mean.reshape(gradient.shape), gradient)
-    return mean_loss.item()
+    *sums, total = paddle.split(flat, [*(weight.size for weight in weights), 1])
+    for gradient, summed in zip(gradients, sums, strict=True):
+        paddle.assign(summed.reshape(gradient.shape), gradient)
+    return total.item()
 
 
 def device_megabytes() -> float:
@@ -85,15 +85,16 @@ def train(program: Any, subject: Any, precision: str) -> None:
     """Train one subject's network, from its checkpoint if there is one to resume; writes metrics and trace."""
     p, name, processes = program.parameters, subject.name, program.processes
     steps, batch, highest = (p[f"{name}_{word}"] for word in ("steps", "batch", "rate"))
-    share = batch // processes // p["accumulate"]  # samples of a rank at a time
+    shares = processes * p["accumulate"]
+    share = batch // shares  # samples of a rank at a time
     with paddle.utils.unique_name.guard():  # the optimiser's state goes by the names of weights
         network = subject.network()
-    optimiser = paddle.optimizer.AdamW(
-        highest, parameters=network.parameters(), weight_decay=0.05, grad_clip=nn.ClipGradByGlobalNorm(1.0)
-    )
+    weights = network.parameters()
+    clip = nn.ClipGradByGlobalNorm(1.0)
+    optimiser = paddle.optimizer.AdamW(highest, parameters=weights, weight_decay=0.05, grad_clip=clip)
     mixed = nullcontext() if precision == "float32" else paddle.amp.auto_cast(dtype=precision)
     scaler = paddle.amp.GradScaler(enable=precision == "float16")
-    print(f"{name}: {sum(w.size for w in network.parameters())} weights, batch {batch} = {processes} ranks x "
+    print(f"{name}: {sum(w.size for w in weights)} weights, batch {batch} = {processes} ranks x "
           f"{p['accumulate']} x {share}")  # fmt: skip
 
     settings = {"subject": name, "seed": program.seed, "batch": batch, "steps": steps, "rate": highest}
@@ -108,7 +109,7 @@ def train(program: Any, subject: Any, precision: str) -> None:
         losses = list(state["losses"])
         print(f"  resumed after step {len(losses)}")
     elif processes > 1:  # all begin from rank 0's weights
-        for weight in network.parameters():
+        for weight in weights:
             dist.broadcast(weight, 0)
 
     seconds = []
@@ -122,11 +123,11 @@ def train(program: Any, subject: Any, precision: str) -> None:
             first = (program.rank * p["accumulate"] + turn) * share
             x, y = (paddle.to_tensor(array[first : first + share]) for array in (inputs, targets))
             with mixed:
-                loss = subject.loss(network, x, y) / p["accumulate"]
+                loss = subject.loss(network, x, y) / shares
             scaler.scale(loss).backward()
             total += loss.item()
         if processes > 1:
-            total = average(network, total, processes)
+            total = add_up(weights, total)
         scaler.step(optimiser)
         scaler.update()
         optimiser.clear_grad()
@@ -155,7 +156,7 @@ def train(program: Any, subject: Any, precision: str) -> None:
     program.metric(f"{name}_first_loss", losses[0])
     program.metric(f"{name}_last_loss", float(np.mean(losses[-10:])))
     program.metric(f"{name}_per_second", batch * subject.unit / statistics.median(seconds) if seconds else 0.0)
-    program.used(network, loss if seconds else next(iter(network.parameters())))
+    program.used(network, loss if seconds else weights[0])
     program.trace(**{f"{name}_loss": np.array(losses, "float32")})
     if program.rank == 0:
         plot(losses, measured["held_out_loss"], name, program.artefact(f"{name}-loss.png"))
