@@ -127,6 +127,12 @@ class Part:
     cards: Cards = Cards()
     submission: tuple[str, ...] = ()
     tools: Mapping[str, str] = field(default_factory=dict)
+    uses: tuple[str, ...] = ()
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders of the checkout that its program reads modules from, its own first: 'projects/09-inference'."""
+        return tuple(f"projects/{name}" for name in (self.slug, *self.uses))
 
     @property
     def by_hand(self) -> bool:
@@ -219,6 +225,7 @@ def _parts(doc: Mapping[str, Any], path: Path) -> Iterator[Part]:
             cards=Cards(**{"at_most": part["cards"]["default"], **part["cards"]}) if "cards" in part else Cards(),
             submission=tuple(part.get("submission", ())),
             tools=doc.get("tools", {}),
+            uses=tuple(doc.get("uses", ())),
         )
 
 
