@@ -1,4 +1,4 @@
-"""`uses:` in project.yaml names what a project's programs import from elsewhere in projects/: all of it, and no more."""
+"""`uses:` in project.yaml names what a project imports from elsewhere in projects/: all of it, and no more."""
 
 import ast
 import sys

@@ -19,7 +19,8 @@ from harness.packs.contents import gather
 from harness.pairing import dialogue, sandbox, sessions
 from harness.records import seal_of, write_json
 
-PART = a_part("8-1", slug="08-ffn", stack="base", uses=("kit",), submission=("code", "log", "link"), rules=(a_rule(needs=("link",)),))
+ASKS = {"submission": ("code", "log", "link"), "rules": (a_rule(needs=("link",)),)}
+PART = a_part("8-1", slug="08-ffn", stack="base", uses=("kit",), **ASKS)
 BOOK = a_catalogue(PART)
 ASKED = ("conversation", "code", "picture")
 PAIRING = a_part("12", slug="12-code", program=None, submission=ASKED, rules=(a_rule(needs=("conversation",)),))
