@@ -144,6 +144,12 @@ class Part:
     requires: tuple[Requirement, ...] = ()
     submission: tuple[str, ...] = ()
     tools: Mapping[str, str] = field(default_factory=dict)
+    uses: tuple[str, ...] = ()
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders of the checkout that its program reads modules from, its own first: 'projects/09-inference'."""
+        return tuple(f"projects/{name}" for name in (self.slug, *self.uses))
 
     @property
     def by_hand(self) -> bool:
@@ -237,6 +243,7 @@ def _parts(doc: Mapping[str, Any], path: Path) -> Iterator[Part]:
             requires=tuple(Requirement(**each) for each in part.get("requires", ())),
             submission=tuple(part.get("submission", ())),
             tools=doc.get("tools", {}),
+            uses=tuple(doc.get("uses", ())),
         )
 
 

@@ -51,6 +51,9 @@ def _version_mistakes(steps: Steps, specifier: str) -> Iterator[Mistake]:
 
 def project_mistakes(document: Mapping[str, Any], folder: Path) -> Iterator[Mistake]:
     """The mistakes in a valid project.yaml of `folder`."""
+    for number, name in enumerate(document.get("uses", ())):
+        if name == folder.name or not (folder.parent / name).is_dir():
+            yield Mistake(("uses", number), f"{name!r} is no other folder of projects/.", "Leave it out.")
     for name, part in document["parts"].items():
         steps: Steps = ("parts", name)
         if "program" in part and not (folder / part["program"]).is_file():
@@ -59,6 +62,9 @@ def project_mistakes(document: Mapping[str, Any], folder: Path) -> Iterator[Mist
         if "program" in part and "stack" not in document:
             yield Mistake((*steps, "program"), "the project names no stack.", "Add `stack:` at the top, e.g. base.")
         yield from _cards_mistakes(steps, part.get("cards", {"default": 1}))
+        if "program" in part and "cards" in part and "kit" not in document.get("uses", ()):
+            what, remedy = "several cards are started by projects/kit/launch.py.", "Add `uses: [kit]` at the top."
+            yield Mistake((*steps, "cards"), what, remedy)
         yield from _parameter_mistakes(steps, part)
         yield from _bound_mistakes(steps, part)
         yield from _requirement_mistakes(steps, part)

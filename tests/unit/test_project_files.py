@@ -40,6 +40,7 @@ GOOD = """
 title: Deflection of a rectangular thin plate
 title_zh: 矩形薄板挠曲
 stack: science
+uses: [kit]
 parts:
   "4":
     quote: 在任一设备上实现矩形薄板挠曲方程（四阶方程）求解
@@ -188,6 +189,8 @@ ONCE = "{rule: once, value: 3, needs: [link]}"
         pytest.param("title_zh: 矩形薄板挠曲\n", "", "$", id="no Chinese title"),
         pytest.param("stack: science", "stack: vision", "$.stack", id="unknown stack"),
         pytest.param("stack: science\n", "", "$", id="program without a stack"),
+        pytest.param("uses: [kit]", "uses: kit", "$.uses", id="a library that is no list"),
+        pytest.param("uses: [kit]", "uses: [../harness]", "$.uses.0", id="a library elsewhere"),
         pytest.param("stack: science", "stack: science\nauthor: me", "$", id="unknown field of the project"),
         pytest.param("    timeout", "    retries: 3\n    timeout", "$.parts.4", id="unknown field of a part"),
         pytest.param("    quote", "    title: A plate\n    quote", "$.parts.4", id="title of a single part"),

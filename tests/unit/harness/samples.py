@@ -190,6 +190,7 @@ distributed: {backend: gloo}
 PROJECT_FILE = """title: A plate
 title_zh: 薄板
 stack: base
+uses: [kit]
 parts:
   "4":
     quote: 求解
@@ -221,6 +222,7 @@ class Tree:
             path.parent.mkdir(parents=True)
             path.write_text(text, encoding="utf-8")
         (self.project.parent / "main.py").write_text("")
+        (root / "projects" / "kit").mkdir()
 
     def change(self, path: Path, old: str, new: str) -> int:
         """Replace `old`, once; the line of the change is returned, from 1."""

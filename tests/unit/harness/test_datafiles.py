@@ -196,6 +196,8 @@ def test_a_key_that_stands_twice_is_refused(tree, line, again):
     ("old", "new"),
     [
         pytest.param("default: 101", "default: 5", id="a default below its range"),
+        pytest.param("uses: [kit]", "uses: [kitt]", id="a library that is not there"),
+        pytest.param("uses: [kit]", "uses: [04-plate]", id="its own folder for a library"),
         pytest.param("timeout: 10", "cards: {default: 2, at_least: 4}\n    timeout: 10", id="too few cards"),
         pytest.param("timeout: 10", "cards: {default: 9, at_most: 8}\n    timeout: 10", id="too many cards"),
         pytest.param("default: ritz", "default: rits", id="a default outside its choices"),
@@ -213,6 +215,12 @@ def test_values_that_cannot_be_are_refused_on_their_line(tree, old, new):
     """Otherwise defaults, profiles, conditions, ranges and bounds are taken as they stand."""
     line = tree.change(tree.project, old, new)
     assert refusal(tree).what.startswith(f"{PROJECT}:{line}: ")
+
+
+def test_several_cards_without_the_library_that_starts_them_are_refused(tree):
+    tree.change(tree.project, "uses: [kit]\n", "")
+    line = tree.change(tree.project, "timeout: 10 min", "timeout: 10 min\n    cards: {default: 8}") + 1
+    assert refusal(tree).what == f"{PROJECT}:{line}: several cards are started by projects/kit/launch.py."
 
 
 @pytest.mark.parametrize(
