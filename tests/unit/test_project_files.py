@@ -221,7 +221,14 @@ ONCE = "{rule: once, value: 3, needs: [link]}"
         ),
         pytest.param("{full: {method: all}}", "{full: {}}", "$.parts.4.profiles.full", id="empty profile"),
         pytest.param("relative_l2", "relative-l2", "$.parts.4.metrics", id="metric's name with a hyphen"),
-        pytest.param("1.0e-6", "1e-6", "$.parts.4.metrics.relative_l2.at_most", id="bound that YAML reads as a string"),
+        pytest.param("1.0e-6", "true", "$.parts.4.metrics.relative_l2.at_most", id="bound that is no number"),
+        pytest.param(
+            "at_most: 1.0e-6", "at_most: 1.0, judged_when: grid > 9", "$.parts.4.metrics.relative_l2", id="no otherwise"
+        ),
+        pytest.param(
+            "unit: m}", "unit: m, judged_when: a, otherwise: b}", "$.parts.4.metrics.max_deflection", id="unbounded"
+        ),
+        pytest.param("timeout: 10 min", "requires: [grid > 9]", "$.parts.4.requires.0", id="a requirement, no why"),
         pytest.param(
             'unit: "1", at_most: 1.0', "unit: 1, at_most: 1.0", "$.parts.4.metrics.relative_l2.unit", id="unquoted unit"
         ),
