@@ -100,7 +100,7 @@ def run(
         print(terminal.yellow(f"Sealed a run that was killed: {os.path.relpath(place)}"))
     folders = runs.run_all(planned, RESULTS, seed, _key(sign))
     _show_runs(book, folders, "bare" if allocation.inside() else format)  # who submitted the job shows the matrix
-    failed = sum(not runs.passed(folder) for folder in folders)
+    failed = sum(map(runs.failed, folders))
     if failed:
         raise HomeworkError(
             f"{failed} of {len(folders)} cells failed.",

@@ -9,6 +9,7 @@ from harness.catalogue import Catalogue
 from harness.comparison import Comparison, Outcome, compare, outcome
 from harness.errors import EngineError, HomeworkError, WordsError
 from harness.runs import Planned
+from harness.verdicts import FAILED, verdict_of
 
 
 def plan(record: Mapping[str, Any], catalogue: Catalogue, kind: str = "") -> Planned:
@@ -46,7 +47,7 @@ def reproduce(then: Outcome, planned: Planned, results: Path) -> Comparison:
     """
     (folder,) = runs.run_all([planned], results, then.record["seed"])
     now = outcome(folder)
-    if not now.record["passed"]:
+    if verdict_of(now.record) == FAILED:
         raise HomeworkError(
             f"{then.name} was run again, and failed.",
             "The lines marked ✗ above say why.",

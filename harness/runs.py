@@ -18,13 +18,14 @@ from harness.catalogue import ROOT, Part
 from harness.cells import Cell, settled
 from harness.engines import Engine, Launch, Request, choose
 from harness.errors import Interrupted
-from harness.judge import FAILED, NOT_JUDGED, Check, judge, overall, read_measurements
+from harness.judge import Check, judge, read_measurements
 from harness.points import NOT_WRITTEN
 from harness.probe import Card, Finding, system_name, visible_cards
 from harness.records import FILE, LOG, Draft, read, timestamp
 from harness.redaction import Redactor
 from harness.slurm import allocation
 from harness.terminal import bold, dim, green, red, yellow
+from harness.verdicts import FAILED, NOT_JUDGED, overall, verdict_of
 
 TOO_FEW = "it runs on"  # how a why begins where cards are lacking
 RECORDED = re.compile(
@@ -275,9 +276,9 @@ def _print_verdict(checks: Sequence[Check], ending: processes.Ending, folder: Pa
     sys.stdout.flush()
 
 
-def passed(folder: Path) -> bool:
-    """Whether the record in `folder` passed."""
-    return bool(read(folder / FILE)["passed"])
+def failed(folder: Path) -> bool:
+    """Whether the run in `folder` failed; one that is not judged did not."""
+    return verdict_of(read(folder / FILE)) == FAILED
 
 
 def hardware_here(findings: Sequence[Finding]) -> list[Finding]:

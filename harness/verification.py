@@ -8,10 +8,11 @@ from typing import Any
 from harness import attachments, datafiles, signatures, statements
 from harness.catalogue import Catalogue
 from harness.errors import DataFileError, VerificationError
-from harness.judge import PASSED, judge, overall, read_measurements, verdict_of
+from harness.judge import judge, read_measurements
 from harness.pairing import sessions
 from harness.processes import Ending
 from harness.records import FILE, find, hash_files, read
+from harness.verdicts import PASSED, overall, verdict_of
 
 
 def verify(folder: Path, catalogue: Catalogue, signers: Path | None = None) -> list[str]:

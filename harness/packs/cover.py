@@ -10,6 +10,7 @@ from harness.catalogue import Part
 from harness.packs.contents import Contents, Run
 from harness.pairing import sessions
 from harness.points import EARNED, REHEARSED, WAITING
+from harness.verdicts import MARKS, verdict_of
 
 STATES = {
     EARNED: "passed, and the rule is met · 已通过并满足得分规则",
@@ -82,7 +83,7 @@ def _run(run: Run) -> Iterator[str]:
         yield f"<p><img src='{place}/{screen.FILE}' alt='The log of the run, as a terminal shows it'></p>"
     rows = "".join(
         f"<tr><td>{escape(check['name'])}</td><td>{escape(_short(check['found']))}</td>"
-        f"<td>{escape(check['asked'])}</td><td>{'✓' if check['passed'] else '✗'}</td></tr>"
+        f"<td>{escape(check['asked'])}</td><td>{MARKS[verdict_of(check)]}</td></tr>"
         for check in record["checks"]
     )
     yield f"<table><tr><th>check · 检查</th><th>found · 实测</th><th>asked · 要求</th><th></th></tr>{rows}</table>"

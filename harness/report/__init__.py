@@ -21,6 +21,7 @@ from harness.errors import DataFileError
 from harness.matrix import LEGEND, MARKS, PERSON, Matrix, best, cells_of, plain, points, sum_line
 from harness.points import CellPoints
 from harness.report import contents
+from harness.verdicts import verdict_of
 
 FOLDER = Path(__file__).parent
 ROOM = 24 * 2**20  # bytes for logs and pictures, compressed
@@ -137,7 +138,7 @@ def _index(catalogue: Catalogue, runs: Sequence[Run]) -> dict[str, Any]:
                 "model": run.record["hardware"]["model"],
                 "started": run.record["times"]["started"],
                 "seconds": run.record["times"]["seconds"],
-                "passed": run.record["passed"],
+                "verdict": verdict_of(run.record),
                 "like": _alike(run.record),
             }
             for run in runs

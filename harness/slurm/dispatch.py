@@ -20,6 +20,7 @@ from harness.slurm import batches, commands, deliveries, jobs
 from harness.slurm.batches import Batch, JobCell
 from harness.stores import addresses
 from harness.terminal import dim, green, yellow
+from harness.verdicts import NOT_JUDGED, PASSED, verdict_of
 
 NAME = "slurm"
 SETTINGS = ROOT / "slurm.yaml"
@@ -200,7 +201,7 @@ def split(wanted: Sequence[Wanted], results: Path) -> Split:
 
 
 def _passed(results: Path, each: Wanted, passed: "dict[tuple[str, str], _Passed]") -> Path | None:
-    """The latest record of the same work by the same, committed program that passed."""
+    """The latest record of the same work by the same, committed program that did not fail."""
     program = _program(each.part)
     if not program["clean"]:
         return None
@@ -211,7 +212,7 @@ def _passed(results: Path, each: Wanted, passed: "dict[tuple[str, str], _Passed]
 
 
 class _Passed:
-    """The records of a part on a kind that passed, the latest first; each is read once, and not before it is needed."""
+    """The records of a part on a kind that did not fail, the latest first; each is read once, and when it is needed."""
 
     def __init__(self, folder: Path, program: Mapping[str, Any]) -> None:
         self._unread = iter(sorted(folder.glob("*Z-*"), reverse=True))
@@ -222,7 +223,7 @@ class _Passed:
         while work not in self._known and (folder := next(self._unread, None)):
             with contextlib.suppress(DataFileError, KeyError, TypeError, AttributeError):
                 record = records.read(folder / records.FILE)
-                if record["passed"] is True and record["program"] == self._program:
+                if verdict_of(record) in (PASSED, NOT_JUDGED) and record["program"] == self._program:
                     self._known.setdefault(batches.work(record), folder)
         return self._known.get(work)
 
@@ -391,7 +392,7 @@ def _environment() -> dict[str, str]:
 def announce(found: Split, submitted: Sequence[Batch], site: Settings) -> None:
     """Say what was submitted, and what was not and why."""
     for each, record in found.passed:
-        print(dim(f"· {each.cell} has passed already: {os.path.relpath(record)}"))
+        print(dim(f"· {each.cell} has run already: {os.path.relpath(record)}"))
     for batch, place in found.under_way:
         print(dim(f"· {batch.cells[place]} is under way already: job {batch.job}_{place}"))
     for batch in submitted:

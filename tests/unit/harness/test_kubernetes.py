@@ -5,6 +5,7 @@ import itertools
 import json
 import subprocess
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import kubernetes_validate
 import pytest
 
 from harness import catalogue, kubernetes
+from harness.catalogue import Requirement
 from harness.errors import DataFileError, WordsError
 from harness.kubernetes import manifests
 from harness.kubernetes.manifests import Settings, Source
@@ -114,3 +116,9 @@ def test_the_archive_is_the_same_bytes_again_and_says_its_revision(tmp_path: Pat
         assert tar.getnames() == ["inv", ".sent.json"] and tar.getmember("inv").mode == 0o755
         sent = json.load(tar.extractfile(".sent.json") or io.BytesIO())
     assert set(sent["files"]) == {"inv"} and {"revision", "clean"} <= sent.keys()
+
+
+def test_values_that_do_not_fit_are_refused_here_and_not_in_a_pod() -> None:
+    part = replace(BOOK.parts["4"], requires=(Requirement("grid < 300", "so it is"),))
+    with pytest.raises(WordsError, match="4 cannot run with grid=301"):
+        kubernetes.plan(BOOK, [part], "cpu", values=["grid=301"])
