@@ -1,6 +1,7 @@
 """Reproduction: a cell run again from what its record, or its reference, says."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ def plan(record: Mapping[str, Any], catalogue: Catalogue, kind: str = "") -> Pla
     if part is None or part.program is None:
         why = f"It is the record of part {record['cell']['part']}, which has no program here."
         raise WordsError(f"{record['id']} cannot be run again.", why, "Check out the revision that its record names.")
+    if (limit := record.get("timeout", 0)) > part.timeout:
+        part = replace(part, timeout=limit, raised=True)
     settings = [f"{name}={value}" for name, value in record["parameters"].items()]
     (hardware,) = cells.select_hardware(catalogue, kind or record["cell"]["hardware"])
     finding = probe.require(probe.probe(hardware))

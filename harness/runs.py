@@ -194,6 +194,7 @@ def _before(entry: Planned, seed: int, started: datetime) -> dict[str, Any]:
         "parameters": dict(entry.parameters),
         "seed": seed,
         "cards": entry.cards,
+        "timeout": part.timeout,
         "hardware": {
             "model": card.model,
             "architecture": card.architecture,

@@ -359,6 +359,7 @@ def _line(each: Wanted, engine: str, sign: str) -> str:
     words += ["--on", engine, "--cards", str(cell.cards), "--seed", str(cell.seed)]
     for name, value in cell.parameters.items():
         words += ["--set", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
+    words += ["--timeout", f"{each.part.timeout:g}s"] if each.part.raised else []
     words += ["--sign", sign] if sign else []
     before = f"{shlex.join(_build(each.kind, each.part.stack or 'base'))} && " if engine == "container" else ""
     return before + shlex.join(words)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import a_catalogue, a_kind, a_part, a_record, a_record_not_judged
 
-from harness import records
+from harness import cells, records
 from harness.catalogue import Requirement
 from harness.errors import DataFileError, EngineError, StoreError, WordsError
 from harness.processes import Ending
@@ -316,3 +316,11 @@ def test_what_is_not_judged_is_not_submitted_again(results, slurm, monkeypatch):
     program = {"file": "projects/04-plate/main.py", **COMMIT}
     folder = a_record_not_judged(results, program=program, parameters=dict(each.cell.parameters), seed=0, cards=1)
     assert dispatch.split([each], results).passed == [(each, folder)]
+
+
+def test_a_raised_time_limit_is_the_jobs_and_the_runs():
+    (part,) = cells.with_timeout([BOOK.parts["4"]], "2h")
+    (each,) = dispatch.plan(BOOK, [part], "cpu", SITE)
+    assert each.minutes == 135 and "--timeout 7200s" in dispatch._line(each, "local", "")
+    (each,) = wanted("cpu", "4")
+    assert "--timeout" not in dispatch._line(each, "local", "")

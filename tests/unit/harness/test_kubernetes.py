@@ -122,3 +122,11 @@ def test_values_that_do_not_fit_are_refused_here_and_not_in_a_pod() -> None:
     part = replace(BOOK.parts["4"], requires=(Requirement("grid < 300", "so it is"),))
     with pytest.raises(WordsError, match="4 cannot run with grid=301"):
         kubernetes.plan(BOOK, [part], "cpu", values=["grid=301"])
+
+
+def test_a_raised_time_limit_is_the_jobs_and_the_runs() -> None:
+    part = replace(BOOK.parts["4"], timeout=7200.0, raised=True)
+    (cell,) = kubernetes.plan(BOOK, [part], "cpu")
+    made = manifests.job(cell, SITE, SOURCE, "x")
+    assert made["spec"]["activeDeadlineSeconds"] == 7200 + manifests.SET_UP_SECONDS
+    assert container(made)["args"][-4:-2] == ["--timeout", "7200s"]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import a_catalogue, a_kind, a_part
 
-from harness import runs
+from harness import cells, runs
 from harness.catalogue import Cards, Metric, Requirement
 from harness.cells import Cell
 from harness.engines import Launch
@@ -263,3 +263,11 @@ def test_a_run_out_of_what_its_bound_is_meant_for_is_recorded_and_no_failure(res
     assert verify(folder, a_catalogue(part)) == []
     said = capsys.readouterr().out
     assert "○ not judged" in said and "m: at most u_float32, when method == 'pinn'; no bound" in said
+
+
+def test_a_record_names_its_time_limit(results):
+    entry = planned(leaving('{"m": 1}'))
+    (part,) = cells.with_timeout([PART], "2h")
+    folder = run_cell(replace(entry, cell=Cell(part, entry.cell.hardware)), results, seed=0)
+    assert read(folder / "record.json")["timeout"] == 7200
+    assert verify(folder, a_catalogue(PART)) == []
