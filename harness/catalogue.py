@@ -145,12 +145,8 @@ class Part:
     cards: Cards = Cards()
     requires: tuple[Requirement, ...] = ()
     submission: tuple[str, ...] = ()
+    evidence_only: bool = False  # nothing runs: what a person attaches is what counts
     tools: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def by_hand(self) -> bool:
-        """Whether only a person's evidence is asked for, and no run."""
-        return self.program is None and bool(self.submission) and not set(self.submission) & OF_A_RUN
 
     @property
     def task(self) -> str:
@@ -238,6 +234,7 @@ def _parts(doc: Mapping[str, Any], path: Path) -> Iterator[Part]:
             cards=Cards(**{"at_most": part["cards"]["default"], **part["cards"]}) if "cards" in part else Cards(),
             requires=tuple(Requirement(**each) for each in part.get("requires", ())),
             submission=tuple(part.get("submission", ())),
+            evidence_only=part.get("evidence_only", False),
             tools=doc.get("tools", {}),
         )
 

@@ -111,7 +111,7 @@ def assess(
             )
         )
     ran = {result.hardware for result in results}
-    why = "no run yet" if part.program else BY_HAND if part.by_hand else NOT_WRITTEN
+    why = "no run yet" if part.program else BY_HAND if part.evidence_only else NOT_WRITTEN
     cells += [
         CellPoints(part=part.name, hardware=kind, model=None, state=NOT_RUN, points=0.0, limit=limit, why=why, run=None)
         for kind in kinds
