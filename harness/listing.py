@@ -8,6 +8,7 @@ from typing import Any
 from harness.catalogue import Hardware, Metric, Part, Rule
 from harness.judge import bounds
 from harness.probe import Diagnosis
+from harness.records import libraries
 from harness.terminal import bold, dim, green, red, yellow
 from harness.verdicts import FAILED, MARKS, NOT_JUDGED, PASSED, verdict_of
 
@@ -19,7 +20,7 @@ def parts(chosen: Sequence[Part], detailed: bool) -> str:
     width = max(len(part.title) for part in chosen)
     lines = [
         f"{part.name:<5} {part.title:<{width}}  {_worth(part):>5}  {part.title_zh}"
-        + ("" if part.program else dim("  (not written yet)"))
+        + ("" if part.program else dim("  (a person's evidence)" if part.evidence_only else "  (not written yet)"))
         for part in chosen
     ]
     written = sum(part.program is not None for part in chosen)
@@ -39,7 +40,8 @@ def _part(part: Part) -> str:
         *(f"Points: {_rule(rule)}" for rule in part.rules),
     ]
     if part.program is None:
-        return "\n".join([*lines, "Its program is not written yet."])
+        unwritten = "Its program is not written yet."
+        return "\n".join([*lines, "Nothing runs here: ./inv attach adds it." if part.evidence_only else unwritten])
     lines += [f"Program: projects/{part.slug}/{part.program.name}, stack {part.stack}, at most {part.timeout:g} s"]
     lines += [f"Cards: {part.cards.default}; --cards takes {part.cards.expects}"] if part.cards.at_most > 1 else []
     lines += ["Parameters, for --set:"] if part.parameters else []
@@ -141,7 +143,12 @@ def record(data: Mapping[str, Any], folder: Path) -> str:
         f"  program   {program['file']} at {(program['revision'] or 'no revision')[:12]}{clean}",
         f"  command   {' '.join(data.get('command', []))}",
         f"  paddle    {paddle.get('package')} {paddle.get('version')}, wheel sha256 {paddle.get('wheel_sha256')}",
-        *(f"  variable  {name}={value}" for name, value in data.get("environment", {}).items()),
+        *(
+            f"  variable  {name}={value}"
+            + (", set by the caller" if name in data.get("environment_of_caller", ()) else "")
+            for name, value in data.get("environment", {}).items()
+        ),
+        *(f"  library   {name}: {what}" for name, what in libraries(data)),
         "  checks",
     ]
     for check in data["checks"]:

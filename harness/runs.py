@@ -16,10 +16,10 @@ from typing import Any
 from harness import evidence, processes
 from harness.catalogue import ROOT, Part
 from harness.cells import Cell, settled
-from harness.engines import Engine, Launch, Request, choose
+from harness.engines import OF_PROGRAMS, Engine, Launch, Request, choose
 from harness.errors import Interrupted
 from harness.judge import Check, judge, read_measurements
-from harness.points import NOT_WRITTEN
+from harness.points import BY_HAND, NOT_WRITTEN
 from harness.probe import Card, Finding, system_name, visible_cards
 from harness.records import FILE, LOG, Draft, read, timestamp
 from harness.redaction import Redactor
@@ -28,9 +28,7 @@ from harness.terminal import bold, dim, green, red, yellow
 from harness.verdicts import FAILED, NOT_JUDGED, overall, verdict_of
 
 TOO_FEW = "it runs on"  # how a why begins where cards are lacking
-RECORDED = re.compile(
-    r"(FLAGS_|OMP_|PADDLE_|MKL_|ONEDNN_|OPENBLAS_)(?!.*(?i:token|secret|passw|key|credential|auth)).*"
-)
+RECORDED = re.compile(rf"({'|'.join(OF_PROGRAMS)})(?!.*(?i:token|secret|passw|key|credential|auth)).*")
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def plan(
 def _engine(cell: Cell, on: str) -> tuple[Engine | None, str]:
     engine, why = choose(on, cell)
     if cell.part.program is None:
-        return None, NOT_WRITTEN
+        return None, BY_HAND if cell.part.evidence_only else NOT_WRITTEN
     return engine, why
 
 
@@ -117,7 +115,7 @@ def run_all(planned: Sequence[Planned], results: Path, seed: int, key: Path | No
     """
     cells = [entry for entry in planned if entry.engine]
     for entry in planned:
-        if entry.engine is None and entry.why != NOT_WRITTEN:
+        if entry.engine is None and entry.why not in (NOT_WRITTEN, BY_HAND):
             print(yellow(f"· {entry.cell} is left out: {entry.why}"))
     folders = []
     for number, entry in enumerate(cells, start=1):
@@ -210,10 +208,12 @@ def _before(entry: Planned, seed: int, started: datetime) -> dict[str, Any]:
 
 def _runtime(entry: Planned, launch: Launch) -> dict[str, Any]:
     inherited = {name: value for name, value in launch.environment.items() if RECORDED.fullmatch(name)}
+    environment = {**inherited, **launch.settings}
     return {
         "engine": {"name": entry.engine.name if entry.engine else None, "image": None},
         "command": _readable(launch.command),
-        "environment": {**inherited, **launch.settings},
+        "environment": environment,
+        "environment_of_caller": sorted(name for name, value in environment.items() if os.environ.get(name) == value),
         **launch.facts,
     }
 
