@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.catalogue import ROOT
-from harness.cells import Cell
+from harness.catalogue.cells import Cell
+from harness.catalogue.entries import ROOT
 from harness.errors import WordsError
 
 LAUNCHER = ROOT / "projects" / "kit" / "launch.py"

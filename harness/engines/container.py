@@ -14,12 +14,13 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness import catalogue, images, stacks
-from harness import client as clients
-from harness.catalogue import ROOT
-from harness.cells import Cell
-from harness.client import Client
+from harness.catalogue import entries
+from harness.catalogue.cells import Cell
+from harness.catalogue.entries import ROOT
 from harness.engines import LAUNCHER, Launch, Request, python_words, variables
+from harness.environments import client as clients
+from harness.environments import images, stacks
+from harness.environments.client import Client
 from harness.terminal import yellow
 
 INSIDE = PurePosixPath("/homework")
@@ -88,7 +89,7 @@ class ContainerEngine:
 
     def _image(self, cell: Cell) -> images.Image:
         stack = cell.part.stack or "base"
-        return images.Image(hardware=cell.hardware, stack=stack, tools=catalogue.tools(stack), root=ROOT)
+        return images.Image(hardware=cell.hardware, stack=stack, tools=entries.tools(stack), root=ROOT)
 
     def _settings(self, request: Request) -> dict[str, str]:
         settings = variables(replace(request, card_ids=_numbers_inside(request)))

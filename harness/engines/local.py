@@ -5,10 +5,10 @@ import platform
 import subprocess
 import sys
 
-from harness import stacks
-from harness.catalogue import ROOT, rooted
-from harness.cells import Cell
+from harness.catalogue.cells import Cell
+from harness.catalogue.entries import ROOT, rooted
 from harness.engines import Launch, Request, python_words, variables
+from harness.environments import stacks
 from harness.errors import BuildError
 
 

@@ -25,7 +25,8 @@ from faults import NONE, Harm, Proxy, Request, proxy_before
 from results_samples import a_sealed_record, an_attachment, contents, write_sealed
 
 from harness.errors import HomeworkError, StoreError, VerificationError
-from harness.stores import Store, object_key, open_store, s3, sealed, team, transfer
+from harness.evidence import sealed
+from harness.stores import Store, object_key, open_store, s3, team, transfer
 from harness.stores.multipart import PART
 
 ROOT = Path(__file__).resolve().parents[2]

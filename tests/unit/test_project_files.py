@@ -10,7 +10,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMA = json.loads((ROOT / "harness/schemas/project.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((ROOT / "harness/catalogue/schemas/project.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)
 FOLDERS = sorted(path.parent for path in (ROOT / "projects").glob("*/project.yaml"))
 PARTS = [
@@ -118,7 +118,7 @@ def test_every_property_is_described():
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_fits_the_schema(folder):
     text = (folder / "project.yaml").read_text(encoding="utf-8")
-    assert text.startswith("# yaml-language-server: $schema=../../harness/schemas/project.schema.json\n")
+    assert text.startswith("# yaml-language-server: $schema=../../harness/catalogue/schemas/project.schema.json\n")
     assert not messages(yaml.safe_load(text))
 
 

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import statements
-from harness.catalogue import Catalogue, Hardware, Metric, Parameter, Part, Rule
-from harness.cells import Cell
+from harness.catalogue.cells import Cell
+from harness.catalogue.entries import Catalogue, Hardware, Metric, Parameter, Part, Rule
 from harness.engines import engines
-from harness.judge import judge, overall, read_measurements
-from harness.points import Result
-from harness.probe import Finding
-from harness.processes import Ending
-from harness.records import LOG, Draft
-from harness.runs import Planned
+from harness.evidence import statements
+from harness.evidence.records import LOG, Draft
+from harness.machine.probe import Finding
+from harness.points.scoring import Result
+from harness.runs.judge import judge, overall, read_measurements
+from harness.runs.processes import Ending
+from harness.runs.runner import Planned
 
 FINISHED = Ending("finished", 0, None, 1.5, 5, 0)
 CPU_DATA = {
