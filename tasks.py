@@ -16,7 +16,8 @@ from invoke import Context, task
 from harness import terminal
 from harness.catalogue import cells
 from harness.catalogue import entries as catalogues
-from harness.catalogue.entries import ROOT, Catalogue
+from harness.catalogue.entries import Catalogue
+from harness.checkout import ROOT
 from harness.errors import EngineError, HardwareError, HomeworkError, VerificationError, WordsError
 
 word = functools.partial(task, auto_shortflags=False)  # -h stays the help
@@ -101,7 +102,7 @@ def run(
     preflight.require_run(planned)
     for place in records.adopt_unfinished(RESULTS, finishing.complete_here):
         print(terminal.yellow(f"Sealed a run that was killed: {os.path.relpath(place)}"))
-    folders = runner.run_all(planned, RESULTS, seed, _key(sign))
+    folders = runner.run_all(planned, RESULTS, seed, _key(sign), allocation.job())
     _show_runs(book, folders, "bare" if allocation.inside() else format)  # who submitted the job shows the matrix
     failed = sum(not runner.passed(folder) for folder in folders)
     if failed:
@@ -282,7 +283,8 @@ def matrix_(context: Context, format: str = "table", explain: bool = False, from
 
 
 def _gathered(addresses: Sequence[str]) -> tuple[Path, list[str]]:
-    from harness.stores import open_store, team
+    from harness.stores import team
+    from harness.stores.opening import open_store
 
     return team.gather([open_store(address, reading=True) for address in addresses])
 
@@ -308,7 +310,8 @@ def upload(context: Context, to: str = "", task: str = "", dry_run: bool = False
                                                    default: team
                                                    stores: {team: "s3://team/homework?service=bos&region=bj"}
     """
-    from harness.stores import open_store, transfer
+    from harness.stores import transfer
+    from harness.stores.opening import open_store
 
     store = open_store(to)
     outcome = transfer.upload(RESULTS, store, _parts(task), dry_run)
@@ -326,7 +329,8 @@ def download(context: Context, from_: str = "", task: str = "", dry_run: bool = 
       ./inv download --from s3://team/homework   addresses as for upload: ./inv upload --help
       ./inv download --task 8-1                  from the store of the settings, one part
     """
-    from harness.stores import open_store, transfer
+    from harness.stores import transfer
+    from harness.stores.opening import open_store
 
     store = open_store(from_, reading=True)
     outcome = transfer.download(RESULTS, store, _parts(task), dry_run)
@@ -496,6 +500,7 @@ def attach(
                                                  home is known, else start and end are taken for it
       ./inv attach --task 13-1 --note "the conversion" chat.md chat.png
     """
+    from harness.attaching import attach as attaching
     from harness.attaching.outdoors import outings
     from harness.evidence import attachments
 
@@ -503,7 +508,7 @@ def attach(
         return print(attachments.show(RESULTS))
     (part,) = _one_part(task)
     settings = outings.privacy(zone, radius)
-    for folder in attachments.attach(RESULTS, part, what.split("\n"), kind, note, date, settings):
+    for folder in attaching.attach(RESULTS, part, what.split("\n"), kind, note, date, settings):
         data = attachments.read(folder)
         print(terminal.green("✓ attached") + f"  {data['kind']}: {data.get('checked', '')}   {os.path.relpath(folder)}")
 
@@ -581,9 +586,10 @@ def detach(context: Context, attachment: Any, note: str = "") -> None:
       ./inv attach                               what is attached, with ids
       ./inv detach 20261122T231953
     """
+    from harness.attaching import attach as attaching
     from harness.evidence import attachments
 
-    folder = attachments.detach(RESULTS, attachment, note)
+    folder = attaching.detach(RESULTS, attachment, note)
     print(f"{attachments.read(folder)['withdraws']} counts no more   {os.path.relpath(folder)}")
 
 

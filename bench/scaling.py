@@ -41,7 +41,8 @@ from harness.machine.probe import Card, Finding
 from harness.points import index
 from harness.runs import runner
 from harness.runs.runner import Planned
-from harness.stores import open_store, team, transfer
+from harness.stores import team, transfer
+from harness.stores.opening import open_store
 
 NODES, CELLS, RECORDS = 1_000, 100_000, 10_000_000
 CARDS, ARRAY = 8, 1_000

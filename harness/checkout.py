@@ -1,6 +1,7 @@
-"""The project as it is sent: what git knows, with the contents that the files have now, and what the receiver keeps.
+"""This checkout: where it is, which revision it is, whether what decides a run is as committed, and what is sent of it.
 
-Files that git does not know stay here, and so do results/: among them may be keys, and whatever else is private.
+Sent is what git knows, with the contents that the files have now. Files that git does not know stay here, and so do
+results/: among them may be keys, and whatever else is private.
 """
 
 import hashlib
@@ -8,11 +9,14 @@ import json
 import os
 import subprocess
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from harness.errors import EngineError
 
+ROOT = Path(__file__).resolve().parents[1]
+DECIDES = ("harness", "projects", "hardware", "docker", "Dockerfile.*", "tasks.py")  # what a run is made of
 SENT = ".sent.json"  # what a folder that was sent holds; dispatch/ssh/far.py stands alone, and names it again
 Manifest = dict[str, tuple[str, int, int]]
 
@@ -56,11 +60,35 @@ def _entry(path: Path) -> tuple[str, int, int] | None:
     return hashlib.sha256(content).hexdigest(), 0o755 if os.access(path, os.X_OK) else 0o644, len(content)
 
 
+def revision(root: Path = ROOT) -> dict[str, Any]:
+    """The commit of a checkout, and whether what decides a run is as committed there; nulls where git cannot say.
+
+    What runs leave, a text that was edited or a note beside it make no other run.
+    """
+    if sent := sent_revision(root):
+        return sent
+    try:
+        commit = _git(root, "rev-parse", "HEAD").strip()
+        return {"revision": commit, "clean": not _git(root, "status", "--porcelain", "--", *DECIDES).strip()}
+    except (OSError, subprocess.SubprocessError):
+        return {"revision": None, "clean": None}
+
+
+def _git(root: Path, *words: str) -> str:
+    command = ["git", "-C", str(root), *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
+
+
 def sent_revision(root: Path) -> dict[str, Any] | None:
-    """Which revision a folder that was sent holds, and whether it is still that; None for any other folder."""
+    """Which revision a folder that was sent holds, and whether what decides a run is still that; None for any other."""
     try:
         sent = json.loads((root / SENT).read_bytes())
-        same = all(_entry(root / name) == tuple(entry) for name, entry in sent["files"].items())
+        files = {name: tuple(entry) for name, entry in sent["files"].items() if _decides(name)}
+        same = all(_entry(root / name) == entry for name, entry in files.items())
         return {"revision": sent["revision"], "clean": bool(sent["clean"] and same)}
     except (OSError, ValueError, KeyError):
         return None
+
+
+def _decides(name: str) -> bool:
+    return any(fnmatch(name.partition("/")[0], each) for each in DECIDES)

@@ -10,6 +10,8 @@ from harness.catalogue import expressions
 from harness.catalogue.entries import Catalogue, Hardware, Parameter, Part
 from harness.errors import WordsError
 
+NOT_WRITTEN = "its program is not written yet"  # why a cell is not run
+
 
 @dataclass(frozen=True)
 class Cell:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.catalogue import datafiles
+from harness.checkout import ROOT
 from harness.errors import DataFileError
 
-ROOT = Path(__file__).resolve().parents[2]
 OF_A_RUN = {"log", "picture", "code"}  # what of a submission a run leaves
 SECONDS = {"s": 1, "min": 60, "h": 3600}
 REPRODUCES = 1.0e-4

@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import checkout
 from harness.catalogue import entries
-from harness.catalogue.entries import ROOT, Hardware
+from harness.catalogue.entries import Hardware
+from harness.checkout import ROOT
 from harness.doctor import preflight
 from harness.environments import client as clients
 from harness.environments import images, reproducibility
 from harness.environments.client import Client
 from harness.errors import EngineError, WordsError
-from harness.runs import runner
 from harness.terminal import green
 
 ANYWHERE = Client("docker", "docker", "", "buildkit")  # what a dry run names where no engine answers
@@ -105,7 +106,7 @@ def _build(wanted: images.Image, client: Client, wishes: Wishes) -> None:
         print(green(f"✓ {wanted.name} is up to date"))
     else:
         start = time.monotonic()
-        built = images.build(wanted, client, runner.revision()["revision"])
+        built = images.build(wanted, client, checkout.revision()["revision"])
         print(green(f"✓ {wanted.name} built in {time.monotonic() - start:.1f} s") + f"   {built}")
     if wishes.push:
         _push(wanted, client, wishes.push)

@@ -61,8 +61,8 @@ def _flags(argument: invoke.Argument) -> list[str]:
 
 
 def _values(option: str, before: list[str]) -> Iterator[str]:
-    from harness import engines
     from harness.catalogue import entries
+    from harness.engines.choosing import engines
 
     book = entries.load()
     if option == "--task":
@@ -70,7 +70,7 @@ def _values(option: str, before: list[str]) -> Iterator[str]:
     elif option == "--hw":
         yield from ("auto", "all", *(name for kind in book.hardware.values() for name in (kind.name, *kind.aliases)))
     elif option == "--on":
-        yield from ("auto", *engines.engines(), "slurm")
+        yield from ("auto", *engines(), "slurm")
     elif option == "--format":
         yield from ("table", "markdown", "json", "html") if "matrix" in before else ("table", "json")
     elif option == "--profile":
@@ -86,7 +86,7 @@ def _with_commas(values: list[str], last: str) -> list[str]:
 
 
 def _runs() -> list[str]:
-    from harness.catalogue.entries import ROOT
+    from harness.checkout import ROOT
     from harness.evidence import records
 
     return ["latest", *sorted(Path(run.path).name for _, _, run in records.folders(ROOT / "results"))[-50:]]

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import NoReturn
 
-from harness.catalogue.entries import ROOT
+from harness.checkout import ROOT
 from harness.environments import stacks
 from harness.errors import HomeworkError
 

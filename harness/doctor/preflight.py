@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.catalogue.entries import ROOT, Hardware
+from harness.catalogue.entries import Hardware
+from harness.checkout import ROOT
 from harness.environments import client as clients
 from harness.environments import images
 from harness.environments.client import Client

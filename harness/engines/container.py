@@ -16,8 +16,8 @@ from typing import Any
 
 from harness.catalogue import entries
 from harness.catalogue.cells import Cell
-from harness.catalogue.entries import ROOT
-from harness.engines import LAUNCHER, Launch, Request, python_words, variables
+from harness.checkout import ROOT
+from harness.engines.engine import LAUNCHER, Launch, Request, python_words, variables
 from harness.environments import client as clients
 from harness.environments import images, stacks
 from harness.environments.client import Client

@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 from harness.catalogue.cells import Cell
-from harness.catalogue.entries import ROOT, rooted
-from harness.engines import Launch, Request, python_words, variables
+from harness.catalogue.entries import rooted
+from harness.checkout import ROOT
+from harness.engines.engine import Launch, Request, python_words, variables
 from harness.environments import stacks
 from harness.errors import BuildError
 

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.catalogue.entries import ROOT, Hardware
+from harness.catalogue.entries import Hardware
+from harness.checkout import ROOT
 from harness.environments import inventory, stacks
 from harness.environments.client import Client
 from harness.errors import BuildError, EngineError

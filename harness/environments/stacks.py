@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.catalogue.entries import ROOT, Hardware
+from harness.catalogue.entries import Hardware
+from harness.checkout import ROOT
 from harness.errors import BuildError
 
 LOCKS = ROOT / "docker" / "locks"

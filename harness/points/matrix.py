@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import terminal
+from harness.catalogue.cells import NOT_WRITTEN
 from harness.catalogue.entries import Catalogue, Hardware, Part
 from harness.errors import WordsError
 from harness.evidence import attachments
@@ -18,7 +19,6 @@ from harness.points.scoring import (
     EARNED,
     FAILED,
     NOT_RUN,
-    NOT_WRITTEN,
     REHEARSED,
     WAITING,
     CellPoints,

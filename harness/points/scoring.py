@@ -13,10 +13,10 @@ Nothing is ever earned on simulated hardware.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.catalogue.cells import NOT_WRITTEN
 from harness.catalogue.entries import Hardware, Part, Rule
 
 EARNED, REHEARSED, WAITING, FAILED, NOT_RUN = "earned", "rehearsed", "waiting", "failed", "not run"
-NOT_WRITTEN = "its program is not written yet"  # why a cell is not run
 BY_HAND = "nothing runs here; what a person has is added with ./inv attach"
 
 

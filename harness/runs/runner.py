@@ -7,22 +7,23 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness.catalogue.cells import Cell, settled
-from harness.catalogue.entries import ROOT, Part
-from harness.dispatch.slurm import allocation
-from harness.engines import Engine, Launch, Request, choose
+from harness import checkout
+from harness.catalogue.cells import NOT_WRITTEN, Cell, settled
+from harness.catalogue.entries import Part
+from harness.checkout import ROOT
+from harness.engines.choosing import choose
+from harness.engines.engine import Engine, Launch, Request
 from harness.errors import Interrupted
 from harness.evidence import finishing
 from harness.evidence.records import FILE, LOG, Draft, read, timestamp
 from harness.evidence.redaction import Redactor
 from harness.machine.probe import Card, Finding, system_name, visible_cards
-from harness.points.scoring import NOT_WRITTEN
 from harness.runs import processes
 from harness.runs.judge import FAILED, NOT_JUDGED, Check, judge, overall, read_measurements
 from harness.terminal import bold, dim, green, red, yellow
@@ -31,6 +32,18 @@ TOO_FEW = "it runs on"  # how a why begins where cards are lacking
 RECORDED = re.compile(
     r"(FLAGS_|OMP_|PADDLE_|MKL_|ONEDNN_|OPENBLAS_)(?!.*(?i:token|secret|passw|key|credential|auth)).*"
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """The job that a scheduler gave a cell: the id of its record, what the record says of it, and how it really ended.
+
+    `true_ending` gives an ending the scheduler's reason, where it was the scheduler that ended the program.
+    """
+
+    run: str
+    facts: Mapping[str, Any]
+    true_ending: Callable[[processes.Ending], processes.Ending]
 
 
 @dataclass(frozen=True)
@@ -105,8 +118,10 @@ def show_plan(planned: Sequence[Planned]) -> None:
         print(f"{green('▶')} {head}\n        {entry.why}: {shlex.join(_readable(launch.command))}")
 
 
-def run_all(planned: Sequence[Planned], results: Path, seed: int, key: Path | None = None) -> list[Path]:
-    """Run the cells in order, each with its progress; `key` signs their records.
+def run_all(
+    planned: Sequence[Planned], results: Path, seed: int, key: Path | None = None, job: Job | None = None
+) -> list[Path]:
+    """Run the cells in order, each with its progress; `key` signs their records, `job` is what they run in.
 
     Returns:
         The folders of their records.
@@ -126,11 +141,11 @@ def run_all(planned: Sequence[Planned], results: Path, seed: int, key: Path | No
             + f" · {entry.cell.hardware.name} ({entry.finding.model}) · {entry.why}",
             flush=True,
         )
-        folders.append(run_cell(entry, results, seed, key))
+        folders.append(run_cell(entry, results, seed, key, job))
     return folders
 
 
-def run_cell(entry: Planned, results: Path, seed: int, key: Path | None = None) -> Path:
+def run_cell(entry: Planned, results: Path, seed: int, key: Path | None = None, job: Job | None = None) -> Path:
     """Run one cell and seal its record, whatever the program does.
 
     Returns:
@@ -140,7 +155,7 @@ def run_cell(entry: Planned, results: Path, seed: int, key: Path | None = None) 
     entry.engine.prepare(entry.cell)
     started = datetime.now(timezone.utc)
     redactor = Redactor.here()
-    with Draft(results, redactor.tree(_before(entry, seed, started))) as draft:
+    with Draft(results, redactor.tree(_before(entry, seed, started, job))) as draft:
         launch = entry.engine.launch(_request(entry, draft.folder, seed))
         draft.record.update(_runtime(entry, launch))
         ending = None
@@ -155,7 +170,8 @@ def run_cell(entry: Planned, results: Path, seed: int, key: Path | None = None) 
                 redactor=redactor,
                 inherit=(draft.lock.fileno(),),
             )
-            interrupted, ending = ending.reason == "interrupted", allocation.named(ending)
+            interrupted = ending.reason == "interrupted"
+            ending = job.true_ending(ending) if job else ending
         finally:
             if not (ending and ending.ok):
                 _clean_up(launch)
@@ -185,12 +201,13 @@ def _request(entry: Planned, out: Path, seed: int) -> Request:
 # The parts of a record
 
 
-def _before(entry: Planned, seed: int, started: datetime) -> dict[str, Any]:
+def _before(entry: Planned, seed: int, started: datetime, job: Job | None) -> dict[str, Any]:
     part, card = entry.cell.part, entry.chosen[0]
+    file = f"projects/{part.slug}/{part.program.name}" if part.program else None
     return {
-        **allocation.identity(),
+        **({"id": job.run, "job": job.facts} if job else {}),
         "cell": {"part": part.name, "hardware": entry.cell.hardware.name},
-        "program": {"file": f"projects/{part.slug}/{part.program.name}" if part.program else None, **revision()},
+        "program": {"file": file, **checkout.revision()},
         "parameters": dict(entry.parameters),
         "seed": seed,
         "cards": entry.cards,
@@ -229,25 +246,6 @@ def _outcome(started: datetime, ending: processes.Ending, checks: Sequence[Check
         "verdict": overall(check.verdict for check in checks),
         "passed": all(check.passed for check in checks),
     }
-
-
-def revision() -> dict[str, Any]:
-    """The commit of this checkout and whether its tree was clean; nulls where git cannot say."""
-    from harness import checkout
-
-    if sent := checkout.sent_revision(ROOT):
-        return sent
-    try:
-        commit = _git("rev-parse", "HEAD").strip()
-        # What runs leave, references among it, is no change of what runs.
-        return {"revision": commit, "clean": not _git("status", "--porcelain", ":(exclude)results").strip()}
-    except (OSError, subprocess.CalledProcessError):
-        return {"revision": None, "clean": None}
-
-
-def _git(*words: str) -> str:
-    command = ["git", "-C", str(ROOT), *words]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
 
 
 def _readable(command: Sequence[str]) -> list[str]:

@@ -21,7 +21,7 @@ from typing import TypeVar
 from harness.errors import StoreError, VerificationError
 from harness.evidence import records
 from harness.evidence.sealed import MOST_MANIFEST_BYTES, PREFIX, File, Sealed, files, here, of_key
-from harness.stores import PARALLEL, Count, Source, Store, object_key, wrong_size
+from harness.stores.store import PARALLEL, Count, Source, Store, object_key, wrong_size
 
 INCOMING = ".incoming"
 AHEAD = 64 * PARALLEL

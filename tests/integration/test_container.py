@@ -11,7 +11,8 @@ from containers import BUILD_SECONDS, CPU, ROOT
 
 from harness.catalogue import entries
 from harness.catalogue.cells import Cell
-from harness.engines import Request, container
+from harness.engines import container
+from harness.engines.engine import Request
 from harness.environments import images
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalogue.entries import ROOT
+from harness.checkout import ROOT
 from harness.cli import tools
 from harness.environments import stacks
 

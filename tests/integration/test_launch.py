@@ -14,7 +14,7 @@ from checkouts import processes
 from harness.catalogue import entries
 from harness.catalogue.cells import Cell
 from harness.catalogue.entries import Cards, Metric
-from harness.engines import LAUNCHER, Launch, Request, python_words, variables
+from harness.engines.engine import LAUNCHER, Launch, Request, python_words, variables
 from harness.evidence import records
 from harness.machine.probe import Card, Finding
 from harness.runs import runner

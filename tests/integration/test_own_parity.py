@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalogue.entries import ROOT
+from harness.checkout import ROOT
 from harness.environments import stacks
 
 PROJECT = ROOT / "tests" / "data" / "mixer"

@@ -11,6 +11,7 @@ import pytest
 
 from harness.catalogue import entries
 from harness.catalogue.cells import Cell
+from harness.checkout import ROOT
 from harness.engines.local import LocalEngine
 from harness.environments import stacks
 from harness.errors import BuildError
@@ -53,13 +54,13 @@ def test_prepare_runs_with_the_stacks_python(monkeypatch: pytest.MonkeyPatch, co
         LocalEngine().prepare(cell)
     assert [str(word) for word in called[0]] == [
         str(Path(sys.prefix) / "bin" / "python"),
-        str(entries.ROOT / "hardware" / "sim" / "build.py"),
+        str(ROOT / "hardware" / "sim" / "build.py"),
     ]
 
 
 @pytest.fixture
 def build() -> ModuleType:
-    path = entries.ROOT / "hardware" / "sim" / "build.py"
+    path = ROOT / "hardware" / "sim" / "build.py"
     specification = importlib.util.spec_from_file_location("sim_build", path)
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)

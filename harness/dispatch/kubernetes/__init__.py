@@ -18,14 +18,15 @@ from typing import Any
 
 from harness import checkout
 from harness.catalogue import cells
-from harness.catalogue.entries import ROOT, Catalogue, Part
-from harness.checkout import SENT
+from harness.catalogue.entries import Catalogue, Part
+from harness.checkout import ROOT, SENT
 from harness.dispatch.kubernetes import manifests
 from harness.dispatch.kubernetes.manifests import JobCell, Settings, Source
 from harness.environments import stacks
 from harness.errors import EngineError, HomeworkError, Interrupted, WordsError
-from harness.runs import runner
-from harness.stores import Store, object_key, open_store, transfer
+from harness.stores import transfer
+from harness.stores.opening import open_store
+from harness.stores.store import Store, object_key
 from harness.terminal import bold, dim, green, red
 
 NAME = "kubernetes"
@@ -165,7 +166,7 @@ def archive(root: Path) -> bytes:
     ):
         for name, (_, mode, _) in sorted(sending.files.items()):
             _add(tar, name, (root / name).read_bytes(), mode)
-        _add(tar, SENT, json.dumps({**runner.revision(), "files": sending.files}, sort_keys=True).encode(), 0o644)
+        _add(tar, SENT, json.dumps({**checkout.revision(), "files": sending.files}, sort_keys=True).encode(), 0o644)
     return target.getvalue()
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.catalogue import datafiles
-from harness.catalogue.entries import ROOT, Hardware, Part
+from harness.catalogue.entries import Hardware, Part
+from harness.checkout import ROOT
 from harness.errors import WordsError
 
 SETTINGS = ROOT / "kubernetes.yaml"

@@ -10,12 +10,12 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from harness.catalogue.entries import Hardware
 from harness.dispatch.slurm import commands
 from harness.evidence import records
 from harness.runs.processes import Ending
+from harness.runs.runner import Job
 
 VARIABLE = "HOMEWORK_RUN"
 ANSWER_SECONDS = 10
@@ -32,13 +32,13 @@ def attempt(run: str, restarts: int) -> str:
     return run if restarts == 0 else f"{moment}-{hashlib.sha256(f'{tail} {restarts}'.encode()).hexdigest()[:6]}"
 
 
-def identity() -> dict[str, Any]:
-    """What a record says of its job, and the id that it was given; nothing outside a job."""
+def job() -> Job | None:
+    """The job that this process is, as a run takes it; None outside a job."""
     if not inside():
-        return {}
+        return None
     restarts = _restarts()
     facts = {"scheduler": "slurm", "id": _job(), "node": os.environ.get("SLURMD_NODENAME"), "attempt": restarts + 1}
-    return {"id": attempt(os.environ[VARIABLE], restarts), "job": facts}
+    return Job(run=attempt(os.environ[VARIABLE], restarts), facts=facts, true_ending=true_ending)
 
 
 def enter(kinds: Sequence[Hardware], results: Path) -> bool:
@@ -68,9 +68,9 @@ def see_own_cards(kinds: Sequence[Hardware]) -> None:
             os.environ[variable] = ",".join(cards)
 
 
-def named(ending: Ending) -> Ending:
+def true_ending(ending: Ending) -> Ending:
     """The ending, with the scheduler's reason where it was the scheduler that ended the program."""
-    if not inside() or ending.reason not in ("interrupted", "killed") or ending.signal == "SIGINT":
+    if ending.reason not in ("interrupted", "killed") or ending.signal == "SIGINT":
         return ending
     reason = commands.read_ending(_scontrol(), _restarts())
     return replace(ending, reason=reason) if reason else ending

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from harness.errors import StoreError
 from harness.evidence.sealed import RECORD, Sealed
-from harness.stores import Store, open_store, transfer
+from harness.stores import transfer
+from harness.stores.opening import open_store
+from harness.stores.store import Store
 
 opened = cache(open_store)  # whoever follows asks every few seconds
 

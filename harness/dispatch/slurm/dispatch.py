@@ -13,13 +13,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness import checkout
 from harness.catalogue import cells, datafiles
-from harness.catalogue.entries import ROOT, SECONDS, Catalogue, Hardware, Part
+from harness.catalogue.entries import SECONDS, Catalogue, Hardware, Part
+from harness.checkout import ROOT
 from harness.dispatch.slurm import batches, commands, deliveries, jobs
 from harness.dispatch.slurm.batches import Batch, JobCell
 from harness.errors import DataFileError, EngineError, WordsError
 from harness.evidence import records
-from harness.runs import runner
 from harness.stores import addresses
 from harness.terminal import dim, green, yellow
 
@@ -231,7 +232,7 @@ class _Passed:
 
 @cache
 def _revision() -> Mapping[str, Any]:
-    return runner.revision()
+    return checkout.revision()
 
 
 def _program(part: Part) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import checkout
-from harness.catalogue.entries import ROOT
+from harness.checkout import ROOT
 from harness.dispatch.ssh.connection import Address, Connection, parse
 from harness.dispatch.ssh.results import FarResults
 from harness.errors import (
@@ -30,7 +30,6 @@ from harness.errors import (
     VerificationError,
     WordsError,
 )
-from harness.runs import runner
 from harness.stores import transfer
 from harness.terminal import bold, yellow
 
@@ -110,7 +109,7 @@ def _send(far: Connection, sending: checkout.Project, dry_run: bool) -> list[str
     print(f"{'Would send' if dry_run else 'Sending'} {told}" if wanted else "Nothing is to be sent", flush=True)
     if not dry_run:
         contents = ((ROOT / name).read_bytes() for name in wanted)
-        far.ask(contents, do="receive", files=sending.files, wanted=wanted, source=runner.revision())
+        far.ask(contents, do="receive", files=sending.files, wanted=wanted, source=checkout.revision())
     return wanted
 
 

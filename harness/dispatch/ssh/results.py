@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.dispatch.ssh.connection import Connection
 from harness.evidence.sealed import PREFIX, files, of_key
-from harness.stores import Count, absent, object_key, wrong_size
+from harness.stores.store import Count, absent, object_key, wrong_size
 
 
 class FarResults:

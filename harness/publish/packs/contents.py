@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.catalogue.entries import OF_A_RUN, ROOT, Catalogue, Part
+from harness.catalogue.entries import OF_A_RUN, Catalogue, Part
+from harness.checkout import ROOT
 from harness.errors import VerificationError
 from harness.evidence import attachments, records, screen, sessions
 from harness.evidence.attachments import Attachment

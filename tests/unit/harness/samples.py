@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.catalogue.cells import Cell
 from harness.catalogue.entries import Catalogue, Hardware, Metric, Parameter, Part, Rule
-from harness.engines import engines
+from harness.engines.choosing import engines
 from harness.evidence import statements
 from harness.evidence.records import LOG, Draft
 from harness.machine.probe import Finding

@@ -83,7 +83,7 @@ def test_bounds_may_be_expressions_and_parts_may_require(tree):
 def test_a_requirement_holds_for_the_defaults_and_the_profiles(tree, that, says):
     tree.change(tree.project, "    profiles:", f'    requires: [{{that: "{that}", otherwise: so}}]\n    profiles:')
     error = refusal(tree)
-    assert error.what.startswith(f"{PROJECT}:14: ") and says in error.what
+    assert error.what.startswith(f"{PROJECT}:15: ") and says in error.what
 
 
 def test_a_name_of_a_parameter_and_a_metric_is_not_guessed(tree):

@@ -9,7 +9,7 @@ from samples import a_record
 
 import harness.cli.program  # noqa: F401 before invoke, as the entry does
 import tasks
-from harness.catalogue import entries
+from harness import checkout
 from harness.cli import completion
 from harness.errors import WordsError
 
@@ -61,7 +61,7 @@ def test_behind_a_comma_the_list_goes_on():
 
 def test_behind_show_and_verify_come_the_runs(results, monkeypatch):
     folder = a_record(results)
-    monkeypatch.setattr(entries, "ROOT", results.parent)
+    monkeypatch.setattr(checkout, "ROOT", results.parent)
     for word in ("show", "verify"):
         assert {"latest", folder.name} <= set(candidates(f"{word} "))
     assert folder.name not in candidates("run ")

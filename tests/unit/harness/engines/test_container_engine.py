@@ -9,9 +9,9 @@ import pytest
 from samples import a_kind, a_part
 
 from harness.catalogue.cells import Cell
-from harness.catalogue.entries import ROOT
-from harness.engines import Request
+from harness.checkout import ROOT
 from harness.engines.container import CHECKOUT, PROCESS, ContainerEngine, _birth, limits, remove_leftovers
+from harness.engines.engine import Request
 from harness.environments import client, images
 from harness.environments.client import Client
 from harness.errors import EngineError

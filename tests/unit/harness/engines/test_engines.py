@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from samples import a_kind, a_part
 
-from harness import engines
 from harness.catalogue.cells import Cell
-from harness.engines import LAUNCHER, Request, choose, program_arguments, python_words, variables
+from harness.engines import choosing
+from harness.engines.choosing import choose, engines
+from harness.engines.engine import LAUNCHER, Request, program_arguments, python_words, variables
 from harness.engines.local import LocalEngine
 from harness.environments import stacks
 from harness.errors import WordsError
@@ -104,7 +105,7 @@ class Refusing:
 def two_engines(monkeypatch):
     """One that cannot run anything, before the local one."""
     local = LocalEngine()
-    monkeypatch.setattr(engines, "engines", lambda: {"refusing": Refusing(), "local": local})
+    monkeypatch.setattr(choosing, "engines", lambda: {"refusing": Refusing(), "local": local})
     monkeypatch.setattr(LocalEngine, "missing", lambda self, cell: None)
     return local
 
@@ -129,7 +130,7 @@ def test_an_unknown_engine_is_refused_with_the_known_ones():
 
 
 def test_every_engine_answers_to_its_name():
-    assert all(name == engine.name for name, engine in engines.engines().items())
+    assert all(name == engine.name for name, engine in engines().items())
 
 
 # The local engine

@@ -13,7 +13,7 @@ from samples import a_catalogue, a_kind, a_part
 
 from harness.catalogue.cells import Cell
 from harness.catalogue.entries import Cards, Metric
-from harness.engines import Launch
+from harness.engines.engine import Launch
 from harness.errors import BuildError, WordsError
 from harness.evidence.records import read
 from harness.machine.probe import Card, Finding
@@ -231,12 +231,6 @@ def test_accelerators_stand_before_the_cpu_and_absent_kinds_are_left_out():
         Finding(a_kind("cuda", "gpu"), card),
     ]
     assert [each.hardware.name for each in runner.hardware_here(findings)] == ["cuda", "cpu"]
-
-
-def test_outside_a_git_checkout_there_is_no_revision(monkeypatch, tmp_path):
-    monkeypatch.setattr(runner, "ROOT", tmp_path)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
-    assert runner.revision() == {"revision": None, "clean": None}
 
 
 def test_a_readable_command_has_no_path_of_this_machine(monkeypatch):

@@ -14,10 +14,11 @@ from PIL import Image
 from samples import a_catalogue, a_part, a_rule
 from tracksamples import BEGAN, START, a_run, fit, gpx, tcx
 
+from harness.attaching.attach import attach
 from harness.attaching.outdoors import outings, sketch, trackfiles
 from harness.attaching.outdoors.outings import Outing, Privacy, inspect, privacy
 from harness.errors import WordsError
-from harness.evidence.attachments import attach, read
+from harness.evidence.attachments import read
 from harness.points import matrix
 
 SHANGHAI = Privacy(zone=ZoneInfo("Asia/Shanghai"))

@@ -266,14 +266,14 @@ def job(monkeypatch):
 
 
 def test_a_record_says_which_job_it_was_and_has_the_id_that_it_was_given(job):
-    found = allocation.identity()
-    assert found["job"] == {"scheduler": "slurm", "id": "11_3", "node": "n1", "attempt": 2}
-    assert found["id"] != "20261123T154312.042Z-4fa01c" and records.RUN_ID.fullmatch(found["id"])
+    found = allocation.job()
+    assert found.facts == {"scheduler": "slurm", "id": "11_3", "node": "n1", "attempt": 2}
+    assert found.run != "20261123T154312.042Z-4fa01c" and records.RUN_ID.fullmatch(found.run)
 
 
 def test_outside_a_job_a_record_says_nothing_of_one(monkeypatch):
     monkeypatch.delenv("HOMEWORK_RUN", raising=False)
-    assert allocation.identity() == {} and allocation.enter([NPU], Path("nowhere"))
+    assert allocation.job() is None and allocation.enter([NPU], Path("nowhere"))
 
 
 def test_the_cards_of_the_job_alone_are_seen(job, results, monkeypatch):
@@ -296,8 +296,8 @@ def test_an_attempt_after_one_that_finished_has_nothing_to_do(job, results):
 
 def test_an_ending_by_the_scheduler_gets_its_name(job):
     interrupted = Ending("interrupted", None, "SIGTERM", 1.0, 0, 0)
-    assert allocation.named(interrupted) == interrupted
+    assert allocation.true_ending(interrupted) == interrupted
     job["text"] = "JobState=COMPLETING Reason=TimeLimit Restarts=1"
-    assert allocation.named(interrupted).reason == "timed out"
+    assert allocation.true_ending(interrupted).reason == "timed out"
     finished = Ending("finished", 0, None, 1.0, 0, 0)
-    assert allocation.named(finished) == finished
+    assert allocation.true_ending(finished) == finished

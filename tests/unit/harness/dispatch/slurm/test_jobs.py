@@ -14,7 +14,8 @@ from harness.dispatch.slurm.commands import Job
 from harness.errors import StoreError
 from harness.evidence import records
 from harness.evidence.records import Draft, adopt_unfinished
-from harness.stores import open_store, transfer
+from harness.stores import transfer
+from harness.stores.opening import open_store
 from harness.verification.verifying import verify
 
 RUN = "20261123T154312.042Z-4fa01c"

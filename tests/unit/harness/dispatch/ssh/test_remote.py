@@ -58,24 +58,24 @@ def test_what_ssh_says_is_explained_in_three_lines(code: int, said: str, what: s
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A checkout with a file of each sort."""
-    files = ("main.py", "run.sh", "gone.py", "results/4/cpu/x/record.json", "results/reference/4.json", "secret.key")
+    files = ("tasks.py", "run.sh", "gone.py", "results/4/cpu/x/record.json", "results/reference/4.json", "secret.key")
     for name in files:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
     (tmp_path / "run.sh").chmod(0o755)
     (tmp_path / "link").symlink_to("/etc/hostname")
-    known = ["main.py", "run.sh", "gone.py", "link", "results/reference/4.json"]
+    known = ["tasks.py", "run.sh", "gone.py", "link", "results/reference/4.json"]
     for words in (("init", "-q"), ("add", *known), ("commit", "-q", "-m", "x")):
         subprocess.run([*GIT, *words], cwd=tmp_path, check=True)
     (tmp_path / "gone.py").unlink()
-    (tmp_path / "main.py").write_text("changed")
+    (tmp_path / "tasks.py").write_text("changed")
     return tmp_path
 
 
 def test_what_git_knows_is_sent_as_it_is_now_and_nothing_else(root: Path) -> None:
     sending = checkout.read(root)
-    assert set(sending.files) == {"main.py", "run.sh"}
-    assert sending.files["main.py"] == (hashlib.sha256(b"changed").hexdigest(), 0o644, 7)
+    assert set(sending.files) == {"tasks.py", "run.sh"}
+    assert sending.files["tasks.py"] == (hashlib.sha256(b"changed").hexdigest(), 0o644, 7)
     assert sending.files["run.sh"][1] == 0o755
     assert sending.unknown == 2, "a key, and a record"
 
@@ -90,7 +90,9 @@ def test_a_sent_folder_says_which_revision_it_holds_until_a_file_is_changed(root
     sent = {"revision": "abc", "clean": True, "files": checkout.read(root).files}
     (root / far.SENT).write_text(json.dumps(sent))
     assert checkout.sent_revision(root) == {"revision": "abc", "clean": True}
-    (root / "main.py").write_text("changed again")
+    (root / "run.sh").write_text("of no run")
+    assert checkout.sent_revision(root) == {"revision": "abc", "clean": True}
+    (root / "tasks.py").write_text("changed again")
     assert checkout.sent_revision(root) == {"revision": "abc", "clean": False}
 
 

@@ -14,6 +14,7 @@ from samples import a_catalogue, a_kind, a_part, a_record, a_rule
 
 from harness.assistant import dialogue, sandbox
 from harness.attaching import inspection
+from harness.attaching.attach import attach, detach
 from harness.catalogue import entries
 from harness.errors import EngineError, HomeworkError, VerificationError
 from harness.evidence import attachments, sessions
@@ -38,7 +39,7 @@ def no_network(monkeypatch):
 def pack(results, tmp_path):
     """A pack of one record with its link."""
     a_record(results, part="8-1")
-    attachments.attach(results, PART, ["https://example.org/<x>&y"])
+    attach(results, PART, ["https://example.org/<x>&y"])
     archive.make(BOOK, [PART], results, tmp_path / "pack.zip", crate=True)
     return tmp_path / "pack.zip"
 
@@ -101,8 +102,8 @@ def test_a_record_that_was_changed_does_not_go_in(results, tmp_path):
 
 def test_a_withdrawn_link_does_not_go_in(results, tmp_path):
     a_record(results, part="8-1")
-    (folder,) = attachments.attach(results, PART, ["https://example.org"])
-    attachments.detach(results, folder.name)
+    (folder,) = attach(results, PART, ["https://example.org"])
+    detach(results, folder.name)
     archive.make(BOOK, [PART], results, tmp_path / "pack.zip")
     assert not any("attached" in name for name in names(tmp_path / "pack.zip"))
 
@@ -176,7 +177,7 @@ def two(results, conversed):
     """The two sessions, of which the second's conversation is attached."""
     shutil.copytree(conversed[0], results, dirs_exist_ok=True)
     first, second = (results / "pairing/12" / name for name in conversed[1:])
-    attachments.attach(results, PAIRING, [str(second / "conversation.md")])
+    attach(results, PAIRING, [str(second / "conversation.md")])
     return first, second
 
 
@@ -196,15 +197,15 @@ def test_an_attached_session_goes_in_whole_with_those_it_continues(results, tmp_
 
 def test_a_session_of_which_nothing_is_attached_stays_out(results, tmp_path, two):
     (attached,) = attachments.standing(results)[0]["12"]
-    attachments.detach(results, attached.id)
+    detach(results, attached.id)
     with pytest.raises(HomeworkError, match="nothing to pack for 12"):
         archive.make(BOOK, [PAIRING], results, tmp_path / "pack.zip")
 
 
 def test_a_session_that_did_not_pass_is_no_code_that_runs(results, tmp_path, two):
     (attached,) = attachments.standing(results)[0]["12"]
-    attachments.detach(results, attached.id)
-    attachments.attach(results, PAIRING, [str(two[0] / "conversation.md")])
+    detach(results, attached.id)
+    attach(results, PAIRING, [str(two[0] / "conversation.md")])
     made = archive.make(BOOK, [PAIRING], results, tmp_path / "pack.zip")
     assert made.missing == ["part 12: code", "part 12: picture"]
     assert not any(two[1].name in name for name in names(tmp_path / "pack.zip"))
@@ -216,7 +217,7 @@ def test_a_session_that_was_changed_is_neither_attached_nor_packed(results, tmp_
     with pytest.raises(VerificationError, match=f"{two[which].name}: this session is not as it was sealed"):
         archive.make(BOOK, [PAIRING], results, tmp_path / "pack.zip")
     with pytest.raises(VerificationError, match="not as it was sealed"):
-        attachments.attach(results, PAIRING, [str(two[which] / "conversation.md")])
+        attach(results, PAIRING, [str(two[which] / "conversation.md")])
 
 
 def test_a_session_that_went_on_after_it_was_attached_is_said(results, tmp_path, two):

@@ -11,9 +11,10 @@ from PIL import Image
 from samples import a_catalogue, a_part, a_record, a_rule
 
 from harness.attaching import inspection
+from harness.attaching.attach import attach, detach
 from harness.errors import DataFileError, WordsError
 from harness.evidence import attachments
-from harness.evidence.attachments import FILE, attach, detach, read, read_all, standing
+from harness.evidence.attachments import FILE, read, read_all, standing
 from harness.points import matrix
 
 LINK = "http://127.0.0.1:9/closed"  # the port discard: refused at once
