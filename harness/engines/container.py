@@ -1,6 +1,7 @@
 """The container engine: the program in the kind's image, with only what hardware.yaml names.
 
-The projects are mounted read-only, so a change in them needs no build; what the program writes belongs to the caller.
+The project and the libraries that it uses are mounted read-only, so a change in them needs no build; what the program
+writes belongs to the caller.
 """
 
 import glob
@@ -13,17 +14,18 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness import catalogue, images, stacks
-from harness import client as clients
-from harness.catalogue import ROOT
-from harness.cells import Cell
-from harness.client import Client
-from harness.engines import LAUNCHER, OF_PROGRAMS, Launch, Request, python_words, variables
+from harness.catalogue import entries
+from harness.catalogue.cells import Cell
+from harness.checkout import ROOT
+from harness.engines.engine import LAUNCHER, OF_PROGRAMS, Launch, Request, python_words, variables
+from harness.environments import client as clients
+from harness.environments import images, stacks
+from harness.environments.client import Client
 from harness.terminal import yellow
 
 INSIDE = PurePosixPath("/homework")
 MEMORY_SHARE = 0.9  # of this machine's: a program that takes more ends, and the machine does not
-MOUNTED = ("projects", "docker/locks")
+LOCKS = "docker/locks"
 CHECKOUT, PROCESS = images.LABEL + "checkout", images.LABEL + "process"
 WHEEL = re.compile(r"(?P<package>\w+)-(?P<version>[^-]+)-")
 
@@ -67,7 +69,7 @@ class ContainerEngine:
         name = f"homework-{os.getpid()}-{request.out.name}"
         words = [client.path, "run", "--rm", "--init", "--name", name, *limits(request, client)]
         words += ["--label", f"{CHECKOUT}={ROOT}", "--label", f"{PROCESS}={os.getpid()} {_birth(os.getpid())}"]
-        for folder in MOUNTED:
+        for folder in (*cell.part.folders, LOCKS):
             words += ["--volume", f"{ROOT / folder}:{INSIDE / folder}:ro"]
         words += ["--volume", f"{request.out.absolute()}:{INSIDE / 'out'}"]
         for variable, value in settings.items():
@@ -87,7 +89,7 @@ class ContainerEngine:
 
     def _image(self, cell: Cell) -> images.Image:
         stack = cell.part.stack or "base"
-        return images.Image(hardware=cell.hardware, stack=stack, tools=catalogue.tools(stack), root=ROOT)
+        return images.Image(hardware=cell.hardware, stack=stack, tools=entries.tools(stack), root=ROOT)
 
     def _settings(self, request: Request) -> dict[str, str]:
         settings = variables(replace(request, card_ids=_numbers_inside(request)))

@@ -121,12 +121,13 @@ print(max(abs(a - b) / a for a, b in zip(losses["cpu"], losses["sim:0"])))
 
 
 def test_a_missing_kernel_fails_the_cell_as_a_silent_fall_back(plugin_folder: Path, tmp_path: Path) -> None:
-    from harness import catalogue, judge, processes
+    from harness.catalogue import entries
+    from harness.runs import judge, processes
 
     command = [sys.executable, "-W", "ignore", ROOT / "projects/08-ffn/main.py", "--part", "8-1", "--device", "sim"]
     command += ["--out", tmp_path, "--set", "steps=20", "hidden=8", "inner=8"]
     settings = {"CUSTOM_DEVICE_ROOT": str(plugin_folder), "GLOG_minloglevel": "2", "MPLCONFIGDIR": str(tmp_path)}
-    book = catalogue.load()
+    book = entries.load()
     for missing, verdict in (("tanh,matmul_grad", False), ("", True)):
         environment = {**os.environ, **settings, "SIM_MISSING_KERNELS": missing}
         subprocess.run(list(map(str, command)), env=environment, check=True, capture_output=True)

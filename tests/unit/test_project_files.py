@@ -10,7 +10,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMA = json.loads((ROOT / "harness/schemas/project.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((ROOT / "harness/catalogue/schemas/project.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)
 FOLDERS = sorted(path.parent for path in (ROOT / "projects").glob("*/project.yaml"))
 PARTS = [
@@ -40,6 +40,7 @@ GOOD = """
 title: Deflection of a rectangular thin plate
 title_zh: 矩形薄板挠曲
 stack: science
+uses: [kit]
 parts:
   "4":
     quote: 在任一设备上实现矩形薄板挠曲方程（四阶方程）求解
@@ -117,7 +118,7 @@ def test_every_property_is_described():
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_fits_the_schema(folder):
     text = (folder / "project.yaml").read_text(encoding="utf-8")
-    assert text.startswith("# yaml-language-server: $schema=../../harness/schemas/project.schema.json\n")
+    assert text.startswith("# yaml-language-server: $schema=../../harness/catalogue/schemas/project.schema.json\n")
     assert not messages(yaml.safe_load(text))
 
 
@@ -188,6 +189,8 @@ ONCE = "{rule: once, value: 3, needs: [link]}"
         pytest.param("title_zh: 矩形薄板挠曲\n", "", "$", id="no Chinese title"),
         pytest.param("stack: science", "stack: vision", "$.stack", id="unknown stack"),
         pytest.param("stack: science\n", "", "$", id="program without a stack"),
+        pytest.param("uses: [kit]", "uses: kit", "$.uses", id="a library that is no list"),
+        pytest.param("uses: [kit]", "uses: [../harness]", "$.uses.0", id="a library elsewhere"),
         pytest.param("stack: science", "stack: science\nauthor: me", "$", id="unknown field of the project"),
         pytest.param("    timeout", "    retries: 3\n    timeout", "$.parts.4", id="unknown field of a part"),
         pytest.param("    quote", "    title: A plate\n    quote", "$.parts.4", id="title of a single part"),

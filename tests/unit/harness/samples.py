@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import statements
-from harness.catalogue import Catalogue, Hardware, Metric, Parameter, Part, Rule
-from harness.cells import Cell
-from harness.engines import engines
-from harness.judge import judge, read_measurements
-from harness.points import Result
-from harness.probe import Finding
-from harness.processes import Ending
-from harness.records import LOG, Draft
-from harness.runs import Planned
-from harness.verdicts import overall
+from harness.catalogue.cells import Cell
+from harness.catalogue.entries import Catalogue, Hardware, Metric, Parameter, Part, Rule
+from harness.engines.choosing import engines
+from harness.evidence import statements
+from harness.evidence.records import LOG, Draft
+from harness.evidence.verdicts import overall
+from harness.machine.probe import Finding
+from harness.points.scoring import Result
+from harness.runs.judge import judge, read_measurements
+from harness.runs.processes import Ending
+from harness.runs.runner import Planned
 
 FINISHED = Ending("finished", 0, None, 1.5, 5, 0)
 CPU_DATA = {
@@ -201,6 +201,7 @@ distributed: {backend: gloo}
 PROJECT_FILE = """title: A plate
 title_zh: 薄板
 stack: base
+uses: [kit]
 parts:
   "4":
     quote: 求解
@@ -232,6 +233,7 @@ class Tree:
             path.parent.mkdir(parents=True)
             path.write_text(text, encoding="utf-8")
         (self.project.parent / "main.py").write_text("")
+        (root / "projects" / "kit").mkdir()
 
     def change(self, path: Path, old: str, new: str) -> int:
         """Replace `old`, once; the line of the change is returned, from 1."""
