@@ -14,7 +14,7 @@ from harness.checkout import ROOT
 
 LAUNCHER = ROOT / "projects" / "kit" / "launch.py"
 # How variables begin that steer what a program computes.
-OF_PROGRAMS = ("FLAGS_", "OMP_", "PADDLE_", "MKL_", "OPENBLAS_", "ONEDNN_", "DNNL_", "KMP_")
+OF_PROGRAMS = ("FLAGS_", "OMP_", "PADDLE_", "MKL_", "OPENBLAS_", "ONEDNN_", "DNNL_", "KMP_", "SIM_")
 
 
 @dataclass(frozen=True, kw_only=True)
