@@ -772,10 +772,28 @@ def serve(
     tools.become("inference", ("python", "-W", "ignore:No ccache found", str(server), *words))
 
 
+@word(help={"program": "a file of projects/, and its own arguments behind it"})
+def python(context: Context, program: str) -> None:
+    """Run a lesson by hand: a program of projects/ in its stack, which is installed first.
+
+    Its exit code is the answer. It leaves no record; ./inv run does.
+
+    Examples:
+      ./inv python projects/04-plate/main.py --set grid=51
+      ./inv python projects/04-plate/main.py --help                its own options
+      ./inv python projects/08-ffn/main.py --part 8-1 --device sim
+      ./inv python projects/06-open-source/findings/one_thread.py
+    """
+    from harness.cli import tools
+
+    tools.lesson(catalogues.load(), program.split("\0")).run()
+
+
 show.body.operand_default = "latest"
 verify.body.operand_default = "all"
 attach.body.operand_default = ""
 attach.body.several_operands = True
+python.body.hands_on = True
 pair.body.operand_default = ""
 reproduce.body.operand_default = "latest"
 
