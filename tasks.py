@@ -79,6 +79,8 @@ def run(
     parts = cells.select_parts(book, task)
     cells.check_profile(parts, profile or None)
     if host:
+        for part in parts:
+            cells.settled(part, profile or None, set_ or [], cards)  # refused here, before anything is sent
         words = _words(task=task, hw=hw, on=on, profile=profile, cards=cards, seed=seed, set=set_)
         return _run_there(book, host, words, sign, dry_run, format)
     if on == "kubernetes":

@@ -59,22 +59,38 @@ class Parameter:
 class Metric:
     """A declared metric with its bounds; `when` and `categories` say for which runs it must be written.
 
-    A run again finds it within `reproduces`, relatively; None holds it to nothing.
+    A bound is a number or an expression. It is judged where `judged_when` is true, an expression too; `otherwise` says
+    why it is not elsewhere. A run again finds it within `reproduces`, relatively; None holds it to nothing.
     """
 
     name: str
     unit: str = ""
     help: str = ""
-    at_most: float | None = None
-    at_least: float | None = None
+    at_most: float | str | None = None
+    at_least: float | str | None = None
     equals: Any = None
+    judged_when: str = ""
+    otherwise: str = ""
     when: Mapping[str, tuple[Any, ...]]
     reproduces: float | None = REPRODUCES
     categories: tuple[str, ...] = ()
 
+    @property
+    def bounded(self) -> bool:
+        """Whether it is judged at all, and not only recorded."""
+        return not (self.at_most is None and self.at_least is None and self.equals is None)
+
     def applies(self, parameters: Mapping[str, Any], category: str) -> bool:
         fits = all(parameters.get(name) in values for name, values in self.when.items())
         return fits and (not self.categories or category in self.categories)
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What parameters and cards have to fit, as an expression, and why."""
+
+    that: str
+    otherwise: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +141,15 @@ class Part:
     traces: Mapping[str, float] = field(default_factory=dict)
     network: bool = False
     cards: Cards = Cards()
+    requires: tuple[Requirement, ...] = ()
     submission: tuple[str, ...] = ()
     tools: Mapping[str, str] = field(default_factory=dict)
+    uses: tuple[str, ...] = ()
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders of the checkout that its program reads modules from, its own first: 'projects/09-inference'."""
+        return tuple(f"projects/{name}" for name in (self.slug, *self.uses))
 
     @property
     def by_hand(self) -> bool:
@@ -217,8 +240,10 @@ def _parts(doc: Mapping[str, Any], path: Path) -> Iterator[Part]:
             traces=part.get("traces", {}),
             network=part.get("network", False),
             cards=Cards(**{"at_most": part["cards"]["default"], **part["cards"]}) if "cards" in part else Cards(),
+            requires=tuple(Requirement(**each) for each in part.get("requires", ())),
             submission=tuple(part.get("submission", ())),
             tools=doc.get("tools", {}),
+            uses=tuple(doc.get("uses", ())),
         )
 
 
@@ -228,7 +253,8 @@ def _parameter(name: str, data: Mapping[str, Any]) -> Parameter:
 
 def _metric(name: str, data: Mapping[str, Any]) -> Metric:
     when = {key: tuple(values) for key, values in data.get("when", {}).items()}
-    bounds = {key: data[key] for key in ("unit", "help", "at_most", "at_least", "equals") if key in data}
+    plain = ("unit", "help", "at_most", "at_least", "equals", "judged_when", "otherwise")
+    bounds = {key: data[key] for key in plain if key in data}
     bounds["categories"] = tuple(data.get("hardware", {}).get("class", ()))
     default = False if TIMED.fullmatch(data.get("unit", "")) else REPRODUCES
     reproduces = data.get("reproduces", default)

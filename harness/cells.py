@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness import expressions
 from harness.catalogue import Catalogue, Hardware, Parameter, Part
 from harness.errors import WordsError
 
@@ -111,6 +112,31 @@ def wanted_cards(part: Part, asked: int = 0) -> int:
             f"Leave it out for {part.cards.default}; with several parts, select one by --task.",
         )
     return asked or part.cards.default
+
+
+def settled(part: Part, profile: str | None, settings: Iterable[str], cards: int = 0) -> tuple[dict[str, Any], int]:
+    """The part's parameters and number of cards, which fit each other.
+
+    Raises:
+        WordsError: a value that it does not take, or values that do not fit.
+    """
+    values, wanted = parameters(part, profile, settings), wanted_cards(part, cards)
+    names = {**values, "cards": wanted}
+    for requirement in part.requires:
+        expression = expressions.parse(requirement.that)
+        try:
+            fits, also = expression.truth(names), ""
+        except expressions.ExpressionError as error:
+            fits, also = False, f" ({error})"
+        if not fits:
+            asked = ", ".join(f"{name}={values[name]}" for name in values if name in expression.names)
+            on = f" on {wanted} card{'s' * (wanted > 1)}" if "cards" in expression.names else ""
+            raise WordsError(
+                f"{part.name} cannot run" + f" with {asked}" * bool(asked) + f"{on}.",
+                f"{requirement.otherwise.rstrip('.')}: {requirement.that}{also}.",
+                f"Choose values that fit; the defaults do. ./inv tasks --task {part.name} shows them.",
+            )
+    return values, wanted
 
 
 def _unknown_parameter(part: Part, name: str) -> WordsError:

@@ -1,10 +1,12 @@
 """What a JSON Schema cannot say of a data file: its fields have to fit each other, and the files beside it."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from harness import expressions
 
 Steps = tuple[str | int, ...]
 
@@ -49,6 +51,9 @@ def _version_mistakes(steps: Steps, specifier: str) -> Iterator[Mistake]:
 
 def project_mistakes(document: Mapping[str, Any], folder: Path) -> Iterator[Mistake]:
     """The mistakes in a valid project.yaml of `folder`."""
+    for number, name in enumerate(document.get("uses", ())):
+        if name == folder.name or not (folder.parent / name).is_dir():
+            yield Mistake(("uses", number), f"{name!r} is no other folder of projects/.", "Leave it out.")
     for name, part in document["parts"].items():
         steps: Steps = ("parts", name)
         if "program" in part and not (folder / part["program"]).is_file():
@@ -57,8 +62,12 @@ def project_mistakes(document: Mapping[str, Any], folder: Path) -> Iterator[Mist
         if "program" in part and "stack" not in document:
             yield Mistake((*steps, "program"), "the project names no stack.", "Add `stack:` at the top, e.g. base.")
         yield from _cards_mistakes(steps, part.get("cards", {"default": 1}))
+        if "program" in part and "cards" in part and "kit" not in document.get("uses", ()):
+            what, remedy = "several cards are started by projects/kit/launch.py.", "Add `uses: [kit]` at the top."
+            yield Mistake((*steps, "cards"), what, remedy)
         yield from _parameter_mistakes(steps, part)
         yield from _bound_mistakes(steps, part)
+        yield from _requirement_mistakes(steps, part)
         yield from _point_mistakes(steps, part["points"])
 
 
@@ -95,10 +104,50 @@ def takes(parameter: Mapping[str, Any], value: Any) -> bool:
 
 def _bound_mistakes(steps: Steps, part: Mapping[str, Any]) -> Iterator[Mistake]:
     for metric, bounds in part.get("metrics", {}).items():
-        for key in ("at_most", "at_least"):
-            bound = (bounds or {}).get(key, 0)
-            if not abs(bound) < float("inf"):
-                yield Mistake((*steps, "metrics", metric, key), f"{bound} bounds nothing.", "Write a finite number.")
+        for key in ("at_most", "at_least", "judged_when"):
+            bound, place = (bounds or {}).get(key, 0), (*steps, "metrics", metric, key)
+            if isinstance(bound, str):
+                others = part["metrics"].keys() - {metric}
+                yield from _expression_mistakes(place, bound, part, others, bool if key == "judged_when" else float)
+            elif not abs(bound) < float("inf"):
+                yield Mistake(place, f"{bound} bounds nothing.", "Write a finite number.")
+
+
+def _requirement_mistakes(steps: Steps, part: Mapping[str, Any]) -> Iterator[Mistake]:
+    """The defaults have to fit, and so does every profile."""
+    for number, requirement in enumerate(part.get("requires", ())):
+        place = (*steps, "requires", number, "that")
+        mistakes = list(_expression_mistakes(place, requirement["that"], part, (), bool))
+        yield from mistakes
+        for profile, settings in {"": {}, **part.get("profiles", {})}.items():
+            if not mistakes and not expressions.parse(requirement["that"]).value({**_defaults(part), **settings}):
+                what = f"profile {profile} does" if profile else "the defaults do"
+                yield Mistake(place, f"{what} not fit it.", "Mend the expression, or the values.")
+
+
+def _expression_mistakes(
+    steps: Steps, text: str, part: Mapping[str, Any], metrics: Collection[str], kind: type
+) -> Iterator[Mistake]:
+    """An expression keeps the grammar, knows its names, and over parameters alone has a value of its kind."""
+    values = _defaults(part)
+    try:
+        expression = expressions.parse(text)
+        unknown = sorted(expression.names - values.keys() - set(metrics))
+        twice = sorted(expression.names & values.keys() & set(metrics))
+        if unknown:
+            what = f"{unknown[0]!r} is no parameter" + (" and no other metric" if metrics else "") + ", nor cards."
+            yield Mistake(steps, f"{text}: {what}", "harness/expressions.py lists what may stand there.")
+        elif twice:
+            yield Mistake(steps, f"{text}: {twice[0]!r} is a parameter and a metric.", "Rename one of the two.")
+        elif not expression.names & set(metrics):
+            expression.truth(values) if kind is bool else expression.number(values)
+    except expressions.ExpressionError as error:
+        yield Mistake(steps, f"{error}.", "harness/expressions.py lists what may stand there.")
+
+
+def _defaults(part: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = {name: rule["default"] for name, rule in part.get("parameters", {}).items()}
+    return {**parameters, "cards": part.get("cards", {"default": 1})["default"]}
 
 
 def _point_mistakes(steps: Steps, rules: list[Mapping[str, Any]]) -> Iterator[Mistake]:

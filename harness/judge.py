@@ -2,13 +2,16 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import expressions
 from harness.catalogue import Hardware, Metric, Part
 from harness.processes import Ending
+
+PASSED, FAILED, NOT_JUDGED = "passed", "failed", "not judged"
 
 FILE_BYTES = 2**20
 DEPTH = 16
@@ -16,16 +19,31 @@ DEPTH = 16
 
 @dataclass(frozen=True)
 class Check:
-    """One verdict: what was asked, what was found, and why it failed if it did."""
+    """What was asked, what was found, the verdict, and why it is not "passed" where it is not."""
 
     name: str
     asked: str
     found: Any
-    passed: bool
+    verdict: str
     why: str = ""
 
+    @property
+    def passed(self) -> bool:
+        return self.verdict == PASSED
+
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "passed": self.passed}
+
+
+def overall(verdicts: Iterable[str]) -> str:
+    """The verdict of a run: failed where a check is, else not judged where one is not, else passed."""
+    verdicts = set(verdicts)
+    return FAILED if FAILED in verdicts else NOT_JUDGED if NOT_JUDGED in verdicts else PASSED
+
+
+def verdict_of(record: Mapping[str, Any]) -> str:
+    """The verdict that a record, or one of its checks, says; the older ones say only whether it passed."""
+    return str(record.get("verdict", PASSED if record["passed"] else FAILED))
 
 
 @dataclass(frozen=True)
@@ -101,11 +119,12 @@ def judge(
         return checks
     checks.append(_device(hardware, measured))
     if "metrics.json" in measured.mistakes:
-        return [*checks, Check("metrics.json", "written", None, False, measured.mistakes["metrics.json"])]
+        return [*checks, Check("metrics.json", "written", None, FAILED, measured.mistakes["metrics.json"])]
     declared = {name: metric for name, metric in part.metrics.items() if metric.applies(parameters, hardware.category)}
-    checks += [_metric(metric, measured.metrics) for metric in declared.values()]
+    names = {**_defaults(part), **parameters, "cards": len(measured.proofs)}
+    checks += [_metric(metric, names, measured.metrics) for metric in declared.values()]
     checks += [
-        Check(name, "not declared", value, False, f"projects/{part.slug}/project.yaml does not declare it here")
+        Check(name, "not declared", value, FAILED, f"projects/{part.slug}/project.yaml does not declare it here")
         for name, value in measured.metrics.items()
         if name not in declared
     ]
@@ -123,7 +142,8 @@ def _ending(ending: Ending, timeout: float) -> Check:
         "requeued": "its job was put back into the queue; another attempt followed",
         "node failed": "its node failed",
     }
-    return Check("program", "finished, code 0", found, ending.ok, whys.get(ending.reason, "stopped before its end"))
+    verdict = PASSED if ending.ok else FAILED
+    return Check("program", "finished, code 0", found, verdict, whys.get(ending.reason, "stopped before its end"))
 
 
 def _device(hardware: Hardware, measured: Measurements) -> Check:
@@ -138,11 +158,11 @@ def _device(hardware: Hardware, measured: Measurements) -> Check:
         if why is None and ranks > 1 and (proof.get("rank"), proof.get("processes")) != (rank, ranks):
             why = f"it was not started as rank {rank} of {ranks}"
         if why:
-            return Check("device", asked, found, False, f"rank {rank}: {why}" if ranks > 1 else why)
+            return Check("device", asked, found, FAILED, f"rank {rank}: {why}" if ranks > 1 else why)
     cards = {str(proof["device"]) for proof in measured.proofs}
     if len(cards) < ranks and hardware.category != "cpu":
-        return Check("device", asked, ", ".join(sorted(cards)), False, f"{ranks} ranks shared {len(cards)} cards")
-    return Check("device", asked, found, True)
+        return Check("device", asked, ", ".join(sorted(cards)), FAILED, f"{ranks} ranks shared {len(cards)} cards")
+    return Check("device", asked, found, PASSED)
 
 
 def _where(hardware: Hardware, proof: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -165,29 +185,86 @@ def place_type(place: str) -> str:
     return place.removeprefix("Place(").rstrip(")").split(":")[0]
 
 
-def _metric(metric: Metric, metrics: Mapping[str, Any]) -> Check:
-    asked = bounds(metric)
-    if metric.name not in metrics:
-        return Check(metric.name, asked, None, False, "the program did not write it")
-    value = metrics[metric.name]
+def judge_metric(
+    part: Part,
+    name: str,
+    parameters: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    cards: int = 1,
+    category: str = "cpu",
+) -> Check:
+    """The check of one declared metric, for a run with these parameters (defaults for the others) and metrics.
+
+    Raises:
+        LookupError: the part does not ask for that metric there.
+    """
+    names = {**_defaults(part), **parameters, "cards": cards}
+    if name not in part.metrics or not part.metrics[name].applies(names, category):
+        raise LookupError(f"part {part.name} does not ask for {name} there")
+    return _metric(part.metrics[name], names, {key: plain(value) for key, value in metrics.items()})
+
+
+def _defaults(part: Part) -> dict[str, Any]:
+    return {name: parameter.default for name, parameter in part.parameters.items()}
+
+
+def _metric(metric: Metric, parameters: Mapping[str, Any], metrics: Mapping[str, Any]) -> Check:
+    """The check of a metric, whose bounds may name parameters, cards and other metrics."""
+    asked, value = bounds(metric), metrics.get(metric.name)
+    others = {name: each for name, each in metrics.items() if name != metric.name}
+    names = {**others, **parameters}
+    try:
+        if metric.judged_when and not expressions.parse(metric.judged_when).truth(names):
+            whole = value is None or _is_plain(value)
+            verdict, why = (NOT_JUDGED, metric.otherwise) if whole else (FAILED, "not a finite number or a text")
+            return Check(metric.name, f"{asked}, when {metric.judged_when}", value, verdict, why)
+        if metric.name not in metrics:
+            return Check(metric.name, asked, None, FAILED, "the program did not write it")
+        least, most = _bound(metric.at_least, names), _bound(metric.at_most, names)
+        asked = _bounds(metric, least, most)
+        why = _mistake(metric, value, least, most)
+    except expressions.ExpressionError as error:
+        why = f"its bound has no value: {error}"
+    return Check(metric.name, asked, value, FAILED if why else PASSED, why)
+
+
+def _mistake(metric: Metric, value: Any, least: float | None, most: float | None) -> str:
+    """Why a value is not what was asked for; empty where it is."""
     if metric.equals is not None:
-        same = type(value) is type(metric.equals) and value == metric.equals
-        return Check(metric.name, asked, value, same, "" if same else f"it is {value!r}")
-    if metric.at_most is None and metric.at_least is None:
-        plain = isinstance(value, bool | int | float | str) and value not in ("NaN", "Infinity", "-Infinity")
-        return Check(metric.name, asked, value, plain, "" if plain else "not a finite number or a text")
+        return "" if type(value) is type(metric.equals) and value == metric.equals else f"it is {value!r}"
+    if least is None and most is None:
+        return "" if _is_plain(value) else "not a finite number or a text"
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return Check(metric.name, asked, value, False, f"not a finite number: {value!r}")
-    if metric.at_most is not None and value > metric.at_most:
-        return Check(metric.name, asked, value, False, f"{value:g} is over {metric.at_most:g}")
-    if metric.at_least is not None and value < metric.at_least:
-        return Check(metric.name, asked, value, False, f"{value:g} is under {metric.at_least:g}")
-    return Check(metric.name, asked, value, True)
+        return f"not a finite number: {value!r}"
+    if most is not None and value > most:
+        return f"{value:g} is over {most:g}"
+    if least is not None and value < least:
+        return f"{value:g} is under {least:g}"
+    return ""
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, bool | int | float | str) and value not in ("NaN", "Infinity", "-Infinity")
+
+
+def _bound(bound: float | str | None, names: Mapping[str, Any]) -> float | None:
+    return expressions.parse(bound).number(names) if isinstance(bound, str) else bound
 
 
 def bounds(metric: Metric) -> str:
-    """A metric's bounds in words: 'at most 1e-06'."""
-    words = [f"at least {metric.at_least:g}"] if metric.at_least is not None else []
-    words += [f"at most {metric.at_most:g}"] if metric.at_most is not None else []
+    """A metric's bounds in words: 'at most 1e-06', 'at most 8 * u_float32 * sqrt(columns)'."""
+    return _bounds(metric, metric.at_least, metric.at_most)
+
+
+def _bounds(metric: Metric, least: float | str | None, most: float | str | None) -> str:
+    words = [
+        f"{side} {_said(found)}" + (f" ({bound})" if isinstance(bound, str) and found is not bound else "")
+        for side, bound, found in (("at least", metric.at_least, least), ("at most", metric.at_most, most))
+        if found is not None
+    ]
     words += [f"equals {metric.equals!r}"] if metric.equals is not None else []
     return " and ".join(words) or "written"
+
+
+def _said(bound: float | str) -> str:
+    return bound if isinstance(bound, str) else f"{bound:g}"

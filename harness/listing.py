@@ -40,6 +40,7 @@ def _part(part: Part) -> str:
     if part.program is None:
         return "\n".join([*lines, "Its program is not written yet."])
     lines += [f"Program: projects/{part.slug}/{part.program.name}, stack {part.stack}, at most {part.timeout:g} s"]
+    lines += [f"Uses: {', '.join(f'projects/{name}' for name in part.uses)}"] if part.uses else []
     lines += [f"Cards: {part.cards.default}; --cards takes {part.cards.expects}"] if part.cards.at_most > 1 else []
     lines += ["Parameters, for --set:"] if part.parameters else []
     lines += [f"  {item.name} = {item.default}   {item.expects}: {item.help}" for item in part.parameters.values()]

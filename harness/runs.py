@@ -15,10 +15,10 @@ from typing import Any
 
 from harness import evidence, processes
 from harness.catalogue import ROOT, Part
-from harness.cells import Cell, parameters, wanted_cards
+from harness.cells import Cell, settled
 from harness.engines import Engine, Launch, Request, choose
 from harness.errors import Interrupted
-from harness.judge import Check, judge, read_measurements
+from harness.judge import FAILED, NOT_JUDGED, Check, judge, overall, read_measurements
 from harness.points import NOT_WRITTEN
 from harness.probe import Card, Finding, system_name, visible_cards
 from harness.records import FILE, LOG, Draft, read, timestamp
@@ -65,8 +65,7 @@ def plan(
     """
     planned = []
     for part in parts:
-        values = parameters(part, profile, settings) if part.program else {}
-        wanted = wanted_cards(part, cards) if part.program else 1
+        values, wanted = settled(part, profile, settings, cards) if part.program else ({}, 1)
         for finding in findings:
             cell = Cell(part, finding.hardware)
             engine, why = _engine(cell, on)
@@ -226,6 +225,7 @@ def _outcome(started: datetime, ending: processes.Ending, checks: Sequence[Check
         "metrics": measured.metrics if ending.ok else {},
         "device": measured.device if ending.ok else {},
         "checks": [check.as_dict() for check in checks],
+        "verdict": overall(check.verdict for check in checks),
         "passed": all(check.passed for check in checks),
     }
 
@@ -258,13 +258,18 @@ def _readable(command: Sequence[str]) -> list[str]:
 
 def _print_verdict(checks: Sequence[Check], ending: processes.Ending, folder: Path) -> None:
     place = os.path.relpath(folder)
-    failed = [check for check in checks if not check.passed]
+    failed = [check for check in checks if check.verdict == FAILED]
+    left_out = [check for check in checks if check.verdict == NOT_JUDGED]
     if ending.reason == "interrupted":
         print(yellow(f"  ■ interrupted after {ending.seconds:.1f} s") + f"   {place}", flush=True)
     elif failed:
         print(red(f"  ✗ failed after {ending.seconds:.1f} s") + f"   {place}")
         for check in failed:
             print(f"      {check.name}: asked {check.asked}; {check.why}", flush=True)
+    elif left_out:
+        print(yellow(f"  ○ not judged after {ending.seconds:.1f} s") + f"   {place}")
+        for check in left_out:
+            print(f"      {check.name}: {check.asked}; {check.why}", flush=True)
     else:
         print(green(f"  ✓ passed in {ending.seconds:.1f} s, {len(checks)} checks") + f"   {place}", flush=True)
     sys.stdout.flush()

@@ -8,7 +8,7 @@ from typing import Any
 from harness import attachments, datafiles, signatures, statements
 from harness.catalogue import Catalogue
 from harness.errors import DataFileError, VerificationError
-from harness.judge import judge, read_measurements
+from harness.judge import PASSED, judge, overall, read_measurements, verdict_of
 from harness.pairing import sessions
 from harness.processes import Ending
 from harness.records import FILE, find, hash_files, read
@@ -86,20 +86,21 @@ def _judged_otherwise(folder: Path, record: Mapping[str, Any], catalogue: Catalo
     if ending.ok and record["device"] != measured.device:
         yield f"{file}: its device proof is not that of device.json"
     checks = judge(part, hardware, record["parameters"], ending, measured)
-    again = {check.name: (check.asked, check.passed) for check in checks}
-    before = {check["name"]: (check["asked"], check["passed"]) for check in record["checks"]}
+    again = {check.name: (check.asked, check.verdict) for check in checks}
+    before = {check["name"]: (check["asked"], verdict_of(check)) for check in record["checks"]}
     for name in {**before, **again}:
         if before.get(name) != again.get(name):
             yield f"{file}: check {name} was {_verdict(before, name)}, judged again {_verdict(again, name)}"
-    if record["passed"] != all(check["passed"] for check in record["checks"]):
+    wrong = any(check["passed"] != (verdict_of(check) == PASSED) for check in [record, *record["checks"]])
+    if wrong or verdict_of(record) != overall(verdict_of(check) for check in record["checks"]):
         yield f"{file}: its verdict is not that of its checks"
 
 
-def _verdict(checks: Mapping[str, tuple[str, bool]], name: str) -> str:
+def _verdict(checks: Mapping[str, tuple[str, str]], name: str) -> str:
     if name not in checks:
         return "not asked"
-    asked, passed = checks[name]
-    return f"{'passed' if passed else 'failed'} ({asked})"
+    asked, verdict = checks[name]
+    return f"{verdict} ({asked})"
 
 
 def require_verified(findings: Mapping[Path, list[str]]) -> None:

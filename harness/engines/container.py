@@ -1,6 +1,7 @@
 """The container engine: the program in the kind's image, with only what hardware.yaml names.
 
-The projects are mounted read-only, so a change in them needs no build; what the program writes belongs to the caller.
+The project and the libraries that it uses are mounted read-only, so a change in them needs no build; what the program
+writes belongs to the caller.
 """
 
 import glob
@@ -24,7 +25,7 @@ from harness.terminal import yellow
 INSIDE = PurePosixPath("/homework")
 MEMORY_SHARE = 0.9  # of this machine's: a program that takes more ends, and the machine does not
 OF_PROGRAMS = ("FLAGS_", "OMP_", "PADDLE_")  # they stay outside, so the record does not have them either
-MOUNTED = ("projects", "docker/locks")
+LOCKS = "docker/locks"
 CHECKOUT, PROCESS = images.LABEL + "checkout", images.LABEL + "process"
 WHEEL = re.compile(r"(?P<package>\w+)-(?P<version>[^-]+)-")
 
@@ -68,7 +69,7 @@ class ContainerEngine:
         name = f"homework-{os.getpid()}-{request.out.name}"
         words = [client.path, "run", "--rm", "--init", "--name", name, *limits(request, client)]
         words += ["--label", f"{CHECKOUT}={ROOT}", "--label", f"{PROCESS}={os.getpid()} {_birth(os.getpid())}"]
-        for folder in MOUNTED:
+        for folder in (*cell.part.folders, LOCKS):
             words += ["--volume", f"{ROOT / folder}:{INSIDE / folder}:ro"]
         words += ["--volume", f"{request.out.absolute()}:{INSIDE / 'out'}"]
         for variable, value in settings.items():

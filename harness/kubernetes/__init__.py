@@ -54,9 +54,9 @@ def plan(
     for part in parts:
         if not part.program:
             continue
-        wanted = cells.wanted_cards(part, cards)
+        settings, wanted = cells.settled(part, profile, values, cards)
         words = ["--task", part.name, "--on", "local", "--seed", str(seed), "--cards", str(wanted), "--format", "bare"]
-        for name, value in cells.parameters(part, profile, values).items():
+        for name, value in settings.items():
             words += ["--set", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
         for kind in cells.select_hardware(book, hw):
             planned.append(JobCell(part=part, kind=kind, cards=wanted, words=[*words, "--hw", kind.name]))

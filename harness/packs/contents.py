@@ -137,7 +137,7 @@ def _code(contents: Contents) -> tuple[str | None, dict[str, bytes]]:
 
 def _sources(part: Part) -> list[str]:
     lock = [f"docker/locks/{part.stack}.txt"] if part.stack else []
-    return [f"projects/{part.slug}", "projects/kit", *lock]
+    return [*part.folders, *lock]
 
 
 def _committed(revision: str, wanted: Sequence[str]) -> dict[str, bytes]:

@@ -142,13 +142,14 @@ def plan(
                 run=records.new_id(),
                 part=part.name,
                 hardware=kind.name,
-                parameters=cells.parameters(part, profile, values),
+                parameters=parameters,
                 seed=seed,
-                cards=cells.wanted_cards(part, cards),
+                cards=wanted,
             ),
         )
         for part in parts
         if part.program
+        for parameters, wanted in [cells.settled(part, profile, values, cards)]
         for kind in cells.select_hardware(book, hw)
     ]
 

@@ -30,7 +30,6 @@ from subjects import SUBJECTS
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by hand from a plain checkout
 import kit
-from kit.arguments import refuse
 
 MEGABYTE = 1e6
 
@@ -44,7 +43,9 @@ def choose_precision(asked: str) -> str:
         has = {}
     if asked != "auto":
         if not has.get(asked, True):
-            refuse(f"precision={asked}: {device} does not have it; precision=auto takes what it has", exit_code=3)
+            kit.refuse(
+                f"precision={asked}: {device} does not have it.", "", "precision=auto takes what it has.", exit_code=3
+            )
         chosen, why = asked, "asked for"
     elif device.startswith("cpu"):
         chosen, why = "float32", "a CPU computes the others through it"
@@ -180,7 +181,7 @@ def main() -> None:
     for name in names:
         if p[f"{name}_batch"] % (program.processes * p["accumulate"]):
             pieces = f"{program.processes} cards x accumulate={p['accumulate']}"
-            refuse(f"{name}_batch={p[f'{name}_batch']} cannot be divided among {pieces}")
+            kit.refuse(f"{name}_batch={p[f'{name}_batch']} cannot be divided among {pieces}")
     if program.processes > 1:
         dist.init_parallel_env()
     # Heads are turned before every product, and Paddle copies a turned view element by element: turn them at once.
@@ -191,7 +192,7 @@ def main() -> None:
         try:
             train(program, SUBJECTS[name](), precision)
         except checkpoint.CheckpointError as error:
-            refuse(f"resume={p['resume']}: {error}")
+            kit.refuse(f"resume={p['resume']}: {error}")
     program.metric("device_megabytes", device_megabytes())
     if program.processes > 1:
         dist.barrier()

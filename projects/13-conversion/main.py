@@ -32,8 +32,7 @@ def convert(source: Path, target: Path, log: Path) -> tuple[int, int]:
     command = [sys.executable, "-m", "paconvert.main", "-i", str(source), "-o", str(target), "--log_dir", str(log)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0 or not log.is_file():
-        print(f"error: PaConvert failed on {source}:\n{done.stdout[-500:]}{done.stderr[-1500:]}", file=sys.stderr)
-        raise SystemExit(1)
+        kit.refuse(f"PaConvert failed on {source}:", f"{done.stdout[-500:]}{done.stderr[-1500:]}", exit_code=1)
     text = log.read_text(encoding="utf-8")
     return len(re.findall(r"\[Success\]", text)), len(re.findall(r"\[Not Support\]", text))
 
@@ -65,8 +64,7 @@ def main() -> None:
     program = kit.start(__file__, __doc__)
     source = Path(program.parameters["source"] or EXAMPLES / program.parameters["example"]).resolve()
     if not any(source.rglob("*.py")) or source in program.out.parents:
-        print(f"error: source={source}: there must be a folder with Python files, and --out not in it", file=sys.stderr)
-        raise SystemExit(2)
+        kit.refuse(f"source={source} cannot be converted.", "There is no Python file in it, or --out lies in it.")
 
     # 1. PaConvert, and what it says of itself.
     started = time.perf_counter()

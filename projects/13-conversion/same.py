@@ -36,11 +36,6 @@ KINDS = ("output", "gradient", "loss", "trained")
 Found = dict[str, list[equality.Difference]]  # by type of number
 
 
-def refuse(message: str, code: int = 2) -> None:
-    print(f"error: {message}", file=sys.stderr)
-    raise SystemExit(code)
-
-
 def read_reference(python: str, cases: list[Case]) -> dict[str, np.ndarray]:
     """The stored reference, one that capture_torch.py wrote, or what PyTorch says now under the Python named."""
     if python == "stored" or python.endswith(".npz"):
@@ -48,9 +43,11 @@ def read_reference(python: str, cases: list[Case]) -> dict[str, np.ndarray]:
         try:
             found = dict(np.load(file))
         except (OSError, ValueError) as error:
-            refuse(f"reference={python} cannot be read ({error}): make it with capture_torch.py")
+            kit.refuse(f"reference={python} cannot be read.", f"{error}.", "Make it with capture_torch.py.")
         if absent := [case.name for case in cases if f"{case.name}/loss" not in found]:
-            refuse(f"reference={python} has no {absent[0]}: name a Python that has torch and numpy, to ask it now")
+            kit.refuse(
+                f"reference={python} has no {absent[0]}.", "", "Name a Python that has torch and numpy, to ask it."
+            )
         return found
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "reference.npz"
@@ -58,10 +55,10 @@ def read_reference(python: str, cases: list[Case]) -> dict[str, np.ndarray]:
         try:
             done = subprocess.run(command, capture_output=True, text=True)
         except OSError as error:
-            refuse(f"reference={python} cannot be started ({error.strerror}): name a Python")
+            kit.refuse(f"reference={python} cannot be started.", f"{error.strerror}.", "Name a Python.")
         if done.returncode != 0:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            refuse(f"reference={python} failed ({reason}): it needs torch and numpy; or take stored")
+            kit.refuse(f"reference={python} failed.", reason, "It needs torch and numpy; or take reference=stored.")
         return dict(np.load(target))
 
 
@@ -72,7 +69,7 @@ def converted(case: Case, out: Path) -> Path:
     conversion.convert(case.folder, target, out / f"{case.name}.log")
     mending.mend_folder(target)
     if left := mending.open_lines(target):
-        refuse(f"{case.name} is not converted: {left[0]}", 1)
+        kit.refuse(f"{case.name} is not converted: {left[0]}", exit_code=1)
     return target
 
 
@@ -81,7 +78,8 @@ def compare(case: Case, folder: Path, theirs: dict[str, np.ndarray], used: list)
     weights = {key.removeprefix("weight/"): value for key, value in theirs.items() if key.startswith("weight/")}
     own = capture_paddle.start_arrays(capture_paddle.network(case, folder))
     if own.keys() != weights.keys():
-        refuse(f"{case.name}: other weights than in PyTorch: {', '.join(sorted(own.keys() ^ weights.keys()))}", 1)
+        names = ", ".join(sorted(own.keys() ^ weights.keys()))
+        kit.refuse(f"{case.name}: other weights than in PyTorch: {names}", exit_code=1)
     found = {
         kind: equality.differences(capture_paddle.capture(case, folder, weights, kind, used), theirs, kind == "float64")
         for kind in ("float32", "float64")
@@ -143,7 +141,7 @@ def main() -> None:
         try:
             found[case.name], other = compare(case, folder, theirs, used)
         except Exception as error:  # it may be anything: another's code is run
-            refuse(f"{case.name}: the converted project fails: {conversion.failure(error, folder)}", 1)
+            kit.refuse(f"{case.name}: the converted project fails: {conversion.failure(error, folder)}", exit_code=1)
         report(case, found[case.name])
         for key in other:
             print(f"  {case.name}: {key} does not begin like PyTorch's")
@@ -160,7 +158,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except NoCase as error:
-        refuse(str(error))
+    kit.main(main, NoCase)

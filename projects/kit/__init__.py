@@ -16,9 +16,12 @@ artefacts. It measures and does not judge: bounds stand in `project.yaml`, next 
     program.metric("max_deflection", deflection.max())
     program.trace(deflection=deflection)
     program.finish()
+
+What it cannot use it refuses with `kit.refuse(what, why, remedy)`; `kit.main(main, NoModel)` does so for an error.
 """
 
+from .ending import main, refuse
 from .precision import choose_dtype
 from .program import Program, start
 
-__all__ = ["Program", "choose_dtype", "start"]
+__all__ = ["Program", "choose_dtype", "main", "refuse", "start"]

@@ -3,12 +3,13 @@
 import argparse
 import math
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
+
+from .ending import refuse
 
 Value = bool | int | float | str
 
@@ -73,12 +74,6 @@ def resolve(declared: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, 
             raise ParameterError(f"unknown parameter {name!r}; there is {', '.join(rules) or 'none'}")
         values[name] = _check(name, text, rules[name])
     return values
-
-
-def refuse(message: str, exit_code: int = 2) -> NoReturn:
-    """One line on standard error, and out: 2 for wrong words, 3 for missing hardware."""
-    print(f"error: {message}", file=sys.stderr)
-    raise SystemExit(exit_code)
 
 
 def _rules(declared: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,8 @@ import numpy as np
 import paddle
 
 from . import device as devices
-from .arguments import Value, parse, refuse
+from .arguments import Value, parse
+from .ending import refuse
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 

@@ -40,6 +40,7 @@ GOOD = """
 title: Deflection of a rectangular thin plate
 title_zh: 矩形薄板挠曲
 stack: science
+uses: [kit]
 parts:
   "4":
     quote: 在任一设备上实现矩形薄板挠曲方程（四阶方程）求解
@@ -188,6 +189,8 @@ ONCE = "{rule: once, value: 3, needs: [link]}"
         pytest.param("title_zh: 矩形薄板挠曲\n", "", "$", id="no Chinese title"),
         pytest.param("stack: science", "stack: vision", "$.stack", id="unknown stack"),
         pytest.param("stack: science\n", "", "$", id="program without a stack"),
+        pytest.param("uses: [kit]", "uses: kit", "$.uses", id="a library that is no list"),
+        pytest.param("uses: [kit]", "uses: [../harness]", "$.uses.0", id="a library elsewhere"),
         pytest.param("stack: science", "stack: science\nauthor: me", "$", id="unknown field of the project"),
         pytest.param("    timeout", "    retries: 3\n    timeout", "$.parts.4", id="unknown field of a part"),
         pytest.param("    quote", "    title: A plate\n    quote", "$.parts.4", id="title of a single part"),
@@ -218,7 +221,14 @@ ONCE = "{rule: once, value: 3, needs: [link]}"
         ),
         pytest.param("{full: {method: all}}", "{full: {}}", "$.parts.4.profiles.full", id="empty profile"),
         pytest.param("relative_l2", "relative-l2", "$.parts.4.metrics", id="metric's name with a hyphen"),
-        pytest.param("1.0e-6", "1e-6", "$.parts.4.metrics.relative_l2.at_most", id="bound that YAML reads as a string"),
+        pytest.param("1.0e-6", "true", "$.parts.4.metrics.relative_l2.at_most", id="bound that is no number"),
+        pytest.param(
+            "at_most: 1.0e-6", "at_most: 1.0, judged_when: grid > 9", "$.parts.4.metrics.relative_l2", id="no otherwise"
+        ),
+        pytest.param(
+            "unit: m}", "unit: m, judged_when: a, otherwise: b}", "$.parts.4.metrics.max_deflection", id="unbounded"
+        ),
+        pytest.param("timeout: 10 min", "requires: [grid > 9]", "$.parts.4.requires.0", id="a requirement, no why"),
         pytest.param(
             'unit: "1", at_most: 1.0', "unit: 1, at_most: 1.0", "$.parts.4.metrics.relative_l2.unit", id="unquoted unit"
         ),

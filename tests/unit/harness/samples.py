@@ -10,7 +10,7 @@ from harness import statements
 from harness.catalogue import Catalogue, Hardware, Metric, Parameter, Part, Rule
 from harness.cells import Cell
 from harness.engines import engines
-from harness.judge import judge, read_measurements
+from harness.judge import judge, overall, read_measurements
 from harness.points import Result
 from harness.probe import Finding
 from harness.processes import Ending
@@ -138,6 +138,7 @@ def outcome(folder: Path, part: Part, kind: Hardware, record: Mapping[str, Any])
         "metrics": measured.metrics,
         "device": measured.device,
         "checks": [check.as_dict() for check in checks],
+        "verdict": overall(check.verdict for check in checks),
         "passed": all(check.passed for check in checks),
     }
 
@@ -189,6 +190,7 @@ distributed: {backend: gloo}
 PROJECT_FILE = """title: A plate
 title_zh: 薄板
 stack: base
+uses: [kit]
 parts:
   "4":
     quote: 求解
@@ -220,6 +222,7 @@ class Tree:
             path.parent.mkdir(parents=True)
             path.write_text(text, encoding="utf-8")
         (self.project.parent / "main.py").write_text("")
+        (root / "projects" / "kit").mkdir()
 
     def change(self, path: Path, old: str, new: str) -> int:
         """Replace `old`, once; the line of the change is returned, from 1."""

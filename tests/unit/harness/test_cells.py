@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from samples import a_catalogue, a_kind, a_part
 
 from harness import cells
-from harness.catalogue import Parameter
+from harness.catalogue import Cards, Parameter, Requirement
 from harness.errors import WordsError
 
 FFN = [a_part("8-1", slug="08-ffn"), a_part("8-2", slug="08-ffn")]
@@ -178,3 +178,37 @@ def test_a_number_is_finite_even_without_bounds(text, bounds):
     part = a_part(parameters={"rate": Parameter(name="rate", default=0.5, help="rate", **bounds)})
     with pytest.raises(WordsError):
         cells.parameters(part, None, [f"rate={text}"])
+
+
+# What parameters and cards have to fit
+
+SQUARE = Requirement("grid % 2 == 1 or method == 'pinn'", "Ritz takes a point in the middle")
+SHARED = Requirement("grid > cards", "each card has a point")
+
+
+def test_values_that_fit_are_settled_with_the_cards():
+    part = a_part(requires=(SQUARE, SHARED), cards=Cards(8, 1, 16))
+    assert cells.settled(part, None, ["grid=11"]) == (cells.parameters(part, None, ["grid=11"]), 8)
+    assert cells.settled(part, "full", ["grid=12"], 4)[1] == 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "cards", "lines"),
+    [
+        (["grid=12"], 0, ["4 cannot run with grid=12, method=ritz.", f"{SQUARE.otherwise}: {SQUARE.that}."]),
+        (["grid=11"], 12, ["4 cannot run with grid=11 on 12 cards.", f"{SHARED.otherwise}: {SHARED.that}."]),
+    ],
+)
+def test_values_that_do_not_fit_are_refused_in_three_lines(settings, cards, lines):
+    part = a_part(requires=(SQUARE, SHARED), cards=Cards(8, 1, 16))
+    with pytest.raises(WordsError) as caught:
+        cells.settled(part, None, settings, cards)
+    assert str(caught.value).splitlines() == [*lines, caught.value.remedy]
+    assert caught.value.code == 2
+
+
+def test_a_requirement_without_a_value_refuses_too():
+    part = a_part(requires=(Requirement("1 / (grid - 11) > 0", "so"),))
+    with pytest.raises(WordsError, match="cannot run with grid=11") as caught:
+        cells.settled(part, None, ["grid=11"])
+    assert "division by zero" in caught.value.why

@@ -34,7 +34,8 @@ class Fake(Client):
 
 
 def a_request(kind=None, cards=1, card_ids=("0",), **part):
-    cell = Cell(a_part(program=ROOT / "projects" / "04-plate" / "main.py", **part), kind or a_kind())
+    program = ROOT / "projects" / "04-plate" / "main.py"
+    cell = Cell(a_part(program=program, uses=("kit",), **part), kind or a_kind())
     return Request(cell=cell, parameters={}, seed=7, cards=cards, out=Path("/results/run1"), card_ids=card_ids)
 
 
@@ -50,11 +51,12 @@ def pairs(words, option):
     return [words[place + 1] for place, word in enumerate(words) if word == option]
 
 
-def test_the_program_runs_with_its_contract_on_mounted_projects(engine):
+def test_the_program_runs_with_its_contract_on_its_mounted_project_and_what_that_uses(engine):
     words = engine.launch(a_request()).command
     assert words[-10:-8] == ("/homework/projects/04-plate/main.py", "--part") or "--part" in words
     assert pairs(words, "--out") == ["/homework/out"]
-    assert f"{ROOT / 'projects'}:/homework/projects:ro" in pairs(words, "--volume")
+    for folder in ("projects/04-plate", "projects/kit", "docker/locks"):
+        assert f"{ROOT / folder}:/homework/{folder}:ro" in pairs(words, "--volume")
     assert "/results/run1:/homework/out" in pairs(words, "--volume")
     assert pairs(words, "--user") == [f"{os.getuid()}:{os.getgid()}"]
 

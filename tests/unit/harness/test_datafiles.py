@@ -38,19 +38,59 @@ def test_a_tree_without_mistakes_is_read(tree):
         pytest.param("title: A plate", "title: 5", "title", id="a number for a text"),
         pytest.param("stack: base", "stack: bass", "stack", id="an unknown stack"),
         pytest.param("rule: once", "rule: twice", "rule", id="an unknown rule"),
-        pytest.param("at_most: 1.0e-6", "at_most: 1e-6", "at_most", id="a number that YAML reads as text"),
+        pytest.param("at_most: 1001", "at_most: 1e3", "at_most", id="a number that YAML reads as text"),
         pytest.param("needs: [link]", "needs: [selfie]", "needs", id="an unknown need"),
         pytest.param(
             "program: main.py", "program: other.py", "other.py is not there", id="a program that is not there"
         ),
         pytest.param("full: {method: pinn}", "full: {methd: pinn}", "'methd' is not a parameter", id="profile"),
         pytest.param("when: {method: [pinn]}", "when: {methd: [pinn]}", "'methd' is not a parameter", id="when"),
+        pytest.param("at_most: 1.0e-6", "at_most: 2 * grit", "'grit' is no parameter and no other metric", id="name"),
+        pytest.param("at_most: 1.0e-6", "at_most: 2 * error", "'error' is no parameter", id="a bound by itself"),
+        pytest.param("at_most: 1.0e-6", "at_most: grid.real", "not in the grammar", id="out of the grammar"),
+        pytest.param("at_most: 1.0e-6", "at_most: grid > 9", "no number", id="a truth for a bound"),
+        pytest.param("at_most: 1.0e-6", "at_most: method + 1", "no number", id="a text in a sum"),
+        pytest.param("at_most: 1.0e-6", "at_most: 1 / (grid - 101)", "division by zero", id="no value at the defaults"),
+        pytest.param(
+            "at_most: 1.0e-6", "at_most: 1.0, judged_when: grid, otherwise: so", "true nor false", id="no truth"
+        ),
     ],
 )
 def test_a_mistake_in_a_project_is_named_with_its_line(tree, old, new, says):
     line = tree.change(tree.project, old, new)
     error = refusal(tree)
     assert error.what.startswith(f"{PROJECT}:{line}: ") and says in error.what
+
+
+def test_bounds_may_be_expressions_and_parts_may_require(tree):
+    bound = "at_most: grid * u_float32 + seconds, judged_when: method == 'ritz' and cards == 1, otherwise: so"
+    tree.change(tree.project, "at_most: 1.0e-6", bound)
+    tree.change(tree.project, "    profiles:", "    requires: [{that: grid % 2 == 1, otherwise: odd}]\n    profiles:")
+    part = catalogue.load(tree.root).parts["4"]
+    assert part.metrics["error"].at_most == "grid * u_float32 + seconds"
+    assert part.requires == (catalogue.Requirement("grid % 2 == 1", "odd"),)
+
+
+@pytest.mark.parametrize(
+    ("that", "says"),
+    [
+        ("grid > 500", "the defaults do not fit it"),
+        ("method != 'pinn'", "profile full does not fit it"),
+        ("seconds > 1", "'seconds' is no parameter, nor cards"),
+        ("grid", "neither true nor false"),
+    ],
+)
+def test_a_requirement_holds_for_the_defaults_and_the_profiles(tree, that, says):
+    tree.change(tree.project, "    profiles:", f'    requires: [{{that: "{that}", otherwise: so}}]\n    profiles:')
+    error = refusal(tree)
+    assert error.what.startswith(f"{PROJECT}:14: ") and says in error.what
+
+
+def test_a_name_of_a_parameter_and_a_metric_is_not_guessed(tree):
+    tree.change(tree.project, "seconds:", "grid: {unit: m}\n      seconds:")
+    assert catalogue.load(tree.root)
+    tree.change(tree.project, "at_most: 1.0e-6", "at_most: 2 * grid")
+    assert "'grid' is a parameter and a metric" in refusal(tree).what
 
 
 @pytest.mark.parametrize(
@@ -156,6 +196,8 @@ def test_a_key_that_stands_twice_is_refused(tree, line, again):
     ("old", "new"),
     [
         pytest.param("default: 101", "default: 5", id="a default below its range"),
+        pytest.param("uses: [kit]", "uses: [kitt]", id="a library that is not there"),
+        pytest.param("uses: [kit]", "uses: [04-plate]", id="its own folder for a library"),
         pytest.param("timeout: 10", "cards: {default: 2, at_least: 4}\n    timeout: 10", id="too few cards"),
         pytest.param("timeout: 10", "cards: {default: 9, at_most: 8}\n    timeout: 10", id="too many cards"),
         pytest.param("default: ritz", "default: rits", id="a default outside its choices"),
@@ -173,6 +215,12 @@ def test_values_that_cannot_be_are_refused_on_their_line(tree, old, new):
     """Otherwise defaults, profiles, conditions, ranges and bounds are taken as they stand."""
     line = tree.change(tree.project, old, new)
     assert refusal(tree).what.startswith(f"{PROJECT}:{line}: ")
+
+
+def test_several_cards_without_the_library_that_starts_them_are_refused(tree):
+    tree.change(tree.project, "uses: [kit]\n", "")
+    line = tree.change(tree.project, "timeout: 10 min", "timeout: 10 min\n    cards: {default: 8}") + 1
+    assert refusal(tree).what == f"{PROJECT}:{line}: several cards are started by projects/kit/launch.py."
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,10 @@ def test_a_record_at_another_place_is_named(results):
         (lambda record: record["device"].update(device="gpu"), "its device proof is not that of device.json"),
         (lambda record: record.update(passed=False), "its verdict is not that of its checks"),
         (lambda record: record["checks"].pop(), "check error was not asked, judged again passed"),
-        (lambda record: record["checks"][2].update(passed=False), "check error was failed"),
+        (lambda record: record["checks"][2].update(passed=False), "its verdict is not that of its checks"),
+        (lambda record: record["checks"][2].update(passed=False, verdict="failed"), "check error was failed"),
+        (lambda record: record["checks"][2].update(verdict="not judged"), "check error was not judged"),
+        (lambda record: record.update(verdict="not judged"), "its verdict is not that of its checks"),
         (lambda record: record["checks"][2].update(asked="at most 9"), "was passed (at most 9)"),
         (lambda record: record["cell"].update(part="77"), "knows no cell 77 on cpu"),
         (lambda record: record["cell"].update(hardware="npu"), "knows no cell 4 on npu"),
@@ -105,8 +108,8 @@ def test_a_failed_run_forged_into_a_passed_one_is_found(results):
     folder = a_record(results, error=0.5)
 
     def change(record):
-        record["passed"] = True
-        record["checks"][2].update(passed=True, why="")
+        record.update(passed=True, verdict="passed")
+        record["checks"][2].update(passed=True, verdict="passed", why="")
 
     forge(folder, change)
     assert any("check error was passed" in line and "judged again failed" in line for line in verify(folder, BOOK))

@@ -6,12 +6,13 @@ import random
 import string
 from pathlib import Path
 
+import kit
 import numpy as np
 import paddle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kit import arguments, choose_dtype, device, start
+from kit import arguments, choose_dtype, device, refuse, start
 
 PROJECT = """
 title: An example
@@ -193,6 +194,38 @@ class TestProgram:
         assert stop.value.code == 3
         error = capsys.readouterr().err
         assert error.startswith("error: device abacus cannot be taken:") and error.count("\n") == 1
+
+
+class NoModel(Exception):
+    pass
+
+
+class NoCompiler(Exception):
+    exit_code = 3
+
+
+class TestEnding:
+    def test_a_refusal_says_what_why_and_what_to_do_and_leaves_out_what_is_not_known(self, capsys):
+        for lines, said in [(("a", "b", "c"), "error: a\nb\nc\n"), (("a", "", "c"), "error: a\nc\n")]:
+            with pytest.raises(SystemExit) as stop:
+                refuse(*lines)
+            assert stop.value.code == 2 and capsys.readouterr().err == said
+
+    @pytest.mark.parametrize(("error", "code"), [(NoModel("none\nhere"), 2), (NoCompiler("none\nhere"), 3)])
+    def test_an_error_that_a_program_names_ends_it_in_its_own_words(self, capsys, error, code):
+        def run():
+            raise error
+
+        with pytest.raises(SystemExit) as stop:
+            kit.main(run, NoModel, NoCompiler)
+        assert stop.value.code == code and capsys.readouterr().err == "error: none\nhere\n"
+
+    def test_any_other_error_is_a_defect_and_keeps_its_traceback(self):
+        with pytest.raises(ZeroDivisionError):
+            kit.main(lambda: 1 / 0, NoModel)
+
+    def test_a_program_that_ends_well_is_left_alone(self):
+        assert kit.main(lambda: None, NoModel) is None
 
 
 class TestProof:
