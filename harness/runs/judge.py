@@ -2,16 +2,15 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.catalogue import expressions
 from harness.catalogue.entries import Hardware, Metric, Part
+from harness.evidence.verdicts import FAILED, NOT_JUDGED, PASSED
 from harness.runs.processes import Ending
-
-PASSED, FAILED, NOT_JUDGED = "passed", "failed", "not judged"
 
 FILE_BYTES = 2**20
 DEPTH = 16
@@ -33,17 +32,6 @@ class Check:
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "passed": self.passed}
-
-
-def overall(verdicts: Iterable[str]) -> str:
-    """The verdict of a run: failed where a check is, else not judged where one is not, else passed."""
-    verdicts = set(verdicts)
-    return FAILED if FAILED in verdicts else NOT_JUDGED if NOT_JUDGED in verdicts else PASSED
-
-
-def verdict_of(record: Mapping[str, Any]) -> str:
-    """The verdict that a record, or one of its checks, says; the older ones say only whether it passed."""
-    return str(record.get("verdict", PASSED if record["passed"] else FAILED))
 
 
 @dataclass(frozen=True)
