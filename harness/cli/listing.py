@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.catalogue.entries import Hardware, Metric, Part, Rule
-from harness.machine.probe import Diagnosis
+from harness.doctor.checks import Diagnosis
 from harness.runs.judge import bounds
 from harness.terminal import bold, dim, green, red
 
