@@ -790,7 +790,7 @@ def test(context: Context, only: str = "tests", fast: bool = False) -> None:
 
 @word()
 def lint(context: Context) -> None:
-    """Check style, types, scripts and data files.
+    """Check style, types, what imports what, scripts and data files.
 
     Examples:
       ./inv lint
@@ -798,7 +798,13 @@ def lint(context: Context) -> None:
     catalogues.load()
     dockerfiles = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("Dockerfile.*"))]
     scripts = [*SHELL_SCRIPTS, *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docker/*.sh")))]
-    style = [("ruff", "format", "--diff", "."), ("mypy",), ("shellcheck", *scripts), ("hadolint", *dockerfiles)]
+    style = [
+        ("ruff", "format", "--diff", "."),
+        ("mypy",),
+        ("lint-imports", "--no-cache", "--no-logo"),
+        ("shellcheck", *scripts),
+        ("hadolint", *dockerfiles),
+    ]
     _tool("lint", "ruff", "check", ".", then=style)
 
 
