@@ -404,15 +404,14 @@ def doctor(context: Context, hw: str = "auto") -> None:
       ./inv doctor --hw ascend                   what a machine for Ascend needs, and what is missing here
     """
     from harness.cli import listing
+    from harness.doctor import checks
     from harness.machine import probe
 
     book = catalogues.load()
     kinds = list(book.hardware.values()) if hw == "auto" else cells.select_hardware(book, hw)
     findings = [probe.probe(kind) for kind in kinds]
     shown = [finding for finding in findings if finding or hw != "auto"]
-    machine = [*probe.examine_machine(ROOT), *probe.examine_tools(book.parts.values())]
-    diagnoses = [("this machine", machine)]
-    diagnoses += [(finding.hardware.title, probe.examine(finding)) for finding in shown]
+    diagnoses = checks.everything(ROOT, book.parts.values(), shown)
     print(listing.diagnoses(diagnoses))
     absent = [finding.hardware.name for finding in findings if finding not in shown]
     if absent:
@@ -812,7 +811,7 @@ def test(context: Context, only: str = "tests", fast: bool = False) -> None:
 
 @word()
 def lint(context: Context) -> None:
-    """Check style, types, scripts and data files.
+    """Check style, types, what imports what, scripts and data files.
 
     Examples:
       ./inv lint
@@ -820,7 +819,13 @@ def lint(context: Context) -> None:
     catalogues.load()
     dockerfiles = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("Dockerfile.*"))]
     scripts = [*SHELL_SCRIPTS, *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docker/*.sh")))]
-    style = [("ruff", "format", "--diff", "."), ("mypy",), ("shellcheck", *scripts), ("hadolint", *dockerfiles)]
+    style = [
+        ("ruff", "format", "--diff", "."),
+        ("mypy",),
+        ("lint-imports", "--no-cache", "--no-logo"),
+        ("shellcheck", *scripts),
+        ("hadolint", *dockerfiles),
+    ]
     _tool("lint", "ruff", "check", ".", then=style)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.catalogue.entries import Hardware, Metric, Part, Rule
+from harness.doctor.checks import Diagnosis
 from harness.evidence.verdicts import FAILED, MARKS, NOT_JUDGED, PASSED, verdict_of
-from harness.machine.probe import Diagnosis
 from harness.runs.judge import bounds
 from harness.terminal import bold, dim, green, red, yellow
 
