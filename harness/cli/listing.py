@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.catalogue.entries import Hardware, Metric, Part, Rule
+from harness.doctor.checks import Diagnosis
 from harness.evidence.records import libraries
 from harness.evidence.verdicts import FAILED, MARKS, NOT_JUDGED, PASSED, verdict_of
-from harness.machine.probe import Diagnosis
 from harness.runs.judge import bounds
 from harness.terminal import bold, dim, green, red, yellow
 

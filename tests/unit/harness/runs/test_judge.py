@@ -9,14 +9,7 @@ from hypothesis import strategies as st
 from samples import FINISHED, a_kind, a_part
 
 from harness.catalogue.entries import Metric
-from harness.runs.judge import (
-    bounds,
-    judge,
-    judge_metric,
-    place_type,
-    proof_file,
-    read_measurements,
-)
+from harness.runs.judge import bounds, judge, judge_metric, place_type, proof_file, read_measurements
 from harness.runs.processes import Ending
 
 GOOD_DEVICE = {"device": "cpu:0", "places": {"Place(cpu)": 3}, "kernels": {"matmul": True}}
