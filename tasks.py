@@ -38,6 +38,7 @@ HW_HELP = "names or aliases (cuda, gpu, npu), several with commas, or auto: what
         "profile": "a named set of parameters, e.g. full",
         "cards": "how many cards, where the part takes several; on a CPU so many processes",
         "seed": "seed of the random numbers",
+        "timeout": "a longer time limit than the part's own: 2h, 90min, 600s",
         "sign": "an SSH key that signs the records",
         "dry-run": "print each cell, its engine and command, and why a cell is left out",
         "format": "table, json: the records' paths as the last line, or bare: no matrix",
@@ -54,6 +55,7 @@ def run(
     profile: str = "",
     cards: int = 0,
     seed: int = 0,
+    timeout: str = "",
     sign: str = "",
     dry_run: bool = False,
     format: str = "table",
@@ -67,6 +69,7 @@ def run(
       ./inv run --task 4                         the plate
       ./inv run --task 4 --set method=pinn       with a parameter; ./inv tasks --task 4 shows them
       ./inv run --task 1,8-1 --hw cpu            two parts on the CPU
+      ./inv run --task 4 --set pinn=guide --timeout 2h    a long choice, with more time than the part's own limit
       ./inv run --task 8-2 --cards 4             on four cards instead of eight
       ./inv run --task 7 --hw xpu                on a Kunlun card; exit code 3 if there is none
       ./inv run --dry-run                        what would run, and why the rest would not
@@ -80,12 +83,12 @@ def run(
 
     _one_of("format", format, ("table", "json", "bare"))
     book = catalogues.load()
-    parts = cells.select_parts(book, task)
+    parts = cells.with_timeout(cells.select_parts(book, task), timeout)
     cells.check_profile(parts, profile or None)
     if host:
         for part in parts:
             cells.settled(part, profile or None, set_ or [], cards)  # refused here, before anything is sent
-        words = _words(task=task, hw=hw, on=on, profile=profile, cards=cards, seed=seed, set=set_)
+        words = _words(task=task, hw=hw, on=on, profile=profile, cards=cards, seed=seed, timeout=timeout, set=set_)
         return _run_there(book, host, words, sign, dry_run, format)
     if on == "kubernetes":
         _refuse_key(sign, "--on kubernetes")
@@ -104,7 +107,7 @@ def run(
         print(terminal.yellow(f"Sealed a run that was killed: {os.path.relpath(place)}"))
     folders = runner.run_all(planned, RESULTS, seed, _key(sign), allocation.job())
     _show_runs(book, folders, "bare" if allocation.inside() else format)  # who submitted the job shows the matrix
-    failed = sum(not runner.passed(folder) for folder in folders)
+    failed = sum(map(runner.failed, folders))
     if failed:
         raise HomeworkError(
             f"{failed} of {len(folders)} cells failed.",
@@ -768,10 +771,28 @@ def serve(
     tools.become("inference", ("python", "-W", "ignore:No ccache found", str(server), *words))
 
 
+@word(help={"program": "a file of projects/, and its own arguments behind it"})
+def python(context: Context, program: str) -> None:
+    """Run a lesson by hand: a program of projects/ in its stack, which is installed first.
+
+    Its exit code is the answer. It leaves no record; ./inv run does.
+
+    Examples:
+      ./inv python projects/04-plate/main.py --set grid=51
+      ./inv python projects/04-plate/main.py --help                its own options
+      ./inv python projects/08-ffn/main.py --part 8-1 --device sim
+      ./inv python projects/06-open-source/findings/one_thread.py
+    """
+    from harness.cli import tools
+
+    tools.lesson(catalogues.load(), program.split("\0")).run()
+
+
 show.body.operand_default = "latest"
 verify.body.operand_default = "all"
 attach.body.operand_default = ""
 attach.body.several_operands = True
+python.body.hands_on = True
 pair.body.operand_default = ""
 reproduce.body.operand_default = "latest"
 

@@ -3,11 +3,11 @@
 import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.catalogue import expressions
-from harness.catalogue.entries import Catalogue, Hardware, Parameter, Part
+from harness.catalogue.entries import Catalogue, Hardware, Parameter, Part, seconds
 from harness.errors import WordsError
 
 NOT_WRITTEN = "its program is not written yet"  # why a cell is not run
@@ -139,6 +139,25 @@ def settled(part: Part, profile: str | None, settings: Iterable[str], cards: int
                 f"Choose values that fit; the defaults do. ./inv tasks --task {part.name} shows them.",
             )
     return values, wanted
+
+
+def with_timeout(parts: Sequence[Part], text: str) -> list[Part]:
+    """The parts with a longer time limit than their own, as "2h"; an empty text leaves them theirs.
+
+    Raises:
+        WordsError: it is no time, or shorter than a part's own limit.
+    """
+    if not text:
+        return list(parts)
+    try:
+        asked = seconds(text)
+    except ValueError as error:
+        raise WordsError(f"--timeout {text}: {error}.", "It is a whole number and s, min or h.", "Write 2h.") from error
+    for part in parts:
+        if part.program and asked < part.timeout:
+            why = f"Part {part.name} has {part.timeout:g} s, and a limit is only raised."
+            raise WordsError(f"--timeout {text} is too short.", why, "Leave it out, or select the part by --task.")
+    return [replace(part, timeout=asked, raised=asked > part.timeout) if part.program else part for part in parts]
 
 
 def _unknown_parameter(part: Part, name: str) -> WordsError:

@@ -16,6 +16,7 @@ from harness.errors import DataFileError
 
 OF_A_RUN = {"log", "picture", "code"}  # what of a submission a run leaves
 SECONDS = {"s": 1, "min": 60, "h": 3600}
+TIME = re.compile(r"([0-9]{1,6}) ?(s|min|h)")
 REPRODUCES = 1.0e-4
 TIMED = re.compile(r"(.*/)?[mµn]?s")  # a unit of time, or of something per time
 
@@ -134,6 +135,7 @@ class Part:
     stack: str | None
     program: Path | None
     timeout: float
+    raised: bool = False  # whether somebody asked for a longer timeout than project.yaml's
     parameters: Mapping[str, Parameter]
     profiles: Mapping[str, Mapping[str, Any]]
     metrics: Mapping[str, Metric]
@@ -232,7 +234,7 @@ def _parts(doc: Mapping[str, Any], path: Path) -> Iterator[Part]:
             reading=part["reading"],
             stack=part.get("stack", doc.get("stack")),
             program=path.parent / part["program"] if "program" in part else None,
-            timeout=_seconds(part.get("timeout", "0 s")),
+            timeout=seconds(part.get("timeout", "0 s")),
             parameters={key: _parameter(key, value) for key, value in part.get("parameters", {}).items()},
             profiles=part.get("profiles", {}),
             metrics={key: _metric(key, value or {}) for key, value in part.get("metrics", {}).items()},
@@ -276,9 +278,16 @@ def _rule(data: Mapping[str, Any]) -> Rule:
     )
 
 
-def _seconds(text: str) -> float:
-    number, unit = text.split()
-    return float(number) * SECONDS[unit]
+def seconds(text: str) -> float:
+    """The seconds of "90 s", "10 min" or "2h".
+
+    Raises:
+        ValueError: it is no such time.
+    """
+    found = TIME.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is no time")
+    return float(found[1]) * SECONDS[found[2]]
 
 
 def _refuse_twins(hardware: list[Hardware], parts: list[Part]) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 from harness.catalogue.entries import Hardware, Metric, Part, Rule
 from harness.doctor.checks import Diagnosis
+from harness.evidence.verdicts import FAILED, MARKS, NOT_JUDGED, PASSED, verdict_of
 from harness.runs.judge import bounds
-from harness.terminal import bold, dim, green, red
+from harness.terminal import bold, dim, green, red, yellow
 
 
 def parts(chosen: Sequence[Part], detailed: bool) -> str:
@@ -130,7 +131,7 @@ def diagnoses(groups: Sequence[tuple[str, Sequence[Diagnosis]]]) -> str:
 def record(data: Mapping[str, Any], folder: Path) -> str:
     """A record for a person to read."""
     cell, times, hardware = data["cell"], data["times"], data["hardware"]
-    verdict = green("✓ passed") if data["passed"] else red("✗ failed")
+    verdict = _mark(data, words=True)
     paddle, program = data.get("paddle") or {}, data["program"]
     clean = {True: "", False: " and uncommitted changes", None: ""}[program["clean"]]
     seconds = f"{times['seconds']:.1f} s" if times["seconds"] is not None else "unknown time"
@@ -145,7 +146,7 @@ def record(data: Mapping[str, Any], folder: Path) -> str:
         "  checks",
     ]
     for check in data["checks"]:
-        mark = green("✓") if check["passed"] else red("✗")
+        mark = _mark(check)
         why = f"  ({check['why']})" if check["why"] else ""
         lines.append(f"    {mark} {check['name']}: {_short(check['found'])}, asked {check['asked']}{why}")
     lines.append("  files")
@@ -153,6 +154,12 @@ def record(data: Mapping[str, Any], folder: Path) -> str:
         f"    {file['sha256'][:12]}  {file['bytes']:>9}  {folder / name}" for name, file in data["artefacts"].items()
     ]
     return "\n".join([*lines, f"  seal      {data['seal']}"])
+
+
+def _mark(judged: Mapping[str, Any], words: bool = False) -> str:
+    verdict = verdict_of(judged)
+    paint = {PASSED: green, FAILED: red, NOT_JUDGED: yellow}[verdict]
+    return paint(f"{MARKS[verdict]} {verdict}" if words else MARKS[verdict])
 
 
 def _short(value: Any) -> str:

@@ -1,6 +1,7 @@
 """Reproduction: a cell run again from what its record, or its reference, says."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from harness.catalogue import cells
 from harness.catalogue.entries import Catalogue
 from harness.comparison.comparing import Comparison, Outcome, compare, outcome
 from harness.errors import EngineError, HomeworkError, WordsError
+from harness.evidence.verdicts import FAILED, verdict_of
 from harness.machine import probe
 from harness.runs import runner
 from harness.runs.runner import Planned
@@ -30,6 +32,8 @@ def plan(record: Mapping[str, Any], catalogue: Catalogue, kind: str = "") -> Pla
     if part is None or part.program is None:
         why = f"It is the record of part {record['cell']['part']}, which has no program here."
         raise WordsError(f"{record['id']} cannot be run again.", why, "Check out the revision that its record names.")
+    if (limit := record.get("timeout", 0)) > part.timeout:
+        part = replace(part, timeout=limit, raised=True)
     settings = [f"{name}={value}" for name, value in record["parameters"].items()]
     (hardware,) = cells.select_hardware(catalogue, kind or record["cell"]["hardware"])
     finding = probe.require(probe.probe(hardware))
@@ -48,7 +52,7 @@ def reproduce(then: Outcome, planned: Planned, results: Path) -> Comparison:
     """
     (folder,) = runner.run_all([planned], results, then.record["seed"])
     now = outcome(folder)
-    if not now.record["passed"]:
+    if verdict_of(now.record) == FAILED:
         raise HomeworkError(
             f"{then.name} was run again, and failed.",
             "The lines marked ✗ above say why.",

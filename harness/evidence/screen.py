@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.evidence.records import LOG, sha256
+from harness.evidence.verdicts import FAILED, MARKS, NOT_JUDGED, PASSED, verdict_of
 
 if TYPE_CHECKING:
     from PIL import ImageDraw, ImageFont
@@ -22,11 +23,11 @@ LINE_BYTES = 4096  # of one line: a progress bar writes the same one over and ov
 CELL = (9, 21)
 MARGIN = 18
 PAPER, INK, FAINT, BAR = "#1e1e2e", "#d6d9e6", "#8d93ab", "#2c2c40"
-GREEN, RED = "#7fd88f", "#ff7a85"
+GREEN, RED, YELLOW = "#7fd88f", "#ff7a85", "#e8c87a"
 COLOURS = {
-    "default": INK, "black": "#5b6078", "red": RED, "green": GREEN, "brown": "#e8c87a", "blue": "#83aaf5",
+    "default": INK, "black": "#5b6078", "red": RED, "green": GREEN, "brown": YELLOW, "blue": "#83aaf5",
     "magenta": "#d69bf0", "cyan": "#7fd3d8", "white": INK,
-    "brightblack": FAINT, "brightred": RED, "brightgreen": GREEN, "brightbrown": "#e8c87a", "brightblue": "#83aaf5",
+    "brightblack": FAINT, "brightred": RED, "brightgreen": GREEN, "brightbrown": YELLOW, "brightblue": "#83aaf5",
     "brightmagenta": "#d69bf0", "brightcyan": "#7fd3d8", "brightwhite": "#ffffff",
 }  # fmt: skip
 Row = Sequence[tuple[str, str]]  # (text, colour), from the left
@@ -65,7 +66,9 @@ def _command(record: Mapping[str, Any]) -> Row:
 def _verdict(record: Mapping[str, Any]) -> Row:
     cell, hardware, times = record["cell"], record["hardware"], record["times"]
     passed = sum(check["passed"] for check in record["checks"])
-    word = (f"✓ passed, {passed} checks", GREEN) if record["passed"] else ("✗ failed", RED)
+    verdict = verdict_of(record)
+    colour = {PASSED: GREEN, FAILED: RED, NOT_JUDGED: YELLOW}[verdict]
+    word = (f"{MARKS[verdict]} {verdict}" + (f", {passed} checks" if verdict == PASSED else ""), colour)
     seconds = "unknown time" if times["seconds"] is None else f"{times['seconds']:.1f} s"
     return [word, (f"   part {cell['part']} on {cell['hardware']} · {hardware['model']} · "
                    f"{times['started']} · {seconds} · {record['id']}", FAINT)]  # fmt: skip
@@ -74,7 +77,8 @@ def _verdict(record: Mapping[str, Any]) -> Row:
 def _failures(record: Mapping[str, Any]) -> Iterator[Row]:
     for check in record["checks"]:
         if not check["passed"]:
-            yield [(f"  {check['name']}: asked {check['asked']}; {check['why']}", RED)]
+            colour = RED if verdict_of(check) == FAILED else YELLOW
+            yield [(f"  {check['name']}: asked {check['asked']}; {check['why']}", colour)]
 
 
 # The log as a terminal shows it

@@ -12,18 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from harness.evidence.records import hash_files, write_json
+from harness.evidence.verdicts import FAILED, NOT_JUDGED, PASSED, verdict_of
 
 FILE = "statement.json"
 SIGNATURE = "statement.json.sig"
 STATEMENT = "https://in-toto.io/Statement/v1"
+RESULTS = {PASSED: "PASSED", NOT_JUDGED: "WARNED", FAILED: "FAILED"}
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 
 
 def of(record: Mapping[str, Any], artefacts: Mapping[str, Any]) -> dict[str, Any]:
     """The statement of a record whose files, but for the statement itself, are `artefacts`."""
-    names: dict[bool, list[str]] = {True: [], False: []}
+    names: dict[str, list[str]] = {verdict: [] for verdict in RESULTS}
     for check in record["checks"]:
-        names[check["passed"]].append(check["name"])
+        names[verdict_of(check)].append(check["name"])
+    warned = {"warnedTests": names[NOT_JUDGED]} if names[NOT_JUDGED] else {}
     files = {name: file for name, file in sorted(artefacts.items()) if name not in (FILE, SIGNATURE)}
     body = {name: value for name, value in record.items() if name not in ("artefacts", "seal")}
     return {
@@ -31,13 +34,14 @@ def of(record: Mapping[str, Any], artefacts: Mapping[str, Any]) -> dict[str, Any
         "subject": list(_subjects(record)),
         "predicateType": TEST_RESULT,
         "predicate": {
-            "result": "PASSED" if record["passed"] else "FAILED",
+            "result": RESULTS[verdict_of(record)],
             "configuration": [
                 {"name": "record.json", "digest": {"sha256": digest(body)}},
                 *({"name": name, "digest": {"sha256": file["sha256"]}} for name, file in files.items()),
             ],
-            "passedTests": names[True],
-            "failedTests": names[False],
+            "passedTests": names[PASSED],
+            **warned,
+            "failedTests": names[FAILED],
         },
     }
 

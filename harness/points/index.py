@@ -15,12 +15,13 @@ from typing import Any
 
 from harness.errors import DataFileError, StoreError
 from harness.evidence import records
+from harness.evidence.verdicts import MARKS, PASSED, verdict_of, why_not
 from harness.points.scoring import Result
 
 FILE = ".index.sqlite"
 SHOW_PROGRESS_FROM = 2000
-COLUMNS = "path, modified, size, part, kind, model, architecture, cards, day, started, passed, run, why, damage"
-VERSION = 1
+COLUMNS = "path, modified, size, part, kind, model, architecture, cards, day, started, verdict, run, why, damage"
+VERSION = 2
 
 
 def results_of(results: Path, daily: Collection[str] = ()) -> tuple[list[Result], list[str]]:
@@ -93,11 +94,11 @@ def _row(results: Path, path: str, modified: int, size: int) -> tuple[Any, ...]:
     try:
         record = records.read(results / path / records.FILE)
         cell, hardware, started = record["cell"], record["hardware"], record["times"]["started"]
-        why = next((f"{check['name']}: {check['why']}" for check in record["checks"] if not check["passed"]), "")
-        facts = (hardware["model"], hardware["architecture"], record["cards"], started[:10], started, record["passed"])
+        why, verdict = why_not(record), verdict_of(record)
+        facts = (hardware["model"], hardware["architecture"], record["cards"], started[:10], started, verdict)
         if (cell["part"], cell["hardware"], record["id"]) != (part, kind, run):
             damage = f"{results / path}: it is the record of {cell['part']} on {cell['hardware']}, {record['id']}"
-        elif not _sound(*facts):
+        elif not _sound(*facts) or record["passed"] is not (verdict == PASSED):
             damage = f"{results / path / records.FILE}: its fields are of odd types"
         else:
             return (path, modified, size, part, kind, *facts, run, _text(why), None)
@@ -105,17 +106,17 @@ def _row(results: Path, path: str, modified: int, size: int) -> tuple[Any, ...]:
         damage = _text(str(error).replace("\n", " "))
     except (KeyError, TypeError, AttributeError) as error:
         damage = f"{results / path / records.FILE}: it lacks {error}"
-    return (path, modified, size, part, kind, "", None, 0, "", "", False, run, "", damage)
+    return (path, modified, size, part, kind, "", None, 0, "", "", "", run, "", damage)
 
 
-def _sound(model: Any, architecture: Any, cards: Any, day: Any, started: Any, passed: Any) -> bool:
+def _sound(model: Any, architecture: Any, cards: Any, day: Any, started: Any, verdict: Any) -> bool:
     """Whether the facts are what a sealed record has, and not what a forger wrote."""
     texts = [model, day, started, *([] if architecture is None else [architecture])]
     return (
         all(isinstance(text, str) and text == _text(text) for text in texts)
         and type(cards) is int
         and 0 < cards < 2**31
-        and type(passed) is bool
+        and verdict in MARKS
     )
 
 
@@ -127,7 +128,8 @@ def _text(text: str) -> str:
 def _select(connection: sqlite3.Connection, daily: Collection[str]) -> tuple[list[Result], list[str]]:
     # SQLite takes the other columns of a group from the row that has the maximum.
     rows = connection.execute(
-        "SELECT part, kind, model, architecture, cards, day, passed, run, why, max(passed || started) FROM runs "
+        "SELECT part, kind, model, architecture, cards, day, verdict, run, why, "
+        "max((verdict = 'passed') || started) FROM runs "
         "WHERE damage IS NULL GROUP BY part, kind, model, architecture, cards, "
         "CASE WHEN part IN (SELECT value FROM json_each(?)) THEN day END",
         (json.dumps(list(daily)),),
@@ -140,11 +142,11 @@ def _select(connection: sqlite3.Connection, daily: Collection[str]) -> tuple[lis
             architecture=architecture,
             cards=cards,
             day=day,
-            passed=bool(passed),
+            verdict=verdict,
             run=run,
             why=why,
         )
-        for part, kind, model, architecture, cards, day, passed, run, why, _ in rows
+        for part, kind, model, architecture, cards, day, verdict, run, why, _ in rows
     ]
     damaged = connection.execute("SELECT damage FROM runs WHERE damage IS NOT NULL ORDER BY path")
     return found, [damage for (damage,) in damaged]

@@ -14,10 +14,10 @@ from harness.catalogue.entries import Catalogue, Hardware, Part
 from harness.errors import WordsError
 from harness.evidence import attachments
 from harness.evidence.attachments import Attachment
+from harness.evidence.verdicts import FAILED, NOT_JUDGED, PASSED
 from harness.points import index
 from harness.points.scoring import (
     EARNED,
-    FAILED,
     NOT_RUN,
     REHEARSED,
     WAITING,
@@ -28,13 +28,13 @@ from harness.points.scoring import (
     tally,
 )
 
-MARKS = {EARNED: "✓", REHEARSED: "○", WAITING: "…", FAILED: "✗", NOT_RUN: "·"}
+MARKS = {EARNED: "✓", REHEARSED: "○", WAITING: "…", NOT_JUDGED: "○", FAILED: "✗", NOT_RUN: "·"}
 PERSON = Hardware(
     name="person", title="a person's own", aliases=(), category="cpu", device="", environment={}, data={}
 )  # where only a person's evidence counts, and no hardware
 LEGEND = (
     "✓ earned   ○ rehearsed: passed where the rule gives no points   … waiting: for a person's evidence   "
-    "✗ failed   · not run   – no program yet"
+    "○ not judged: out of what a bound is meant for   ✗ failed   · not run   – no program yet"
 )
 
 
@@ -96,7 +96,7 @@ def _by_hand(part: Part, attachment: Attachment) -> Result:
         architecture=None,
         cards=1,
         day=str(attachment.data.get("date", "")),
-        passed=True,
+        verdict=PASSED,
         run=attachment.id,
     )
 
@@ -300,7 +300,7 @@ th, td {{ border-bottom: 1px solid var(--line); padding: .4rem .6rem; text-align
 td span, .legend {{ opacity: .65; font-size: .9em; }}
 td.points {{ text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }}
 .earned {{ background: #2a92; }} .rehearsed {{ background: #29c2; }}
-.waiting {{ background: #db02; }} .failed {{ background: #d332; }} .not-run {{ opacity: .5; }}
+.waiting, .not-judged {{ background: #db02; }} .failed {{ background: #d332; }} .not-run {{ opacity: .5; }}
 </style></head><body>
 <h1>PaddleHomework: the matrix</h1>
 <table><thead><tr>{head}</tr></thead><tbody>

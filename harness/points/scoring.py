@@ -7,7 +7,7 @@
     judged             a range that the organisers decide within; its lower end counts
     bonus              value on top of an earned part, when its own needs are met
 
-Nothing is ever earned on simulated hardware.
+Nothing is ever earned on simulated hardware, nor by a run that is not judged.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from harness.catalogue.cells import NOT_WRITTEN
 from harness.catalogue.entries import Hardware, Part, Rule
+from harness.evidence.verdicts import PASSED
 
-EARNED, REHEARSED, WAITING, FAILED, NOT_RUN = "earned", "rehearsed", "waiting", "failed", "not run"
+EARNED, REHEARSED, WAITING, NOT_RUN = "earned", "rehearsed", "waiting", "not run"
 BY_HAND = "nothing runs here; what a person has is added with ./inv attach"
 
 
@@ -30,9 +31,13 @@ class Result:
     architecture: str | None
     cards: int
     day: str
-    passed: bool
+    verdict: str
     run: str
     why: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict == PASSED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +128,7 @@ def _rules(part: Part) -> tuple[Rule, Rule | None]:
 
 def _state(rule: Rule, kind: Hardware, result: Result, evidence: Collection[str]) -> tuple[str, str]:
     if not result.passed:
-        return FAILED, result.why
+        return result.verdict, result.why
     unfit = _unfit(rule, kind, result)
     if unfit:
         return REHEARSED, unfit

@@ -2,16 +2,15 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.catalogue import expressions
 from harness.catalogue.entries import Hardware, Metric, Part
+from harness.evidence.verdicts import FAILED, NOT_JUDGED, PASSED
 from harness.runs.processes import Ending
-
-PASSED, FAILED, NOT_JUDGED = "passed", "failed", "not judged"
 
 FILE_BYTES = 2**20
 DEPTH = 16
@@ -33,17 +32,6 @@ class Check:
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "passed": self.passed}
-
-
-def overall(verdicts: Iterable[str]) -> str:
-    """The verdict of a run: failed where a check is, else not judged where one is not, else passed."""
-    verdicts = set(verdicts)
-    return FAILED if FAILED in verdicts else NOT_JUDGED if NOT_JUDGED in verdicts else PASSED
-
-
-def verdict_of(record: Mapping[str, Any]) -> str:
-    """The verdict that a record, or one of its checks, says; the older ones say only whether it passed."""
-    return str(record.get("verdict", PASSED if record["passed"] else FAILED))
 
 
 @dataclass(frozen=True)
@@ -202,6 +190,18 @@ def judge_metric(
     if name not in part.metrics or not part.metrics[name].applies(names, category):
         raise LookupError(f"part {part.name} does not ask for {name} there")
     return _metric(part.metrics[name], names, {key: plain(value) for key, value in metrics.items()})
+
+
+def limits(
+    part: Part, name: str, parameters: Mapping[str, Any], metrics: Mapping[str, Any], cards: int = 1
+) -> tuple[float | None, float | None]:
+    """The least and the greatest value with which a declared metric passes, for a run with these metrics; None: any.
+
+    Raises:
+        ExpressionError: a bound has no value.
+    """
+    metric, names = part.metrics[name], {**metrics, **_defaults(part), **parameters, "cards": cards}
+    return _bound(metric.at_least, names), _bound(metric.at_most, names)
 
 
 def _defaults(part: Part) -> dict[str, Any]:

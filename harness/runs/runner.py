@@ -23,9 +23,10 @@ from harness.errors import Interrupted
 from harness.evidence import finishing
 from harness.evidence.records import FILE, LOG, Draft, read, timestamp
 from harness.evidence.redaction import Redactor
+from harness.evidence.verdicts import FAILED, NOT_JUDGED, overall, verdict_of
 from harness.machine.probe import Card, Finding, system_name, visible_cards
 from harness.runs import processes
-from harness.runs.judge import FAILED, NOT_JUDGED, Check, judge, overall, read_measurements
+from harness.runs.judge import Check, judge, read_measurements
 from harness.terminal import bold, dim, green, red, yellow
 
 TOO_FEW = "it runs on"  # how a why begins where cards are lacking
@@ -211,6 +212,7 @@ def _before(entry: Planned, seed: int, started: datetime, job: Job | None) -> di
         "parameters": dict(entry.parameters),
         "seed": seed,
         "cards": entry.cards,
+        "timeout": part.timeout,
         "hardware": {
             "model": card.model,
             "architecture": card.architecture,
@@ -274,9 +276,9 @@ def _print_verdict(checks: Sequence[Check], ending: processes.Ending, folder: Pa
     sys.stdout.flush()
 
 
-def passed(folder: Path) -> bool:
-    """Whether the record in `folder` passed."""
-    return bool(read(folder / FILE)["passed"])
+def failed(folder: Path) -> bool:
+    """Whether the run in `folder` failed; one that is not judged did not."""
+    return verdict_of(read(folder / FILE)) == FAILED
 
 
 def hardware_here(findings: Sequence[Finding]) -> list[Finding]:

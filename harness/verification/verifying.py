@@ -10,7 +10,8 @@ from harness.catalogue.entries import Catalogue
 from harness.errors import DataFileError, VerificationError
 from harness.evidence import attachments, sessions, signatures, statements
 from harness.evidence.records import FILE, find, hash_files, read
-from harness.runs.judge import PASSED, judge, overall, read_measurements, verdict_of
+from harness.evidence.verdicts import PASSED, overall, verdict_of
+from harness.runs.judge import judge, read_measurements
 from harness.runs.processes import Ending
 
 

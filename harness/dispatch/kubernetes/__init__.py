@@ -61,6 +61,7 @@ def plan(
         words = ["--task", part.name, "--on", "local", "--seed", str(seed), "--cards", str(wanted), "--format", "bare"]
         for name, value in settings.items():
             words += ["--set", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
+        words += ["--timeout", f"{part.timeout:g}s"] if part.raised else []
         for kind in cells.select_hardware(book, hw):
             planned.append(JobCell(part=part, kind=kind, cards=wanted, words=[*words, "--hw", kind.name]))
     if not planned:

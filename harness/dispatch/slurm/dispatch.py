@@ -21,6 +21,7 @@ from harness.dispatch.slurm import batches, commands, deliveries, jobs
 from harness.dispatch.slurm.batches import Batch, JobCell
 from harness.errors import DataFileError, EngineError, WordsError
 from harness.evidence import records
+from harness.evidence.verdicts import NOT_JUDGED, PASSED, verdict_of
 from harness.stores import addresses
 from harness.terminal import dim, green, yellow
 
@@ -203,7 +204,7 @@ def split(wanted: Sequence[Wanted], results: Path) -> Split:
 
 
 def _passed(results: Path, each: Wanted, passed: "dict[tuple[str, str], _Passed]") -> Path | None:
-    """The latest record of the same work by the same, committed program that passed."""
+    """The latest record of the same work by the same, committed program that did not fail."""
     program = _program(each.part)
     if not program["clean"]:
         return None
@@ -214,7 +215,7 @@ def _passed(results: Path, each: Wanted, passed: "dict[tuple[str, str], _Passed]
 
 
 class _Passed:
-    """The records of a part on a kind that passed, the latest first; each is read once, and not before it is needed."""
+    """The records of a part on a kind that did not fail, the latest first; each is read once, and when it is needed."""
 
     def __init__(self, folder: Path, program: Mapping[str, Any]) -> None:
         self._unread = iter(sorted(folder.glob("*Z-*"), reverse=True))
@@ -225,7 +226,7 @@ class _Passed:
         while work not in self._known and (folder := next(self._unread, None)):
             with contextlib.suppress(DataFileError, KeyError, TypeError, AttributeError):
                 record = records.read(folder / records.FILE)
-                if record["passed"] is True and record["program"] == self._program:
+                if verdict_of(record) in (PASSED, NOT_JUDGED) and record["program"] == self._program:
                     self._known.setdefault(batches.work(record), folder)
         return self._known.get(work)
 
@@ -361,6 +362,7 @@ def _line(each: Wanted, engine: str, sign: str) -> str:
     words += ["--on", engine, "--cards", str(cell.cards), "--seed", str(cell.seed)]
     for name, value in cell.parameters.items():
         words += ["--set", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
+    words += ["--timeout", f"{each.part.timeout:g}s"] if each.part.raised else []
     words += ["--sign", sign] if sign else []
     before = f"{shlex.join(_build(each.kind, each.part.stack or 'base'))} && " if engine == "container" else ""
     return before + shlex.join(words)
@@ -394,7 +396,7 @@ def _environment() -> dict[str, str]:
 def announce(found: Split, submitted: Sequence[Batch], site: Settings) -> None:
     """Say what was submitted, and what was not and why."""
     for each, record in found.passed:
-        print(dim(f"· {each.cell} has passed already: {os.path.relpath(record)}"))
+        print(dim(f"· {each.cell} has run already: {os.path.relpath(record)}"))
     for batch, place in found.under_way:
         print(dim(f"· {batch.cells[place]} is under way already: job {batch.job}_{place}"))
     for batch in submitted:

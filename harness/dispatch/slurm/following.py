@@ -14,6 +14,7 @@ from harness.dispatch.slurm.batches import Batch
 from harness.dispatch.slurm.jobs import Queue, Status
 from harness.errors import EngineError, HomeworkError, Interrupted
 from harness.evidence import records
+from harness.evidence.verdicts import FAILED, MARKS, PASSED, verdict_of
 from harness.terminal import bold, cyan, dim, green, red, yellow
 
 LATER = "./inv jobs follows them, ./inv jobs --cancel cancels them; the same ./inv run submits only what is missing."
@@ -78,10 +79,11 @@ def _verdict(head: str, folder: Path, width: int) -> str:
     except HomeworkError as error:
         return red(f"✗ {head}{error.what}"[:width])
     place = os.path.relpath(folder)
-    if record["passed"]:
-        seconds = record["times"]["seconds"]
-        return green(f"✓ {head}passed in {seconds:.1f} s   {place}"[:width])
-    check = next(check for check in record["checks"] if not check["passed"])
+    verdict = verdict_of(record)
+    if verdict != FAILED:
+        paint, seconds = green if verdict == PASSED else yellow, record["times"]["seconds"]
+        return paint(f"{MARKS[verdict]} {head}{verdict} in {seconds:.1f} s   {place}"[:width])
+    check = next(check for check in record["checks"] if verdict_of(check) == FAILED)
     name = record["exit"]["reason"] if record["exit"]["reason"] != "finished" else check["name"]
     return red(f"✗ {head}{name}: {check['why']}   {place}"[:width])
 
@@ -218,7 +220,7 @@ def require_passed(statuses: Sequence[Status], refused: Sequence[EngineError]) -
     away = [status for status in statuses if status.state == "away"]
     deliveries.require_here([(str(status.cell), status.detail, status.batch.store) for status in away])
     here = folders(statuses)
-    failed = sum(not records.read(folder / records.FILE)["passed"] for folder in here)
+    failed = sum(verdict_of(records.read(folder / records.FILE)) == FAILED for folder in here)
     if failed:
         raise HomeworkError(
             f"{failed} of {len(here)} cells failed.",

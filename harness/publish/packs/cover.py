@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from harness.catalogue.entries import Part
 from harness.evidence import records, screen, sessions
+from harness.evidence.verdicts import MARKS, verdict_of
 from harness.points.scoring import EARNED, REHEARSED, WAITING
 from harness.publish.packs.contents import Contents, Run
 
@@ -81,7 +82,7 @@ def _run(run: Run) -> Iterator[str]:
         yield f"<p><img src='{place}/{screen.FILE}' alt='The log of the run, as a terminal shows it'></p>"
     rows = "".join(
         f"<tr><td>{escape(check['name'])}</td><td>{escape(_short(check['found']))}</td>"
-        f"<td>{escape(check['asked'])}</td><td>{'✓' if check['passed'] else '✗'}</td></tr>"
+        f"<td>{escape(check['asked'])}</td><td>{MARKS[verdict_of(check)]}</td></tr>"
         for check in record["checks"]
     )
     yield f"<table><tr><th>check · 检查</th><th>found · 实测</th><th>asked · 要求</th><th></th></tr>{rows}</table>"

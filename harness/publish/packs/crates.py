@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.catalogue.entries import Part
 from harness.errors import HomeworkError
+from harness.evidence.verdicts import FAILED, verdict_of
 from harness.publish.packs.contents import Contents, Run
 
 PROFILES = {
@@ -105,7 +106,7 @@ def _action_id(run: Run) -> str:
 def _action(run: Run) -> Iterator[dict[str, Any]]:
     record = run.record
     settings = [_setting(run, name, value) for name, value in {**record["parameters"], "seed": record["seed"]}.items()]
-    passed = record["passed"]
+    status = "Failed" if verdict_of(record) == FAILED else "Completed"
     yield {
         "@id": _action_id(run),
         "@type": "CreateAction",
@@ -115,7 +116,7 @@ def _action(run: Run) -> Iterator[dict[str, Any]]:
         "agent": {"@id": f"{_action_id(run)}-machine"},
         "startTime": record["times"]["started"],
         "endTime": record["times"]["finished"],
-        "actionStatus": {"@id": f"http://schema.org/{'Completed' if passed else 'Failed'}ActionStatus"},
+        "actionStatus": {"@id": f"http://schema.org/{status}ActionStatus"},
         "object": [{"@id": setting["@id"]} for setting in settings],
         "result": [{"@id": f"{run.place}/{name}"} for name in sorted(record["artefacts"])],
     }

@@ -18,6 +18,7 @@ from harness.catalogue.entries import TIMED, Catalogue, Part
 from harness.errors import DataFileError
 from harness.evidence import attachments, records
 from harness.evidence.attachments import Attachment
+from harness.evidence.verdicts import verdict_of
 from harness.points.matrix import LEGEND, MARKS, PERSON, Matrix, best, cells_of, plain, points, sum_line
 from harness.points.scoring import CellPoints
 from harness.publish.report import contents
@@ -137,7 +138,7 @@ def _index(catalogue: Catalogue, runs: Sequence[Run]) -> dict[str, Any]:
                 "model": run.record["hardware"]["model"],
                 "started": run.record["times"]["started"],
                 "seconds": run.record["times"]["seconds"],
-                "passed": run.record["passed"],
+                "verdict": verdict_of(run.record),
                 "like": _alike(run.record),
             }
             for run in runs

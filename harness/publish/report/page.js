@@ -37,11 +37,11 @@ async function showCell(cell) {
   const place = cell.querySelector(".run");
   if (place.childElementCount) return;
   const runs = runsOf(cell.dataset.part, cell.dataset.kind);
-  const shown = runs.find((run) => run.passed) || runs[0];
+  const shown = runs.find((run) => run.verdict === "passed") || runs[0];
   const panel = made("div");
   if (runs.length > 1) {
     const select = made("select", {}, ...runs.map((run) => {
-      const option = made("option", { value: run.id }, `${when(run.started)}  ${run.passed ? "✓ passed" : "✗ failed"}  ${run.model}`);
+      const option = made("option", { value: run.id }, `${when(run.started)}  ${marks[run.verdict]} ${run.verdict}  ${run.model}`);
       option.selected = run === shown;
       return option;
     }));
@@ -76,11 +76,18 @@ function leftOut(record) {
   return made("p", { class: "quiet" }, `Log and pictures of this older run are not in the page, to keep it small. They stand in ${place}.`);
 }
 
+const marks = { passed: "✓", "not judged": "○", failed: "✗" };
+
+/** Of a record or a check; those from before there were three verdicts say only whether it passed. */
+function verdictOf(judged) {
+  return judged.verdict ?? (judged.passed ? "passed" : "failed");
+}
+
 function verdict(record) {
-  const state = record.passed ? "passed" : "failed";
+  const state = verdictOf(record);
   const seconds = record.times.seconds === null ? "" : ` in ${short(record.times.seconds)} s`;
   return made("p", { class: "verdict" },
-    made("strong", { class: `state ${state}` }, `${record.passed ? "✓" : "✗"} ${state}`),
+    made("strong", { class: `state ${state.replace(" ", "-")}` }, `${marks[state]} ${state}`),
     `${seconds}, ${when(record.times.started)}, on ${record.hardware.model}; run `, made("code", {}, record.id));
 }
 
@@ -104,8 +111,8 @@ function checks(record) {
     const found = check.found === null ? "–" : `${short(check.found)}${unit && unit !== "1" ? ` ${unit}` : ""}`;
     const name = made("td", {}, check.name, help ? made("small", {}, help) : null);
     const asked = made("td", {}, check.asked, check.why ? made("small", {}, check.why) : null);
-    const state = check.passed ? "passed" : "failed";
-    return [made("span", { class: `state ${state}` }, check.passed ? "✓" : "✗", made("span", { class: "word" }, ` ${state}`)), name, made("td", { class: "found" }, found), asked];
+    const state = verdictOf(check);
+    return [made("span", { class: `state ${state.replace(" ", "-")}` }, marks[state], made("span", { class: "word" }, ` ${state}`)), name, made("td", { class: "found" }, found), asked];
   });
   return table(`Checks of run ${record.id}`, ["Verdict", "What", "Found", "Asked"], rows);
 }
@@ -220,7 +227,7 @@ function files(record) {
 
 /** The latest passing run of each kind; those with the first one's parameters before others. */
 function chosen(part) {
-  const passed = runsOf(part).filter((run) => run.passed);
+  const passed = runsOf(part).filter((run) => run.verdict === "passed");
   const kinds = Object.keys(index.kinds).filter((kind) => passed.some((run) => run.kind === kind));
   let like = null;
   return kinds.map((kind) => {

@@ -212,3 +212,25 @@ def test_a_requirement_without_a_value_refuses_too():
     with pytest.raises(WordsError, match="cannot run with grid=11") as caught:
         cells.settled(part, None, ["grid=11"])
     assert "division by zero" in caught.value.why
+
+
+# Time limits
+
+
+@pytest.mark.parametrize(("text", "limit"), [("2h", 7200), ("90 min", 5400), ("61s", 61), ("60s", 60), ("", 60)])
+def test_a_time_limit_is_raised(text, limit):
+    part, by_hand = cells.with_timeout([a_part(), a_part("14", program=None, timeout=0.0)], text)
+    assert (part.timeout, part.raised) == (limit, limit > 60) and by_hand.timeout == 0
+
+
+@pytest.mark.parametrize("text", ["59s", "1 s", "0h"])
+def test_a_time_limit_is_not_lowered(text):
+    with pytest.raises(WordsError, match="too short") as caught:
+        cells.with_timeout([a_part()], text)
+    assert "Part 4 has 60 s" in caught.value.why
+
+
+@pytest.mark.parametrize("text", ["2", "h", "2 days", "-2h", "1.5h", "2hh", "9999999h"])
+def test_what_is_no_time_is_refused(text):
+    with pytest.raises(WordsError, match="no time"):
+        cells.with_timeout([a_part()], text)

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from samples import a_kind, a_part, a_record, a_rule
+from samples import a_kind, a_part, a_record, a_record_not_judged, a_rule
 
 from harness.catalogue.entries import Metric
 from harness.cli import listing
@@ -112,3 +112,10 @@ def test_a_record_without_seconds_or_paddle_is_shown_too(results):
     times = {"started": "2026-11-22T00:00:00.000Z", "finished": "2026-11-22T00:00:00.000Z", "seconds": None}
     folder = a_record(results, times=times, paddle=None)
     assert "unknown time" in listing.record(read(folder / "record.json"), folder)
+
+
+def test_a_record_that_is_not_judged_says_which_check_and_why(results):
+    folder = a_record_not_judged(results)
+    text = listing.record(json.loads((folder / "record.json").read_text()), folder)
+    assert "○ not judged" in text.splitlines()[0]
+    assert "○ error: 0.01, asked at most u_float32, when method == 'pinn'  (no bound)" in text

@@ -51,3 +51,11 @@ def test_what_cannot_be_run_again_is_said() -> None:
         reproduction.plan(a_record_of(kind="ascend"), BOOK)
     with pytest.raises(HardwareError):
         reproduction.plan(a_record_of(), BOOK, kind="xpu")
+
+
+def test_a_run_that_was_given_more_time_is_given_it_again() -> None:
+    part = BOOK.parts["8-1"]
+    planned = reproduction.plan({**a_record_of(), "timeout": part.timeout + 1}, BOOK)
+    assert planned.cell.part.timeout == part.timeout + 1
+    planned = reproduction.plan({**a_record_of(), "timeout": part.timeout - 1}, BOOK)
+    assert planned.cell.part.timeout == part.timeout

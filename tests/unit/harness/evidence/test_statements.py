@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.json_format import ParseDict
 from in_toto_attestation.predicates.test_result.v0.test_result_pb2 import TestResult as Predicate
 from in_toto_attestation.v1.statement import Statement
-from samples import a_catalogue, a_part, a_record
+from samples import a_catalogue, a_part, a_record, a_record_not_judged
 
 from harness.errors import WordsError
 from harness.evidence import signatures, statements
@@ -96,3 +96,9 @@ def test_a_key_that_is_not_there_or_is_none_is_refused(tmp_path):
 def test_where_signers_are_named_an_unsigned_record_does_not_hold(results, tmp_path):
     (tmp_path / "signers").write_text("")
     assert any("it is not signed" in line for line in verify(a_record(results), BOOK, tmp_path / "signers"))
+
+
+def test_what_is_not_judged_is_a_warning(results):
+    folder = a_record_not_judged(results)
+    predicate = ParseDict(json.loads((folder / statements.FILE).read_bytes())["predicate"], Predicate())
+    assert predicate.result == "WARNED" and list(predicate.warned_tests) == ["error"] and not predicate.failed_tests

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from samples import a_record, remount_read_only
+from samples import WHY_LEFT_OUT, a_record, a_record_not_judged, remount_read_only
 
 from harness.evidence import records
 from harness.evidence.records import seal_of
@@ -97,7 +97,7 @@ def test_known_records_are_not_opened_again(results, reads):
 def test_a_changed_record_is_read_again(results, reads):
     folder = a_record(results)
     assert results_of(results)[0][0].passed
-    forge(folder, lambda record: record.update(passed=False))
+    forge(folder, lambda record: record.update(passed=False, verdict="failed"))
     assert not results_of(results)[0][0].passed and reads == [folder.name] * 2
 
 
@@ -151,8 +151,18 @@ def test_a_damaged_record_among_good_ones_is_named_and_the_rest_counted(results,
         lambda record: record["hardware"].update(model={"name": "A"}),
         lambda record: record["hardware"].update(model="\ud800"),
         lambda record: record.update(passed={}),
+        lambda record: record.update(passed=False),
+        lambda record: record.update(verdict="earned"),
     ],
-    ids=["a list of cards", "a huge number of cards", "a model that is an object", "half a character", "odd verdict"],
+    ids=[
+        "a list of cards",
+        "a huge number of cards",
+        "a model that is an object",
+        "half a character",
+        "an odd passed",
+        "a verdict that is not what passed says",
+        "an odd verdict",
+    ],
 )
 def test_a_record_of_odd_types_is_named_and_the_rest_counted(results, change):
     """SQLite refuses the value; the index is thrown away and the matrix is not shown at all."""
@@ -274,3 +284,14 @@ def test_what_the_index_says_is_what_the_records_say(results):
     (results / index.FILE).unlink()
     assert results_of(results) == first
     assert all(replace(found, run="") for found in first[0])
+
+
+def test_a_run_that_is_not_judged_stands_behind_any_pass_and_before_nothing(results):
+    first = a_record_not_judged(results)
+    (found,), _ = results_of(results)
+    assert (found.run, found.verdict, found.why) == (first.name, "not judged", WHY_LEFT_OUT)
+    failed = a_record(results, error=0.5)
+    assert results_of(results)[0][0].run == failed.name, "of those that have not passed the latest counts"
+    passed = a_record(results)
+    a_record_not_judged(results)
+    assert results_of(results)[0][0].run == passed.name

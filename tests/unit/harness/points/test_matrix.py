@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from samples import a_catalogue, a_kind, a_part, a_record, a_rule
+from samples import WHY_LEFT_OUT, a_catalogue, a_kind, a_part, a_record, a_record_not_judged, a_rule
 
 from harness.errors import WordsError
 from harness.points import matrix
@@ -170,3 +170,33 @@ def test_days_count_each_where_the_rule_is_per_day(results):
     built = matrix.build(book, results)
     assert built.tally.earned == 2
     assert "✓ 2" in matrix.show(built, "table", explain=False)
+
+
+# Runs that are not judged, and runs on fewer cards
+
+
+def test_a_run_that_is_not_judged_earns_nothing_and_says_which_bound_is_left_out(results):
+    a_record_not_judged(results)
+    built = matrix.build(BOOK, results)
+    (cell,) = (cell for cell in built.cells if cell.run)
+    assert (cell.state, cell.points, cell.why) == ("not judged", 0, WHY_LEFT_OUT)
+    assert "○ not judged" in matrix.show(built, "table", explain=False)
+    assert f"4 on cpu (Processor A): not judged; {WHY_LEFT_OUT}" in matrix.show(built, "table", explain=True)
+    assert json.loads(matrix.show(built, "json", explain=False))["cells"][0]["state"] == "not judged"
+    assert "class='not-judged'" in matrix.show(built, "html", explain=False)
+
+
+def test_a_run_that_is_not_judged_does_not_displace_one_that_passed(results):
+    passed = a_record(results, day="2026-11-20")
+    a_record_not_judged(results, day="2026-11-25", cards=8)
+    (cell,) = (cell for cell in matrix.build(BOOK, results).cells if cell.run)
+    assert (cell.state, cell.points, cell.run) == ("earned", 3, passed.name)
+
+
+def test_a_run_on_more_cards_is_not_displaced_by_one_on_fewer(results):
+    book = a_catalogue(a_part("4", rules=(a_rule("once", 10, categories=("accelerator",), cards=8),)),
+                       kinds=(a_kind("npu", "accelerator"),))  # fmt: skip
+    eight = a_record(results, kind="npu", day="2026-11-20", cards=8)
+    a_record(results, kind="npu", day="2026-11-25", cards=2)
+    (cell,) = matrix.build(book, results).cells
+    assert (cell.state, cell.points, cell.run) == ("earned", 10, eight.name)

@@ -5,7 +5,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from samples import a_kind, a_part, a_result, a_rule
 
-from harness.points.scoring import EARNED, FAILED, NOT_RUN, REHEARSED, WAITING, assess, tally
+from harness.evidence.verdicts import FAILED
+from harness.points.scoring import EARNED, NOT_RUN, REHEARSED, WAITING, assess, tally
 
 KINDS = {
     kind.name: kind
@@ -109,14 +110,14 @@ def test_a_bonus_comes_on_top_when_its_own_needs_are_met():
 def test_a_bonus_on_an_unearned_part_gives_nothing():
     rules = (a_rule("once", 5, needs=("link",)), a_rule("bonus", 5, needs=("pull request",)))
     assert earned(rules, [a_result()], {"pull request"}) == 0
-    assert earned(rules, [a_result(passed=False)], {"pull request", "link"}) == 0
+    assert earned(rules, [a_result(verdict="failed")], {"pull request", "link"}) == 0
 
 
 # States
 
 
 def test_a_failed_run_says_why():
-    (cell, *_) = cells_of(a_rule(), [a_result(passed=False, why="error: too large")])
+    (cell, *_) = cells_of(a_rule(), [a_result(verdict="failed", why="error: too large")])
     assert (cell.state, cell.points, cell.why) == (FAILED, 0, "error: too large")
 
 
@@ -195,7 +196,7 @@ def all_results(draw):
         architecture=draw(st.sampled_from([None, "Ampere", "Hopper", "Volta"])),
         cards=draw(st.sampled_from([1, 8])),
         day=draw(st.sampled_from(["2026-11-01", "2026-11-02"])),
-        passed=draw(st.booleans()),
+        verdict=draw(st.sampled_from(["passed", "failed", "not judged"])),
         why="it failed",
     )
 
@@ -274,3 +275,12 @@ def test_two_models_of_one_architecture_wait_for_one_value():
     rule = a_rule("per_architecture", 3, 9, architectures=("Hopper",), needs=("link",))
     runs = [a_result(hardware="cuda", model=model, architecture="Hopper") for model in ("H100", "H200")]
     assert sums(rule, runs).waiting == 3
+
+
+def test_a_run_that_is_not_judged_earns_nothing_anywhere():
+    result = a_result(hardware="npu", verdict="not judged", why="a bound is left out")
+    rules = (a_rule("per_model", 1, 5), a_rule("bonus", 5))
+    cell = next(cell for cell in cells_of(rules, [result]) if cell.run)
+    assert (cell.state, cell.points, cell.why) == ("not judged", 0, "a bound is left out")
+    sums = tally({"4": a_part(rules=rules)}, cells_of(rules, [result]))
+    assert (sums.earned, sums.waiting, sums.rehearsed) == (0, 0, 0)

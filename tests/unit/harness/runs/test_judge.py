@@ -9,16 +9,7 @@ from hypothesis import strategies as st
 from samples import FINISHED, a_kind, a_part
 
 from harness.catalogue.entries import Metric
-from harness.runs.judge import (
-    bounds,
-    judge,
-    judge_metric,
-    overall,
-    place_type,
-    proof_file,
-    read_measurements,
-    verdict_of,
-)
+from harness.runs.judge import bounds, judge, judge_metric, place_type, proof_file, read_measurements
 from harness.runs.processes import Ending
 
 GOOD_DEVICE = {"device": "cpu:0", "places": {"Place(cpu)": 3}, "kernels": {"matmul": True}}
@@ -393,22 +384,6 @@ def test_what_can_not_be_decided_fails(verdict):
 def test_a_metric_cannot_pass_for_a_parameter_or_for_the_cards(verdict):
     part = a_part(metrics={"error": Metric(name="error", at_most="cards", when={}), "x": Metric(name="x", when={})})
     assert "2 is over 1" in failures(verdict({"error": 2, "cards": 9, "x": 0}, part=part))["error"]
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "said"),
-    [
-        (["passed", "passed"], "passed"),
-        (["passed", "not judged"], "not judged"),
-        (["not judged", "failed", "passed"], "failed"),
-    ],
-)
-def test_the_verdict_of_a_run_is_its_worst(verdicts, said):
-    assert overall(verdicts) == said
-
-
-def test_an_older_record_has_two_verdicts():
-    assert [verdict_of({"passed": each}) for each in (True, False)] == ["passed", "failed"]
 
 
 def test_what_a_part_does_not_ask_for_there_has_no_verdict():

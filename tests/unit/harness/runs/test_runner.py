@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import a_catalogue, a_kind, a_part
 
+from harness.catalogue import cells
 from harness.catalogue.cells import Cell
-from harness.catalogue.entries import Cards, Metric
+from harness.catalogue.entries import Cards, Metric, Requirement
 from harness.engines.engine import Launch
 from harness.errors import BuildError, WordsError
 from harness.evidence.records import read
@@ -72,7 +73,7 @@ def test_what_a_run_may_leave_is_taken_away_unless_it_ended_well(results, tmp_pa
 def test_a_good_run_leaves_a_record_that_holds(results, capsys):
     folder = run_cell(planned(leaving('{"m": 1}')), results, seed=3)
     record = read(folder / "record.json")
-    assert runner.passed(folder) and record["seed"] == 3 and record["parameters"] == {"method": "ritz"}
+    assert not runner.failed(folder) and record["seed"] == 3 and record["parameters"] == {"method": "ritz"}
     assert record["hardware"]["model"] == "Processor A" and len(record["hardware"]["cards"]) == 1
     assert record["command"][-2:] == ["--out", "OUT"] and str(results) not in " ".join(record["command"])
     assert record["environment"]["FLAGS_x"] == "1"
@@ -108,7 +109,7 @@ def test_any_bytes_for_metrics_leave_a_record(tmp_path_factory, content):
 def test_a_failed_run_leaves_a_record_too_without_metrics(results, capsys):
     folder = run_cell(planned(leaving('{"m": 1}') + "\nsys.exit(4)"), results, seed=0)
     record = read(folder / "record.json")
-    assert not runner.passed(folder) and record["exit"]["code"] == 4 and record["metrics"] == {}
+    assert runner.failed(folder) and record["exit"]["code"] == 4 and record["metrics"] == {}
     assert verify(folder, a_catalogue(PART)) == []
     assert "✗ failed" in capsys.readouterr().out
 
@@ -238,3 +239,30 @@ def test_a_readable_command_has_no_path_of_this_machine(monkeypatch):
     command = ["/home/me/checkout/.stacks/base/bin/python", "/home/me/checkout/projects/a.py", "--out", "/home/me/x"]
     assert runner._readable(command) == [".stacks/base/bin/python", "projects/a.py", "--out", "OUT"]
     assert json.dumps(runner._readable(command))
+
+
+def test_a_setting_that_does_not_fit_is_refused_before_anything_is_planned():
+    part = a_part(requires=(Requirement("grid % 2 == 1", "there is a point in the middle"),))
+    with pytest.raises(WordsError, match="4 cannot run with grid=50"):
+        plan([part], [Finding(a_kind(), (Card(index="0", model="A"),))], "auto", None, ["grid=50"])
+
+
+def test_a_run_out_of_what_its_bound_is_meant_for_is_recorded_and_no_failure(results, capsys):
+    metric = Metric(name="m", at_most="u_float32", judged_when="method == 'pinn'", otherwise="no bound", when={})
+    entry = planned(leaving('{"m": 1}'))
+    part = replace(PART, metrics={"m": metric})
+    folder = run_cell(replace(entry, cell=Cell(part, entry.cell.hardware)), results, seed=0)
+    record = read(folder / "record.json")
+    assert record["passed"] is False and record["verdict"] == "not judged" and not runner.failed(folder)
+    assert [check["verdict"] for check in record["checks"]] == ["passed", "passed", "not judged"]
+    assert verify(folder, a_catalogue(part)) == []
+    said = capsys.readouterr().out
+    assert "○ not judged" in said and "m: at most u_float32, when method == 'pinn'; no bound" in said
+
+
+def test_a_record_names_its_time_limit(results):
+    entry = planned(leaving('{"m": 1}'))
+    (part,) = cells.with_timeout([PART], "2h")
+    folder = run_cell(replace(entry, cell=Cell(part, entry.cell.hardware)), results, seed=0)
+    assert read(folder / "record.json")["timeout"] == 7200
+    assert verify(folder, a_catalogue(PART)) == []

@@ -5,6 +5,7 @@ import itertools
 import json
 import subprocess
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import kubernetes_validate
 import pytest
 
 from harness.catalogue import entries
+from harness.catalogue.entries import Requirement
 from harness.dispatch import kubernetes
 from harness.dispatch.kubernetes import manifests
 from harness.dispatch.kubernetes.manifests import Settings, Source
@@ -115,3 +117,17 @@ def test_the_archive_is_the_same_bytes_again_and_says_its_revision(tmp_path: Pat
         assert tar.getnames() == ["inv", ".sent.json"] and tar.getmember("inv").mode == 0o755
         sent = json.load(tar.extractfile(".sent.json") or io.BytesIO())
     assert set(sent["files"]) == {"inv"} and {"revision", "clean"} <= sent.keys()
+
+
+def test_values_that_do_not_fit_are_refused_here_and_not_in_a_pod() -> None:
+    part = replace(BOOK.parts["4"], requires=(Requirement("grid < 300", "so it is"),))
+    with pytest.raises(WordsError, match="4 cannot run with grid=301"):
+        kubernetes.plan(BOOK, [part], "cpu", values=["grid=301"])
+
+
+def test_a_raised_time_limit_is_the_jobs_and_the_runs() -> None:
+    part = replace(BOOK.parts["4"], timeout=7200.0, raised=True)
+    (cell,) = kubernetes.plan(BOOK, [part], "cpu")
+    made = manifests.job(cell, SITE, SOURCE, "x")
+    assert made["spec"]["activeDeadlineSeconds"] == 7200 + manifests.SET_UP_SECONDS
+    assert container(made)["args"][-4:-2] == ["--timeout", "7200s"]

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import a_catalogue, a_kind, a_part, a_record
+from samples import a_catalogue, a_kind, a_part, a_record, a_record_not_judged
 
+from harness.catalogue import cells
+from harness.catalogue.entries import Requirement
 from harness.dispatch.slurm import allocation, batches, deliveries, dispatch, jobs
 from harness.dispatch.slurm.batches import JobCell
 from harness.dispatch.slurm.dispatch import Settings
@@ -119,7 +121,7 @@ def test_only_what_is_missing_is_submitted(results, slurm, monkeypatch):
     monkeypatch.setattr(jobs, "look", lambda results: [jobs.Status(batch=batch, place=0, job=None, state="waiting")])
     done = {"parameters": dict(passed.cell.parameters), "seed": 0, "cards": 1}
     a_record(results, "4", "ascend", program=of_parts["4"], passed=True, **done)
-    a_record(results, "7", "cpu", program=of_parts["7"], passed=False, **done)
+    a_record(results, "7", "cpu", program=of_parts["7"], passed=False, verdict="failed", **done)
     a_record(results, "7", "ascend", program={**of_parts["7"], "revision": "b" * 40}, passed=True, **done)
     found = dispatch.split([busy, passed, failed, missing], results)
     assert found.under_way == [(batch, 0)] and [each for each, _ in found.passed] == [passed]
@@ -301,3 +303,25 @@ def test_an_ending_by_the_scheduler_gets_its_name(job):
     assert allocation.true_ending(interrupted).reason == "timed out"
     finished = Ending("finished", 0, None, 1.0, 0, 0)
     assert allocation.true_ending(finished) == finished
+
+
+def test_values_that_do_not_fit_are_refused_here_and_not_on_a_node():
+    part = a_part(requires=(Requirement("grid % 2 == 1", "there is a point in the middle"),))
+    with pytest.raises(WordsError, match="4 cannot run with grid=50"):
+        dispatch.plan(BOOK, [part], "cpu", SITE, None, ["grid=50"])
+
+
+def test_what_is_not_judged_is_not_submitted_again(results, slurm, monkeypatch):
+    (each,) = wanted("cpu", "4")
+    monkeypatch.setattr(jobs, "look", lambda results: [])
+    program = {"file": "projects/04-plate/main.py", **COMMIT}
+    folder = a_record_not_judged(results, program=program, parameters=dict(each.cell.parameters), seed=0, cards=1)
+    assert dispatch.split([each], results).passed == [(each, folder)]
+
+
+def test_a_raised_time_limit_is_the_jobs_and_the_runs():
+    (part,) = cells.with_timeout([BOOK.parts["4"]], "2h")
+    (each,) = dispatch.plan(BOOK, [part], "cpu", SITE)
+    assert each.minutes == 135 and "--timeout 7200s" in dispatch._line(each, "local", "")
+    (each,) = wanted("cpu", "4")
+    assert "--timeout" not in dispatch._line(each, "local", "")

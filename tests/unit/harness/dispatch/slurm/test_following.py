@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from samples import a_record
+from samples import a_record, a_record_not_judged
 
 from harness.dispatch.slurm import following, jobs
 from harness.dispatch.slurm.batches import Batch, JobCell
@@ -98,3 +98,10 @@ def test_a_record_that_did_not_come_is_an_error_that_says_how_it_comes():
 def test_an_empty_list_says_what_fills_it(results, capsys):
     assert following.show(results, once=False, cancel=False) == []
     assert "--on slurm" in capsys.readouterr().out
+
+
+def test_a_cell_that_is_not_judged_has_not_failed(results):
+    place = a_record_not_judged(results)
+    status = Status(batch=a_batch(place.name), place=0, job=None, state="over", record=place)
+    assert "not judged in 1.5 s" in following.line(status)
+    following.require_passed([status], [])
