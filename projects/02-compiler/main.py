@@ -18,12 +18,13 @@ from typing import Any
 
 import accuracy
 import backend
-import bridge
+import generator
 import numpy as np
 import paddle
 import pictures
 import subgraphs
 import toolchain
+import tracing
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by hand from a plain checkout
 import kit
@@ -39,7 +40,7 @@ def refuse(error: Exception) -> None:
 def trace(subgraph: subgraphs.Subgraph, arguments: list[Any], hook: Any = None) -> tuple[Any, Any]:
     """The subgraph through dy2st; raises SubgraphError with the function's own words if it cannot be traced."""
     try:
-        return bridge.to_static(subgraph.function, arguments, hook)
+        return tracing.to_static(subgraph.function, arguments, hook)
     except Exception as error:
         words = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise subgraphs.SubgraphError(f"{subgraph.name} cannot be traced: {words[-1] if words else error!r}") from error
@@ -78,7 +79,7 @@ def through_the_generator(program: Any, subgraph: subgraphs.Subgraph, inputs: li
     started = time.perf_counter()
     carrier = toolchain.load_carrier()
     print(f"carrier of kernels: {'kept from before' if not carrier else f'built in {carrier:.1f} s, once'}")
-    hook = bridge.Generator(subgraph.name)
+    hook = generator.Generator(subgraph.name)
     started = time.perf_counter()
     compiled, partial = trace(subgraph, arguments, hook)
     traced = time.perf_counter() - started
@@ -118,7 +119,7 @@ def through_the_generator(program: Any, subgraph: subgraphs.Subgraph, inputs: li
     stages.add(
         "rewritten",
         report.rewritten,
-        Counter(bridge.short(operators)),
+        Counter(tracing.short(operators)),
         rewriting - seconds - sum(report.seconds.values()),
     )
     for name, why in report.left:
@@ -127,16 +128,16 @@ def through_the_generator(program: Any, subgraph: subgraphs.Subgraph, inputs: li
     # 2. Is it right, and is it what runs? Kernels that are wrong on purpose have to change the output.
     started = time.perf_counter()
     found = accuracy.evaluate(compiled, inputs, slope)
-    stages.add("run", "", Counter(bridge.short(operators)), time.perf_counter() - started)
+    stages.add("run", "", Counter(tracing.short(operators)), time.perf_counter() - started)
     exact = accuracy.reference(subgraph.function, inputs, slope)
-    wrong, _ = trace(subgraph, arguments, bridge.Generator(subgraph.name + "_wrong", gradients=False, spoil=True))
+    wrong, _ = trace(subgraph, arguments, generator.Generator(subgraph.name + "_wrong", gradients=False, spoil=True))
     with paddle.no_grad():
         difference = accuracy.relative(accuracy.double(wrong(*inputs)), exact.result)
     print(f"  kernels that are wrong on purpose change the output: relative error {difference:.1e}")
     backend.require_generated(operators, len(report.forward), difference > 0.1)
     program.metric("kernels", len(kernels))
     program.metric("operators_before", sum(report.operations.values()))
-    program.metric("operators_after", len(bridge.short(operators)))
+    program.metric("operators_after", len(tracing.short(operators)))
     program.metric("left_with_paddle", len(report.left))
     program.metric("slowest_compilation", max(kernel.library.seconds for kernel in kernels))
     conclude(program, inputs, found, exact)
@@ -161,9 +162,9 @@ def through_cinn(program: Any, subgraph: subgraphs.Subgraph, inputs: list[Any], 
     operators = [operation.name() for operation in partial.train_program.forward_program.global_block().ops]
     program.metric("kernels", text.count("cinn_runtime.jit_kernel") + text.count("cinn_op.group"))
     program.metric(
-        "operators_before", len(bridge.short(op.name() for op in partial.program.program.global_block().ops))
+        "operators_before", len(tracing.short(op.name() for op in partial.program.program.global_block().ops))
     )
-    program.metric("operators_after", len(bridge.short(operators)))
+    program.metric("operators_after", len(tracing.short(operators)))
     program.metric("left_with_paddle", sum(name.startswith("pd_op.") for name in operators))
     program.metric("slowest_compilation", stages.seconds["cinn"])
     conclude(program, inputs, found, accuracy.reference(subgraph.function, inputs, slope))

@@ -18,11 +18,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait would t
 
 import accuracy
 import backend
-import bridge
+import generator
 import numpy as np
 import paddle
 import rules
 import subgraphs
+import tracing
 
 # A program's operators run one after the other in the thread that calls it, whose OpenMP threads are already there.
 paddle.set_flags({"FLAGS_enable_pir_in_executor_trace_run": True})
@@ -37,10 +38,10 @@ def ways(subgraph: subgraphs.Subgraph, inputs: list[paddle.Tensor], gradients: b
 
     The pass of part 2-2 is among them where it finds a chain. Raises SilentFallback if kernels do not run.
     """
-    static, _ = bridge.to_static(subgraph.function, inputs)
+    static, _ = tracing.to_static(subgraph.function, inputs)
     found: dict[str, Way] = {"plain eager": subgraph.function, "to_static": static}
     own = rules.Substitution()
-    substituted, partial = bridge.to_static(subgraph.function, inputs, own)
+    substituted, partial = tracing.to_static(subgraph.function, inputs, own)
     _ = partial.train_program  # rewritten here, not at the first call
     if own.matches:
         found[OWN_PASS] = substituted
@@ -50,8 +51,8 @@ def ways(subgraph: subgraphs.Subgraph, inputs: list[paddle.Tensor], gradients: b
         compiled(*inputs)
         backend.require_cinn(str(getattr(partial, "_backend", "")), str(partial.train_program.forward_program), {})
         return {**found, "CINN": compiled}
-    hook = bridge.Generator(subgraph.name, gradients=gradients)
-    compiled, partial = bridge.to_static(subgraph.function, inputs, hook)
+    hook = generator.Generator(subgraph.name, gradients=gradients)
+    compiled, partial = tracing.to_static(subgraph.function, inputs, hook)
     operators = [operation.name() for operation in partial.train_program.forward_program.global_block().ops]
     backend.require_generated(operators, len(hook.report.forward), changed=True)
     return {**found, GENERATED: compiled}

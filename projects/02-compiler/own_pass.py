@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import accuracy
-import bridge
 import cases
 import measure
 import numpy as np
@@ -20,6 +19,7 @@ import paddle
 import rules
 import subgraphs
 import toolchain
+import tracing
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by hand from a plain checkout
 import kit
@@ -28,7 +28,7 @@ import kit
 def substituted(function: Any, inputs: list[Any], route: str, wrong: bool = False) -> tuple[Any, rules.Substitution]:
     """`function` through to_static with the pass in the path, and what the pass did."""
     hook = rules.Substitution(route, wrong)
-    compiled, partial = bridge.to_static(function, inputs, hook)
+    compiled, partial = tracing.to_static(function, inputs, hook)
     _ = partial.train_program  # traced and rewritten here, not at the first call
     return compiled, hook
 
@@ -65,15 +65,15 @@ def main() -> None:
     # 2. One subgraph: the program before and after, and both routes have to arrive at the same one.
     subgraph = subgraphs.find(parameters["subgraph"])
     inputs = accuracy.tensors(subgraph.arrays(parameters["rows"], parameters["columns"], program.seed), "float32")
-    plain, _ = bridge.to_static(subgraph.function, inputs)
+    plain, _ = tracing.to_static(subgraph.function, inputs)
     compiled = {route: substituted(subgraph.function, inputs, route) for route in rules.ROUTES}
     fused, hook = compiled["python"]
     for name, text in [("before", hook.before), *((route, hook.after) for route, (_, hook) in compiled.items())]:
         program.artefact(f"programs/{name.replace('c++', 'cpp')}.txt").write_text(text)
     print(f"before:\n{hook.before}\nafter:\n{hook.after}")
     program.metric("same_program", compiled["c++"][1].after == hook.after)
-    program.metric("operators_before", len(bridge.short(hook.operators[0].elements())))
-    program.metric("operators_after", len(bridge.short(hook.operators[1].elements())))
+    program.metric("operators_before", len(tracing.short(hook.operators[0].elements())))
+    program.metric("operators_after", len(tracing.short(hook.operators[1].elements())))
 
     # 3. Is it right, and is it what runs? A rule that is wrong on purpose has to change the output.
     slope = np.random.default_rng(program.seed + 1).standard_normal(inputs[0].shape, dtype="float32")

@@ -20,12 +20,13 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "02-compiler"))  # the compiler's steps are those of task 2
 import accuracy
 import backend
-import bridge
+import generator
 import kit
 import measure
 import pictures
 import splitting
 import toolchain
+import tracing
 
 
 def gelu(x: paddle.Tensor) -> paddle.Tensor:
@@ -53,8 +54,8 @@ def traced(
         if override:
             stack.enter_context(override)
         if prim:
-            stack.enter_context(bridge.decomposing())
-        static, partial = bridge.to_static(gelu, inputs)
+            stack.enter_context(tracing.decomposing())
+        static, partial = tracing.to_static(gelu, inputs)
         partial._hookers[:0] = hooks
         _ = partial.train_program  # rewritten and taken apart here, not at the first call
     return static
@@ -70,8 +71,8 @@ def compiled(inputs: list[paddle.Tensor], chosen: str, name: str) -> Any:
         static(*inputs)
         backend.require_cinn(str(getattr(partial, "_backend", "")), str(partial.train_program.forward_program), {})
         return static
-    generator = bridge.Generator(name)
-    static, partial = bridge.to_static(gelu, inputs)
+    generator = generator.Generator(name)
+    static, partial = tracing.to_static(gelu, inputs)
     partial._hookers[:0] = [hook, generator]
     operators = [operation.name() for operation in partial.train_program.forward_program.global_block().ops]
     backend.require_generated(operators, len(generator.report.forward), changed=True)

@@ -4,6 +4,7 @@ import importlib
 import shutil
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def splitting():
     """The project's module, with those of the compiler that it uses as its own."""
     folders = [str(PROJECTS / name) for name in ("03-decomposition", "02-compiler")]
     sys.path[:0] = folders
-    names = ("accuracy", "bridge", "emission", "loops", "lowering", "splitting", "toolchain")
+    names = {path.stem for name in folders for path in Path(name).glob("*.py")} - {"main"}
     before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
     module = importlib.import_module("splitting")
     module.accuracy = importlib.import_module("accuracy")
@@ -90,13 +91,13 @@ def test_results_and_gradients_are_those_of_float64_where_several_are_taken_apar
     def twice(x):
         return approximate(x) + 3 * approximate(approximate(x))
 
-    accuracy, bridge = splitting.accuracy, splitting.bridge
+    accuracy, tracing = splitting.accuracy, splitting.tracing
     inputs = accuracy.tensors([np.random.default_rng(0).standard_normal((4, 33), dtype="float32")], "float32")
     slope = np.random.default_rng(1).standard_normal((4, 33), dtype="float32")
     hook = splitting.Splitting() if route == "python" else splitting.Override()
     before = hook.calls
-    with bridge.decomposing(), nullcontext() if route == "python" else hook:
-        static, partial = bridge.to_static(twice, inputs)
+    with tracing.decomposing(), nullcontext() if route == "python" else hook:
+        static, partial = tracing.to_static(twice, inputs)
         partial._hookers[:0] = [hook] if route == "python" else []
         _ = partial.train_program
     assert hook.calls == before + 3
