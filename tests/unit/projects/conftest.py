@@ -31,8 +31,8 @@ from typing import Any
 
 import pytest
 
-from harness import catalogue
-from harness.judge import judge_metric
+from harness.catalogue import entries
+from harness.runs.judge import judge_metric
 
 PROJECTS = Path(__file__).resolve().parents[3] / "projects"
 sys.path.insert(0, str(PROJECTS))  # for `import kit`
@@ -105,7 +105,7 @@ def run_program(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def verdict() -> Callable[..., str]:
     """`verdict("1", "matmul_error", metrics, size=64)` is the judge's word: passed, failed or not judged."""
-    parts = catalogue.load().parts
+    parts = entries.load().parts
 
     def judged(part: str, name: str, metrics: Mapping[str, Any], **parameters: Any) -> str:
         return judge_metric(parts[part], name, parameters, metrics).verdict
