@@ -154,7 +154,11 @@ class VisionTower(nn.Layer):
         parts = [Part(weights, f"visual.blocks.{number}.") for number in range(config["depth"])]
         self.blocks = nn.LayerList([VisionBlock(part, config["num_heads"]) for part in parts])
         merger = Part(weights, "visual.merger.")
-        self.norm, self.first, self.second = LayerNorm(*merger("ln_q")), Linear(*merger("mlp.0")), Linear(*merger("mlp.2"))
+        self.norm, self.first, self.second = (
+            LayerNorm(*merger("ln_q")),
+            Linear(*merger("mlp.0")),
+            Linear(*merger("mlp.2")),
+        )
 
     def forward(self, picture: Picture) -> paddle.Tensor:
         """The tokens of one image, (P / m², hidden): its patches attend to each other and to no other image's."""

@@ -50,11 +50,6 @@ STILL_TO_PLANT = {
         qwen2_vl_same_weights qwen2_vl_prefill_error qwen2_vl_decode_error qwen2_vl_equal_tokens image_error
         image_sizes_equal qwen3_same_weights qwen3_prefill_error qwen3_decode_error qwen3_equal_tokens
     """,
-    "13-1": "open_after ran functions functions_executed",
-    "13-2": """
-        float32_equal float64_equal float64_output float64_gradient float64_loss float64_trained
-        initialised_otherwise batches_same
-    """,
 }
 
 
