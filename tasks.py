@@ -850,7 +850,7 @@ def docs(context: Context, serve: bool = False) -> None:
         print("built: .cache/site/index.html")
 
 
-@word(help={"only": "all, or several with commas: startup, overhead, matrix, container, fresh, stores, plate, …"})
+@word(help={"only": "all, or several with commas: startup, overhead, matrix, container, fresh, stores, bounds, …"})
 def bench(context: Context, only: str = "all") -> None:
     """Measure this program beside its peers.
 
@@ -864,6 +864,7 @@ def bench(context: Context, only: str = "all") -> None:
       ./inv bench --only container               what a container adds; skipped where no engine answers
       ./inv bench --only fresh                   a fresh clone to its first matrix; downloads everything again
       ./inv bench --only stores                  uploads beside the AWS CLI and s5cmd, on a server of its own
+      ./inv bench --only bounds                  every judged metric beside its bound, over kernels, threads and corners
       ./inv bench --only plate                   task 4 beside scikit-fem and DeepXDE, four minutes
       ./inv bench --only practical               task 5 beside SciPy and PaddleScience
       ./inv bench --only compiler                task 2-3 beside torch.compile, with the profile; torch is gigabytes
@@ -875,6 +876,7 @@ def bench(context: Context, only: str = "all") -> None:
                                                  torch, which is gigabytes; for an idle machine
     """
     own_stack = {
+        "bounds": "test",
         "allocator": "test",
         "sim": "test",
         "cluster": "test",

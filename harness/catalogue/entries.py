@@ -145,6 +145,7 @@ class Part:
     cards: Cards = Cards()
     requires: tuple[Requirement, ...] = ()
     submission: tuple[str, ...] = ()
+    evidence_only: bool = False  # nothing runs: what a person attaches is what counts
     tools: Mapping[str, str] = field(default_factory=dict)
     uses: tuple[str, ...] = ()
 
@@ -152,11 +153,6 @@ class Part:
     def folders(self) -> tuple[str, ...]:
         """The folders of the checkout that its program reads modules from, its own first: 'projects/09-inference'."""
         return tuple(f"projects/{name}" for name in (self.slug, *self.uses))
-
-    @property
-    def by_hand(self) -> bool:
-        """Whether only a person's evidence is asked for, and no run."""
-        return self.program is None and bool(self.submission) and not set(self.submission) & OF_A_RUN
 
     @property
     def task(self) -> str:
@@ -244,6 +240,7 @@ def _parts(doc: Mapping[str, Any], path: Path) -> Iterator[Part]:
             cards=Cards(**{"at_most": part["cards"]["default"], **part["cards"]}) if "cards" in part else Cards(),
             requires=tuple(Requirement(**each) for each in part.get("requires", ())),
             submission=tuple(part.get("submission", ())),
+            evidence_only=part.get("evidence_only", False),
             tools=doc.get("tools", {}),
             uses=tuple(doc.get("uses", ())),
         )

@@ -8,6 +8,7 @@ from typing import Any
 from harness.catalogue.entries import Hardware, Metric, Part, Rule
 from harness.doctor.checks import Diagnosis
 from harness.evidence.record import RecordData
+from harness.evidence.records import libraries
 from harness.evidence.verdicts import FAILED, MARKS, NOT_JUDGED, PASSED, Judged, verdict_of
 from harness.runs.judge import bounds
 from harness.terminal import bold, dim, green, red, yellow
@@ -20,7 +21,7 @@ def parts(chosen: Sequence[Part], detailed: bool) -> str:
     width = max(len(part.title) for part in chosen)
     lines = [
         f"{part.name:<5} {part.title:<{width}}  {_worth(part):>5}  {part.title_zh}"
-        + ("" if part.program else dim("  (not written yet)"))
+        + ("" if part.program else dim("  (a person's evidence)" if part.evidence_only else "  (not written yet)"))
         for part in chosen
     ]
     written = sum(part.program is not None for part in chosen)
@@ -40,7 +41,8 @@ def _part(part: Part) -> str:
         *(f"Points: {_rule(rule)}" for rule in part.rules),
     ]
     if part.program is None:
-        return "\n".join([*lines, "Its program is not written yet."])
+        unwritten = "Its program is not written yet."
+        return "\n".join([*lines, "Nothing runs here: ./inv attach adds it." if part.evidence_only else unwritten])
     lines += [f"Program: projects/{part.slug}/{part.program.name}, stack {part.stack}, at most {part.timeout:g} s"]
     lines += [f"Uses: {', '.join(f'projects/{name}' for name in part.uses)}"] if part.uses else []
     lines += [f"Cards: {part.cards.default}; --cards takes {part.cards.expects}"] if part.cards.at_most > 1 else []
@@ -144,7 +146,12 @@ def record(data: RecordData, folder: Path) -> str:
         f"  program   {program['file']} at {(program['revision'] or 'no revision')[:12]}{clean}",
         f"  command   {' '.join(data.get('command', []))}",
         f"  paddle    {wheel}",
-        *(f"  variable  {name}={value}" for name, value in data.get("environment", {}).items()),
+        *(
+            f"  variable  {name}={value}"
+            + (", set by the caller" if name in data.get("environment_of_caller", ()) else "")
+            for name, value in data.get("environment", {}).items()
+        ),
+        *(f"  library   {name}: {what}" for name, what in libraries(data)),
         "  checks",
     ]
     for check in data["checks"]:

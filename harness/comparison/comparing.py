@@ -9,10 +9,10 @@ from typing import Any, TypeGuard
 
 from harness import terminal
 from harness.catalogue.entries import Metric, Part
-from harness.errors import HomeworkError
+from harness.errors import HomeworkError, WordsError
 from harness.evidence import traces
 from harness.evidence.record import RecordData
-from harness.evidence.records import FILE, read
+from harness.evidence.records import FILE, libraries, read
 from harness.evidence.traces import Parting, Tensor
 
 HASH = 12  # characters of one that a person tells apart
@@ -133,6 +133,7 @@ def _facts(record: RecordData) -> Iterator[tuple[str, str]]:
     yield from ((name, str(value)) for name, value in facts.items() if value is not None)
     yield from ((f"parameter {name}", str(value)) for name, value in record["parameters"].items())
     yield from ((f"variable {name}", value) for name, value in (record.get("environment") or {}).items())
+    yield from libraries(record)
 
 
 # Together
@@ -151,6 +152,11 @@ class Comparison:
         """The names of what is beyond its tolerance."""
         apart = [held.name for held in self.metrics if held.same is False]
         return apart + [parting.name for parting in self.tensors if parting.why]
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing of the one was held against the other."""
+        return not self.tensors and all(held.same is None for held in self.metrics)
 
 
 def compare(part: Part, then: Outcome, now: Outcome, with_metrics: bool = True) -> Comparison:
@@ -173,6 +179,8 @@ def show(found: Comparison) -> str:
         blocks.append(_table(("metric", "then", "now", "tolerance", "verdict"), rows))
     if found.tensors:
         blocks.append(_table(("trace", "type and shape", "largest", "tolerance", "verdict"), map(_row, found.tensors)))
+    if found.empty:
+        blocks.append(terminal.yellow("Nothing could be compared: neither has a trace."))
     first = traces.first_of(list(found.tensors))
     if first:
         blocks.append(f"First to part ways: {first.name}, {first.why}")
@@ -185,11 +193,19 @@ def show(found: Comparison) -> str:
 
 
 def require_same(found: Sequence[Comparison]) -> None:
-    """Raise where something is beyond its tolerance.
+    """Raise where something is beyond its tolerance, or nothing was compared at all.
 
     Raises:
-        HomeworkError: what is, by name.
+        WordsError: no run has anything that another could be held against.
+        HomeworkError: what is beyond its tolerance, by name.
     """
+    if all(each.empty for each in found):
+        names = ", ".join(dict.fromkeys(one.name for each in found for one in (each.then, each.now)))
+        raise WordsError(
+            "Nothing could be compared.",
+            f"There is no trace of {names}: their programs failed, or leave none.",
+            "./inv show RUN says how a run ended; --reference compares metrics as well.",
+        )
     apart = [f"{each.part.name}: {', '.join(each.apart)}" for each in found if each.apart]
     if apart:
         raise HomeworkError(

@@ -33,7 +33,18 @@ def wanted(part: Part) -> dict[str, Any]:
 
 
 def write(results: Path, run: Outcome) -> Path:
-    """Keep what a run found as the reference of its part; the file is returned."""
+    """Keep what a run found as the reference of its part; the file is returned.
+
+    Raises:
+        WordsError: nobody could make the program again that found it.
+    """
+    program = run.record["program"]
+    if not (program["revision"] and program["clean"]):
+        raise WordsError(
+            f"{run.name} makes no reference.",
+            "It ran from a tree with uncommitted changes." if program["revision"] else "It ran outside a git checkout.",
+            f"Commit, ./inv run --task {run.record['cell']['part']}, and call again.",
+        )
     record: Mapping[str, object] = run.record
     hardware: Mapping[str, object] = run.record["hardware"]
     place = path(results, run.record["cell"]["part"])
@@ -43,6 +54,7 @@ def write(results: Path, run: Outcome) -> Path:
         {
             **{name: record[name] for name in KEPT if name in record},
             "hardware": {name: hardware[name] for name in OF_HARDWARE},
+            "device": {"libraries": run.record.get("device", {}).get("libraries", [])},
             "tensors": {name: _written(tensor.sample(SAMPLES)) for name, tensor in run.tensors.items()},
         },
     )

@@ -120,6 +120,7 @@ class RecordData(_Record, total=False):
     engine: Engine
     command: Sequence[str]
     environment: Mapping[str, str]
+    environment_of_caller: Sequence[str]
     stack: Stack
     paddle: Paddle | None
     verdict: Verdict

@@ -9,7 +9,7 @@ import fcntl
 import json
 import platform
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any, cast
@@ -177,3 +177,16 @@ def find(results: Path, word: str) -> list[Path]:
         names = ", ".join(path.name for path in matching[:5]) + (", …" if len(matching) > 5 else "")
         raise WordsError(f"{word!r}: {len(matching)} runs begin so.", f"{names}.", "Write more of the id.")
     return matching
+
+
+def libraries(record: RecordData) -> Iterator[tuple[str, str]]:
+    """What multiplied matrices: ("OpenBLAS of numpy", "0.3.23, kernel Haswell, 2 threads"), or that it is unknown."""
+    found = (record.get("device") or {}).get("libraries")
+    if not isinstance(found, list) or not found:
+        yield "libraries", "unknown"
+        return
+    for each in (each for each in found if isinstance(each, dict)):
+        kernel, threads = each.get("kernel") or "unknown", each.get("threads")
+        words = [str(each.get("version") or "unknown version"), f"kernel {kernel}"]
+        words += [f"{threads} thread{'s' * (threads != 1)}"] if threads else []
+        yield f"{each.get('name')} of {each.get('of')}", ", ".join(words)

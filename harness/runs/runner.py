@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from harness import checkout
-from harness.catalogue.cells import NOT_WRITTEN, Cell, settled
+from harness.catalogue.cells import BY_HAND, NOT_WRITTEN, Cell, settled
 from harness.catalogue.entries import Part
 from harness.checkout import ROOT
 from harness.engines.choosing import choose
-from harness.engines.engine import Engine, Launch, Request
+from harness.engines.engine import OF_PROGRAMS, Engine, Launch, Request
 from harness.errors import Interrupted
 from harness.evidence import finishing
 from harness.evidence.hashing import timestamp
@@ -32,9 +32,7 @@ from harness.runs.judge import Check, judge, read_measurements
 from harness.terminal import bold, dim, green, red, yellow
 
 TOO_FEW = "it runs on"  # how a why begins where cards are lacking
-RECORDED = re.compile(
-    r"(FLAGS_|OMP_|PADDLE_|MKL_|ONEDNN_|OPENBLAS_)(?!.*(?i:token|secret|passw|key|credential|auth)).*"
-)
+RECORDED = re.compile(rf"({'|'.join(OF_PROGRAMS)})(?!.*(?i:token|secret|passw|key|credential|auth)).*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +92,7 @@ def plan(
 def _engine(cell: Cell, on: str) -> tuple[Engine | None, str]:
     engine, why = choose(on, cell)
     if cell.part.program is None:
-        return None, NOT_WRITTEN
+        return None, BY_HAND if cell.part.evidence_only else NOT_WRITTEN
     return engine, why
 
 
@@ -135,7 +133,7 @@ def run_all(
     """
     cells = [entry for entry in planned if entry.engine]
     for entry in planned:
-        if entry.engine is None and entry.why != NOT_WRITTEN:
+        if entry.engine is None and entry.why not in (NOT_WRITTEN, BY_HAND):
             print(yellow(f"· {entry.cell} is left out: {entry.why}"))
     found = []
     for number, entry in enumerate(cells, start=1):
@@ -226,10 +224,12 @@ def _before(entry: Planned, seed: int, started: datetime, job: Job | None) -> di
 
 def _runtime(entry: Planned, launch: Launch) -> dict[str, Any]:
     inherited = {name: value for name, value in launch.environment.items() if RECORDED.fullmatch(name)}
+    environment = {**inherited, **launch.settings}
     return {
         "engine": {"name": entry.engine.name if entry.engine else None, "image": None},
         "command": _readable(launch.command),
-        "environment": {**inherited, **launch.settings},
+        "environment": environment,
+        "environment_of_caller": sorted(name for name, value in environment.items() if os.environ.get(name) == value),
         **launch.facts,
     }
 

@@ -296,3 +296,23 @@ def test_a_part_without_a_program_needs_no_stack():
     for field in ("program", "timeout", "parameters", "profiles", "metrics"):
         del document["parts"]["4"][field]
     assert not messages(document)
+
+
+@pytest.mark.parametrize("number", ["12", "14", "15"])
+def test_a_part_by_hand_says_so_and_names_what_counts(number):
+    part = all_parts()[number]
+    assert part["evidence_only"] is True and all(rule["needs"] for rule in part["points"])
+
+
+def test_a_part_by_hand_has_no_program_and_needs_evidence():
+    document = yaml.safe_load(GOOD)
+    part = document["parts"]["4"]
+    part["evidence_only"] = True
+    assert "$.parts.4: False schema does not allow 'main.py'" in messages(document)
+    for field in ("program", "timeout", "parameters", "profiles", "metrics"):
+        del part[field]
+    assert any("'needs' is a required property" in message for message in messages(document))
+    part["points"] = [{"rule": "once", "value": 3, "needs": ["link"]}]
+    assert not messages(document)
+    part["evidence_only"] = False
+    assert messages(document)

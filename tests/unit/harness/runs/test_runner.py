@@ -267,3 +267,12 @@ def test_a_record_names_its_time_limit(results):
     folder = run_cell(replace(entry, cell=Cell(part, entry.cell.hardware)), results, seed=0).folder
     assert read(folder / "record.json")["timeout"] == 7200
     assert verify(folder, a_catalogue(PART)) == []
+
+
+def test_a_record_says_which_variables_the_caller_set(results, monkeypatch):
+    monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "5")
+    monkeypatch.setenv("OPENBLAS_API_KEY", "secret")
+    record = read(run_cell(planned(leaving('{"m": 1}')), results, seed=0) / "record.json")
+    assert record["environment"]["MKL_DEBUG_CPU_TYPE"] == "5" and record["environment"]["FLAGS_x"] == "1"
+    assert "MKL_DEBUG_CPU_TYPE" in record["environment_of_caller"]
+    assert not {"FLAGS_x", "OPENBLAS_API_KEY"} & set(record["environment_of_caller"])

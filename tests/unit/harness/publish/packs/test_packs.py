@@ -27,7 +27,14 @@ ASKS = {"submission": ("code", "log", "link"), "rules": (a_rule(needs=("link",))
 PART = a_part("8-1", slug="08-ffn", stack="base", uses=("kit",), **ASKS)
 BOOK = a_catalogue(PART)
 ASKED = ("conversation", "code", "picture")
-PAIRING = a_part("12", slug="12-code", program=None, submission=ASKED, rules=(a_rule(needs=("conversation",)),))
+PAIRING = a_part(
+    "12",
+    slug="12-code",
+    program=None,
+    evidence_only=True,
+    submission=ASKED,
+    rules=(a_rule(needs=("conversation",)),),
+)
 
 
 @pytest.fixture(autouse=True)
