@@ -5,11 +5,12 @@ import shutil
 import llm
 import numpy as np
 import pytest
-from harness import catalogue
 from harness.judge import judge_metric
 from llm import decoder as decoders
 from test_engine import SETTINGS
 from test_llm import write_folder
+
+from harness import catalogue
 
 PART = catalogue.load().parts["10"]
 KINDS = ["float32", "bfloat16", "int8", "int4", "float8"]
