@@ -35,10 +35,7 @@ STILL_TO_PLANT = {
     """,
     "7": "digits_accuracy text_held_out_loss",
     "8-1": "forward_error gradient_error loss_ratio",
-    "8-2": """
-        pieces_right loss_error_1f1b loss_error_f_then_b loss_error_explicit loss_error_fleet
-        weight_error_1f1b weight_error_f_then_b weight_error_explicit weight_error_fleet traffic_error
-    """,
+    "8-2": "gradient_error_fleet loss_error_fleet",
     "8-3": "pieces_right loss_difference loss_difference_explicit planner_error planner_error_states",
     "9": "greedy_agreement knows_paris answer_tokens",
     "10": """
