@@ -40,6 +40,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by 
 import kit
 
 PEERS_ROWS = 1000  # readings that the other methods are given at most
+BURST = 1 / 1200  # of the experiment: readings within count as one
 MOMENTS = 60  # at which a further thermometer would be read
 ADVISED = 40  # simulated experiments in which the advice is followed
 
@@ -131,6 +132,7 @@ def readings_of(source: Path, bar: Bar, splines: int) -> tuple[Measurements, lis
     """The readings in the file `source` that can be of this `bar`, and what is odd about them."""
     measured = measurements.read(source, bar.length, bar.duration)
     measured, odd = plausible.check(measured, bar, str(source))
+    measured = measured.combined(bar.duration * BURST)
     if len(measured) <= splines + 1:
         raise measurements.Unusable(
             f"{source} holds {len(measured)} rows that can be used",
