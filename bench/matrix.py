@@ -23,7 +23,9 @@ from jsonschema import validate
 from measuring import ROOT, Side, copy_of_checkout, goal, interleaved, table
 
 sys.path.insert(0, str(ROOT))
-from harness import catalogue, datafiles, index, records
+from harness.catalogue import datafiles, entries
+from harness.evidence import records
+from harness.points import index
 
 SIZES = (0, 1_000, 10_000, 100_000)
 ROUNDS = 5
@@ -32,7 +34,7 @@ DISK = 2**30
 FIRST = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
-def synthetic(numbers: Iterable[int], book: catalogue.Catalogue, results: Path) -> None:
+def synthetic(numbers: Iterable[int], book: entries.Catalogue, results: Path) -> None:
     """Write a sealed record for each number: a minute apart, every tenth failed, the cells in turn."""
     cells = list(itertools.product(book.parts, book.hardware, range(MODELS)))
     for number in numbers:
@@ -107,7 +109,7 @@ def main() -> None:
     with copy_of_checkout() as tree:
         results = tree / "results"
         results.mkdir()
-        book = catalogue.load(tree)
+        book = entries.load(tree)
         cold = Side("cold", ["./inv", "matrix"], tree, before=lambda: (results / index.FILE).unlink(missing_ok=True))
         warm = Side("warm", ["./inv", "matrix"], tree)
         for before, size in zip((0, *SIZES), SIZES, strict=False):

@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 sys.path.insert(1, str(ROOT / "tests" / "integration"))
 import s3_server
 
-from harness import records
+from harness.evidence import records
 
 RECORDS, FILES = 400, 4  # with record.json: five files a record
 BIG_FILES, BIG_BYTES = 4, 512 * 2**20

@@ -11,11 +11,11 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness import records
-from harness.catalogue import ROOT
+from harness.checkout import ROOT
 from harness.errors import VerificationError
-from harness.stores import Store
-from harness.stores.sealed import MOST_MANIFEST_BYTES, Sealed, files, here
+from harness.evidence import records
+from harness.evidence.sealed import MOST_MANIFEST_BYTES, Sealed, files, here
+from harness.stores.store import Store
 from harness.stores.transfer import another, each, listed
 
 CACHE = ROOT / ".cache" / "stores"

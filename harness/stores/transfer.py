@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from harness import records
 from harness.errors import StoreError, VerificationError
-from harness.stores import PARALLEL, Count, Source, Store, object_key, wrong_size
-from harness.stores.sealed import MOST_MANIFEST_BYTES, PREFIX, File, Sealed, files, here, of_key
+from harness.evidence import records
+from harness.evidence.sealed import MOST_MANIFEST_BYTES, PREFIX, File, Sealed, files, here, of_key
+from harness.stores.store import PARALLEL, Count, Source, Store, object_key, wrong_size
 
 INCOMING = ".incoming"
 AHEAD = 64 * PARALLEL

@@ -1,6 +1,6 @@
 """Task 1: PaddlePaddle is installed, and really computes on this device.
 
-    python projects/01-install/main.py --part 1 --device cpu
+    ./inv python projects/01-install/main.py --part 1 --device cpu
 
 A screenshot shows that something was printed. This program shows what is installed (version, commit, wheel),
 how it came here, that its files are still the wheel's, which hardware this is, and that the device computes

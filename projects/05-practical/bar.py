@@ -17,14 +17,16 @@ Sources: S. V. Patankar, Numerical Heat Transfer and Fluid Flow (1980), ch. 4; R
 (1977) 1006, for the SDIRK2 method; C. de Boor, A Practical Guide to Splines (1978), for the basis.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import paddle
 from scipy.interpolate import BSpline
 
 GAMMA = 1 - np.sqrt(0.5)  # of SDIRK2: with it, order 2 and L-stable
+LEVELS = 6  # lengths of a step after a heater was switched on, each twice the one before
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,10 @@ class Bar:
     def section(self) -> float:
         """The cross-section in m²."""
         return np.pi * self.diameter**2 / 4
+
+    def energy(self, time: float) -> float:
+        """What the heaters have given until `time`, in J."""
+        return self.power_left * min(time, self.switch) + self.power_right * max(time - self.switch, 0.0)
 
     def heating(self, times: np.ndarray) -> np.ndarray:
         """Mean heat flux (steps, 2) in W/m² of the left and the right heater between successive `times` (steps + 1,).
@@ -102,12 +108,16 @@ class Unknowns:
 
 @dataclass(frozen=True)
 class Model:
-    """The bar on a grid of `cells` in space and `steps` in time, computed in Paddle in `dtype`."""
+    """The bar on a grid of `cells` in space and `steps` of each length in time, computed in Paddle in `dtype`.
+
+    When a heater is switched the temperature beside it goes as √t, so that steps are short at first and then become
+    longer: for each heater `steps` of each of LEVELS lengths.
+    """
 
     bar: Bar
     unknowns: Unknowns
     cells: int = 60
-    steps: int = 120
+    steps: int = 10
     dtype: str = "float64"
 
     @property
@@ -116,9 +126,20 @@ class Model:
         return self.bar.length / self.cells
 
     @cached_property
+    def phases(self) -> list[np.ndarray]:
+        """The ends of the steps in seconds, from a switch to the next one: a grid (steps in the phase + 1,) each."""
+        ends = np.append(0, np.cumsum(np.repeat(2.0 ** np.arange(LEVELS), self.steps)))
+        switches = np.unique([0.0, self.bar.switch, self.bar.duration])
+        return [begin + (end - begin) * ends / ends[-1] for begin, end in pairwise(switches)]
+
+    @cached_property
     def times(self) -> np.ndarray:
-        """The ends of the steps (steps + 1,) in seconds, 0 among them."""
-        return np.linspace(0, self.bar.duration, self.steps + 1)
+        """The ends of all steps in seconds, 0 among them: (moments,)."""
+        return np.unique(np.concatenate(self.phases))
+
+    def finer(self) -> "Model":
+        """The same bar with cells and steps half as large: a quarter of the error."""
+        return replace(self, cells=2 * self.cells, steps=2 * self.steps)
 
     def temperatures(
         self, theta: paddle.Tensor, positions: np.ndarray, derivatives: bool = True
@@ -126,28 +147,20 @@ class Model:
         """Temperatures above the air's at `positions` (positions,), in metres, at all times of the grid.
 
         `theta` (batch, unknowns) holds several bars at once, as many noise seeds have. Returns the temperatures
-        (batch, steps + 1, positions) in K, and their derivatives with respect to θ (batch, steps + 1, positions,
+        (batch, moments, positions) in K, and their derivatives with respect to θ (batch, moments, positions,
         unknowns), or None without `derivatives`. Both are on the device of `theta`.
         """
-        batch, bar = len(theta), self.bar
-        dt = bar.duration / self.steps
+        bar, batch = self.bar, len(theta)
         difference = self.tensor(np.diff(np.eye(self.cells), axis=0))  # (faces, cells)
-        faces = self.width * np.arange(1, self.cells)
-        basis = self.tensor(self.unknowns.basis(faces))  # (faces, unknowns)
+        basis = self.tensor(self.unknowns.basis(self.width * np.arange(1, self.cells)))  # (faces, unknowns)
         observe = self.tensor(interpolation(self.cells, positions / self.width))  # (positions, cells)
+        heat = self.tensor(bar.heating(self.times) / (bar.heat_capacity * self.width))  # (steps, 2), K/s, at the ends
 
         # A u is the rate at which heat leaves the cells: by conduction through the faces, and through the side.
         conduction = paddle.exp(theta @ basis.T) / (bar.heat_capacity * self.width**2)  # (batch, faces), 1/s
         loss = paddle.exp(theta[:, -1:]) * (4 / (bar.diameter * bar.heat_capacity))  # (batch, 1), 1/s
         eye = self.tensor(np.eye(self.cells))
         A = difference.T @ (conduction.unsqueeze(2) * difference) + loss.unsqueeze(2) * eye  # (batch, cells, cells)
-        W = paddle.linalg.inv(eye + (GAMMA * dt) * A)  # a stage is k = W (heating - A u)
-        WA = W @ A  # and not (1 - W) / (γ dt), which would lose digits
-
-        # What the heaters add to the first and the last cell, in K/s; a stage has W times that.
-        heat = self.tensor(bar.heating(self.times) / (bar.heat_capacity * self.width))  # (steps, 2)
-        ends = paddle.stack([W[:, :, 0], W[:, :, -1]], axis=2)  # (batch, cells, 2)
-        W_heating = paddle.transpose(ends @ heat.T, [2, 0, 1]).unsqueeze(3)  # (steps, batch, cells, 1)
 
         # (∂A/∂θ) u: each unknown changes the conduction through the faces, the last one the loss.
         slope = conduction.unsqueeze(2) * basis  # (batch, faces, unknowns)
@@ -159,10 +172,16 @@ class Model:
         u = paddle.zeros([batch, self.cells, 1], self.dtype)
         s = paddle.zeros([batch, self.cells, self.unknowns.count], self.dtype)  # ∂u/∂θ
         seen, seen_s = [observe @ u], [observe @ s]
-        for step in range(self.steps):
-            k1 = W_heating[step] - WA @ u
+        lengths = np.diff(self.times)
+        for step, dt in enumerate(lengths):
+            if step == 0 or not np.isclose(dt, lengths[step - 1], rtol=1e-6):
+                W = paddle.linalg.inv(eye + (GAMMA * dt) * A)  # a stage is k = W (heating - A u)
+                WA = W @ A  # and not (1 - W) / (γ dt), which would lose digits
+                W_ends = paddle.stack([W[:, :, 0], W[:, :, -1]], axis=2)  # (batch, cells, 2)
+            W_heating = W_ends @ heat[step].unsqueeze(1)  # (batch, cells, 1)
+            k1 = W_heating - WA @ u
             y = u + ((1 - GAMMA) * dt) * k1
-            k2 = W_heating[step] - WA @ y
+            k2 = W_heating - WA @ y
             if derivatives:
                 s1 = -(WA @ s) - W @ changed(u + (GAMMA * dt) * k1)
                 s2 = -(WA @ (s + ((1 - GAMMA) * dt) * s1)) - W @ changed(y + (GAMMA * dt) * k2)
@@ -178,8 +197,8 @@ class Model:
         """What thermometers read above the air's temperature, row by row, and its derivatives, on the host.
 
         A row is a time (rows,), in seconds, and a position (rows,), in metres. `theta` is (batch, unknowns).
-        Returns float64 (batch, rows) in K, and (batch, rows, unknowns) or None. Between two times of the grid
-        it is a straight line. Raises ValueError for a row outside the bar or the experiment.
+        Returns float64 (batch, rows) in K, and (batch, rows, unknowns) or None. Between the times of the grid it is
+        a cubic. Raises ValueError for a row outside the bar or the experiment.
         """
         times, positions = np.asarray(times), np.asarray(positions)
         if times.min() < 0 or times.max() > self.bar.duration * (1 + 1e-9):
@@ -187,16 +206,29 @@ class Model:
         if positions.min() < 0 or positions.max() > self.bar.length * (1 + 1e-9):
             raise ValueError(f"positions go from 0 to {self.bar.length * 1e3:g} mm")
         places, place = np.unique(positions, return_inverse=True)
-        after = np.clip(np.searchsorted(self.times, times), 1, self.steps)
-        share = (times - self.times[after - 1]) / (self.times[after] - self.times[after - 1])  # (rows,)
+        nodes, weights = self.around(times)
         with paddle.no_grad():
             u, s = self.temperatures(self.tensor(theta), places, derivatives)
 
         def at_rows(values: np.ndarray) -> np.ndarray:
-            part = share.reshape(-1, *[1] * (values.ndim - 3))
-            return (1 - part) * values[:, after - 1, place] + part * values[:, after, place]
+            spread = weights.reshape(4, -1, *[1] * (values.ndim - 3))
+            return sum(weight * values[:, node, place] for weight, node in zip(spread, nodes, strict=True))
 
         return at_rows(host(u)), None if s is None else at_rows(host(s))
+
+    def around(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """For `times` (rows,) in seconds the four nearest of `self.times` and their weights: both (4, rows).
+
+        All four are of the same heater's phase: at the switch the slope of the temperature jumps.
+        """
+        nodes, weights = np.zeros((4, len(times)), int), np.zeros((4, len(times)))
+        first = 0
+        for grid in self.phases:
+            rows = (times >= grid[0]) & ((times <= grid[-1]) | (grid is self.phases[-1]))
+            nodes[:, rows], weights[:, rows] = cubic(grid, times[rows])
+            nodes[:, rows] += first
+            first += len(grid) - 1
+        return nodes, weights
 
     def gradient_error(self, theta: np.ndarray, positions: np.ndarray, seed: int = 0) -> tuple[float, paddle.Tensor]:
         """How far the derivatives carried along are from those of Paddle's automatic differentiation.
@@ -207,7 +239,7 @@ class Model:
         """
         point = self.tensor(theta[None])
         point.stop_gradient = False
-        weights = self.tensor(np.random.default_rng(seed).normal(size=(1, self.steps + 1, len(positions))))
+        weights = self.tensor(np.random.default_rng(seed).normal(size=(1, len(self.times), len(positions))))
         (self.temperatures(point, positions, derivatives=False)[0] * weights).sum().backward()
         with paddle.no_grad():
             s = self.temperatures(self.tensor(theta[None]), positions)[1]
@@ -219,19 +251,22 @@ class Model:
         return paddle.to_tensor(np.ascontiguousarray(array), dtype=self.dtype)
 
 
-def interpolation(cells: int, x: np.ndarray) -> np.ndarray:
-    """The matrix (points, cells) from values at the middles of cells to `x` (points,), measured in cells.
+def cubic(grid: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lagrange's cubic from values on the ascending `grid` to `x` (points,): four nodes and weights, (4, points)."""
+    first = np.clip(np.searchsorted(grid, x) - 2, 0, len(grid) - 4)
+    nodes = first + np.arange(4)[:, None]  # (4, points)
+    at = grid[nodes]
+    others = [[n for n in range(4) if n != node] for node in range(4)]
+    weights = [np.prod((x - at[o]) / (at[n] - at[o]), axis=0) for n, o in enumerate(others)]
+    return nodes, np.array(weights)
 
-    Lagrange's cubic through the four nearest middles.
-    """
-    weights = np.zeros((len(x), cells))
-    for row, position in enumerate(np.asarray(x) - 0.5):
-        first = int(np.clip(np.floor(position) - 1, 0, cells - 4))
-        nodes = np.arange(first, first + 4)
-        for node in nodes:
-            others = nodes[nodes != node]
-            weights[row, node] = np.prod((position - others) / (node - others))
-    return weights
+
+def interpolation(cells: int, x: np.ndarray) -> np.ndarray:
+    """The matrix (points, cells) from values at the middles of cells to `x` (points,), measured in cells."""
+    nodes, weights = cubic(np.arange(cells) + 0.5, np.asarray(x))
+    matrix = np.zeros((len(x), cells))
+    np.put_along_axis(matrix, nodes.T, weights.T, axis=1)
+    return matrix
 
 
 def host(tensor: paddle.Tensor) -> np.ndarray:

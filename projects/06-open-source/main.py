@@ -1,7 +1,7 @@
 """Task 6: faults of Paddle that this homework met, each as a small program that says whether this Paddle has it.
 
-    python projects/06-open-source/main.py --part 6 --device cpu --out /tmp/findings
-    python projects/06-open-source/findings/register_decomp.py       # one alone
+    ./inv python projects/06-open-source/main.py --part 6 --device cpu
+    ./inv python projects/06-open-source/findings/register_decomp.py       # one alone
 
 Every reproducer runs in a process of its own and ends with its verdict: present, absent, or elsewhere (it needs another
 machine or other packages). One that ends without a verdict proves nothing, and the part fails. For each fault that is

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from llama32 import Llama32
 from llm import ModelError
+from llm.decoder import Llama
 from llm.safetensors_file import Shards
 from qwen2_vl import Qwen2VL
 from qwen3 import Qwen3
@@ -57,7 +58,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ModelError(f"{path} is damaged, it holds no JSON object: fetch the file again") from None
 
 
-def open_network(folder: Path) -> Llama32 | Qwen2VL:
+def open_network(folder: Path) -> Llama:
     """The network of a folder with its weights on the device.
 
     Raises ModelError for an unknown architecture, and for tensors that are missing, of another shape, or unknown (as a

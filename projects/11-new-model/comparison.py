@@ -10,6 +10,7 @@ import numpy as np
 import tiny
 from checkpoint import NETWORKS, open_network
 from llm import ModelError
+from llm.decoder import KVCache
 from PIL import Image
 from qwen2_vl import Qwen2VL, preprocess, smart_resize
 
@@ -64,11 +65,12 @@ def compare(architecture: str, folder: Path, reference: Mapping[str, np.ndarray]
         pixels = distance(np.concatenate([patches for patches, _ in pictures]), reference["qwen2_vl.pixels"])
         more = {"pictures": pictures}
     states: list = []
-    logits, cache = network.step(tokens, real, states=states, **more)
+    cache = KVCache()
+    logits = network.step(tokens, cache, real, states=states, **more)
     found, steps = logits.numpy(), [logits[:, -1].numpy()]
     # Each step is given the reference's token, so that one token chosen otherwise is counted once.
     for step in range(tiny.STEPS - 1):
-        logits, cache = network.step(expected["tokens"][:, step : step + 1], cache=cache)
+        logits = network.step(expected["tokens"][:, step : step + 1], cache)
         steps.append(logits[:, -1].numpy())
     decode = np.stack(steps, 1)  # (B, steps, V)
     by_prompt = np.zeros(tokens.shape)
@@ -85,7 +87,7 @@ def compare(architecture: str, folder: Path, reference: Mapping[str, np.ndarray]
         logits=decode,
         pixels=pixels,
     )
-    return comparison, [*network.weights.values(), logits]
+    return comparison, [network, logits]
 
 
 def distance(found: np.ndarray, expected: np.ndarray) -> float:

@@ -41,6 +41,12 @@ def from_hugging_face(config: Mapping[str, Any]) -> Config:
         raise ModelError(f"rope scaling {kind!r} is not supported here: take a model without it")
     if config.get("attention_bias") or config.get("mlp_bias"):
         raise ModelError("biases in attention or feed-forward layers are not supported here: take a model without them")
+    return numbers(config)
+
+
+def numbers(config: Mapping[str, Any]) -> Config:
+    """The numbers of a `config.json` whatever its architecture. Raises ModelError if one is missing."""
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     try:
         heads = config["num_attention_heads"]
         return Config(

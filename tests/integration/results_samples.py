@@ -5,7 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
-from harness import records
+from harness.evidence import records
 
 
 def a_sealed_record(results: Path, part: str = "4", kind: str = "cpu", **sizes: int) -> Path:

@@ -17,9 +17,11 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "unit" / "harness"))
 from samples import a_catalogue, a_kind, a_part, before_run, outcome  # noqa: E402
 
-from harness import matrix, report, traces  # noqa: E402
-from harness.catalogue import Metric  # noqa: E402
-from harness.records import LOG, Draft  # noqa: E402
+from harness.catalogue.entries import Metric  # noqa: E402
+from harness.evidence import traces  # noqa: E402
+from harness.evidence.records import LOG, Draft  # noqa: E402
+from harness.points import matrix  # noqa: E402
+from harness.publish import report  # noqa: E402
 
 pytestmark = pytest.mark.slow
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -25,8 +25,11 @@ from faults import NONE, Harm, Proxy, Request, proxy_before
 from results_samples import a_sealed_record, an_attachment, contents, write_sealed
 
 from harness.errors import HomeworkError, StoreError, VerificationError
-from harness.stores import Store, object_key, open_store, s3, sealed, team, transfer
+from harness.evidence import sealed
+from harness.stores import s3, team, transfer
 from harness.stores.multipart import PART
+from harness.stores.opening import open_store
+from harness.stores.store import Store, object_key
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = int(os.environ.get("HOMEWORK_KILLS", "6"))  # 200 take six minutes
@@ -684,7 +687,7 @@ def test_an_uploader_that_is_killed_at_any_moment_harms_nothing(
     script.write_text(
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
         "from pathlib import Path\n"
-        "from harness.stores import open_store, transfer\n"
+        "from harness.stores import transfer\nfrom harness.stores.opening import open_store\n"
         "store = open_store(sys.argv[2])\n"
         "print('go', flush=True)\n"
         "transfer.upload(Path(sys.argv[1]), store)\n"

@@ -8,7 +8,7 @@ import ast
 from collections import defaultdict
 from pathlib import Path
 
-from harness import catalogue
+from harness.catalogue import entries
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -64,7 +64,7 @@ def planted():
 def judged():
     return {
         name: {metric.name for metric in part.metrics.values() if metric.bounded}
-        for name, part in catalogue.load().parts.items()
+        for name, part in entries.load().parts.items()
     }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tokenizers
 from conftest import PROJECTS
+from llm.decoder import KVCache
 from PIL import Image
 
 ARCHITECTURES = ["llama32", "qwen2_vl", "qwen3"]
@@ -73,15 +74,15 @@ def test_a_network_with_wrong_positions_is_found_out(comparison, reference, chec
     if architecture == "qwen2_vl":
         images = [Image.fromarray(image) for image in comparison.tiny.images()]
         more = {"pictures": [comparison.preprocess(image, comparison.tiny.PREPROCESSOR) for image in images]}
-    logits = network.step(tokens, real, **more)[0].numpy()[real]
+    logits = network.step(tokens, KVCache(), real, **more).numpy()[real]
     assert np.abs(logits - reference[f"{architecture}.prefill"]).max() > 1e-2
 
 
 def test_padding_changes_nothing(comparison, checkpoint):
     network = comparison.open_network(checkpoint("llama32"))
     tokens, real = comparison.tiny.batch("llama32")
-    together = network.step(tokens, real)[0].numpy()
-    alone, _ = network.step(tokens[2:, real[2]], last=True)
+    together = network.step(tokens, KVCache(), real).numpy()
+    alone = network.step(tokens[2:, real[2]], KVCache(), last=True)
     np.testing.assert_allclose(alone[0, 0].numpy(), together[2, -1], atol=1e-5)
 
 
@@ -126,18 +127,18 @@ def test_text_goes_on_behind_the_longer_side_of_an_image(qwen2_vl):
 def test_patches_that_attend_in_parts_see_the_same(comparison, checkpoint, monkeypatch):
     network = comparison.open_network(checkpoint("qwen2_vl"))
     picture = comparison.preprocess(Image.fromarray(comparison.tiny.images()[0]), comparison.tiny.PREPROCESSOR)
-    whole = network.see(picture).numpy()
-    monkeypatch.setitem(type(network).see.__wrapped__.__globals__, "ROWS", 16)
-    np.testing.assert_allclose(network.see(picture).numpy(), whole, atol=1e-5)
+    whole = network.visual(picture).numpy()
+    monkeypatch.setitem(type(network).embed.__globals__, "ROWS", 16)
+    np.testing.assert_allclose(network.visual(picture).numpy(), whole, atol=1e-5)
 
 
 def test_image_tokens_have_to_fit_the_images(comparison, checkpoint):
     network = comparison.open_network(checkpoint("qwen2_vl"))
     with pytest.raises(llm.ModelError, match="3 image tokens for images of 0"):
-        network.step(np.array([[1, 92, 92, 92]]))
+        network.step(np.array([[1, 92, 92, 92]]), KVCache())
     picture = comparison.preprocess(Image.fromarray(comparison.tiny.images()[1]), comparison.tiny.PREPROCESSOR)
     with pytest.raises(llm.ModelError, match="an image of 2 x 3 tokens"):
-        network.step(np.array([[1, 92, 92, 92], [92, 92, 92, 1]]), pictures=[picture])
+        network.step(np.array([[1, 92, 92, 92], [92, 92, 92, 1]]), KVCache(), pictures=[picture])
 
 
 # ---- checkpoints
@@ -145,7 +146,7 @@ def test_image_tokens_have_to_fit_the_images(comparison, checkpoint):
 
 def test_names_of_later_versions_are_read(comparison, checkpoint):
     folder = checkpoint("qwen2_vl")
-    expected = comparison.open_network(folder).step(np.array([[1, 2]]))[0].numpy()
+    expected = comparison.open_network(folder).step(np.array([[1, 2]]), KVCache()).numpy()
     rename = {"visual.": "model.visual.", "model.": "model.language_model."}
     for path in folder.glob("*.safetensors"):
         file = llm.safetensors_file.SafetensorsFile(path)
@@ -155,7 +156,8 @@ def test_names_of_later_versions_are_read(comparison, checkpoint):
     config = comparison.tiny.CONFIGS["qwen2_vl"]
     outside = {name: config[name] for name in config if name.startswith(("arch", "vision", "image", "tie"))}
     (folder / "config.json").write_text(json.dumps(outside | {"text_config": config | {"tie_word_embeddings": True}}))
-    np.testing.assert_array_equal(comparison.open_network(folder).step(np.array([[1, 2]]))[0].numpy(), expected)
+    found = comparison.open_network(folder).step(np.array([[1, 2]]), KVCache()).numpy()
+    np.testing.assert_array_equal(found, expected)
 
 
 def _without_a_shard(folder):
@@ -286,9 +288,10 @@ def test_real_weights_give_the_answer_of_transformers(load):
     }
     network = llama32.Llama32(config, model.weights)
     stored = json.loads((PROJECTS / "09-inference" / "reference.json").read_text(encoding="utf-8"))["answers"][0]
-    logits, cache = network.step(np.array([stored["prompt_tokens"]]), last=True)
+    cache = KVCache()
+    logits = network.step(np.array([stored["prompt_tokens"]]), cache, last=True)
     found = [int(logits[0, -1].argmax())]
     while len(found) < len(stored["tokens"]):
-        logits, cache = network.step(np.array([[found[-1]]]), cache=cache)
+        logits = network.step(np.array([[found[-1]]]), cache)
         found.append(int(logits[0, -1].argmax()))
     assert found == stored["tokens"]
