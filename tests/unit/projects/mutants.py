@@ -18,8 +18,8 @@ from typing import Any
 
 from conftest import PROJECTS
 
-from harness import catalogue
-from harness.judge import judge_metric
+from harness.catalogue import entries
+from harness.runs.judge import judge_metric
 
 Changes = Mapping[str, Sequence[tuple[str, str]]]
 
@@ -49,7 +49,7 @@ def run_mutant(folder: Path, program: str, changes: Changes, *words: str) -> dic
 
 def verdicts(part: str, metrics: Mapping[str, Any], **parameters: Any) -> dict[str, str]:
     """The verdict on each judged metric of `part`, by name."""
-    declared = catalogue.load().parts[part]
+    declared = entries.load().parts[part]
     return {
         name: judge_metric(declared, name, parameters, metrics).verdict
         for name, metric in declared.metrics.items()

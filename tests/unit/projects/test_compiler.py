@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from mutants import run_mutant, verdicts
 
-from harness import catalogue, expressions
+from harness.catalogue import entries, expressions
 
 paddle = pytest.importorskip("paddle")
 pytest.importorskip("matplotlib")
@@ -470,7 +470,7 @@ def test_sizes_that_cannot_be_measured_are_refused_before_the_run(tmp_path, word
     ],
 )
 def test_what_could_only_fail_is_refused_before_the_run(settings, says):
-    part = catalogue.load().parts["2-1"]
+    part = entries.load().parts["2-1"]
     values = {name: parameter.default for name, parameter in part.parameters.items()} | settings
     unmet = [each.otherwise for each in part.requires if not expressions.parse(each.that).truth({**values, "cards": 1})]
     assert len(unmet) == 1 and says in unmet[0]
@@ -481,8 +481,8 @@ def test_what_could_only_fail_is_refused_before_the_run(settings, says):
 
 @pytest.mark.slow
 @pytest.mark.plants("2-1", "forward_error", "gradient_error")
-def test_constants_written_with_four_digits_are_an_error(tmp_path):
-    changes = {"02-compiler/emission.py": [('return f"{float(number)!r}f"', 'return f"{float(number):.3e}f"')]}
+def test_constants_written_with_three_digits_are_an_error(tmp_path):
+    changes = {"02-compiler/emission.py": [('return f"{float(number)!r}f"', 'return f"{float(number):.2e}f"')]}
     metrics = run_mutant(tmp_path, "02-compiler/main.py", changes, "--set", "rows=128", "columns=96")
     found = verdicts("2-1", metrics, rows=128, columns=96)
     assert found == {"kernels": "passed", "proven": "passed", "forward_error": "failed", "gradient_error": "failed"}
@@ -522,7 +522,7 @@ def test_a_chain_that_runs_a_hundred_times_and_is_wrong_fails(tmp_path):
     changes = {
         "02-compiler/faster.py": [names],
         "02-compiler/measure.py": [("GENERATED: compiled}", f"GENERATED: {often}}}")],
-        "02-compiler/emission.py": [('return f"{float(number)!r}f"', 'return f"{float(number):.3e}f"')],
+        "02-compiler/emission.py": [('return f"{float(number)!r}f"', 'return f"{float(number):.2e}f"')],
     }
     words = ("--set", "sizes=960x1100", "rounds=3")
     metrics = run_mutant(tmp_path, "02-compiler/faster.py", changes, *words)
