@@ -94,7 +94,7 @@ def compare_rules(program: kit.Program, shape: list[int], override: splitting.Ov
         program.artefact(f"programs/{name.replace(' ', '-')}.txt").write_text(str(found))
         words = ", ".join(f"{count} {operator}" for operator, count in counts[name].items())
         total = sum(counts[name].values())
-        print(f"{name + ':':14} {total} operators, {traffic[name]:.0f} tensors read or written: {words}")
+        print(f"{name + ':':14} {total} operators, {traffic[name]} tensors read or written: {words}")
     program.metric("operators_before", sum(counts["paddle"].values()))
     program.metric("operators_after", sum(counts["python"].values()))
     program.metric("traffic_before", traffic["paddle"])

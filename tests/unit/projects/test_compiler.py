@@ -462,10 +462,10 @@ def test_sizes_that_cannot_be_measured_are_refused_before_the_run(tmp_path, word
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"subgraph": "attention", "rows": 100}, "multiples of 128"),
-        ({"subgraph": "rotary_embedding", "columns": 100}, "multiples of 64"),
+        ({"subgraph": "attention", "rows": 100}, "blocks of 128"),
+        ({"subgraph": "rotary_embedding", "columns": 100}, "64 numbers"),
         ({"subgraph": "layer_norm", "dtype": "bfloat16"}, "bfloat16"),
-        ({"subgraph": "paddle_softmax", "dynamic": True}, "dynamic=false"),
+        ({"subgraph": "paddle_softmax", "dynamic": True}, "size is open"),
         ({"rows": 1048576, "columns": 65536}, "13 GB"),
     ],
 )
