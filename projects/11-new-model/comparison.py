@@ -82,7 +82,9 @@ def compare(architecture: str, folder: Path, reference: Mapping[str, np.ndarray]
         prefill=float(by_prompt.max()),
         decode=float(by_step.max()),
         equal_tokens=float((decode.argmax(-1) == expected["tokens"]).mean()),
-        by_layer=np.array([relative(s.numpy()[real], e).max() for s, e in zip(states, expected["states"], strict=True)]),
+        by_layer=np.array(
+            [relative(s.numpy()[real], e).max() for s, e in zip(states, expected["states"], strict=True)]
+        ),
         by_position=np.concatenate([by_prompt.max(0), by_step[1:]]),
         tokens=expected["tokens"],
         logits=decode,

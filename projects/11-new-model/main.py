@@ -45,7 +45,9 @@ def draw(comparisons: dict[str, Comparison], path: Path) -> None:
         axes.set_yscale("log")
         axes.grid(alpha=0.3)
     layers.set_xticks(range(len(next(iter(comparisons.values())).by_layer)))
-    layers.set(title="hidden states", xlabel="layers passed, the last with the norm", ylabel="greatest relative difference")
+    layers.set(
+        title="hidden states", xlabel="layers passed, the last with the norm", ylabel="greatest relative difference"
+    )
     places.set(title="logits", xlabel="position; from the cache after the dotted line")
     layers.legend()
     figure.suptitle("Paddle against transformers, float32, tiny random checkpoints")

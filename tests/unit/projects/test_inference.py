@@ -9,12 +9,13 @@ import numpy as np
 import paddle
 import pytest
 from conftest import PROJECTS
-from harness import catalogue
-from harness.judge import judge_metric
-from llm import exact
 from llm import decoder as decoders
+from llm import exact
 from llm.decoder import KVCache, Llama
 from test_llm import SMALL, write_folder
+
+from harness import catalogue
+from harness.judge import judge_metric
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import tokenizers
 from conftest import PROJECTS
-from harness import catalogue
-from harness.judge import judge_metric
 from llm import decoder as decoders
 from llm.decoder import KVCache
 from PIL import Image
+
+from harness import catalogue
+from harness.judge import judge_metric
 
 PART = catalogue.load().parts["11"]
 ARCHITECTURES = ["llama32", "qwen2_vl", "qwen3"]
@@ -306,8 +307,12 @@ def _with_a_damaged_config(folder):
         (None, {"architectures": ["GPT2LMHeadModel"]}, "GPT2LMHeadModel.* unknown here; there is LlamaForCausalLM"),
         (None, {"intermediate_size": 80}, r"is \(96, 64\), config.json says \(80, 64\)"),
         (None, {"num_hidden_layers": 4}, "no tensor model.layers.3"),
-        (None, {"num_hidden_layers": 2}, "model.layers.2.* does not compute with"),
-        (None, {"hidden_act": "gelu"}, "activation 'gelu'"),
+        (None, {"num_hidden_layers": 2}, "model.layers.2.* is not computed with"),
+        (None, {"hidden_act": "gelu"}, "'hidden_act': 'gelu'"),
+        (None, {"use_sliding_window": True}, "'use_sliding_window': True"),
+        (None, {"max_window_layers": 2}, "'max_window_layers': 2"),
+        (None, {"num_experts": 8}, "'num_experts': 8"),
+        (None, {"rope_scaling": {"rope_type": "default", "factor": 8.0}}, "rope's 'factor': 8.0"),
         (None, {"rope_scaling": {"rope_type": "yarn"}}, "rope scaling 'yarn'"),
         (None, {"rope_scaling": {"rope_type": "llama3"}}, "config.json has no 'low_freq_factor'"),
     ],
@@ -350,6 +355,21 @@ def test_a_checkpoint_answers_for_text_and_images(load, speaking, capsys):
     image = generation.answer(speaking, "w1 w2", f"{speaking / 'a.png'},{speaking / 'a.png'}", 4)
     assert text.tokens == image.tokens == 4 and text.text != image.text
     assert image.text in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("do_normalize", False), ("rescale_factor", 0.1), ("resample", 2), ("do_resize", False)]
+)
+def test_another_way_to_prepare_images_is_refused_by_its_name(comparison, name, value):
+    settings = comparison.tiny.PREPROCESSOR | {"do_normalize": True, "resample": 3, name: value}
+    with pytest.raises(llm.ModelError, match=f"preprocessor_config.json has '{name}': {value}"):
+        comparison.preprocess(Image.fromarray(comparison.tiny.images()[0]), settings)
+
+
+def test_another_vision_tower_is_refused_by_its_name(comparison, checkpoint):
+    vision = comparison.tiny.VISION | {"fullatt_block_indexes": [7]}
+    with pytest.raises(llm.ModelError, match="vision_config has 'fullatt_block_indexes'"):
+        comparison.open_network(checkpoint("qwen2_vl", vision_config=vision))
 
 
 def test_images_that_cannot_be_shown_are_refused_in_words(load, speaking, checkpoint):

@@ -1,15 +1,16 @@
-"""Task 10's quality: a right decoder is where its kind's steps lead, a wrong one is found out, and so is a wrong token."""
+"""Task 10's quality: a right decoder is where its kind's steps lead, a wrong one is found out, as is a wrong token."""
 
 import shutil
 
 import llm
 import numpy as np
 import pytest
-from harness import catalogue
-from harness.judge import judge_metric
 from llm import decoder as decoders
 from test_engine import SETTINGS
 from test_llm import write_folder
+
+from harness import catalogue
+from harness.judge import judge_metric
 
 PART = catalogue.load().parts["10"]
 KINDS = ["float32", "bfloat16", "int8", "int4", "float8"]
