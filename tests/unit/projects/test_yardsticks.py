@@ -163,7 +163,8 @@ def answer_gap(main, model, kind="int8", **options):
     engine = main.Engine(decoder, frozenset(), **options)
     requests, _ = main.serve(engine, PROMPTS, 24)
     _, order = main.measures.order_error(decoder, requests[1].tokens)
-    return main.measures.in_multiples(max(main.measures.answer_gap(decoder, request) for request in requests), order)
+    gaps = [main.measures.answer_gap(decoder, request.prompt, request.answer) for request in requests]
+    return main.measures.in_multiples(max(gaps), order)
 
 
 def gap_judged(gap):
