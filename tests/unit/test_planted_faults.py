@@ -27,16 +27,6 @@ STILL_TO_PLANT = {
     "8-1": "forward_error gradient_error loss_ratio",
     "8-2": "gradient_error_fleet loss_error_fleet",
     "8-3": "pieces_right loss_difference loss_difference_explicit planner_error planner_error_states",
-    "9": "greedy_agreement knows_paris answer_tokens",
-    "10": """
-        answered same_answers divergence_float32 divergence_bfloat16 divergence_int8 divergence_int4
-        divergence_float8 divergence_kv8
-    """,
-    "11": """
-        llama32_same_weights llama32_prefill_error llama32_decode_error llama32_equal_tokens
-        qwen2_vl_same_weights qwen2_vl_prefill_error qwen2_vl_decode_error qwen2_vl_equal_tokens image_error
-        image_sizes_equal qwen3_same_weights qwen3_prefill_error qwen3_decode_error qwen3_equal_tokens
-    """,
     "13-1": "open_after ran functions functions_executed",
     "13-2": """
         float32_equal float64_equal float64_output float64_gradient float64_loss float64_trained

@@ -15,12 +15,12 @@ from conftest import PROJECTS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import catalogue
-from harness.judge import judge_metric
+from harness.catalogue import entries
+from harness.runs.judge import judge_metric
 
 LAUNCHER = PROJECTS / "kit" / "launch.py"
 PROGRAM = PROJECTS / "08-ffn" / "parallel.py"
-PART = catalogue.load().parts["8-2"]
+PART = entries.load().parts["8-2"]
 JUDGED = [name for name, metric in PART.metrics.items() if metric.bounded and not metric.when]
 SHAPES = {
     "norm.weight": (64,), "norm.bias": (64,), "up.weight": (64, 256), "up.bias": (256,),
