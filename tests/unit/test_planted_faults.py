@@ -23,7 +23,6 @@ STILL_TO_PLANT = {
         error_over_bound loss_error_in_deviations within_three_deviations coverage loss_coverage
         conductivity_relative_error loss_relative_error advice_gain advice_gain_measured
     """,
-    "7": "digits_accuracy text_held_out_loss",
     "8-1": "forward_error gradient_error loss_ratio",
     "8-2": "gradient_error_fleet loss_error_fleet",
     "8-3": "pieces_right loss_difference loss_difference_explicit planner_error planner_error_states",
