@@ -105,12 +105,14 @@ def run(
     preflight.require_run(planned)
     for place in records.adopt_unfinished(RESULTS, finishing.complete_here):
         print(terminal.yellow(f"Sealed a run that was killed: {os.path.relpath(place)}"))
-    folders = runner.run_all(planned, RESULTS, seed, _key(sign), allocation.job())
-    _show_runs(book, folders, "bare" if allocation.inside() else format)  # who submitted the job shows the matrix
-    failed = sum(map(runner.failed, folders))
+    found = runner.run_all(planned, RESULTS, seed, _key(sign), allocation.job())
+    _show_runs(
+        book, [record.folder for record in found], "bare" if allocation.inside() else format
+    )  # who submitted the job shows the matrix
+    failed = sum(record.failed for record in found)
     if failed:
         raise HomeworkError(
-            f"{failed} of {len(folders)} cells failed.",
+            f"{failed} of {len(found)} cells failed.",
             "The lines marked ✗ above say why.",
             "./inv show RUN shows a record; its run.log has the program's own words.",
         )

@@ -7,8 +7,9 @@ from typing import Any
 
 from harness.catalogue.entries import Hardware, Metric, Part, Rule
 from harness.doctor.checks import Diagnosis
+from harness.evidence.record import RecordData
 from harness.evidence.records import libraries
-from harness.evidence.verdicts import FAILED, MARKS, NOT_JUDGED, PASSED, verdict_of
+from harness.evidence.verdicts import FAILED, MARKS, NOT_JUDGED, PASSED, Judged, verdict_of
 from harness.runs.judge import bounds
 from harness.terminal import bold, dim, green, red, yellow
 
@@ -132,11 +133,12 @@ def diagnoses(groups: Sequence[tuple[str, Sequence[Diagnosis]]]) -> str:
     return "\n".join(lines)
 
 
-def record(data: Mapping[str, Any], folder: Path) -> str:
+def record(data: RecordData, folder: Path) -> str:
     """A record for a person to read."""
     cell, times, hardware = data["cell"], data["times"], data["hardware"]
     verdict = _mark(data, words=True)
-    paddle, program = data.get("paddle") or {}, data["program"]
+    paddle, program = data.get("paddle"), data["program"]
+    wheel = f"{paddle['package']} {paddle['version']}, wheel sha256 {paddle['wheel_sha256']}" if paddle else "unknown"
     clean = {True: "", False: " and uncommitted changes", None: ""}[program["clean"]]
     seconds = f"{times['seconds']:.1f} s" if times["seconds"] is not None else "unknown time"
     lines = [
@@ -145,7 +147,7 @@ def record(data: Mapping[str, Any], folder: Path) -> str:
         f"  hardware  {hardware['model']}, {hardware['machine']}, {hardware['system']}",
         f"  program   {program['file']} at {(program['revision'] or 'no revision')[:12]}{clean}",
         f"  command   {' '.join(data.get('command', []))}",
-        f"  paddle    {paddle.get('package')} {paddle.get('version')}, wheel sha256 {paddle.get('wheel_sha256')}",
+        f"  paddle    {wheel}",
         *(
             f"  variable  {name}={value}"
             + (", set by the caller" if name in data.get("environment_of_caller", ()) else "")
@@ -165,7 +167,7 @@ def record(data: Mapping[str, Any], folder: Path) -> str:
     return "\n".join([*lines, f"  seal      {data['seal']}"])
 
 
-def _mark(judged: Mapping[str, Any], words: bool = False) -> str:
+def _mark(judged: Judged, words: bool = False) -> str:
     verdict = verdict_of(judged)
     paint = {PASSED: green, FAILED: red, NOT_JUDGED: yellow}[verdict]
     return paint(f"{MARKS[verdict]} {verdict}" if words else MARKS[verdict])

@@ -11,6 +11,7 @@ from harness import terminal
 from harness.catalogue.entries import Metric, Part
 from harness.errors import HomeworkError, WordsError
 from harness.evidence import traces
+from harness.evidence.record import RecordData
 from harness.evidence.records import FILE, libraries, read
 from harness.evidence.traces import Parting, Tensor
 
@@ -22,7 +23,7 @@ class Outcome:
     """What a run found: its record's fields, or a reference's, which have the same names; and its tensors."""
 
     name: str
-    record: Mapping[str, Any]
+    record: RecordData
     tensors: Mapping[str, Tensor]
 
     @property
@@ -102,31 +103,31 @@ def tensors(part: Part, then: Mapping[str, Tensor], now: Mapping[str, Tensor]) -
 # What was around
 
 
-def surroundings(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def surroundings(then: RecordData, now: RecordData) -> list[tuple[str, str, str]]:
     """What differs between two runs besides what they found: (name, then, now)."""
     before, after = dict(_facts(then)), dict(_facts(now))
     rows = [(name, before.get(name, "–"), after.get(name, "–")) for name in {**before, **after}]
     return [row for row in rows if row[1] != row[2]]
 
 
-def _facts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _facts(record: RecordData) -> Iterator[tuple[str, str]]:
     program, hardware = record["program"], record["hardware"]
-    engine, stack, paddle = (record.get(name) or {} for name in ("engine", "stack", "paddle"))
+    engine, stack, paddle = record.get("engine"), record.get("stack"), record.get("paddle")
     facts = {
         "revision": str(program["revision"])[:HASH],
-        "clean tree": {True: "yes", False: "no"}.get(program["clean"]),
+        "clean tree": {True: "yes", False: "no", None: None}[program["clean"]],
         "hardware": record["cell"]["hardware"],
         "model": hardware["model"],
         "driver": hardware["driver"],
         "cards": record["cards"],
         "machine": hardware["machine"],
         "system": hardware["system"],
-        "engine": engine.get("name"),
-        "image": engine.get("image"),
-        "Python": stack.get("python"),
-        "lock": f"{stack.get('name')} {str(stack.get('lock_sha256'))[:HASH]}",
-        "Paddle": f"{paddle.get('package')} {paddle.get('version')}",
-        "wheel": str(paddle.get("wheel_sha256"))[:HASH],
+        "engine": engine["name"] if engine else None,
+        "image": engine["image"] if engine else None,
+        "Python": stack["python"] if stack else None,
+        "lock": f"{stack['name']} {stack['lock_sha256'][:HASH]}" if stack else None,
+        "Paddle": f"{paddle['package']} {paddle['version']}" if paddle else None,
+        "wheel": str(paddle["wheel_sha256"])[:HASH] if paddle else None,
         "seed": record["seed"],
     }
     yield from ((name, str(value)) for name, value in facts.items() if value is not None)

@@ -162,10 +162,10 @@ def test_a_link_is_asked_where_there_is_a_network(monkeypatch):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda folder: (folder / "photo.jpg").write_bytes(b"another"), "its file was changed"),
-        (lambda folder: (folder / "more").write_bytes(b""), "its file was changed"),
+        (lambda folder: (folder / "photo.jpg").write_bytes(b"another"), "photo.jpg: changed after"),
+        (lambda folder: (folder / "more").write_bytes(b""), "more: not one of its files"),
         (lambda folder: (folder / FILE).write_text((folder / FILE).read_text().replace("11-20", "11-21")), "seal"),
-        (lambda folder: (folder / FILE).write_text("{}"), "required property"),
+        (lambda folder: (folder / FILE).write_text("{}"), "no attachment of schema 1"),
         (lambda folder: (folder / FILE).write_text("{"), "not a readable attachment"),
         (lambda folder: (folder / FILE).unlink(), "not a readable attachment"),
     ],
@@ -182,7 +182,7 @@ def test_a_changed_attachment_is_named_and_does_not_count(results, tmp_path, cha
 def test_a_moved_attachment_is_named(results):
     (folder,) = attach(results, PART, [LINK])
     shutil.copytree(folder, results / "attached" / "5" / folder.name)
-    with pytest.raises(DataFileError, match="it is 4/"):
+    with pytest.raises(DataFileError, match="it is the attachment attached/4/"):
         read(results / "attached" / "5" / folder.name)
 
 

@@ -14,7 +14,7 @@ from test_comparing import RECORD
 from harness.comparison import comparing, references
 from harness.comparison.comparing import Outcome
 from harness.errors import DataFileError, WordsError
-from harness.evidence import records
+from harness.evidence import sealed
 from harness.evidence.traces import Tensor, hold
 
 TYPES = ["float16", "float32", "float64", "complex64", "int64", "bool"]
@@ -77,7 +77,7 @@ def test_a_missing_one_and_a_damaged_one_are_named(results: Path) -> None:
 
 def test_references_are_no_runs(results: Path) -> None:
     references.write(results, a_run())
-    assert list(records.folders(results)) == []
+    assert list(sealed.folders(results)) == []
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from samples import PROJECT_FILE, Tree, a_catalogue, a_kind, a_part, a_record
 
 from harness.catalogue.entries import Metric
 from harness.errors import VerificationError
-from harness.evidence.records import hash_files, seal_of
+from harness.evidence.hashing import hash_files, seal_of
 from harness.verification.verifying import require_verified, verify
 
 BOOK = a_catalogue()
@@ -41,9 +41,9 @@ def test_a_changed_a_missing_and_an_added_file_are_each_named(results):
     (folder / "more").mkdir()
     (folder / "more" / "extra").write_text("")
     lines = "\n".join(verify(folder, BOOK))
-    assert f"{folder}/run.log: changed after its run" in lines
+    assert f"{folder}/run.log: changed after it was sealed" in lines
     assert f"{folder}/device.json: missing" in lines
-    assert f"{folder}/more/extra: not one of the run's files" in lines
+    assert f"{folder}/more/extra: not one of its files" in lines
 
 
 def test_a_file_made_a_link_to_the_same_content_is_a_change(results, tmp_path):
@@ -70,7 +70,7 @@ def test_a_record_at_another_place_is_named(results):
     folder = a_record(results)
     shutil.copytree(folder, results / "4" / "sim" / folder.name)
     (line,) = verify(results / "4" / "sim" / folder.name, BOOK)
-    assert f"it is the record of 4/cpu/{folder.name}" in line
+    assert f"it is the record 4/cpu/{folder.name}" in line
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_record_at_another_place_is_named(results):
         (lambda record: record["checks"][2].update(asked="at most 9"), "was passed (at most 9)"),
         (lambda record: record["cell"].update(part="77"), "knows no cell 77 on cpu"),
         (lambda record: record["cell"].update(hardware="npu"), "knows no cell 4 on npu"),
-        (lambda record: record.update(id="20200101T000000.000Z-abcdef"), "it is the record of"),
+        (lambda record: record.update(id="20200101T000000.000Z-abcdef"), "it is the record 4/cpu/2020"),
         (lambda record: record.pop("seed"), "'seed' is a required property"),
         (lambda record: record.update(seed="0"), "seed: "),
         (lambda record: record.update(extra=1), "'extra' was unexpected"),

@@ -2,11 +2,12 @@
 
 import pytest
 
-from harness import catalogue, tools
+from harness.catalogue import entries
+from harness.checkout import ROOT
+from harness.cli import tools
 from harness.errors import WordsError
 
-BOOK = catalogue.load()
-ROOT = catalogue.ROOT
+BOOK = entries.load()
 
 
 @pytest.fixture(autouse=True)
