@@ -1,7 +1,7 @@
 """Every judged metric has a test that plants a fault for it: a check that nothing can fail says nothing.
 
 Such a test is marked `@pytest.mark.plants("8-2", "gradient_error_1f1b")`: it makes the program wrong, takes the metric
-from the program's own code, and sees `judge_metric` fail it.
+from the program's own code, and sees `judge_metric` fail it; projects/conftest.py watches that it did.
 """
 
 import ast
