@@ -57,9 +57,9 @@ class Ours:
     def __init__(self, kind: str) -> None:
         sys.path[:0] = [str(PROJECTS), str(PROJECTS / "10-optimised-inference")]
         import decoder
+        import llm
         import native_decoder
         import packing
-        import llm
         from native import Kernels
 
         model = llm.open_model("smollm2")
