@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.catalogue import datafiles
-from harness.checkout import ROOT
+from harness.checkout import ROOT, committed
 from harness.errors import DataFileError
 
 OF_A_RUN = {"log", "picture", "code"}  # what of a submission a run leaves
 SECONDS = {"s": 1, "min": 60, "h": 3600}
+COMMIT = re.compile(r"[0-9a-f]{40}")
 TIME = re.compile(r"([0-9]{1,6}) ?(s|min|h)")
 REPRODUCES = 1.0e-4
 TIMED = re.compile(r"(.*/)?[mµn]?s")  # a unit of time, or of something per time
@@ -285,6 +286,26 @@ def seconds(text: str) -> float:
     if found is None:
         raise ValueError(f"{text!r} is no time")
     return float(found[1]) * SECONDS[found[2]]
+
+
+def part_then(name: str, program: str, commit: str, root: Path = ROOT) -> Part | None:
+    """A part as project.yaml described it at a commit; None where git does not have it, or it reads no more.
+
+    Args:
+        name: of the part.
+        program: its program's file, projects/…/main.py.
+        commit: all 40 digits.
+        root: a git checkout.
+    """
+    import yaml
+
+    project = re.match(r"(projects/[\w-]+/)[\w./-]+", program)
+    text = committed(root, commit, f"{project[1]}project.yaml") if project and COMMIT.fullmatch(commit) else None
+    try:
+        parts = _parts(yaml.safe_load(text or ""), root / program)
+        return next((part for part in parts if part.name == name), None)
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def _refuse_twins(hardware: list[Hardware], parts: list[Part]) -> None:

@@ -183,7 +183,7 @@ def libraries(record: RecordData) -> Iterator[tuple[str, str]]:
     """What multiplied matrices: ("OpenBLAS of numpy", "0.3.23, kernel Haswell, 2 threads"), or that it is unknown."""
     found = (record.get("device") or {}).get("libraries")
     if not isinstance(found, list) or not found:
-        yield "libraries", "unknown"
+        yield "BLAS", "unknown"
         return
     for each in (each for each in found if isinstance(each, dict)):
         kernel, threads = each.get("kernel") or "unknown", each.get("threads")

@@ -2,18 +2,19 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from harness.catalogue.entries import Catalogue
+from harness.catalogue.entries import Catalogue, part_then
+from harness.checkout import ROOT
 from harness.errors import DataFileError, VerificationError
 from harness.evidence import sealed, sessions, signatures, statements
 from harness.evidence.record import RecordData
 from harness.evidence.records import FILE, find
 from harness.evidence.sealed import RECORD, SESSION, of_folder
 from harness.evidence.verdicts import PASSED, overall, verdict_of
-from harness.runs.judge import judge, read_measurements
+from harness.runs.judge import Check, judge, read_measurements
 from harness.runs.processes import Ending
 
 
@@ -21,7 +22,8 @@ def verify(folder: Path, catalogue: Catalogue, signers: Path | None = None) -> l
     """Everything about a record that is not as it says, a line each; none for a good record.
 
     The seal and every file's hash are computed again, the record is validated against its schema, and the run is
-    judged again by the rules of this checkout. Its statement, if it has one, must be the record's, and a signature
+    judged again by the rules of this checkout; where these have changed since, by those of the revision that its record
+    names, as far as git has it. Its statement, if it has one, must be the record's, and a signature
     over it must be good; with `signers` every record must be signed by one of them.
     """
     results, here = of_folder(RECORD, folder)
@@ -69,15 +71,24 @@ def _judged_otherwise(folder: Path, record: RecordData, catalogue: Catalogue) ->
         yield f"{file}: its metrics are not those of metrics.json"
     if ending.ok and record["device"] != measured.device:
         yield f"{file}: its device proof is not that of device.json"
-    checks = judge(part, hardware, record["parameters"], ending, measured)
+    wrong = list(_differences(record, judge(part, hardware, record["parameters"], ending, measured)))
+    program = record["program"]
+    then = part_then(part.name, program["file"] or "", program["revision"] or "", ROOT) if wrong else None
+    if then and not list(_differences(record, judge(then, hardware, record["parameters"], ending, measured))):
+        wrong = []  # a bound has changed since: the record is what it says, by those that held
+    yield from (f"{file}: {line}" for line in wrong)
+    odd = any(check["passed"] != (verdict_of(check) == PASSED) for check in [record, *record["checks"]])
+    if odd or verdict_of(record) != overall(verdict_of(check) for check in record["checks"]):
+        yield f"{file}: its verdict is not that of its checks"
+
+
+def _differences(record: RecordData, checks: Sequence[Check]) -> Iterator[str]:
+    """Where a record's checks are not these."""
     again = {check.name: (check.asked, check.verdict) for check in checks}
     before = {check["name"]: (check["asked"], verdict_of(check)) for check in record["checks"]}
     for name in {**before, **again}:
         if before.get(name) != again.get(name):
-            yield f"{file}: check {name} was {_verdict(before, name)}, judged again {_verdict(again, name)}"
-    wrong = any(check["passed"] != (verdict_of(check) == PASSED) for check in [record, *record["checks"]])
-    if wrong or verdict_of(record) != overall(verdict_of(check) for check in record["checks"]):
-        yield f"{file}: its verdict is not that of its checks"
+            yield f"check {name} was {_verdict(before, name)}, judged again {_verdict(again, name)}"
 
 
 def _verdict(checks: Mapping[str, tuple[str, str]], name: str) -> str:

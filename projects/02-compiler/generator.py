@@ -57,6 +57,15 @@ class Report:
     backward: list[Generated] = field(default_factory=list)
     left: list[tuple[str, str]] = field(default_factory=list)  # operators that stay with Paddle, and why
 
+    @property
+    def kernels(self) -> list[Generated]:
+        return [*self.forward, *self.backward]
+
+    @property
+    def compilation(self) -> float:
+        """Seconds that compiling the kernels took."""
+        return sum(kernel.library.seconds for kernel in self.kernels)
+
 
 class Generator(Hook):
     """A hook for to_static's partial programs; `report` says what it did.

@@ -1,4 +1,4 @@
-"""Python to PIR by Paddle's dy2st, with a hook in the path; and how a PIR program is entered, decomposed and cleaned."""
+"""Python to PIR by Paddle's dy2st, with a hook in the path; how a PIR program is entered, decomposed and cleaned."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager

@@ -101,15 +101,15 @@ def decomposed(function: Any, shape: Sequence[int], hook: Splitting | None = Non
     return program
 
 
-def traffic(program: Any) -> float:
-    """Tensors read and written by a program's operators, each one run by itself, in sizes of its largest tensor."""
+def traffic(program: Any) -> int:
+    """Tensors read and written by a program's operators, each one run by itself; single numbers do not count."""
     sizes: list[int] = []
     for operation in program.global_block().ops:
         if operation.name() in ("pd_op.data", "pd_op.full", "pd_op.full_int_array", "builtin.shadow_output"):
             continue
         values = {operand.source().id: operand.source() for operand in operation.operands()}
         sizes += [math.prod(value.shape) for value in [*values.values(), *operation.results()]]
-    return sum(sizes) / max(sizes)
+    return sizes.count(max(sizes))
 
 
 def operators(program: Any) -> Counter[str]:

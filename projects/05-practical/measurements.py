@@ -43,6 +43,28 @@ class Measurements:
         added = [(int(line), problem) for line in self.lines[out]]
         return replace(self.only(~out), problems=tuple(sorted([*self.problems, *added])))
 
+    def combined(self, span: float) -> "Measurements":
+        """The same, with the readings of one thermometer within `span` seconds as one: their median.
+
+        So close together they share what disturbs the thermometer just then, and say it only once.
+        """
+        order = np.lexsort([self.times, self.positions])
+        times, positions, temperatures = (axis[order] for axis in (self.times, self.positions, self.temperatures))
+        begins: list[int] = []
+        for row, (time, place) in enumerate(zip(times, positions, strict=True)):
+            if not begins or place != positions[begins[-1]] or time > times[begins[-1]] + span:
+                begins.append(row)
+        if len(begins) == len(self):
+            return self
+        parts = [slice(begin, end) for begin, end in zip(begins, [*begins[1:], len(self)], strict=True)]
+        return replace(
+            self,
+            times=np.array([np.median(times[part]) for part in parts]),
+            positions=positions[begins],
+            temperatures=np.array([np.median(temperatures[part]) for part in parts]),
+            lines=self.lines[order][begins],
+        )
+
     def only(self, rows: np.ndarray) -> "Measurements":
         """These `rows` alone, by booleans or a slice."""
         return replace(

@@ -67,7 +67,7 @@ def refuse_swapped(measured: Measurements, name: str) -> None:
     """Places are few, and a temperature is hardly ever read twice at all of them."""
     places, values = (len(np.unique(axis)) for axis in (measured.positions, measured.temperatures))
     every = thermometers(measured)
-    same = len(every) > 1 and all(len(one) > 4 and np.array_equal(one, every[0][1]) for _, one in every)
+    same = len(every) > 1 and all(np.array_equal(np.sort(one), np.sort(every[0][1])) for _, one in every)
     if len(measured) > 20 and places > len(measured) / 3 and places > 2 * values:
         swapped = f"x has {places} values and the temperature {values}: a thermometer stays where it is"
     elif same and values > 4:
@@ -90,22 +90,22 @@ def refuse_unheated(measured: Measurements, bar: Bar, name: str) -> None:
 
 
 def without_stuck(measured: Measurements) -> Measurements:
-    """Leave out thermometers that always read the same, and readings at the end of a thermometer's range."""
+    """Leave out thermometers that always read the same, and all readings at the end of a thermometer's range."""
+    ends = set()
     for place in np.unique(measured.positions):
         own = measured.positions == place
-        times, values = measured.times[own], measured.temperatures[own]
-        values = values[np.argsort(times)]
+        values = measured.temperatures[own][np.argsort(measured.times[own])]
         if len(values) >= RUN and len(np.unique(values)) == 1:
             problem = f"the thermometer at {place * 1e3:g} mm is stuck: it always reads {values[0]:g} °C"
             measured = measured.without(own, problem)
             continue
         for end in (values.max(), values.min()):
-            length = longest_run(values == end)
             others = max((longest_run(values == value) for value in np.unique(values) if value != end), default=0)
-            if length >= max(RUN, 3 * others):
-                rows = (measured.positions == place) & (measured.temperatures == end)
-                at = f"the thermometer at {place * 1e3:g} mm is at the end of its range, {end:g} °C"
-                measured = measured.without(rows, at)
+            if longest_run(values == end) >= max(RUN, 3 * others):
+                ends.add(float(end))
+    for end in sorted(ends):
+        at_end = measured.temperatures == end
+        measured = measured.without(at_end, f"a thermometer is at the end of its range, {end:g} °C")
     return measured
 
 

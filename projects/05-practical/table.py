@@ -122,10 +122,8 @@ def decodings(content: bytes) -> Iterator[str]:
     """The texts that `content` may be: UTF-8 or -16, GB18030 as of a Chinese Excel, or what older instruments write."""
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         encodings = ["utf-16"]
-    elif content[1:200:2].count(0) > 0.3 * len(content[1:200:2]):
-        encodings = ["utf-16-le"]
-    elif content[0:200:2].count(0) > 0.3 * len(content[0:200:2]):
-        encodings = ["utf-16-be"]
+    elif b"\0" in content[:200]:
+        encodings = ["utf-16-le", "utf-16-be"]
     else:
         encodings = ["utf-8-sig", "gb18030"]
     for encoding in [*encodings, "latin-1"]:  # the last takes every byte
@@ -174,7 +172,8 @@ def _table(lines: list[tuple[int, str]], told: str | None, name: str) -> Table:
         under = units[place].strip("[]() ") if units_below and place < len(units) else ""
         word, unit = name_and_unit(title)
         kind = kind_of(word, unit or under)
-        thermometer = None if kind in ("time", "x") else position_in(title)
+        named = kind in ("time", "x") and unit_of(unit or under, kind) is not None
+        thermometer = None if named else position_in(title)
         if thermometer:
             position, rest = thermometer
             unit = next((u for u in (unit_of(rest, "temperature"), unit_of(under, "temperature")) if u), None)

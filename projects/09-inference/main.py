@@ -1,7 +1,7 @@
 """Task 9: a language model answers, in Paddle's plain operators and so on any device.
 
     ./inv python projects/09-inference/main.py --part 9 --device cpu --set prompt="Name three fruits." tokens=48
-    ./inv python projects/09-inference/main.py --part 9 --set model=DIR temperature=0.8 top_p=0.95 prompt="Once upon a time"
+    ./inv python projects/09-inference/main.py --part 9 --set model=DIR temperature=0.8 prompt="Once upon a time"
 
 The steps, in order: the model and its tokenizer from its own files (../llm), the decoder on the device
 (../llm/decoder.py), the answer to your prompt, printed while it is made (generation.py), and how right the decoder is:

@@ -43,7 +43,7 @@ from native import Kernels, NoKernels, make_kernels
 from native_decoder import NativeDecoder
 from packing import pack_weights
 from plain_decoder import PlainDecoder
-from variants import HEADER, MEGABYTE, Result, Variant, variants
+from variants import HEADER, MEGABYTE, Quality, Result, Variant, variants
 from yardsticks import Yardstick
 
 PASSAGES, PASSAGE = 2, 128  # held-out text: so many pieces of so many tokens
@@ -85,7 +85,8 @@ class Bench:
         self.prompts, self.passages = prompts_and_passages(program, model.tokenizer)
         self.yardstick = Yardstick(model.config, self.weights, self.passages)
         self.decoder = functools.lru_cache(maxsize=1)(self._decoder)  # rows with one kind and cache stand together
-        self.expected = functools.cache(self._expected)
+        self.quality = functools.cache(self._quality)
+        self.gap = functools.cache(self._gap)
 
     def _decoder(self, kind: str, cache: str) -> NativeDecoder | PlainDecoder:
         if self.kernels is None:
@@ -93,9 +94,20 @@ class Bench:
         packed = pack_weights(self.model.config, self.weights, kind, self.kernels.rows)
         return NativeDecoder(self.model.config, packed, self.kernels, kind, cache, self.p["blocks"])
 
-    def _expected(self, kind: str, cache: str) -> float:
+    def _quality(self, kind: str, cache: str) -> Quality:
+        """How the decoder of these kinds reads the passages."""
+        read = [measures.order_error(self.decoder(kind, cache), passage) for passage in self.passages]
+        found = [logits for logits, _ in read]
         takes_fused = self.kernels is None and fused.is_fused(kind, paddle.get_device())
-        return self.yardstick.divergence(kind, cache, takes_fused)
+        return Quality(
+            perplexity=measures.perplexity(found, self.passages),
+            divergence=measures.divergence(self.yardstick.truth, np.stack(found)),
+            expected=self.yardstick.divergence(kind, cache, takes_fused),
+            order_error=max(error for _, error in read),
+        )
+
+    def _gap(self, kind: str, cache: str, prompt: tuple[int, ...], answer: tuple[int, ...]) -> float:
+        return measures.answer_gap(self.decoder(kind, cache), prompt, answer)
 
     def run(self, variant: Variant) -> Result:
         decoder = self.decoder(variant.kind, variant.cache)
@@ -103,17 +115,13 @@ class Bench:
         sharing, lookup = variant.option != "unshared", variant.option == "lookup"
         engine = Engine(decoder, self.model.tokenizer.stops, batch, self.p["chunk"], sharing, lookup)
         requests, seconds = serve(engine, self.prompts, self.p["tokens"])
-        read = [measures.order_error(decoder, passage) for passage in self.passages]
-        found = [logits for logits, _ in read]
+        gaps = [self.gap(variant.kind, variant.cache, tuple(r.prompt), tuple(r.answer)) for r in requests]
         return Result(
             requests=requests,
             figures=measures.serving(requests, seconds),
             counts=engine.counts,
-            perplexity=measures.perplexity(found, self.passages),
-            divergence=measures.divergence(self.yardstick.truth, np.stack(found)),
-            expected=self.expected(variant.kind, variant.cache),
-            order_error=max(error for _, error in read),
-            answer_gap=max(measures.answer_gap(decoder, request) for request in requests),
+            quality=self.quality(variant.kind, variant.cache),
+            answer_gap=max(gaps),
             weight_bytes=decoder.weight_bytes,
             cache_bytes=decoder.cache_bytes,
         )
@@ -123,15 +131,15 @@ def note(program: Any, variant: Variant, result: Result) -> None:
     """The metrics of one row."""
     program.metric(f"throughput_{variant.word}", result.throughput)
     if variant.computes_otherwise:
-        program.metric(f"divergence_{variant.word}", result.divergence)
-        program.metric(f"expected_{variant.word}", result.expected)
+        program.metric(f"divergence_{variant.word}", result.quality.divergence)
+        program.metric(f"expected_{variant.word}", result.quality.expected)
     if variant.option == "lookup":
         program.metric("accepted_rate", result.accepted_rate)
 
 
 def note_answers(program: Any, results: dict[Variant, Result]) -> None:
     """Whether the answers are those of the decoders, and what drafts, batches and shared beginnings changed."""
-    gaps = [measures.in_multiples(result.answer_gap, result.order_error) for result in results.values()]
+    gaps = [measures.in_multiples(result.answer_gap, result.quality.order_error) for result in results.values()]
     program.metric("answer_gap", max(gaps))
     pairs = [
         (answer, own)

@@ -39,15 +39,15 @@ def order_error(decoder: Decoder, text: Sequence[int]) -> tuple[np.ndarray, floa
     return found, float(np.abs(found - text_logits(decoder, text)).max())
 
 
-def answer_gap(decoder: Decoder, request: Request) -> float:
+def answer_gap(decoder: Decoder, prompt: Sequence[int], answer: Sequence[int]) -> float:
     """How far a token of the answer lies below the likeliest in logits, at most, when the whole text is one step.
 
     That step has no drafts, no other texts beside it and no beginning that was computed before.
     """
-    if not request.answer:
+    if not answer:
         return 0.0
-    logits = text_logits(decoder, request.tokens)[len(request.prompt) - 1 : -1]
-    return float((logits.max(-1) - logits[np.arange(len(logits)), request.answer]).max())
+    logits = text_logits(decoder, [*prompt, *answer])[len(prompt) - 1 : -1]
+    return float((logits.max(-1) - logits[np.arange(len(logits)), answer]).max())
 
 
 def in_multiples(gap: float, unit: float) -> float:

@@ -121,7 +121,7 @@ def head_of(weights: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def pack_weights(config: Any, weights: Mapping[str, np.ndarray], kind: str, rows: int) -> list[np.ndarray]:
-    """What NativeDecoder (native_decoder.py) reads: the embedding, the packed weights of each layer, the last norm and the output layer.
+    """What native_decoder.py reads: the embedding, the packed weights of each layer, the last norm, the output layer.
 
     The embedding is float32 or bfloat16: a row of it is read once for each token. Raises ValueError for a model whose
     sizes the kernels' panels of `rows` do not divide.

@@ -75,9 +75,7 @@ class PlainDecoder:
 
     def __init__(self, config: Any, weights: Mapping[str, np.ndarray], kind: str, cache: str, blocks: int) -> None:
         self.config, self.blocks = config, blocks
-        linear, head = (
-            fused.linear_for(each, paddle.get_device()) for each in (kind, packing.HEADS.get(kind, kind))
-        )
+        linear, head = (fused.linear_for(each, paddle.get_device()) for each in (kind, packing.HEADS.get(kind, kind)))
         self.network = Llama(config, weights, linear=linear, head=head)
         self.cache = PagedCache(config, cache, blocks)
         self.cache_bytes = self.cache.bytes

@@ -42,6 +42,16 @@ class Variant:
         return self.option in ("", "kv8")
 
 
+@dataclass(frozen=True)
+class Quality:
+    """How a decoder reads the held-out text."""
+
+    perplexity: float
+    divergence: float  # KL from the truth
+    expected: float  # what the steps of its kind alone make of it
+    order_error: float  # how far another order of its sums moves a logit
+
+
 @dataclass
 class Result:
     """What a variant answered, and how fast and how good that was."""
@@ -49,10 +59,7 @@ class Result:
     requests: list[Request]
     figures: dict[str, float]
     counts: Counts
-    perplexity: float
-    divergence: float
-    expected: float  # what the steps of its kind alone make of it
-    order_error: float
+    quality: Quality
     answer_gap: float
     weight_bytes: int
     cache_bytes: int
@@ -74,7 +81,7 @@ class Result:
             f"{name:14} {self.throughput:7.1f} {self.figures['Median TTFT (ms)']:8.0f} "
             f"{self.figures['Median TPOT (ms)']:8.1f} {self.figures['P99 TPOT (ms)']:9.1f} {self.accepted_rate:9.0%} "
             f"{self.counts.shared:7} {self.weight_bytes / MEGABYTE:11.0f} {self.cache_bytes / MEGABYTE:9.0f} "
-            f"{self.perplexity:11.3f} {self.divergence:9.2e} {self.expected:9.2e}"
+            f"{self.quality.perplexity:11.3f} {self.quality.divergence:9.2e} {self.quality.expected:9.2e}"
         )
 
 

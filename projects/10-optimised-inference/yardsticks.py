@@ -1,8 +1,8 @@
 """What each kind of weights is held against: numpy's decoder (../llm/exact.py), on numbers rounded as the kind says.
 
-The kinds are written down here once more, as formulas of their steps; nothing of packing.py, the kernels or the decoders
-takes part. So a decoder is right if it is no further from the truth than its kind's steps alone are, whatever the
-model's weights are and wherever it runs.
+The kinds are written down here once more, as formulas of their steps; nothing of packing.py, the kernels or the
+decoders takes part. So a decoder is right if it is no further from the truth than its kind's steps alone are, whatever
+the model's weights are and wherever it runs.
 """
 
 from collections.abc import Callable, Mapping

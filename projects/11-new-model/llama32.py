@@ -12,9 +12,11 @@ from llm import ModelError
 from llm.config import numbers
 from llm.decoder import Llama, rotary_frequencies
 from llm.model import expected_shapes
+from llm.unknown import refuse_rope
 
 Config = Mapping[str, Any]
 Shapes = dict[str, tuple[int, ...]]
+LLAMA3 = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 
 
 def frequencies(config: Config) -> np.ndarray:
@@ -24,6 +26,7 @@ def frequencies(config: Config) -> np.ndarray:
     kind = rope.get("rope_type", rope.get("type", "default"))
     known = numbers(config)
     turns = rotary_frequencies(known.rope_theta, known.head_dim)
+    refuse_rope(rope, LLAMA3 if kind == "llama3" else ())
     if kind == "default":
         return turns
     if kind != "llama3":
@@ -37,6 +40,8 @@ def frequencies(config: Config) -> np.ndarray:
 
 class Llama32(Llama):
     """Llama with stretched frequencies."""
+
+    KNOWN = ()  # keys of config.json that other models lack
 
     @staticmethod
     def shapes(config: Config) -> Shapes:

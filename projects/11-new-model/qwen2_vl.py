@@ -19,15 +19,43 @@ from llm import ModelError
 from llm.config import numbers
 from llm.decoder import KVCache, Linear, Llama, Part, rotary_frequencies, rotate, turns
 from llm.model import expected_shapes
+from llm.unknown import refuse_rope
 from paddle import nn
 from PIL import Image
 
 VISION_EPSILON = 1e-6  # of the tower's LayerNorms
 VISION_THETA = 10000.0
+VISION_TOKENS = ("vision_start_token_id", "vision_end_token_id", "vision_token_id")
+# What the other keys of vision_config and of preprocessor_config.json may say: what is computed here.
+VISION_READ = """
+    depth embed_dim hidden_size num_heads mlp_ratio patch_size spatial_patch_size spatial_merge_size temporal_patch_size
+    model_type initializer_range torch_dtype dtype
+"""
+VISION_SAYS = {"hidden_act": ("quick_gelu",), "in_channels": (3,), "in_chans": (3,)}
+PICTURES_READ = """
+    image_processor_type processor_class feature_extractor_type min_pixels max_pixels size patch_size
+    temporal_patch_size merge_size image_mean image_std
+"""
+PICTURES_SAY = {
+    "do_convert_rgb": (True,),
+    "do_normalize": (True,),
+    "do_rescale": (True,),
+    "do_resize": (True,),
+    "rescale_factor": (1 / 255, 0.00392156862745098),
+    "resample": (3,),  # PIL's bicubic
+    "data_format": ("channels_first",),
+}
 ROWS = 1024  # patches that attend at once: a photo has 10,000, and scores for each pair of them fill the memory
 Config = Mapping[str, Any]
 Shapes = dict[str, tuple[int, ...]]
 Picture = tuple[np.ndarray, tuple[int, int]]  # patches (P, 3 · 2 · p · p), and how many down and across
+
+
+def refuse(file: str, settings: Config, read: str, says: Mapping[str, tuple]) -> None:
+    """Raise ModelError for what a file says and is not computed here."""
+    for name, value in settings.items():
+        if name not in read.split() and value is not None and value not in says.get(name, ()):
+            raise ModelError(f"{file} has {name!r}: {value!r}, which is not computed here: take another model")
 
 
 # ---- from an image to patches, as transformers' Qwen2VLImageProcessor makes them
@@ -52,6 +80,7 @@ def smart_resize(height: int, width: int, factor: int, fewest: int, most: int) -
 
 def preprocess(image: Image.Image, settings: Config) -> Picture:
     """The patches of an image; `settings` is the dictionary of the checkpoint's preprocessor_config.json."""
+    refuse("preprocessor_config.json", settings, PICTURES_READ, PICTURES_SAY)
     p, m, times = settings["patch_size"], settings["merge_size"], settings["temporal_patch_size"]
     size = settings.get("size", {})
     fewest = settings.get("min_pixels") or size["shortest_edge"]
@@ -154,7 +183,11 @@ class VisionTower(nn.Layer):
         parts = [Part(weights, f"visual.blocks.{number}.") for number in range(config["depth"])]
         self.blocks = nn.LayerList([VisionBlock(part, config["num_heads"]) for part in parts])
         merger = Part(weights, "visual.merger.")
-        self.norm, self.first, self.second = LayerNorm(*merger("ln_q")), Linear(*merger("mlp.0")), Linear(*merger("mlp.2"))
+        self.norm, self.first, self.second = (
+            LayerNorm(*merger("ln_q")),
+            Linear(*merger("mlp.0")),
+            Linear(*merger("mlp.2")),
+        )
 
     def forward(self, picture: Picture) -> paddle.Tensor:
         """The tokens of one image, (P / m², hidden): its patches attend to each other and to no other image's."""
@@ -175,6 +208,8 @@ class VisionTower(nn.Layer):
 
 class Qwen2VL(Llama):
     """Tower and decoder on the current device, in float32; weights under Hugging Face's names."""
+
+    KNOWN = ("text_config", "vision_config", "image_token_id", "video_token_id", *VISION_TOKENS)
 
     @staticmethod
     def shapes(c: Config) -> Shapes:
@@ -204,10 +239,13 @@ class Qwen2VL(Llama):
 
     def __init__(self, config: Config, weights: Mapping[str, np.ndarray]) -> None:
         super().__init__(numbers({"rope_theta": 1000000.0, **config}), weights)
+        refuse("config.json's vision_config", config["vision_config"], VISION_READ, VISION_SAYS)
         self.visual = VisionTower(config["vision_config"], weights)
         self.image_token = config["image_token_id"]
         # Each pair of a head turns by one axis: the first so many by time, then by row, then by column.
-        sections = (config.get("rope_parameters") or config.get("rope_scaling") or {})["mrope_section"]
+        rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+        refuse_rope(rope, ("mrope_section",))
+        sections = rope["mrope_section"]
         self.axes = np.repeat([0, 1, 2], sections)  # (D/2,)
         if self.axes.size != self.config.head_dim // 2:
             raise ModelError(f"mrope_section {sections} does not sum to half a head, {self.config.head_dim // 2}")

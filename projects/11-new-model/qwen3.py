@@ -30,6 +30,8 @@ class NormedAttention(GroupedQueryAttention):
 class Qwen3(Llama):
     """Llama with normed queries and keys."""
 
+    KNOWN = ()
+
     @staticmethod
     def shapes(config: Config) -> Shapes:
         """Llama's tensors, and two norms (D,) a layer."""

@@ -1,18 +1,18 @@
-"""Task 10's quality: a right decoder is where its kind's steps lead, a wrong one is found out, and so is a wrong token."""
+"""Task 10's quality: a right decoder is where its kind's steps lead, a wrong one is found out, as is a wrong token."""
 
 import shutil
 
 import llm
 import numpy as np
 import pytest
-from harness.judge import judge_metric
 from llm import decoder as decoders
 from test_engine import SETTINGS
 from test_llm import write_folder
 
-from harness import catalogue
+from harness.catalogue import entries
+from harness.runs.judge import judge_metric
 
-PART = catalogue.load().parts["10"]
+PART = entries.load().parts["10"]
 KINDS = ["float32", "bfloat16", "int8", "int4", "float8"]
 CACHE = {"float32": "float32"}  # of the kinds; float16 with the others
 
@@ -163,7 +163,8 @@ def answer_gap(main, model, kind="int8", **options):
     engine = main.Engine(decoder, frozenset(), **options)
     requests, _ = main.serve(engine, PROMPTS, 24)
     _, order = main.measures.order_error(decoder, requests[1].tokens)
-    return main.measures.in_multiples(max(main.measures.answer_gap(decoder, request) for request in requests), order)
+    gaps = [main.measures.answer_gap(decoder, request.prompt, request.answer) for request in requests]
+    return main.measures.in_multiples(max(gaps), order)
 
 
 def gap_judged(gap):

@@ -116,7 +116,7 @@ def test_the_library_that_multiplied_is_named_where_it_was_another() -> None:
     now = {**RECORD, "device": {"libraries": [{**openblas, "kernel": None, "threads": 1}]}}
     row = ("OpenBLAS of numpy", "0.3.23, kernel Haswell, 2 threads", "0.3.23, kernel unknown, 1 thread")
     assert comparing.surroundings(then, now) == [row]
-    assert comparing.surroundings(then, RECORD) == [(*row[:2], "–"), ("libraries", "–", "unknown")]
+    assert comparing.surroundings(then, RECORD) == [(*row[:2], "–"), ("BLAS", "–", "unknown")]
 
 
 def test_runs_without_traces_are_not_called_equal() -> None:

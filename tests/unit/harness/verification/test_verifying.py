@@ -3,12 +3,13 @@
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import a_catalogue, a_kind, a_part, a_record
+from samples import PROJECT_FILE, Tree, a_catalogue, a_kind, a_part, a_record
 
 from harness.catalogue.entries import Metric
 from harness.errors import VerificationError
@@ -126,6 +127,61 @@ def test_a_record_is_judged_by_the_bounds_of_this_checkout(results):
     stricter = a_catalogue(a_part(metrics={"error": Metric(name="error", at_most=0.001, when={})}))
     (line,) = verify(a_record(results), stricter)
     assert "was passed (at most 0.1), judged again failed (at most 0.001)" in line
+
+
+@pytest.fixture
+def commit(tmp_path, monkeypatch):
+    """A git checkout in which this project.yaml is committed; its commit is returned."""
+    tree = Tree(tmp_path / "checkout")
+    monkeypatch.setattr("harness.verification.verifying.ROOT", tree.root)
+
+    def made(text: str) -> str:
+        tree.project.write_text(text)
+        who = ("-c", "user.name=x", "-c", "user.email=x@x")
+        for words in (("init", "-q"), ("add", "."), (*who, "commit", "-q", "--allow-empty", "-m", "x")):
+            subprocess.run(["git", "-C", tree.root, *words], check=True)
+        return subprocess.check_output(["git", "-C", tree.root, "rev-parse", "HEAD"], text=True).strip()
+
+    return made
+
+
+def then(bound: str) -> str:
+    return PROJECT_FILE.replace("at_most: 1.0e-6", bound)
+
+
+def test_a_record_from_before_a_bound_changed_still_holds_by_the_bound_of_its_revision(results, commit):
+    stricter = a_catalogue(a_part(metrics={"error": Metric(name="error", at_most="1e-3 * cards", when={})}))
+    program = {"file": "projects/04-plate/main.py", "revision": commit(then("at_most: 0.1")), "clean": True}
+    assert verify(a_record(results, program=program), stricter) == []
+    assert verify(a_record(results, error=0.5, program=program), stricter) == []
+    program["revision"] = commit(then("at_most: 0.2"))
+    (line,) = verify(a_record(results, program=program), stricter)
+    assert "was passed (at most 0.1), judged again failed (at most 0.001 (1e-3 * cards))" in line
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"revision": "f" * 40},
+        {"revision": "HEAD"},
+        {"revision": None},
+        {"file": "projects/../secret/main.py"},
+        {"file": "projects/05-other/main.py"},
+        {"file": ""},
+    ],
+)
+def test_a_revision_that_git_does_not_have_excuses_nothing(results, commit, changes):
+    stricter = a_catalogue(a_part(metrics={"error": Metric(name="error", at_most=0.001, when={})}))
+    program = {"file": "projects/04-plate/main.py", "revision": commit(then("at_most: 0.1")), "clean": True, **changes}
+    (line,) = verify(a_record(results, program=program), stricter)
+    assert "was passed (at most 0.1), judged again failed (at most 0.001)" in line
+
+
+@pytest.mark.parametrize("text", ["[", "parts: {}", "parts: {'4': 5}", "parts: {'4': {}}", "", "- 1"])
+def test_rules_that_read_no_more_excuse_nothing(results, commit, text):
+    stricter = a_catalogue(a_part(metrics={"error": Metric(name="error", at_most=0.001, when={})}))
+    program = {"file": "projects/04-plate/main.py", "revision": commit(text), "clean": True}
+    assert len(verify(a_record(results, program=program), stricter)) == 1
 
 
 def test_a_record_of_a_kind_or_part_that_this_checkout_lacks_is_said(results):
