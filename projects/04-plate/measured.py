@@ -97,7 +97,9 @@ def moments_errors(plate: Plate, found: Mapping[str, np.ndarray], x: np.ndarray,
     def moments(terms: int) -> np.ndarray:
         second = {order: levy.derivative(plate, x, y, *order, terms) for order in [(2, 0), (0, 2), (1, 1)]}
         zero = np.zeros((len(y), len(x)))
-        return fields.stacked(fields.from_derivatives(plate, {o: second.get(o, zero) for o in fields.ORDERS}))["moments"]
+        return fields.stacked(fields.from_derivatives(plate, {o: second.get(o, zero) for o in fields.ORDERS}))[
+            "moments"
+        ]
 
     exact = moments(levy.TERMS)
     return {

@@ -27,12 +27,7 @@ STILL_TO_PLANT = {
     "7": "digits_accuracy text_held_out_loss",
     "8-1": "forward_error gradient_error loss_ratio",
     "8-2": "gradient_error_fleet loss_error_fleet",
-    "8-3": "loss_difference loss_difference_explicit pieces_right planner_error planner_error_states",
-    "13-1": "functions functions_executed open_after ran",
-    "13-2": """
-        batches_same float32_equal float64_equal float64_gradient float64_loss float64_output
-        float64_trained initialised_otherwise
-    """,
+    "8-3": "pieces_right loss_difference loss_difference_explicit planner_error planner_error_states",
 }
 
 
