@@ -25,7 +25,6 @@ STILL_TO_PLANT = {
         residual_correlation worst_error_over_bound
     """,
     "7": "digits_accuracy text_held_out_loss",
-    "8-1": "forward_error gradient_error loss_ratio",
     "8-2": "gradient_error_fleet loss_error_fleet",
     "8-3": "pieces_right loss_difference loss_difference_explicit planner_error planner_error_states",
 }
