@@ -25,10 +25,6 @@ STILL_TO_PLANT = {
         operators_after traffic_after python_calls cpp_calls same_operators restored proven forward_error
         gradient_error forward_speedup forward_speedup_compiled
     """,
-    "4": """
-        relative_l2 moments_relative_l2 estimated_error equilibrium_error energy_error ritz_energy_lowered
-        pinn_loss_ratio
-    """,
     "5": """
         gradient_error discretisation_in_noise misfit_in_noise constant_misfit_in_noise error_in_deviations
         error_over_bound loss_error_in_deviations within_three_deviations coverage loss_coverage
