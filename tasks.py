@@ -105,12 +105,14 @@ def run(
     preflight.require_run(planned)
     for place in records.adopt_unfinished(RESULTS, finishing.complete_here):
         print(terminal.yellow(f"Sealed a run that was killed: {os.path.relpath(place)}"))
-    folders = runner.run_all(planned, RESULTS, seed, _key(sign), allocation.job())
-    _show_runs(book, folders, "bare" if allocation.inside() else format)  # who submitted the job shows the matrix
-    failed = sum(map(runner.failed, folders))
+    found = runner.run_all(planned, RESULTS, seed, _key(sign), allocation.job())
+    _show_runs(
+        book, [record.folder for record in found], "bare" if allocation.inside() else format
+    )  # who submitted the job shows the matrix
+    failed = sum(record.failed for record in found)
     if failed:
         raise HomeworkError(
-            f"{failed} of {len(folders)} cells failed.",
+            f"{failed} of {len(found)} cells failed.",
             "The lines marked ✗ above say why.",
             "./inv show RUN shows a record; its run.log has the program's own words.",
         )
@@ -404,15 +406,14 @@ def doctor(context: Context, hw: str = "auto") -> None:
       ./inv doctor --hw ascend                   what a machine for Ascend needs, and what is missing here
     """
     from harness.cli import listing
+    from harness.doctor import checks
     from harness.machine import probe
 
     book = catalogues.load()
     kinds = list(book.hardware.values()) if hw == "auto" else cells.select_hardware(book, hw)
     findings = [probe.probe(kind) for kind in kinds]
     shown = [finding for finding in findings if finding or hw != "auto"]
-    machine = [*probe.examine_machine(ROOT), *probe.examine_tools(book.parts.values())]
-    diagnoses = [("this machine", machine)]
-    diagnoses += [(finding.hardware.title, probe.examine(finding)) for finding in shown]
+    diagnoses = checks.everything(ROOT, book.parts.values(), shown)
     print(listing.diagnoses(diagnoses))
     absent = [finding.hardware.name for finding in findings if finding not in shown]
     if absent:
@@ -772,10 +773,28 @@ def serve(
     tools.become("inference", ("python", "-W", "ignore:No ccache found", str(server), *words))
 
 
+@word(help={"program": "a file of projects/, and its own arguments behind it"})
+def python(context: Context, program: str) -> None:
+    """Run a lesson by hand: a program of projects/ in its stack, which is installed first.
+
+    Its exit code is the answer. It leaves no record; ./inv run does.
+
+    Examples:
+      ./inv python projects/04-plate/main.py --set grid=51
+      ./inv python projects/04-plate/main.py --help                its own options
+      ./inv python projects/08-ffn/main.py --part 8-1 --device sim
+      ./inv python projects/06-open-source/findings/one_thread.py
+    """
+    from harness.cli import tools
+
+    tools.lesson(catalogues.load(), program.split("\0")).run()
+
+
 show.body.operand_default = "latest"
 verify.body.operand_default = "all"
 attach.body.operand_default = ""
 attach.body.several_operands = True
+python.body.hands_on = True
 pair.body.operand_default = ""
 reproduce.body.operand_default = "latest"
 
@@ -794,7 +813,7 @@ def test(context: Context, only: str = "tests", fast: bool = False) -> None:
 
 @word()
 def lint(context: Context) -> None:
-    """Check style, types, scripts and data files.
+    """Check style, types, what imports what, scripts and data files.
 
     Examples:
       ./inv lint
@@ -802,7 +821,13 @@ def lint(context: Context) -> None:
     catalogues.load()
     dockerfiles = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("Dockerfile.*"))]
     scripts = [*SHELL_SCRIPTS, *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docker/*.sh")))]
-    style = [("ruff", "format", "--diff", "."), ("mypy",), ("shellcheck", *scripts), ("hadolint", *dockerfiles)]
+    style = [
+        ("ruff", "format", "--diff", "."),
+        ("mypy",),
+        ("lint-imports", "--no-cache", "--no-logo"),
+        ("shellcheck", *scripts),
+        ("hadolint", *dockerfiles),
+    ]
     _tool("lint", "ruff", "check", ".", then=style)
 
 
@@ -825,7 +850,7 @@ def docs(context: Context, serve: bool = False) -> None:
         print("built: .cache/site/index.html")
 
 
-@word(help={"only": "all, or several with commas: startup, overhead, matrix, container, fresh, stores, plate, …"})
+@word(help={"only": "all, or several with commas: startup, overhead, matrix, container, fresh, stores, bounds, …"})
 def bench(context: Context, only: str = "all") -> None:
     """Measure this program beside its peers.
 
@@ -839,6 +864,7 @@ def bench(context: Context, only: str = "all") -> None:
       ./inv bench --only container               what a container adds; skipped where no engine answers
       ./inv bench --only fresh                   a fresh clone to its first matrix; downloads everything again
       ./inv bench --only stores                  uploads beside the AWS CLI and s5cmd, on a server of its own
+      ./inv bench --only bounds                  every judged metric beside its bound, over kernels, threads and corners
       ./inv bench --only plate                   task 4 beside scikit-fem and DeepXDE, four minutes
       ./inv bench --only practical               task 5 beside SciPy and PaddleScience
       ./inv bench --only compiler                task 2-3 beside torch.compile, with the profile; torch is gigabytes
@@ -850,6 +876,7 @@ def bench(context: Context, only: str = "all") -> None:
                                                  torch, which is gigabytes; for an idle machine
     """
     own_stack = {
+        "bounds": "test",
         "allocator": "test",
         "sim": "test",
         "cluster": "test",

@@ -24,7 +24,7 @@ from measuring import ROOT, Side, copy_of_checkout, goal, interleaved, table
 
 sys.path.insert(0, str(ROOT))
 from harness.catalogue import datafiles, entries
-from harness.evidence import records
+from harness.evidence import hashing, records
 from harness.points import index
 
 SIZES = (0, 1_000, 10_000, 100_000)
@@ -40,12 +40,12 @@ def synthetic(numbers: Iterable[int], book: entries.Catalogue, results: Path) ->
     for number in numbers:
         part, kind, model = cells[number % len(cells)]
         record = a_record(number, part, kind, f"Model {model} of {kind}")
-        record["seal"] = records.seal_of(record)
+        record["seal"] = hashing.seal_of(record)
         if number == 0:
             validate(record, json.loads((datafiles.SCHEMAS / "record.schema.json").read_bytes()))
         folder = results / part / kind / record["id"]
         folder.mkdir(parents=True)
-        records.write_json(folder / records.FILE, record)
+        hashing.write_json(folder / records.FILE, record)
 
 
 def a_record(number: int, part: str, kind: str, model: str) -> dict[str, Any]:
@@ -76,8 +76,8 @@ def a_record(number: int, part: str, kind: str, model: str) -> dict[str, Any]:
         "stack": {"name": "base", "lock_sha256": f"{number:064x}", "index": None, "python": "3.11.9"},
         "paddle": {"package": "paddlepaddle", "version": "3.0.0", "wheel": None, "wheel_sha256": None},
         "times": {
-            "started": records.timestamp(started),
-            "finished": records.timestamp(started + timedelta(seconds=9)),
+            "started": hashing.timestamp(started),
+            "finished": hashing.timestamp(started + timedelta(seconds=9)),
             "seconds": 9.0,
         },
         "exit": {"reason": "finished", "code": 0, "signal": None},

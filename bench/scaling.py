@@ -37,6 +37,7 @@ from harness.catalogue import entries
 from harness.dispatch.slurm import batches, dispatch, jobs
 from harness.dispatch.slurm.commands import Job
 from harness.evidence import records
+from harness.evidence.sealed import folders
 from harness.machine.probe import Card, Finding
 from harness.points import index
 from harness.runs import runner
@@ -253,7 +254,7 @@ def measure_folder(folder: Path, sizes: Sequence[int]) -> Costs:
 
 def _link(results: Path, sealed: Path) -> None:
     """The store as uploads would leave it. An upload waits for the disk after every record; that is measured on S3."""
-    for part, kind, entry in records.folders(results):
+    for part, kind, entry in folders(results):
         place = sealed / part / kind / entry.name
         if not place.exists():
             place.mkdir(parents=True)

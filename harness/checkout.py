@@ -10,6 +10,7 @@ import os
 import subprocess
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,15 @@ def revision(root: Path = ROOT) -> dict[str, Any]:
         return {"revision": commit, "clean": not _git(root, "status", "--porcelain", "--", *DECIDES).strip()}
     except (OSError, subprocess.SubprocessError):
         return {"revision": None, "clean": None}
+
+
+@lru_cache(64)
+def committed(root: Path, commit: str, name: str) -> str | None:
+    """The text of a file at a commit; None where git does not have it."""
+    try:
+        return _git(root, "show", f"{commit}:{name}")
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
 
 
 def _git(root: Path, *words: str) -> str:

@@ -17,7 +17,8 @@ from harness import terminal
 from harness.assistant import codeblocks, conversations, sandbox
 from harness.errors import WordsError
 from harness.evidence import screen, sessions, transcripts
-from harness.evidence.records import hash_files, new_id, seal_of, timestamp, unwritable, write_json
+from harness.evidence.hashing import new_id, timestamp, unwritable
+from harness.evidence.sealed import SESSION, of_document
 
 RULES = (
     "You write Python. Answer with whole files, each in one ```python block, with the file's name alone on the line "
@@ -269,7 +270,5 @@ def _seal(session: Session) -> None:
         "turns": session.turns,
         "passed": session.passed,
         "tests": [*session.tests],
-        "artefacts": {name: file for name, file in hash_files(session.folder).items() if name != sessions.FILE},
     }
-    document["seal"] = seal_of(document)
-    write_json(session.folder / sessions.FILE, document)
+    of_document(SESSION, document).write(session.folder.parents[2], document, session.folder)

@@ -10,7 +10,9 @@ from harness.catalogue import expressions
 from harness.catalogue.entries import Catalogue, Hardware, Parameter, Part, seconds
 from harness.errors import WordsError
 
-NOT_WRITTEN = "its program is not written yet"  # why a cell is not run
+# Why a cell is not run.
+NOT_WRITTEN = "its program is not written yet"
+BY_HAND = "nothing runs here; what a person has is added with ./inv attach"
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.catalogue import datafiles
-from harness.checkout import ROOT
+from harness.checkout import ROOT, committed
 from harness.errors import DataFileError
 
 OF_A_RUN = {"log", "picture", "code"}  # what of a submission a run leaves
 SECONDS = {"s": 1, "min": 60, "h": 3600}
+COMMIT = re.compile(r"[0-9a-f]{40}")
 TIME = re.compile(r"([0-9]{1,6}) ?(s|min|h)")
 REPRODUCES = 1.0e-4
 TIMED = re.compile(r"(.*/)?[mµn]?s")  # a unit of time, or of something per time
@@ -146,6 +147,7 @@ class Part:
     cards: Cards = Cards()
     requires: tuple[Requirement, ...] = ()
     submission: tuple[str, ...] = ()
+    evidence_only: bool = False  # nothing runs: what a person attaches is what counts
     tools: Mapping[str, str] = field(default_factory=dict)
     uses: tuple[str, ...] = ()
 
@@ -153,11 +155,6 @@ class Part:
     def folders(self) -> tuple[str, ...]:
         """The folders of the checkout that its program reads modules from, its own first: 'projects/09-inference'."""
         return tuple(f"projects/{name}" for name in (self.slug, *self.uses))
-
-    @property
-    def by_hand(self) -> bool:
-        """Whether only a person's evidence is asked for, and no run."""
-        return self.program is None and bool(self.submission) and not set(self.submission) & OF_A_RUN
 
     @property
     def task(self) -> str:
@@ -245,6 +242,7 @@ def _parts(doc: Mapping[str, Any], path: Path) -> Iterator[Part]:
             cards=Cards(**{"at_most": part["cards"]["default"], **part["cards"]}) if "cards" in part else Cards(),
             requires=tuple(Requirement(**each) for each in part.get("requires", ())),
             submission=tuple(part.get("submission", ())),
+            evidence_only=part.get("evidence_only", False),
             tools=doc.get("tools", {}),
             uses=tuple(doc.get("uses", ())),
         )
@@ -289,6 +287,26 @@ def seconds(text: str) -> float:
     if found is None:
         raise ValueError(f"{text!r} is no time")
     return float(found[1]) * SECONDS[found[2]]
+
+
+def part_then(name: str, program: str, commit: str, root: Path = ROOT) -> Part | None:
+    """A part as project.yaml described it at a commit; None where git does not have it, or it reads no more.
+
+    Args:
+        name: of the part.
+        program: its program's file, projects/…/main.py.
+        commit: all 40 digits.
+        root: a git checkout.
+    """
+    import yaml
+
+    project = re.match(r"(projects/[\w-]+/)[\w./-]+", program)
+    text = committed(root, commit, f"{project[1]}project.yaml") if project and COMMIT.fullmatch(commit) else None
+    try:
+        parts = _parts(yaml.safe_load(text or ""), root / program)
+        return next((part for part in parts if part.name == name), None)
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def _refuse_twins(hardware: list[Hardware], parts: list[Part]) -> None:

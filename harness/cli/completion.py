@@ -87,6 +87,6 @@ def _with_commas(values: list[str], last: str) -> list[str]:
 
 def _runs() -> list[str]:
     from harness.checkout import ROOT
-    from harness.evidence import records
+    from harness.evidence import sealed
 
-    return ["latest", *sorted(Path(run.path).name for _, _, run in records.folders(ROOT / "results"))[-50:]]
+    return ["latest", *sorted(Path(run.path).name for _, _, run in sealed.folders(ROOT / "results"))[-50:]]

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.catalogue.entries import Hardware, Metric, Part, Rule
-from harness.evidence.verdicts import FAILED, MARKS, NOT_JUDGED, PASSED, verdict_of
-from harness.machine.probe import Diagnosis
+from harness.doctor.checks import Diagnosis
+from harness.evidence.record import RecordData
+from harness.evidence.records import libraries
+from harness.evidence.verdicts import FAILED, MARKS, NOT_JUDGED, PASSED, Judged, verdict_of
 from harness.runs.judge import bounds
 from harness.terminal import bold, dim, green, red, yellow
 
@@ -19,7 +21,7 @@ def parts(chosen: Sequence[Part], detailed: bool) -> str:
     width = max(len(part.title) for part in chosen)
     lines = [
         f"{part.name:<5} {part.title:<{width}}  {_worth(part):>5}  {part.title_zh}"
-        + ("" if part.program else dim("  (not written yet)"))
+        + ("" if part.program else dim("  (a person's evidence)" if part.evidence_only else "  (not written yet)"))
         for part in chosen
     ]
     written = sum(part.program is not None for part in chosen)
@@ -39,7 +41,8 @@ def _part(part: Part) -> str:
         *(f"Points: {_rule(rule)}" for rule in part.rules),
     ]
     if part.program is None:
-        return "\n".join([*lines, "Its program is not written yet."])
+        unwritten = "Its program is not written yet."
+        return "\n".join([*lines, "Nothing runs here: ./inv attach adds it." if part.evidence_only else unwritten])
     lines += [f"Program: projects/{part.slug}/{part.program.name}, stack {part.stack}, at most {part.timeout:g} s"]
     lines += [f"Uses: {', '.join(f'projects/{name}' for name in part.uses)}"] if part.uses else []
     lines += [f"Cards: {part.cards.default}; --cards takes {part.cards.expects}"] if part.cards.at_most > 1 else []
@@ -128,11 +131,12 @@ def diagnoses(groups: Sequence[tuple[str, Sequence[Diagnosis]]]) -> str:
     return "\n".join(lines)
 
 
-def record(data: Mapping[str, Any], folder: Path) -> str:
+def record(data: RecordData, folder: Path) -> str:
     """A record for a person to read."""
     cell, times, hardware = data["cell"], data["times"], data["hardware"]
     verdict = _mark(data, words=True)
-    paddle, program = data.get("paddle") or {}, data["program"]
+    paddle, program = data.get("paddle"), data["program"]
+    wheel = f"{paddle['package']} {paddle['version']}, wheel sha256 {paddle['wheel_sha256']}" if paddle else "unknown"
     clean = {True: "", False: " and uncommitted changes", None: ""}[program["clean"]]
     seconds = f"{times['seconds']:.1f} s" if times["seconds"] is not None else "unknown time"
     lines = [
@@ -141,8 +145,13 @@ def record(data: Mapping[str, Any], folder: Path) -> str:
         f"  hardware  {hardware['model']}, {hardware['machine']}, {hardware['system']}",
         f"  program   {program['file']} at {(program['revision'] or 'no revision')[:12]}{clean}",
         f"  command   {' '.join(data.get('command', []))}",
-        f"  paddle    {paddle.get('package')} {paddle.get('version')}, wheel sha256 {paddle.get('wheel_sha256')}",
-        *(f"  variable  {name}={value}" for name, value in data.get("environment", {}).items()),
+        f"  paddle    {wheel}",
+        *(
+            f"  variable  {name}={value}"
+            + (", set by the caller" if name in data.get("environment_of_caller", ()) else "")
+            for name, value in data.get("environment", {}).items()
+        ),
+        *(f"  library   {name}: {what}" for name, what in libraries(data)),
         "  checks",
     ]
     for check in data["checks"]:
@@ -156,7 +165,7 @@ def record(data: Mapping[str, Any], folder: Path) -> str:
     return "\n".join([*lines, f"  seal      {data['seal']}"])
 
 
-def _mark(judged: Mapping[str, Any], words: bool = False) -> str:
+def _mark(judged: Judged, words: bool = False) -> str:
     verdict = verdict_of(judged)
     paint = {PASSED: green, FAILED: red, NOT_JUDGED: yellow}[verdict]
     return paint(f"{MARKS[verdict]} {verdict}" if words else MARKS[verdict])

@@ -67,9 +67,10 @@ class Program(invoke.Program):
     def run(self, argv: list[str] | None = None, exit: bool = True) -> None:
         """Do what the words of `argv` (default: sys.argv) say, and leave with their exit code."""
         words = list(sys.argv if argv is None else argv)
-        self.debug = "--debug" in words
+        mine = 2 if self._hands_on(words) else len(words)  # behind these, words are a program's own
+        self.debug = "--debug" in words[:mine]
         try:
-            code = self._answer([word for word in words if word != "--debug"])
+            code = self._answer([word for word in words[:mine] if word != "--debug"] + words[mine:])
             sys.stdout.flush()
         except BrokenPipeError:  # `./inv matrix | head` is no error
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -106,7 +107,9 @@ class Program(invoke.Program):
             from harness.cli import completion
 
             return print(completion.script(argv[-1]))
-        if {"--help", "-h"} & set(argv) and not argv[1].startswith("-"):
+        if self._hands_on(argv):
+            argv = [*argv[:2], "\0".join(argv[2:])]
+        elif {"--help", "-h"} & set(argv) and not argv[1].startswith("-"):
             argv = [argv[0], "--help", argv[1]]  # else a word with an operand would take --help for it
         self.create_config()
         self.parse_core(self._joined(argv))
@@ -116,6 +119,12 @@ class Program(invoke.Program):
         self.parse_cleanup()
         self.update_config()
         self.execute()
+
+    def _hands_on(self, argv: list[str]) -> bool:
+        """Whether the word is one that hands on all behind it as it stands, joined by NUL, which no word contains."""
+        known = self.namespace
+        body = known[argv[1]].body if known and len(argv) > 2 and argv[1] in known.task_names else None
+        return getattr(body, "hands_on", False) and not argv[2].startswith("-")
 
     def _joined(self, argv: list[str]) -> list[str]:
         """For a word that takes several operands, where invoke knows only of one: all of them, a line each."""

@@ -10,9 +10,10 @@ from typing import Any, TypeGuard
 from harness import terminal
 from harness.catalogue import expressions
 from harness.catalogue.entries import Metric, Part
-from harness.errors import HomeworkError
+from harness.errors import HomeworkError, WordsError
 from harness.evidence import traces
-from harness.evidence.records import FILE, read
+from harness.evidence.record import RecordData
+from harness.evidence.records import FILE, libraries, read
 from harness.evidence.traces import Parting, Tensor
 
 HASH = 12  # characters of one that a person tells apart
@@ -23,7 +24,7 @@ class Outcome:
     """What a run found: its record's fields, or a reference's, which have the same names; and its tensors."""
 
     name: str
-    record: Mapping[str, Any]
+    record: RecordData
     tensors: Mapping[str, Tensor]
 
     @property
@@ -126,36 +127,37 @@ def _tensor(name: str, declared: float | str | None, then: Outcome, now: Outcome
 # What was around
 
 
-def surroundings(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def surroundings(then: RecordData, now: RecordData) -> list[tuple[str, str, str]]:
     """What differs between two runs besides what they found: (name, then, now)."""
     before, after = dict(_facts(then)), dict(_facts(now))
     rows = [(name, before.get(name, "–"), after.get(name, "–")) for name in {**before, **after}]
     return [row for row in rows if row[1] != row[2]]
 
 
-def _facts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _facts(record: RecordData) -> Iterator[tuple[str, str]]:
     program, hardware = record["program"], record["hardware"]
-    engine, stack, paddle = (record.get(name) or {} for name in ("engine", "stack", "paddle"))
+    engine, stack, paddle = record.get("engine"), record.get("stack"), record.get("paddle")
     facts = {
         "revision": str(program["revision"])[:HASH],
-        "clean tree": {True: "yes", False: "no"}.get(program["clean"]),
+        "clean tree": {True: "yes", False: "no", None: None}[program["clean"]],
         "hardware": record["cell"]["hardware"],
         "model": hardware["model"],
         "driver": hardware["driver"],
         "cards": record["cards"],
         "machine": hardware["machine"],
         "system": hardware["system"],
-        "engine": engine.get("name"),
-        "image": engine.get("image"),
-        "Python": stack.get("python"),
-        "lock": f"{stack.get('name')} {str(stack.get('lock_sha256'))[:HASH]}",
-        "Paddle": f"{paddle.get('package')} {paddle.get('version')}",
-        "wheel": str(paddle.get("wheel_sha256"))[:HASH],
+        "engine": engine["name"] if engine else None,
+        "image": engine["image"] if engine else None,
+        "Python": stack["python"] if stack else None,
+        "lock": f"{stack['name']} {stack['lock_sha256'][:HASH]}" if stack else None,
+        "Paddle": f"{paddle['package']} {paddle['version']}" if paddle else None,
+        "wheel": str(paddle["wheel_sha256"])[:HASH] if paddle else None,
         "seed": record["seed"],
     }
     yield from ((name, str(value)) for name, value in facts.items() if value is not None)
     yield from ((f"parameter {name}", str(value)) for name, value in record["parameters"].items())
     yield from ((f"variable {name}", value) for name, value in (record.get("environment") or {}).items())
+    yield from libraries(record)
 
 
 # Together
@@ -174,6 +176,11 @@ class Comparison:
         """The names of what is beyond its tolerance."""
         apart = [held.name for held in self.metrics if held.same is False]
         return apart + [parting.name for parting in self.tensors if parting.why]
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing of the one was held against the other."""
+        return not self.tensors and all(held.same is None for held in self.metrics)
 
 
 def compare(part: Part, then: Outcome, now: Outcome, with_metrics: bool = True) -> Comparison:
@@ -196,6 +203,8 @@ def show(found: Comparison) -> str:
         blocks.append(_table(("metric", "then", "now", "tolerance", "verdict"), rows))
     if found.tensors:
         blocks.append(_table(("trace", "type and shape", "largest", "tolerance", "verdict"), map(_row, found.tensors)))
+    if found.empty:
+        blocks.append(terminal.yellow("Nothing could be compared: neither has a trace."))
     first = traces.first_of(list(found.tensors))
     if first:
         blocks.append(f"First to part ways: {first.name}, {first.why}")
@@ -208,11 +217,19 @@ def show(found: Comparison) -> str:
 
 
 def require_same(found: Sequence[Comparison]) -> None:
-    """Raise where something is beyond its tolerance.
+    """Raise where something is beyond its tolerance, or nothing was compared at all.
 
     Raises:
-        HomeworkError: what is, by name.
+        WordsError: no run has anything that another could be held against.
+        HomeworkError: what is beyond its tolerance, by name.
     """
+    if all(each.empty for each in found):
+        names = ", ".join(dict.fromkeys(one.name for each in found for one in (each.then, each.now)))
+        raise WordsError(
+            "Nothing could be compared.",
+            f"There is no trace of {names}: their programs failed, or leave none.",
+            "./inv show RUN says how a run ended; --reference compares metrics as well.",
+        )
     apart = [f"{each.part.name}: {', '.join(each.apart)}" for each in found if each.apart]
     if apart:
         raise HomeworkError(

@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from harness.catalogue import cells
 from harness.catalogue.entries import Catalogue, Hardware, Part
@@ -41,11 +40,11 @@ def choose(
     return pairs
 
 
-def latest(results: Path, part: Part, kind: Hardware, like: Mapping[str, Any] | None = None) -> Outcome | None:
+def latest(results: Path, part: Part, kind: Hardware, like: Mapping[str, object] | None = None) -> Outcome | None:
     """The latest passing run of a cell, with the parameters and the seed of `like`; None where there is none."""
     for folder in sorted((results / part.name / kind.name).glob("*Z-*"), reverse=True):
         with contextlib.suppress(DataFileError):  # a damaged record is no run; ./inv verify names it
-            record = records.read(folder / records.FILE)
+            record: Mapping[str, object] = records.read(folder / records.FILE)
             if record["passed"] and (like is None or all(record[name] == like[name] for name in LIKE)):
                 return outcome(folder)
     return None

@@ -5,6 +5,7 @@ each tensor instead of the arrays.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from harness.catalogue.entries import Part
 from harness.comparison.comparing import Outcome
 from harness.errors import DataFileError, WordsError
-from harness.evidence.records import write_json
+from harness.evidence.hashing import write_json
 from harness.evidence.traces import ROUNDED, Tensor
 
 FOLDER = "reference"
@@ -32,14 +33,28 @@ def wanted(part: Part) -> dict[str, Any]:
 
 
 def write(results: Path, run: Outcome) -> Path:
-    """Keep what a run found as the reference of its part; the file is returned."""
+    """Keep what a run found as the reference of its part; the file is returned.
+
+    Raises:
+        WordsError: nobody could make the program again that found it.
+    """
+    program = run.record["program"]
+    if not (program["revision"] and program["clean"]):
+        raise WordsError(
+            f"{run.name} makes no reference.",
+            "It ran from a tree with uncommitted changes." if program["revision"] else "It ran outside a git checkout.",
+            f"Commit, ./inv run --task {run.record['cell']['part']}, and call again.",
+        )
+    record: Mapping[str, object] = run.record
+    hardware: Mapping[str, object] = run.record["hardware"]
     place = path(results, run.record["cell"]["part"])
     place.parent.mkdir(parents=True, exist_ok=True)
     write_json(
         place,
         {
-            **{name: run.record[name] for name in KEPT if name in run.record},
-            "hardware": {name: run.record["hardware"][name] for name in OF_HARDWARE},
+            **{name: record[name] for name in KEPT if name in record},
+            "hardware": {name: hardware[name] for name in OF_HARDWARE},
+            "device": {"libraries": run.record.get("device", {}).get("libraries", [])},
             "tensors": {name: _written(tensor.sample(SAMPLES)) for name, tensor in run.tensors.items()},
         },
     )

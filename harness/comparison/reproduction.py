@@ -1,21 +1,19 @@
 """Reproduction: a cell run again from what its record, or its reference, says."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from harness.catalogue import cells
 from harness.catalogue.entries import Catalogue
 from harness.comparison.comparing import Comparison, Outcome, compare, outcome
 from harness.errors import EngineError, HomeworkError, WordsError
-from harness.evidence.verdicts import FAILED, verdict_of
+from harness.evidence.record import RecordData
 from harness.machine import probe
 from harness.runs import runner
 from harness.runs.runner import Planned
 
 
-def plan(record: Mapping[str, Any], catalogue: Catalogue, kind: str = "") -> Planned:
+def plan(record: RecordData, catalogue: Catalogue, kind: str = "") -> Planned:
     """The run that the record describes: part, kind, parameters, cards, and its engine where that can run here.
 
     Args:
@@ -37,8 +35,9 @@ def plan(record: Mapping[str, Any], catalogue: Catalogue, kind: str = "") -> Pla
     settings = [f"{name}={value}" for name, value in record["parameters"].items()]
     (hardware,) = cells.select_hardware(catalogue, kind or record["cell"]["hardware"])
     finding = probe.require(probe.probe(hardware))
-    for engine in ((record.get("engine") or {}).get("name") or "auto", "auto"):
-        (planned,) = runner.plan([part], [finding], engine, None, settings, record["cards"])
+    engine = record.get("engine")
+    for name in (engine["name"] if engine else "auto", "auto"):
+        (planned,) = runner.plan([part], [finding], name, None, settings, record["cards"])
         if planned.engine:
             return planned
     raise EngineError(f"{planned.cell} cannot run here.", f"{planned.why}.", "./inv doctor shows what is missing.")
@@ -50,9 +49,9 @@ def reproduce(then: Outcome, planned: Planned, results: Path) -> Comparison:
     Raises:
         HomeworkError: the run failed.
     """
-    (folder,) = runner.run_all([planned], results, then.record["seed"])
-    now = outcome(folder)
-    if verdict_of(now.record) == FAILED:
+    (record,) = runner.run_all([planned], results, then.record["seed"])
+    now = outcome(record.folder)
+    if record.failed:
         raise HomeworkError(
             f"{then.name} was run again, and failed.",
             "The lines marked ✗ above say why.",

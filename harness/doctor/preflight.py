@@ -1,27 +1,24 @@
 """Preflight: what a build or a run needs of this machine, looked at before it starts.
 
-The doctor shows the same lines for a person to read; here the first one that does not fit ends the word.
+The lines are the doctor's (checks.py); here the first one that is needed and does not fit ends the command.
 """
 
 import platform
-import shutil
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from harness.catalogue.entries import Hardware
 from harness.checkout import ROOT
+from harness.doctor import checks
+from harness.doctor.checks import Diagnosis, Use
+from harness.engines.container import remove_leftovers
 from harness.environments import client as clients
 from harness.environments import images
 from harness.environments.client import Client
 from harness.errors import HardwareError
 from harness.machine import probe
-from harness.machine.probe import Diagnosis, Finding
+from harness.machine.probe import Finding
 from harness.terminal import yellow
-
-SHARED_MEMORY_BYTES = 64 * 2**20  # what engines give by default; with less, loaders die of a bus error
-IMAGE_GIBIBYTES = 4.0
-RECORD_GIBIBYTES = 0.25
 
 
 def require_run(planned: Iterable[Any]) -> None:
@@ -50,31 +47,18 @@ def require_build(image: images.Image, client: Client) -> None:
         HardwareError: the disk, the engine's processor, or a driver that does not fit.
     """
     images.require_builder(client)
-    lines = [disk(Path(client.folder or image.root), IMAGE_GIBIBYTES)]
-    lines += _processor(image, client)
+    lines = [checks.image_disk(client, image.root), *_processor(image, client)]
     if not client.remote:
         finding = probe.probe(image.hardware)
         if not finding:
             print(yellow(f"There is no {image.hardware.title} here: the image is for another machine."))
-        elif driver := probe.driver(finding):
-            lines.append(driver)
+        lines += checks.driver(finding) if finding else []
     require(image.hardware, lines)
 
 
-def examine_run(finding: Finding, engine: str) -> list[Diagnosis]:
-    """What a run on this engine needs: the driver, then what is the machine's and what is the engine's."""
-    kind = finding.hardware.data
-    lines = [line for line in [probe.driver(finding)] if line]
-    lines.append(disk(ROOT, RECORD_GIBIBYTES))
-    options = kind.get("container", {}).get("options", {})
-    if engine == "local":
-        lines += probe.sdk(kind)
-    if engine == "local" or options.get("ipc_mode") == "host":
-        lines += shared_memory()
-    if engine == "container":
-        lines += probe.container(kind)
-        lines += probe.device_runtime(kind)
-    return lines
+def examine_run(finding: Finding, engine: Use) -> list[Diagnosis]:
+    """What a run on this engine needs, of all that the doctor looks at."""
+    return checks.needed_for(engine, [*checks.kind(finding), *checks.machine(ROOT, finding)])
 
 
 def require(kind: Hardware, lines: Sequence[Diagnosis]) -> None:
@@ -94,24 +78,6 @@ def require(kind: Hardware, lines: Sequence[Diagnosis]) -> None:
             )
 
 
-def disk(place: Path, gibibytes: float) -> Diagnosis:
-    """Whether the disk under `place` has room."""
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free / 2**30
-    found = f"{free:.1f} GiB free at {place}, {gibibytes:g} wanted"
-    return Diagnosis("disk", found, free >= gibibytes, "Free some: old images and .stacks/ are the largest.")
-
-
-def shared_memory(place: Path = Path("/dev/shm")) -> list[Diagnosis]:
-    """Whether loaders and collectives have room in /dev/shm; systems without it share memory otherwise."""
-    if not place.is_dir():
-        return []
-    size = shutil.disk_usage(place).total
-    found = f"{size / 2**20:.0f} MiB, {SHARED_MEMORY_BYTES / 2**20:.0f} wanted"
-    return [Diagnosis("shared memory", found, size >= SHARED_MEMORY_BYTES, f"mount -o remount,size=8g {place}")]
-
-
 def _processor(image: images.Image, client: Client) -> list[Diagnosis]:
     """Whether there are wheels for the processor of the engine, which need not be this machine's."""
     machine = client.machine or platform.machine()
@@ -119,13 +85,12 @@ def _processor(image: images.Image, client: Client) -> list[Diagnosis]:
     if image.target == "source":
         return []
     remedy = f"Build on one of these, or from source: ./inv build --hw {image.hardware.name} --source."
-    return [Diagnosis("processor", f"{machine}; wheels are for {', '.join(wanted)}", machine in wanted, remedy)]
+    found = f"{machine}; wheels are for {', '.join(wanted)}"
+    return [Diagnosis("processor", found, machine in wanted, remedy, ("build",))]
 
 
 def _remove_leftovers() -> None:
     """Containers whose harness was killed run on; they would hold cards and records."""
-    from harness.engines.container import remove_leftovers
-
     client = clients.find()
     for name in remove_leftovers(client) if client else ():
         print(yellow(f"Removed a container whose run was killed: {name}"))

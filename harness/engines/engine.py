@@ -13,6 +13,8 @@ from harness.catalogue.cells import Cell
 from harness.checkout import ROOT
 
 LAUNCHER = ROOT / "projects" / "kit" / "launch.py"
+# How variables begin that steer what a program computes.
+OF_PROGRAMS = ("FLAGS_", "OMP_", "PADDLE_", "MKL_", "OPENBLAS_", "ONEDNN_", "DNNL_", "KMP_", "SIM_")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +60,15 @@ def python_words(request: Request, program: Path) -> list[str]:
 
 
 def variables(request: Request) -> dict[str, str]:
-    """The environment variables that a cell needs: its kind's, its cards, and its share of the processor."""
+    """The environment variables that a cell needs: its kind's, its cards, and its share of the processor.
+
+    What somebody set where ./inv was called goes before what the kind's data says, in a container as well; but for a
+    folder of this checkout ({root}), which is elsewhere there.
+    """
     kind = request.cell.hardware
-    chosen = {"PYTHONWARNINGS": "ignore:No ccache found", **kind.environment}
-    chosen.update(kind.data.get("distributed", {}).get("environment", {}))
+    declared = {**kind.environment, **kind.data.get("distributed", {}).get("environment", {})}
+    own = {name: os.environ[name] for name, value in declared.items() if name in os.environ and "{root}" not in value}
+    chosen = {"PYTHONWARNINGS": "ignore:No ccache found", **declared, **own}
     if "visible_devices" in kind.data and request.card_ids:
         chosen[kind.data["visible_devices"]] = ",".join(request.card_ids)
     if request.cards > 1:

@@ -6,7 +6,6 @@ An attachment never changes and nothing is deleted: what is taken back gets a wi
 and needs no file. So a copy that comes back from a store counts no more than it did here.
 """
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +13,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness.catalogue import datafiles
 from harness.errors import DataFileError
-from harness.evidence.records import hash_files, new_id, seal_of, timestamp, unwritable, write_json
+from harness.evidence.hashing import new_id, timestamp, unwritable
+from harness.evidence.sealed import ATTACHMENT, Document, of_document, verify
 
-FOLDER = "attached"
-FILE = "attachment.json"
+FOLDER = ATTACHMENT.under
+FILE = ATTACHMENT.manifest
 WITHDRAWAL = "withdrawal"
 
 
@@ -49,16 +48,14 @@ class Attachment:
 def write(results: Path, part: str, document: Mapping[str, Any], files: Mapping[str, bytes]) -> Path:
     """Seal an attachment: its folder is made aside and renamed into place."""
     data = {"schema": 1, "id": new_id(), "part": part, "added": timestamp(datetime.now(timezone.utc)), **document}
-    place = results / FOLDER / part / str(data["id"])
+    sealed = of_document(ATTACHMENT, data)
+    place = results / sealed.place
     beside = place.with_name(f".{place.name}")
     try:
         beside.mkdir(parents=True)
         for name, content in files.items():
             (beside / name).write_bytes(content)
-        data["artefacts"] = {name: file for name, file in hash_files(beside).items() if name != FILE}
-        data["seal"] = seal_of(data)
-        write_json(beside / FILE, data)
-        beside.rename(place)
+        sealed.write(results, data, beside)
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
         raise unwritable(results, error) from error
@@ -80,29 +77,15 @@ def read_all(results: Path) -> tuple[list[Attachment], list[str]]:
     return sorted(found, key=lambda each: each.id), damaged
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read(folder: Path) -> Document:
     """The attachment in `folder`, if it is whole: schema, seal, place and the hash of its file.
 
     Raises:
         DataFileError: it is not; what is wrong is named.
     """
-    path = folder / FILE
-    try:
-        data = json.loads(path.read_bytes())
-        mistake = datafiles.mistake(data, "attachment")
-        whole = not mistake and data["seal"] == seal_of(data)
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataFileError(f"{path}: not a readable attachment.", f"{error}.", "Attach it again.") from error
-    if mistake:
-        raise DataFileError(f"{path}: {mistake}.", "", "Attach it again.")
-    if not whole:
-        raise DataFileError(f"{path}: the seal is broken.", "It was changed after it was added.", "Attach it again.")
-    if (data["part"], data["id"]) != (folder.parent.name, folder.name):
-        raise DataFileError(f"{folder}: it is {data['part']}/{data['id']}.", "It was moved.", "Put it back.")
-    present = {name: file for name, file in hash_files(folder).items() if name != FILE}
-    if present != data["artefacts"]:
-        raise DataFileError(f"{folder}: its file was changed after it was added.", "", "Attach it again.")
-    return dict(data)
+    for line in verify(ATTACHMENT, folder):
+        raise DataFileError(line, "", ATTACHMENT.again)
+    return ATTACHMENT.read(folder / FILE)
 
 
 def standing(results: Path) -> tuple[dict[str, list[Attachment]], list[str]]:

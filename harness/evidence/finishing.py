@@ -2,10 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from harness.errors import HomeworkError
-from harness.evidence import records, screen, signatures, statements
+from harness.evidence import hashing, records, screen, signatures, statements
+from harness.evidence.record import RecordData
 from harness.evidence.redaction import Redactor
 
 
@@ -16,9 +17,10 @@ def complete(folder: Path, record: dict[str, Any], redactor: Redactor, key: Path
     """
     for name, value in redactor.tree(record).items():
         record[name] = value
-    missing = screen.draw(folder, record)
+    finished = cast(RecordData, record)  # but for its screen, artefacts and seal
+    missing = screen.draw(folder, finished)
     record["screen"] = {"file": None if missing else screen.FILE, "why": missing}
-    statement = statements.write(folder, record)
+    statement = statements.write(folder, finished)
     if key:
         try:
             signatures.sign(statement, key)
@@ -29,7 +31,7 @@ def complete(folder: Path, record: dict[str, Any], redactor: Redactor, key: Path
 def redact_files(folder: Path, redactor: Redactor) -> None:
     """Take secrets out of the text files that a program left, before anything reads them; its log has none already."""
     for path in sorted(folder.rglob("*")):
-        if path.name not in (records.FILE, records.LOG, records.LOCK):
+        if path.name not in (records.FILE, records.LOG, hashing.LOCK):
             redactor.file(path)
 
 

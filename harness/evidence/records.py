@@ -6,28 +6,22 @@ results/.unfinished/<run id>/       a run that is going on, or whose harness was
 
 import contextlib
 import fcntl
-import hashlib
 import json
-import os
 import platform
-import re
-import secrets
 import shutil
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
-from harness.errors import DataFileError, StoreError, WordsError
+from harness.errors import WordsError
+from harness.evidence.hashing import LOCK, RUN_ID, new_id, timestamp, unwritable, write_json
+from harness.evidence.record import Record, RecordData
+from harness.evidence.sealed import RECORD, folders, of_document
 
-SCHEMA_VERSION = 2  # 1: without picture and statement
-READABLE = (1, 2)
-FILE = "record.json"
+SCHEMA_VERSION = max(RECORD.versions)
+FILE = RECORD.manifest
 LOG = "run.log"
-LOCK = ".lock"
-RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{3}Z-[0-9a-f]{6}")
-NOT_RUNS = ("reference", "by-hand", "attached", "pairing")
 
 
 # Writing
@@ -59,8 +53,8 @@ class Draft:
             shutil.rmtree(hidden, ignore_errors=True)
             raise unwritable(results, error) from error
 
-    def seal(self, **outcome: Any) -> Path:
-        """Complete the record, seal it, and move the folder to its place, which is returned."""
+    def seal(self, **outcome: Any) -> Record:
+        """Complete the record, seal it, and move the folder to its place."""
         self.record.update(outcome)
         return seal_folder(self.results, self.folder, self.record)
 
@@ -79,16 +73,10 @@ class Draft:
             raise unwritable(self.results, error) from error
 
 
-def seal_folder(results: Path, folder: Path, record: dict[str, Any]) -> Path:
+def seal_folder(results: Path, folder: Path, record: Mapping[str, object]) -> Record:
     """Hash every file of `folder` into the record, seal it, and rename the folder to its place."""
-    record["artefacts"] = hash_files(folder)
-    record["seal"] = seal_of(record)
-    write_json(folder / FILE, record)
-    place: Path = results / record["cell"]["part"] / record["cell"]["hardware"] / record["id"]
-    place.parent.mkdir(parents=True, exist_ok=True)
-    folder.rename(place)
-    (place / LOCK).unlink(missing_ok=True)
-    return place
+    sealed = of_document(RECORD, record)
+    return Record(results / sealed.place, cast(RecordData, sealed.write(results, record, folder)))
 
 
 def adopt_unfinished(results: Path, complete: Callable[[Path, dict[str, Any]], None] | None = None) -> list[Path]:
@@ -115,7 +103,7 @@ def adopt_unfinished(results: Path, complete: Callable[[Path, dict[str, Any]], N
                 record.update(ended(record, folder / LOG, "interrupted", why))
                 if complete:
                     complete(folder, record)
-                places.append(seal_folder(results, folder, record))
+                places.append(seal_folder(results, folder, record).folder)
             except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 shutil.rmtree(folder, ignore_errors=True)  # it never got as far as a record
     return places
@@ -155,119 +143,16 @@ def _host(folder: Path) -> str:
     return lock.read_text() if lock.exists() else ""
 
 
-def new_id() -> str:
-    """A run id that sorts by time: 20261122T231953.042Z-4fa01c."""
-    now = datetime.now(timezone.utc)
-    return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z-{secrets.token_hex(3)}"
-
-
-def timestamp(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def hash_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """sha256 and size of every file below `folder` but the record itself.
-
-    A link is hashed as its target's name, and what is neither file nor link as its kind.
-    """
-    hashes = {}
-    for path in sorted(folder.rglob("*")):
-        name = os.fsencode(path.relative_to(folder)).decode("utf-8", "backslashreplace")
-        if name in (FILE, LOCK) or (path.is_dir() and not path.is_symlink()):
-            continue
-        hashes[name] = {"sha256": sha256(path), "bytes": path.lstat().st_size}
-    return hashes
-
-
-def sha256(path: Path) -> str:
-    if path.is_symlink():
-        return hashlib.sha256(b"link to " + os.fsencode(os.readlink(path))).hexdigest()
-    if not path.is_file():
-        return hashlib.sha256(b"mode %o" % stat.S_IFMT(path.stat().st_mode)).hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
-
-
-def _digest(file: IO[bytes]) -> str:
-    digest = hashlib.sha256()
-    while chunk := file.read(2**20):
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
-def seal_of(record: Mapping[str, Any]) -> str:
-    """The hash over the whole record but its seal; the files' hashes are in it, so it is a hash of hashes."""
-    body = {key: value for key, value in record.items() if key != "seal"}
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return "sha256:" + hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write beside and rename, so that no reader ever sees half a file."""
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-    try:
-        content = text.encode()
-    except UnicodeEncodeError:  # half a character, which only an escape can hold
-        content = json.dumps(document, indent=2, allow_nan=False).encode()
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(content + b"\n")
-    beside.replace(path)
-
-
-def unwritable(results: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"{results}: results cannot be written.",
-        f"{error.strerror or error}.",
-        "Free space or mend the folder's permissions, then call again.",
-    )
-
-
 # Reading
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> RecordData:
     """Read one record.json whose seal is whole.
 
     Raises:
         DataFileError: it is damaged; what is wrong is named.
     """
-    try:
-        record = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataFileError(f"{path}: not a readable record.", f"{error}.", "Run that cell again.") from error
-    if not isinstance(record, dict) or record.get("schema") not in READABLE:
-        raise DataFileError(
-            f"{path}: not a record of schema {' or '.join(map(str, READABLE))}.", "", "Run that cell again."
-        )
-    try:
-        whole = record.get("seal") == seal_of(record)
-    except (ValueError, RecursionError):
-        whole = False
-    if not whole:
-        raise DataFileError(
-            f"{path}: the seal is broken.",
-            "The record was changed after its run.",
-            "Run that cell again, or fetch the record from where it came.",
-        )
-    return record
-
-
-def folders(results: Path) -> Iterator[tuple[str, str, os.DirEntry[str]]]:
-    """Every run's folder as (part, kind, entry); unsorted, for it may be a hundred thousand."""
-    for part in _subfolders(results):
-        if part.name.startswith(".") or part.name in NOT_RUNS:
-            continue
-        for kind in _subfolders(part.path):
-            for run in _subfolders(kind.path):
-                yield part.name, kind.name, run
-
-
-def _subfolders(path: str | Path) -> Iterator[os.DirEntry[str]]:
-    try:
-        with os.scandir(path) as entries:
-            yield from (entry for entry in entries if entry.is_dir(follow_symlinks=False))
-    except (FileNotFoundError, NotADirectoryError):
-        return
+    return cast(RecordData, RECORD.read(path))
 
 
 def find(results: Path, word: str) -> list[Path]:
@@ -292,3 +177,16 @@ def find(results: Path, word: str) -> list[Path]:
         names = ", ".join(path.name for path in matching[:5]) + (", …" if len(matching) > 5 else "")
         raise WordsError(f"{word!r}: {len(matching)} runs begin so.", f"{names}.", "Write more of the id.")
     return matching
+
+
+def libraries(record: RecordData) -> Iterator[tuple[str, str]]:
+    """What multiplied matrices: ("OpenBLAS of numpy", "0.3.23, kernel Haswell, 2 threads"), or that it is unknown."""
+    found = (record.get("device") or {}).get("libraries")
+    if not isinstance(found, list) or not found:
+        yield "BLAS", "unknown"
+        return
+    for each in (each for each in found if isinstance(each, dict)):
+        kernel, threads = each.get("kernel") or "unknown", each.get("threads")
+        words = [str(each.get("version") or "unknown version"), f"kernel {kernel}"]
+        words += [f"{threads} thread{'s' * (threads != 1)}"] if threads else []
+        yield f"{each.get('name')} of {each.get('of')}", ", ".join(words)

@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.evidence.records import LOG, sha256
+from harness.evidence.hashing import sha256
+from harness.evidence.record import RecordData
+from harness.evidence.records import LOG
 from harness.evidence.verdicts import FAILED, MARKS, NOT_JUDGED, PASSED, verdict_of
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ COLOURS = {
 Row = Sequence[tuple[str, str]]  # (text, colour), from the left
 
 
-def draw(folder: Path, record: Mapping[str, Any]) -> str:
+def draw(folder: Path, record: RecordData) -> str:
     """Draw run.log of `folder` into screen.png beside it.
 
     Returns:
@@ -59,11 +61,11 @@ def draw_text(path: Path, title: str, content: bytes, foot: str) -> None:
 # What stands above the log
 
 
-def _command(record: Mapping[str, Any]) -> Row:
+def _command(record: RecordData) -> Row:
     return [("$ ", GREEN), (" ".join(record.get("command") or ["(no command)"]), INK)]
 
 
-def _verdict(record: Mapping[str, Any]) -> Row:
+def _verdict(record: RecordData) -> Row:
     cell, hardware, times = record["cell"], record["hardware"], record["times"]
     passed = sum(check["passed"] for check in record["checks"])
     verdict = verdict_of(record)
@@ -74,7 +76,7 @@ def _verdict(record: Mapping[str, Any]) -> Row:
                    f"{times['started']} · {seconds} · {record['id']}", FAINT)]  # fmt: skip
 
 
-def _failures(record: Mapping[str, Any]) -> Iterator[Row]:
+def _failures(record: RecordData) -> Iterator[Row]:
     for check in record["checks"]:
         if not check["passed"]:
             colour = RED if verdict_of(check) == FAILED else YELLOW

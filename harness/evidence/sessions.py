@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.catalogue import datafiles
-from harness.errors import VerificationError, WordsError
-from harness.evidence import transcripts
-from harness.evidence.records import hash_files, seal_of
+from harness.errors import DataFileError, VerificationError, WordsError
+from harness.evidence import sealed, transcripts
+from harness.evidence.sealed import SESSION
 
-FOLDER = "pairing"
-FILE = "session.json"
+FOLDER = SESSION.under
+FILE = SESSION.manifest
 CONVERSATION = "conversation.md"
 GOOD = "It passed"
 
@@ -38,7 +37,7 @@ def find(sessions: Path, word: str) -> Path:
 
 def place(session: Mapping[str, Any]) -> str:
     """Where a session stands, below results/."""
-    return f"{FOLDER}/{session['part']}/{session['id']}"
+    return sealed.of_document(SESSION, session).place
 
 
 def lineage(folder: Path) -> list[dict[str, Any]]:
@@ -70,31 +69,27 @@ def read(folder: Path) -> dict[str, Any]:
 
 def verify(folder: Path) -> list[str]:
     """Everything about a session that is not as it says, a line each: its seal, its files, its chain of turns."""
+    results, here = sealed.of_folder(SESSION, folder)
     try:
-        document = json.loads((folder / FILE).read_bytes())
-        if mistake := datafiles.mistake(document, "session"):
-            return [f"{folder / FILE}: {mistake}"]
-        sealed = document["seal"] == seal_of(document)
+        document = here.valid(results)
+    except DataFileError as error:
+        return [str(error).replace("\n", " ")]
+    found = here.differences(results, document)
+    try:
         turns = transcripts.read(folder)
         told = (folder / CONVERSATION).read_bytes() == transcripts.markdown(turns).encode()
     except (OSError, ValueError, RecursionError) as error:
-        return [f"{folder / FILE}: not readable: {error}"]
+        return [*found, f"{folder}: not readable: {error}"]
     except VerificationError as error:
-        return [str(error).replace("\n", " ")]
-    files = document["artefacts"]
-    present = {name: file for name, file in hash_files(folder).items() if name != FILE}
-    differ = sorted(name for name in {**files, **present} if files.get(name) != present.get(name))
-    found = [] if sealed else [f"{folder / FILE}: its seal is broken"]
-    found += [f"{folder / name}: changed after the session, missing, or none of its files" for name in differ]
-    if folder.resolve().parts[-2:] != (document["part"], document["id"]):
-        found.append(f"{folder}: it is the session {document['part']}/{document['id']}")
+        return [*found, str(error).replace("\n", " ")]
     if len(turns) != document["turns"]:
         found.append(f"{folder / FILE}: it says {document['turns']} turns, and there are {len(turns)}")
     elif document["passed"] != (turns[-1]["result"] == GOOD):
         found.append(f"{folder / FILE}: whether it passed is not what its last turn says")
     if not told:
         found.append(f"{folder / CONVERSATION}: it is not what the transcript says")
-    found += [f"{folder}: its tests {name} are missing" for name in document["tests"] if f"code/{name}" not in files]
+    lacking = [name for name in document["tests"] if f"code/{name}" not in document["artefacts"]]
+    found += [f"{folder}: its tests {name} are missing" for name in lacking]
     return found + (absent(folder.parent, document["continues"]) if "continues" in document else [])
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.evidence.records import hash_files, write_json
+from harness.evidence.hashing import hash_files, write_json
+from harness.evidence.record import RecordData
 from harness.evidence.verdicts import FAILED, NOT_JUDGED, PASSED, verdict_of
 
 FILE = "statement.json"
@@ -21,7 +22,7 @@ RESULTS = {PASSED: "PASSED", NOT_JUDGED: "WARNED", FAILED: "FAILED"}
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 
 
-def of(record: Mapping[str, Any], artefacts: Mapping[str, Any]) -> dict[str, Any]:
+def of(record: RecordData, artefacts: Mapping[str, Any]) -> dict[str, Any]:
     """The statement of a record whose files, but for the statement itself, are `artefacts`."""
     names: dict[str, list[str]] = {verdict: [] for verdict in RESULTS}
     for check in record["checks"]:
@@ -46,13 +47,13 @@ def of(record: Mapping[str, Any], artefacts: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def write(folder: Path, record: Mapping[str, Any]) -> Path:
+def write(folder: Path, record: RecordData) -> Path:
     """Write the statement of a record that is about to be sealed, when all its other files are there."""
     write_json(folder / FILE, of(record, hash_files(folder)))
     return folder / FILE
 
 
-def _subjects(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _subjects(record: RecordData) -> Iterator[dict[str, Any]]:
     program, hardware = record["program"], record["hardware"]
     if program["revision"]:
         yield {
@@ -60,8 +61,8 @@ def _subjects(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "digest": {"gitCommit": program["revision"]},
             "annotations": {"clean": program["clean"]},
         }
-    image, stack = (record.get("engine") or {}).get("image"), record.get("stack")
-    if image:
+    engine, stack = record.get("engine"), record.get("stack")
+    if engine and (image := engine["image"]):
         yield {"name": image, "digest": {"sha256": image.rpartition("sha256:")[2]}}
     elif stack:
         yield {"name": f"docker/locks/{stack['name']}.txt", "digest": {"sha256": stack["lock_sha256"]}}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import DataFileError
-from harness.evidence.records import sha256
+from harness.evidence.hashing import sha256
 
 FILE = "trace.npz"
 BYTES = 2**30

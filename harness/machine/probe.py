@@ -1,4 +1,4 @@
-"""What is here: the cards of each hardware kind, as its lister reports them, and what a cell would miss."""
+"""What is here: the cards of each hardware kind, as its lister reports them."""
 
 import glob
 import os
@@ -6,12 +6,11 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from harness.catalogue.entries import Hardware, Part, rooted
+from harness.catalogue.entries import Hardware, rooted
 from harness.errors import HardwareError
 from harness.machine import pci
 
@@ -128,187 +127,9 @@ def _device_files(hardware: Hardware) -> tuple[str, ...]:
     return (*looked, f"PCI bus: {', '.join(cards) or 'none'}") if "pci" in hardware.data else looked
 
 
-# The doctor: what is here, what is missing, what to install
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """One line of the doctor. `fits` is None where there is nothing to compare with."""
-
-    subject: str
-    found: str
-    fits: bool | None
-    remedy: str = ""
-
-
-def examine_machine(root: Path) -> list[Diagnosis]:
-    """The machine itself: system, Python, the OpenMP runtime, memory and disk."""
-    python = platform.python_version()
-    right_python = (3, 10) <= tuple(int(number) for number in python.split(".")[:2]) <= (3, 12)
-    free = shutil.disk_usage(root).free / 2**30
-    return [
-        Diagnosis("system", f"{system_name()}, {platform.machine()}, kernel {platform.release()}", None),
-        Diagnosis("Python", python, right_python, "The locks are for Python 3.10 to 3.12: PYTHON=/path ./inv doctor"),
-        Diagnosis("OpenMP runtime", _openmp() or "not found", _openmp() is not None, "apt-get install libgomp1"),
-        Diagnosis("free disk", f"{free:.1f} GiB", free > 4, "The environments need about 4 GiB."),
-        _shared_memory(),
-        _engine(),
-    ]
-
-
-def examine_tools(parts: Iterable[Part]) -> list[Diagnosis]:
-    """The commands that some parts call. The other parts do without, so the absence of one is no fault."""
-    asking: dict[tuple[str, str], list[str]] = {}
-    for part in parts:
-        for tool in part.tools.items() if part.program else ():
-            asking.setdefault(tool, []).append(part.name)
-    lines = []
-    for (command, install), names in asking.items():
-        found = shutil.which(command)
-        wanted = f"wanted by {', '.join(names)}"
-        told = f"{found}, {wanted}" if found else f"not on PATH, {wanted}: {install}"
-        lines.append(Diagnosis(command, told, True if found else None))
-    return lines
-
-
-def _shared_memory() -> Diagnosis:
-    """/dev/shm, through which loaders and collectives talk."""
-    place = Path("/dev/shm")
-    if not place.is_dir():
-        return Diagnosis("shared memory", "no /dev/shm", None)
-    size = shutil.disk_usage(place).total / 2**30
-    return Diagnosis("shared memory", f"{size:.1f} GiB", size >= 0.06, "mount -o remount,size=8g /dev/shm")
-
-
-def _engine() -> Diagnosis:
-    """The container engine. None is needed for local runs, so its absence is no fault."""
-    from harness.environments import client
-
-    found = client.find(to_build=True)
-    if found is None:
-        return Diagnosis("container engine", f"none answers; {client.INSTALL}", None)
-    builds = f"builds with {found.builder}" if found.builder else "cannot build: install docker-buildx"
-    return Diagnosis("container engine", f"{found.engine} {found.version}, {builds}", None)
-
-
-def examine(finding: Finding, python: str = platform.python_version()) -> list[Diagnosis]:
-    """One hardware kind: cards, then driver ↔ SDK ↔ wheel, each against what hardware.yaml requires."""
-    kind = finding.hardware.data
-    models = ", ".join(f"{card.index}: {card.model}" for card in finding.cards)
-    lines = [Diagnosis("cards", models or "none; " + "; ".join(finding.looked), bool(finding), kind["install"])]
-    lines += [line for line in [driver(finding)] if line]
-    lines += sdk(kind)
-    lines += container(kind)
-    # A machine for local runs alone needs no runtime for containers.
-    lines += [replace(line, fits=line.fits or None) for line in device_runtime(kind)]
-    wheels = kind["wheels"]
-    pythons = wheels.get("python", [])
-    short = ".".join(python.split(".")[:2])
-    lines.append(
-        Diagnosis(
-            "wheels",
-            f"{', '.join(wheels['packages'])} for Python {', '.join(pythons)}",
-            short in pythons,
-            f"This is Python {short}: PYTHON=/path/to/python{pythons[-1]} ./inv",
-        )
-    )
-    machines = wheels.get("machines", [])
-    lines.append(
-        Diagnosis(
-            "wheels' machines",
-            ", ".join(machines),
-            platform.machine() in machines,
-            f"There is no wheel for {platform.machine()}: build from source.",
-        )
-    )
-    return lines
-
-
-def driver(finding: Finding) -> Diagnosis | None:
-    """The first card's driver against the range that its kind requires; None where it requires none."""
-    kind = finding.hardware.data
-    wanted = kind.get("requires", {}).get("driver")
-    if wanted is None:
-        return None
-    return _version("driver", finding.cards[0].driver if finding else None, wanted, kind["install"])
-
-
-def sdk(kind: Mapping[str, Any]) -> list[Diagnosis]:
-    """The vendor's SDK on this machine against the version that the kind requires. An image holds its own."""
-    wanted = kind.get("requires", {}).get("sdk")
-    if wanted is None:
-        return []
-    found = _sdk_version(wanted["files"], wanted["read"])
-    remedy = f"Install {wanted['name']} {wanted['version']}, or use the image, which holds it."
-    return [_version(wanted["name"], found, wanted["version"], remedy)]
-
-
-def container(kind: Mapping[str, Any]) -> list[Diagnosis]:
-    """What a container would be given of this machine: device files and mounts, each there or not."""
-    needs = kind.get("container", {})
-    lines = []
-    for subject, name in (("device files", "devices"), ("mounts", "mounts")):
-        places = needs.get(name, ())
-        absent = [place for place in places if not glob.glob(place)]
-        if places:
-            # Of the device files some come only with newer drivers; of the mounts each is needed.
-            enough = len(absent) < len(places) if name == "devices" else not absent
-            found = f"missing: {', '.join(absent)}" if absent else ", ".join(places)
-            lines.append(Diagnosis(subject, found, enough, kind["install"]))
-    return lines
-
-
-def device_runtime(kind: Mapping[str, Any]) -> list[Diagnosis]:
-    """Whether the program is here through which the engine hands the cards to a container, where it takes one."""
-    wanted = kind.get("container", {}).get("runtime")
-    if not wanted:
-        return []
-    found = shutil.which(wanted)
-    subject = "the engine's device runtime"
-    return [Diagnosis(subject, found or f"no {wanted} on PATH", found is not None, kind["install"])]
-
-
-def _version(subject: str, found: str | None, wanted: str, remedy: str) -> Diagnosis:
-    if found is None:
-        return Diagnosis(subject, f"unknown, {wanted} wanted", False, remedy)
-    return Diagnosis(subject, f"{found}, {wanted} wanted", satisfies(found, wanted), remedy)
-
-
-def satisfies(version: str, specifier: str) -> bool:
-    """Whether a dotted version meets every clause of a specifier like '>=23.0.3,<25'."""
-    from packaging.specifiers import SpecifierSet
-    from packaging.version import InvalidVersion
-
-    try:
-        return SpecifierSet(specifier).contains(version, prereleases=True)
-    except InvalidVersion:
-        return False
-
-
-def _sdk_version(patterns: Iterable[str], expression: str) -> str | None:
-    for pattern in patterns:
-        for path in glob.glob(pattern):
-            match = re.search(expression, Path(path).read_text(errors="replace"), re.MULTILINE)
-            if match:
-                return match.group("version")
-    return None
-
-
 def system_name() -> str:
     """The operating system in words: 'Debian GNU/Linux 12 (bookworm)'."""
     try:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
         return f"{platform.system()} {platform.release()}"
-
-
-def _openmp() -> str | None:
-    import ctypes
-
-    for name in ("libgomp.so.1", "libomp.dylib"):
-        try:
-            ctypes.CDLL(name)
-            return name
-        except OSError:
-            continue
-    return None

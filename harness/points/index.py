@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataFileError, StoreError
-from harness.evidence import records
+from harness.evidence import records, sealed
 from harness.evidence.verdicts import MARKS, PASSED, verdict_of, why_not
 from harness.points.scoring import Result
 
@@ -63,7 +63,7 @@ def _update(connection: sqlite3.Connection, results: Path) -> None:
         path: (modified, size) for path, modified, size in connection.execute("SELECT path, modified, size FROM runs")
     }
     fresh: list[tuple[str, int, int]] = []
-    for part, kind, entry in records.folders(results):
+    for part, kind, entry in sealed.folders(results):
         path = _text(f"{part}/{kind}/{entry.name}")
         try:
             state = os.stat(f"{entry.path}/{records.FILE}")

@@ -75,7 +75,7 @@ def _cells(
     part: Part, kinds: Mapping[str, Hardware], results: Sequence[Result], attached: Sequence[Attachment]
 ) -> list[CellPoints]:
     """The cells of a part, in the order of the kinds; where only a person's evidence counts, that person's cell."""
-    if part.by_hand:
+    if part.evidence_only:
         kinds = {PERSON.name: PERSON}
         results = [_by_hand(part, each) for each in attached if _needed(part, each.kind)]
     order = list(kinds)

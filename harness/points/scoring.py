@@ -13,12 +13,11 @@ Nothing is ever earned on simulated hardware, nor by a run that is not judged.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.catalogue.cells import NOT_WRITTEN
+from harness.catalogue.cells import BY_HAND, NOT_WRITTEN
 from harness.catalogue.entries import Hardware, Part, Rule
 from harness.evidence.verdicts import PASSED
 
 EARNED, REHEARSED, WAITING, NOT_RUN = "earned", "rehearsed", "waiting", "not run"
-BY_HAND = "nothing runs here; what a person has is added with ./inv attach"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +110,7 @@ def assess(
             )
         )
     ran = {result.hardware for result in results}
-    why = "no run yet" if part.program else BY_HAND if part.by_hand else NOT_WRITTEN
+    why = "no run yet" if part.program else BY_HAND if part.evidence_only else NOT_WRITTEN
     cells += [
         CellPoints(part=part.name, hardware=kind, model=None, state=NOT_RUN, points=0.0, limit=limit, why=why, run=None)
         for kind in kinds

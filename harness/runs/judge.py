@@ -192,6 +192,18 @@ def judge_metric(
     return _metric(part.metrics[name], names, {key: plain(value) for key, value in metrics.items()})
 
 
+def limits(
+    part: Part, name: str, parameters: Mapping[str, Any], metrics: Mapping[str, Any], cards: int = 1
+) -> tuple[float | None, float | None]:
+    """The least and the greatest value with which a declared metric passes, for a run with these metrics; None: any.
+
+    Raises:
+        ExpressionError: a bound has no value.
+    """
+    metric, names = part.metrics[name], {**metrics, **_defaults(part), **parameters, "cards": cards}
+    return _bound(metric.at_least, names), _bound(metric.at_most, names)
+
+
 def _defaults(part: Part) -> dict[str, Any]:
     return {name: parameter.default for name, parameter in part.parameters.items()}
 

@@ -14,25 +14,25 @@ from pathlib import Path
 from typing import Any
 
 from harness import checkout
-from harness.catalogue.cells import NOT_WRITTEN, Cell, settled
+from harness.catalogue.cells import BY_HAND, NOT_WRITTEN, Cell, settled
 from harness.catalogue.entries import Part
 from harness.checkout import ROOT
 from harness.engines.choosing import choose
-from harness.engines.engine import Engine, Launch, Request
+from harness.engines.engine import OF_PROGRAMS, Engine, Launch, Request
 from harness.errors import Interrupted
 from harness.evidence import finishing
-from harness.evidence.records import FILE, LOG, Draft, read, timestamp
+from harness.evidence.hashing import timestamp
+from harness.evidence.record import Record
+from harness.evidence.records import LOG, Draft
 from harness.evidence.redaction import Redactor
-from harness.evidence.verdicts import FAILED, NOT_JUDGED, overall, verdict_of
+from harness.evidence.verdicts import FAILED, NOT_JUDGED, overall
 from harness.machine.probe import Card, Finding, system_name, visible_cards
 from harness.runs import processes
 from harness.runs.judge import Check, judge, read_measurements
 from harness.terminal import bold, dim, green, red, yellow
 
 TOO_FEW = "it runs on"  # how a why begins where cards are lacking
-RECORDED = re.compile(
-    r"(FLAGS_|OMP_|PADDLE_|MKL_|ONEDNN_|OPENBLAS_)(?!.*(?i:token|secret|passw|key|credential|auth)).*"
-)
+RECORDED = re.compile(rf"({'|'.join(OF_PROGRAMS)})(?!.*(?i:token|secret|passw|key|credential|auth)).*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ def plan(
 def _engine(cell: Cell, on: str) -> tuple[Engine | None, str]:
     engine, why = choose(on, cell)
     if cell.part.program is None:
-        return None, NOT_WRITTEN
+        return None, BY_HAND if cell.part.evidence_only else NOT_WRITTEN
     return engine, why
 
 
@@ -121,11 +121,11 @@ def show_plan(planned: Sequence[Planned]) -> None:
 
 def run_all(
     planned: Sequence[Planned], results: Path, seed: int, key: Path | None = None, job: Job | None = None
-) -> list[Path]:
+) -> list[Record]:
     """Run the cells in order, each with its progress; `key` signs their records, `job` is what they run in.
 
     Returns:
-        The folders of their records.
+        Their records.
 
     Raises:
         Interrupted: after the interrupted run has been sealed; the cells behind it are not started.
@@ -133,25 +133,21 @@ def run_all(
     """
     cells = [entry for entry in planned if entry.engine]
     for entry in planned:
-        if entry.engine is None and entry.why != NOT_WRITTEN:
+        if entry.engine is None and entry.why not in (NOT_WRITTEN, BY_HAND):
             print(yellow(f"· {entry.cell} is left out: {entry.why}"))
-    folders = []
+    found = []
     for number, entry in enumerate(cells, start=1):
         print(
             bold(f"[{number}/{len(cells)}] {entry.cell.part.name} {entry.cell.part.title}")
             + f" · {entry.cell.hardware.name} ({entry.finding.model}) · {entry.why}",
             flush=True,
         )
-        folders.append(run_cell(entry, results, seed, key, job))
-    return folders
+        found.append(run_cell(entry, results, seed, key, job))
+    return found
 
 
-def run_cell(entry: Planned, results: Path, seed: int, key: Path | None = None, job: Job | None = None) -> Path:
-    """Run one cell and seal its record, whatever the program does.
-
-    Returns:
-        The record's folder.
-    """
+def run_cell(entry: Planned, results: Path, seed: int, key: Path | None = None, job: Job | None = None) -> Record:
+    """Run one cell and seal its record, whatever the program does; that is returned."""
     assert entry.engine is not None
     entry.engine.prepare(entry.cell)
     started = datetime.now(timezone.utc)
@@ -181,11 +177,11 @@ def run_cell(entry: Planned, results: Path, seed: int, key: Path | None = None, 
         checks = judge(entry.cell.part, entry.cell.hardware, draft.record["parameters"], ending, measured)
         draft.record.update(_outcome(started, ending, checks, measured))
         finishing.complete(draft.folder, draft.record, redactor, key)
-        folder = draft.seal()
-    _print_verdict(checks, ending, folder)
+        record = draft.seal()
+    _print_verdict(checks, ending, record.folder)
     if interrupted:
         raise Interrupted(signal.Signals[ending.signal or "SIGINT"])
-    return folder
+    return record
 
 
 def _clean_up(launch: Launch) -> None:
@@ -228,10 +224,12 @@ def _before(entry: Planned, seed: int, started: datetime, job: Job | None) -> di
 
 def _runtime(entry: Planned, launch: Launch) -> dict[str, Any]:
     inherited = {name: value for name, value in launch.environment.items() if RECORDED.fullmatch(name)}
+    environment = {**inherited, **launch.settings}
     return {
         "engine": {"name": entry.engine.name if entry.engine else None, "image": None},
         "command": _readable(launch.command),
-        "environment": {**inherited, **launch.settings},
+        "environment": environment,
+        "environment_of_caller": sorted(name for name, value in environment.items() if os.environ.get(name) == value),
         **launch.facts,
     }
 
@@ -274,11 +272,6 @@ def _print_verdict(checks: Sequence[Check], ending: processes.Ending, folder: Pa
     else:
         print(green(f"  ✓ passed in {ending.seconds:.1f} s, {len(checks)} checks") + f"   {place}", flush=True)
     sys.stdout.flush()
-
-
-def failed(folder: Path) -> bool:
-    """Whether the run in `folder` failed; one that is not judged did not."""
-    return verdict_of(read(folder / FILE)) == FAILED
 
 
 def hardware_here(findings: Sequence[Finding]) -> list[Finding]:

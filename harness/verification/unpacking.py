@@ -19,7 +19,7 @@ from typing import Any
 from harness.catalogue import datafiles
 from harness.catalogue.entries import Catalogue
 from harness.errors import DataFileError, VerificationError
-from harness.evidence import attachments, records, sessions, signatures
+from harness.evidence import attachments, sealed, sessions, signatures
 from harness.publish.packs import archive
 from harness.verification import verifying
 
@@ -51,12 +51,12 @@ def verify(file: Path, catalogue: Catalogue, signers: Path | None = None) -> str
         if lines:
             shown = "\n".join(line.replace(f"{root}/", "") for line in lines[:20])
             raise VerificationError(f"{file}: it does not hold.", shown, "Ask for it again where it came from.")
-        found = sorted(root.glob("results/*/*/*/record.json"))
-        attached = len(attachments.read_all(root / "results")[0])
-        paired = len(list(root.glob(f"results/{sessions.FOLDER}/*/*")))
+        number = sum(1 for _ in sealed.folders(root / "results"))
+        holds = [f"{number} record{'s' * (number != 1)}"]
+        holds += verifying.counted(root / "results", verifying.verify_others(root / "results"))
         size = len(json.loads((root / archive.MANIFEST).read_bytes())["files"])
         return (
-            f"{file}: {size} files, {len(found)} records, {attached} attachments and {paired} pairing sessions hold: "
+            f"{file}: {size} files, {', '.join(holds)} hold: "
             f"hashes, seals, schema and verdict. {_signed(root, signers)}"
         )
 
@@ -170,13 +170,11 @@ def _mistakes(root: Path, catalogue: Catalogue, signers: Path | None) -> Iterato
     yield from _changed(root, manifest["files"])
     yield from _unsigned(root, signers)
     results = root / "results"
-    for _, _, run in records.folders(results):
+    for _, _, run in sealed.folders(results):
         yield from verifying.verify(Path(run.path), catalogue)
-    for session in sorted(results.glob(f"{sessions.FOLDER}/*/*")):
-        yield from sessions.verify(session)
-    attached, damaged = attachments.read_all(results)
-    yield from damaged
-    for each in attached:
+    for found in verifying.verify_others(results).values():
+        yield from found
+    for each in attachments.read_all(results)[0]:
         if "session" in each.data:
             yield from sessions.absent(results / sessions.FOLDER / each.data["part"], each.data["session"])
 

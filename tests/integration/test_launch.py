@@ -74,7 +74,7 @@ def run(folder: Path, mode: str, timeout: float = 60.0) -> tuple[dict, Path, flo
     finding = Finding(book.hardware["cpu"], (Card(index="0", model="Processor A"),))
     entry = runner.Planned(Cell(part, finding.hardware), {}, Here(program), "here", finding, cards=4)
     started = time.monotonic()
-    place = runner.run_cell(entry, folder / "results", seed=0)
+    place = runner.run_cell(entry, folder / "results", seed=0).folder
     seconds = time.monotonic() - started
     assert processes(str(program)) == [] and not list(folder.glob("launch-*")), "nothing stays behind"
     return records.read(place / records.FILE), place, seconds

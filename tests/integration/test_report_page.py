@@ -95,7 +95,7 @@ def a_run(
         (draft.folder / "screen.png").write_bytes(png)
         grid = np.linspace(-1, 1, 64)
         np.savez(draft.folder / traces.FILE, loss=8 / np.arange(1.0, 151), field=np.outer(np.cos(grid), np.cos(grid)))
-        return draft.seal(**outcome(draft.folder, PARTS[part], a_kind(kind), draft.record))
+        return draft.seal(**outcome(draft.folder, PARTS[part], a_kind(kind), draft.record)).folder
 
 
 def written(results: Path) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.catalogue.entries import Hardware
 from harness.dispatch.slurm import commands
-from harness.evidence import records
+from harness.evidence import records, sealed
 from harness.runs.processes import Ending
 from harness.runs.runner import Job
 
@@ -52,7 +52,7 @@ def finished_before(results: Path) -> bool:
     """Whether an earlier attempt got as far as its record: it was requeued at the very end, and needs no other."""
     restarts = _restarts() if inside() else 0
     earlier = {attempt(os.environ[VARIABLE], number) for number in range(restarts)}
-    for _, _, run in records.folders(results) if earlier else ():
+    for _, _, run in sealed.folders(results) if earlier else ():
         if run.name in earlier and records.read(Path(run.path) / records.FILE)["exit"]["reason"] == "finished":
             return True
     return False

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.dispatch.slurm import allocation
-from harness.evidence import records
+from harness.evidence import hashing
 
 FOLDER = ".jobs"
 Work = tuple[Hashable, ...]
@@ -81,7 +81,7 @@ class Batch:
 
     def write(self, results: Path) -> None:
         self.file(results, ".json").parent.mkdir(parents=True, exist_ok=True)
-        records.write_json(self.file(results, ".json"), asdict(self))
+        hashing.write_json(self.file(results, ".json"), asdict(self))
 
     def forget(self, results: Path) -> None:
         """Take it off the list."""

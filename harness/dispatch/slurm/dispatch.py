@@ -20,7 +20,7 @@ from harness.checkout import ROOT
 from harness.dispatch.slurm import batches, commands, deliveries, jobs
 from harness.dispatch.slurm.batches import Batch, JobCell
 from harness.errors import DataFileError, EngineError, WordsError
-from harness.evidence import records
+from harness.evidence import hashing, records
 from harness.evidence.verdicts import NOT_JUDGED, PASSED, verdict_of
 from harness.stores import addresses
 from harness.terminal import dim, green, yellow
@@ -143,7 +143,7 @@ def plan(
             kind=kind,
             minutes=math.ceil((part.timeout + site.margin) / 60),
             cell=JobCell(
-                run=records.new_id(),
+                run=hashing.new_id(),
                 part=part.name,
                 hardware=kind.name,
                 parameters=parameters,
@@ -284,14 +284,14 @@ def _submit(
 ) -> Batch:
     """Submit an array. It is on the list before Slurm hears of it, so that no job is ever unknown."""
     first = group[0]
-    name = records.new_id()
+    name = hashing.new_id()
     place = os.path.relpath(results / batches.FOLDER / name, ROOT)
     output = f"{OUTPUTS}/{commands.NAME}{name}-%a.log" if site.store else f"{place}-%a.log"
     batch = Batch(
         id=name,
         cells=tuple(each.cell for each in group),
         program={each.part.name: _program(each.part) for each in group},
-        submitted=records.timestamp(datetime.now(timezone.utc)),
+        submitted=hashing.timestamp(datetime.now(timezone.utc)),
         build=build[0],
         store=site.store,
         output=output if site.store else "",
@@ -336,7 +336,7 @@ def _options(site: Settings, each: Wanted) -> dict[str, Any]:
 
 def _submit_build(kind: Hardware, stack: str, results: Path, site: Settings) -> tuple[str, str]:
     """Submit the build of an image, which needs no card; returns its name and the job's number."""
-    name = f"build-{records.new_id()}"
+    name = f"build-{hashing.new_id()}"
     place = os.path.relpath(results / batches.FOLDER / name, ROOT)
     script = commands.Script(
         name=name,

@@ -11,7 +11,7 @@ from typing import Any
 from harness.dispatch.slurm import allocation, commands
 from harness.dispatch.slurm.batches import Batch, JobCell
 from harness.dispatch.slurm.commands import Job
-from harness.evidence import finishing, records
+from harness.evidence import finishing, hashing, records
 from harness.evidence.redaction import Redactor
 
 UNSEEN: Mapping[str, Any] = {  # the hardware of a cell that never began
@@ -65,7 +65,7 @@ def complete(results: Path, batch: Batch, place: int, restarts: int, job: Job | 
 def _copy(draft: Path, folder: Path) -> dict[str, Any] | None:
     """Copy a draft; its record, or None where there is none that can be read."""
     try:
-        shutil.copytree(draft, folder, symlinks=True, ignore=shutil.ignore_patterns(records.LOCK))
+        shutil.copytree(draft, folder, symlinks=True, ignore=shutil.ignore_patterns(hashing.LOCK))
         record: dict[str, Any] = json.loads((folder / records.FILE).read_bytes())
         return record
     except (OSError, ValueError):  # it never began, or is being moved to its place at this moment

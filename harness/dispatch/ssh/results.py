@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.dispatch.ssh.connection import Connection
-from harness.evidence.sealed import PREFIX, files, of_key
+from harness.evidence.sealed import PREFIX, of_key
 from harness.stores.store import Count, absent, object_key, wrong_size
 
 
@@ -31,7 +31,7 @@ class FarResults:
         if sealed:
             with self._lock:
                 self._named.update(
-                    (object_key(file.sha256), f"{sealed.place}/{file.name}") for file in files(sealed, content)
+                    (object_key(file.sha256), f"{sealed.place}/{file.name}") for file in sealed.files(content)
                 )
         return content
 

@@ -11,8 +11,9 @@ from typing import Any
 from harness.catalogue.entries import OF_A_RUN, Catalogue, Part
 from harness.checkout import ROOT
 from harness.errors import VerificationError
-from harness.evidence import attachments, records, screen, sessions
+from harness.evidence import attachments, hashing, records, screen, sessions
 from harness.evidence.attachments import Attachment
+from harness.evidence.record import RecordData
 from harness.points import matrix
 from harness.points.scoring import EARNED, REHEARSED, WAITING
 
@@ -22,7 +23,7 @@ class Run:
     """A record that goes in, with the state that it has in the matrix."""
 
     folder: Path
-    record: Mapping[str, Any]
+    record: RecordData
     state: str
 
     @property
@@ -94,7 +95,7 @@ def _counting(built: matrix.Matrix, part: str) -> list[Any]:
 def _run(results: Path, cell: Any) -> Run:
     folder = results / cell.part / cell.hardware / cell.run
     record = records.read(folder / records.FILE)
-    if records.hash_files(folder) != record["artefacts"]:
+    if hashing.hash_files(folder) != record["artefacts"]:
         raise VerificationError(f"{folder}: its files are not those of its run.", "", f"./inv verify {cell.run}")
     return Run(folder, record, cell.state)
 

@@ -16,8 +16,9 @@ from typing import Any
 
 from harness.catalogue.entries import TIMED, Catalogue, Part
 from harness.errors import DataFileError
-from harness.evidence import attachments, records
+from harness.evidence import attachments, records, sealed
 from harness.evidence.attachments import Attachment
+from harness.evidence.record import RecordData
 from harness.evidence.verdicts import verdict_of
 from harness.points.matrix import LEGEND, MARKS, PERSON, Matrix, best, cells_of, plain, points, sum_line
 from harness.points.scoring import CellPoints
@@ -30,7 +31,7 @@ ROOM = 24 * 2**20  # bytes for logs and pictures, compressed
 @dataclass(frozen=True)
 class Run:
     folder: Path
-    record: Mapping[str, Any]
+    record: RecordData
 
     @property
     def cell(self) -> tuple[str, str]:
@@ -80,7 +81,7 @@ def _hash(text: str) -> str:
 
 def _runs(results: Path, catalogue: Catalogue) -> Iterator[Run]:
     """Every run of a known cell whose record is whole, the latest first."""
-    entries = [entry for part, kind, entry in records.folders(results) if part in catalogue.parts]
+    entries = [entry for part, kind, entry in sealed.folders(results) if part in catalogue.parts]
     for entry in sorted(entries, key=lambda each: each.name, reverse=True):
         try:
             run = Run(Path(entry.path), records.read(Path(entry.path) / records.FILE))
@@ -146,7 +147,7 @@ def _index(catalogue: Catalogue, runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def _alike(record: Mapping[str, Any]) -> str:
+def _alike(record: RecordData) -> str:
     """The same for runs of a part that may be held against each other."""
     return json.dumps([record["parameters"], record["seed"]], sort_keys=True)
 

@@ -7,7 +7,7 @@ with, a log loses its control characters, and nothing here becomes HTML.
 import base64
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ import numpy as np
 
 from harness.errors import DataFileError
 from harness.evidence import traces
-from harness.evidence.records import LOG, sha256
+from harness.evidence.hashing import sha256
+from harness.evidence.record import RecordData
+from harness.evidence.records import LOG
 from harness.evidence.traces import Tensor
 
 SCREEN = "screen.png"
@@ -32,12 +34,12 @@ NOT_TEXT = re.compile(
 )
 
 
-def light(record: Mapping[str, Any]) -> dict[str, Any]:
+def light(record: RecordData) -> dict[str, Any]:
     """What every run on the page has: its whole record."""
     return {"record": record}
 
 
-def heavy(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+def heavy(folder: Path, record: RecordData) -> dict[str, Any]:
     """What makes a page large: log, pictures, curves and fields of the run in `folder`."""
     try:
         tensors = traces.read(folder, record)
@@ -51,7 +53,7 @@ def heavy(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def log(path: Path, record: Mapping[str, Any]) -> str:
+def log(path: Path, record: RecordData) -> str:
     """A log as text, the middle of a long one left out."""
     if not _sealed(path, LOG, record):
         return "(The log is missing, or was changed after its run.)"
@@ -70,7 +72,7 @@ def plain(output: bytes) -> str:
     return "\n".join(NOT_TEXT.sub("", line.rstrip("\r").rpartition("\r")[2]) for line in lines)
 
 
-def pictures(folder: Path, record: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+def pictures(folder: Path, record: RecordData) -> Iterator[dict[str, str]]:
     """Each PNG of the run as a data address, the picture of the log first."""
     names = [name for name in record["artefacts"] if name.endswith(".png")]
     for name in sorted(names, key=lambda name: (name != SCREEN, name)):
@@ -79,7 +81,7 @@ def pictures(folder: Path, record: Mapping[str, Any]) -> Iterator[dict[str, str]
             yield {"name": name, "source": "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()}
 
 
-def _sealed(path: Path, name: str, record: Mapping[str, Any]) -> bool:
+def _sealed(path: Path, name: str, record: RecordData) -> bool:
     try:
         inside = path.is_file() and not path.is_symlink() and path.resolve().is_relative_to(path.parents[0].resolve())
         return inside and sha256(path) == record["artefacts"][name]["sha256"]

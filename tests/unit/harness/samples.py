@@ -162,7 +162,7 @@ def a_record(
         found = outcome(draft.folder, judged_as or a_part(part), a_kind(kind), draft.record)
         draft.record.update({**found, **changes})
         statements.write(draft.folder, draft.record)
-        return draft.seal()
+        return draft.seal().folder
 
 
 LEFT_OUT = Metric(name="error", at_most="u_float32", judged_when="method == 'pinn'", otherwise="no bound", when={})

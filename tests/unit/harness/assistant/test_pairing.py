@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from harness.assistant import codeblocks, conversations, dialogue, sandbox
 from harness.errors import EngineError, VerificationError, WordsError
 from harness.evidence import screen, sessions, transcripts
-from harness.evidence.records import hash_files, seal_of, write_json
-from harness.evidence.sealed import files, here
+from harness.evidence.hashing import hash_files, seal_of, write_json
+from harness.evidence.sealed import here
 
 RIGHT = "def add(a, b):\n    return a + b\n"
 WRONG = "def add(a, b):\n    return a - b\n"
@@ -244,7 +244,7 @@ ANOTHER = {"id": "20261122T231953.042Z-4fa01c", "seal": f"sha256:{'0' * 64}"}
         (lambda folder, said: None, ""),
         (lambda folder, said: said.update(passed=False), "whether it passed"),
         (lambda folder, said: said.update(turns=2), "it says 2 turns, and there are 1"),
-        (lambda folder, said: said.update(id=ANOTHER["id"]), f"it is the session 12/{ANOTHER['id']}"),
+        (lambda folder, said: said.update(id=ANOTHER["id"]), f"it is the session pairing/12/{ANOTHER['id']}"),
         (lambda folder, said: said.update(tests=["test_x.py"]), "its tests test_x.py are missing"),
         (lambda folder, said: said.update(continues=ANOTHER), f"{ANOTHER['id']}/session.json: missing"),
         (lambda folder, said: said.update(key="mine"), "'key' was unexpected"),
@@ -314,7 +314,7 @@ def test_a_session_is_verified_with_the_records_and_goes_to_stores(results, endp
     folder, _ = ask(results, endpoint, tests_file)
     assert sessions.verify(folder) == []
     (sealed,) = here(results)
-    named = {file.name for file in files(sealed, (folder / "session.json").read_bytes())}
+    named = {file.name for file in sealed.files((folder / "session.json").read_bytes())}
     assert sealed.part == "12" and {"transcript.jsonl", "conversation.md", "turn-2.png", "code/sums.py"} <= named
 
 

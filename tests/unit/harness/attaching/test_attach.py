@@ -12,6 +12,7 @@ from samples import a_catalogue, a_part, a_record, a_rule
 
 from harness.attaching import inspection
 from harness.attaching.attach import attach, detach
+from harness.catalogue import entries
 from harness.errors import DataFileError, WordsError
 from harness.evidence import attachments
 from harness.evidence.attachments import FILE, read, read_all, standing
@@ -161,10 +162,10 @@ def test_a_link_is_asked_where_there_is_a_network(monkeypatch):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda folder: (folder / "photo.jpg").write_bytes(b"another"), "its file was changed"),
-        (lambda folder: (folder / "more").write_bytes(b""), "its file was changed"),
+        (lambda folder: (folder / "photo.jpg").write_bytes(b"another"), "photo.jpg: changed after"),
+        (lambda folder: (folder / "more").write_bytes(b""), "more: not one of its files"),
         (lambda folder: (folder / FILE).write_text((folder / FILE).read_text().replace("11-20", "11-21")), "seal"),
-        (lambda folder: (folder / FILE).write_text("{}"), "required property"),
+        (lambda folder: (folder / FILE).write_text("{}"), "no attachment of schema 1"),
         (lambda folder: (folder / FILE).write_text("{"), "not a readable attachment"),
         (lambda folder: (folder / FILE).unlink(), "not a readable attachment"),
     ],
@@ -181,7 +182,7 @@ def test_a_changed_attachment_is_named_and_does_not_count(results, tmp_path, cha
 def test_a_moved_attachment_is_named(results):
     (folder,) = attach(results, PART, [LINK])
     shutil.copytree(folder, results / "attached" / "5" / folder.name)
-    with pytest.raises(DataFileError, match="it is 4/"):
+    with pytest.raises(DataFileError, match="it is the attachment attached/4/"):
         read(results / "attached" / "5" / folder.name)
 
 
@@ -217,12 +218,8 @@ def test_a_waiting_part_is_earned_once_its_link_is_there(results):
 
 
 def test_where_nothing_runs_the_person_s_evidence_itself_counts(results, tmp_path):
-    request = a_part(
-        "6", program=None, submission=("pull request",), rules=(a_rule("judged", 4, 10, needs=("pull request",)),)
-    )
-    days = a_part(
-        "15", program=None, submission=("track or photo",), rules=(a_rule("per_day", 1, 5, needs=("track or photo",)),)
-    )
+    request = a_part("6", program=None, evidence_only=True, rules=(a_rule("judged", 4, 10, needs=("pull request",)),))
+    days = a_part("15", program=None, evidence_only=True, rules=(a_rule("per_day", 1, 5, needs=("track or photo",)),))
     book = a_catalogue(request, days)
     before, built = states(book, results)
     assert before["6", "person"] == ("not run", 0) and "./inv attach" in matrix.show(built, "table", explain=True)
@@ -241,6 +238,17 @@ def test_a_program_to_be_written_is_not_earned_by_evidence_alone(results, tmp_pa
     (tmp_path / "chat.md").write_text(TEXT)
     attach(results, part, [str(tmp_path / "chat.md")])
     assert states(a_catalogue(part), results)[1].tally.earned == 0
+
+
+def test_part_12_counts_with_its_conversation(results, tmp_path):
+    book = entries.load()
+    part = book.parts["12"]
+    assert matrix.build(book, results).tally.earned == 0
+    (tmp_path / "chat.md").write_text(TEXT)
+    (folder,) = attach(results, part, [str(tmp_path / "chat.md")])
+    built = matrix.build(book, results)
+    (cell,) = matrix.cells_of(built, "12", "person")
+    assert (cell.state, cell.points, cell.run, built.tally.earned) == ("earned", 5, folder.name, 5)
 
 
 def test_attachments_are_no_runs(results):

@@ -8,8 +8,8 @@ from samples import a_kind, a_part, a_record, a_record_not_judged, a_rule
 
 from harness.catalogue.entries import Metric
 from harness.cli import listing
+from harness.doctor.checks import Diagnosis
 from harness.evidence.records import read
-from harness.machine.probe import Diagnosis
 
 UNWRITTEN = a_part("14", title="An article", program=None, rules=(a_rule("judged", 3, 10, needs=("article",)),))
 
@@ -119,3 +119,18 @@ def test_a_record_that_is_not_judged_says_which_check_and_why(results):
     text = listing.record(json.loads((folder / "record.json").read_text()), folder)
     assert "○ not judged" in text.splitlines()[0]
     assert "○ error: 0.01, asked at most u_float32, when method == 'pinn'  (no bound)" in text
+
+
+def test_a_part_that_asks_for_a_person_s_evidence_says_so():
+    part = a_part("14", program=None, evidence_only=True)
+    assert "Nothing runs here: ./inv attach adds it." in listing.parts([part], detailed=True)
+    assert "(a person's evidence)" in listing.parts([part], detailed=False)
+
+
+def test_what_the_caller_set_and_what_multiplied_matrices_stand_in_a_record(results):
+    openblas = {"name": "OpenBLAS", "of": "numpy", "version": "0.3.23", "kernel": "Haswell", "threads": 2}
+    environment = {"environment": {"MKL_X": "5", "FLAGS_x": "1"}, "environment_of_caller": ["MKL_X"]}
+    folder = a_record(results, **environment, device={"libraries": [openblas]})
+    text = listing.record(json.loads((folder / "record.json").read_text()), folder)
+    assert "variable  MKL_X=5, set by the caller" in text and "variable  FLAGS_x=1\n" in text
+    assert "library   OpenBLAS of numpy: 0.3.23, kernel Haswell, 2 threads" in text

@@ -1,11 +1,15 @@
 """The command line: words with a mistake are explained, and every ending has its exit code."""
 
+import contextlib
+import io
 import subprocess
 import sys
 from pathlib import Path
 
 import invoke
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from invoke import task
 from invoke.exceptions import Exit, ParseError
 
@@ -41,8 +45,15 @@ def look(context, run):
     print("looked at", run)
 
 
+@task
+def hand(context, program):
+    """Hand on what stands behind it."""
+    print(program.split("\0"))
+
+
 look.body.operand_default = "latest"
-WORDS = invoke.Collection(do, look)
+hand.body.hands_on = True
+WORDS = invoke.Collection(do, look, hand)
 
 
 @pytest.fixture
@@ -193,3 +204,18 @@ def test_a_reader_that_leaves_early_is_no_error():
     assert process.stdout.readline() == "words\n"
     process.stdout.close()
     assert process.stderr.read() == "" and process.wait() == 0
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), max_size=5))
+def test_what_stands_behind_a_program_is_its_own_whatever_it_is(words):
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), pytest.raises(SystemExit) as left:
+        given = ["inv", "hand", "main.py", "--debug", "--help", "look", *words]
+        Program(name="Test", binary="inv", namespace=WORDS, version="0").run(given)
+    assert left.value.code == 0
+    assert said.getvalue() == f"{['main.py', '--debug', '--help', 'look', *words]}\n"
+
+
+def test_a_word_that_hands_on_has_a_help_of_its_own(inv):
+    code, said, _ = inv("hand", "--help")
+    assert code == 0 and "Hand on what stands behind it." in said

@@ -14,7 +14,7 @@ from test_comparing import RECORD
 from harness.comparison import comparing, references
 from harness.comparison.comparing import Outcome
 from harness.errors import DataFileError, WordsError
-from harness.evidence import records
+from harness.evidence import sealed
 from harness.evidence.traces import Tensor, hold
 
 TYPES = ["float16", "float32", "float64", "complex64", "int64", "bool"]
@@ -56,7 +56,7 @@ def test_it_says_where_it_comes_from_and_nothing_of_the_machine_besides(results:
     references.write(results, a_run(command=["x"], artefacts={"run.log": {}}))
     record = references.read(results, "4").record
     assert record["program"]["revision"] == "a" * 40 and record["paddle"]["version"] == "3.0.0"
-    assert not {"command", "artefacts", "device", "seal"} & record.keys() and "kernel" not in record["hardware"]
+    assert not {"command", "artefacts", "seal"} & record.keys() and "kernel" not in record["hardware"]
     assert comparing.surroundings(record, a_run().record) == []
 
 
@@ -77,4 +77,23 @@ def test_a_missing_one_and_a_damaged_one_are_named(results: Path) -> None:
 
 def test_references_are_no_runs(results: Path) -> None:
     references.write(results, a_run())
-    assert list(records.folders(results)) == []
+    assert list(sealed.folders(results)) == []
+
+
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        ({"revision": "a" * 40, "clean": False}, "uncommitted changes"),
+        ({"revision": None, "clean": None}, "outside a git checkout"),
+    ],
+)
+def test_none_is_made_of_what_nobody_could_run_again(results: Path, program: dict[str, Any], why: str) -> None:
+    with pytest.raises(WordsError, match="makes no reference") as caught:
+        references.write(results, a_run(program=program))
+    assert why in caught.value.why and not references.path(results, "4").exists()
+
+
+def test_it_names_what_multiplied_matrices(results: Path) -> None:
+    openblas = {"name": "OpenBLAS", "of": "numpy", "version": "0.3.23", "kernel": "Haswell", "threads": 2}
+    references.write(results, a_run(device={"libraries": [openblas], "places": {}}))
+    assert references.read(results, "4").record["device"] == {"libraries": [openblas]}

@@ -1,12 +1,13 @@
 """Preflight: what is refused before a build or a run starts, and what it says to install."""
 
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from samples import a_cell_entry, a_kind
 
-from harness.doctor import preflight
+from harness.doctor import checks, preflight
 from harness.environments import client, images
 from harness.environments.client import Client
 from harness.errors import EngineError, HardwareError
@@ -60,12 +61,12 @@ def test_device_files_mounts_and_the_runtime_are_the_containers(tmp_path):
 
 
 def test_too_little_shared_memory_or_disk_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda place: SimpleNamespace(total=2**20, free=2**20))
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(total=2**20, free=2**20))
     assert failing(preflight.examine_run(a_finding(), "local")) == ["disk", "shared memory"]
     assert failing(preflight.examine_run(a_finding(), "container")) == ["disk"]
     shared = a_finding(container={"options": {"ipc_mode": "host"}})
     assert failing(preflight.examine_run(shared, "container")) == ["disk", "shared memory"]
-    assert preflight.shared_memory(tmp_path / "none") == []
+    assert checks.shared_memory(None, tmp_path / "none") == []
 
 
 def test_a_failure_says_what_was_found_and_what_to_install():
@@ -95,7 +96,7 @@ def test_a_build_is_refused_where_it_cannot_end(image, monkeypatch):
     with pytest.raises(HardwareError, match="processor") as caught:
         preflight.require_build(image, replace(DOCKER, machine="riscv64"))
     assert "wheels are for x86_64" in caught.value.why
-    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda place: SimpleNamespace(total=2**40, free=2**30))
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(total=2**40, free=2**30))
     with pytest.raises(HardwareError, match="disk") as caught:
         preflight.require_build(image, DOCKER)
     assert "1.0 GiB free" in caught.value.why
@@ -105,7 +106,7 @@ def test_a_build_without_the_card_is_for_another_machine_and_one_with_an_old_dri
     image, monkeypatch, capsys
 ):
     monkeypatch.setattr(Client, "read", lambda self, *words: None)
-    monkeypatch.setattr(preflight, "IMAGE_GIBIBYTES", 0.0)
+    monkeypatch.setattr(checks, "IMAGE_GIBIBYTES", 0.0)
     monkeypatch.setattr(probe, "probe", lambda kind: Finding(kind, ()))
     preflight.require_build(image, DOCKER)
     assert "for another machine" in capsys.readouterr().out

@@ -250,3 +250,11 @@ def test_a_person_chooses_between_two_engines(path, monkeypatch):
     monkeypatch.setenv("HOMEWORK_ENGINE", str(path / "a" / "docker"))
     found = client.find()
     assert found and found.path == str(path / "a" / "docker")
+
+
+def test_a_variable_of_the_kind_s_that_the_caller_set_goes_in_and_others_stay_out(engine, monkeypatch):
+    monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "5")
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    launch = engine.launch(a_request(replace(a_kind(), environment={"MKL_DEBUG_CPU_TYPE": "7"})))
+    assert "MKL_DEBUG_CPU_TYPE=5" in pairs(launch.command, "--env")
+    assert "OPENBLAS_CORETYPE" not in launch.environment, "else the record would have what the program had not"

@@ -1,6 +1,7 @@
 """Engines: which one runs a cell and why not, and the command that the local one returns."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,8 +164,7 @@ def test_it_says_which_stack_and_which_paddle(root, monkeypatch):
     assert facts["paddle"] == {"package": "paddlepaddle", "version": "3.0.0", "wheel": None, "wheel_sha256": None}
 
 
-def test_the_kind_s_variables_stand_over_this_shell_s_and_are_recorded(root, monkeypatch):
-    monkeypatch.setenv("FLAGS_x", "mine")
+def test_the_kind_s_variables_are_recorded_and_this_shell_s_stay(root, monkeypatch):
     monkeypatch.setenv("OTHER", "kept")
     request = a_request()
     kind = a_kind(distributed={"backend": "gloo", "environment": {"BACKEND": "gloo"}})
@@ -182,3 +182,19 @@ def test_it_prepares_the_stack_of_the_cell(root, monkeypatch):
     monkeypatch.setattr(stacks, "prepare", prepared.append)
     LocalEngine().prepare(a_request().cell)
     assert [stack.folder for stack in prepared] == [root / ".stacks" / "base"]
+
+
+# Variables
+
+
+def test_a_variable_that_the_caller_set_goes_before_the_kind_s(monkeypatch):
+    kind = replace(
+        a_kind(distributed={"environment": {"BACKEND": "npu"}}),
+        environment={"MKL_DEBUG_CPU_TYPE": "7", "FLAGS_x": "1", "PLUG_IN": "{root}/.cache"},
+    )
+    for name, value in {"MKL_DEBUG_CPU_TYPE": "", "BACKEND": "mine", "PLUG_IN": "/mine", "OTHER": "1"}.items():
+        monkeypatch.setenv(name, value)
+    found = variables(on_cards("0", kind=kind))
+    assert found["MKL_DEBUG_CPU_TYPE"] == "" and found["BACKEND"] == "mine" and found["FLAGS_x"] == "1"
+    assert found["PLUG_IN"] == "{root}/.cache", "a folder of the checkout"
+    assert "OTHER" not in found

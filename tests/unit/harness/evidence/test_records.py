@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from samples import a_catalogue, a_record, before_run, remount_read_only
 
 from harness.errors import DataFileError, StoreError, WordsError
-from harness.evidence import records
+from harness.evidence import hashing, records, sealed
 from harness.evidence.finishing import complete_here
-from harness.evidence.records import Draft, adopt_unfinished, find, read, seal_of
+from harness.evidence.hashing import seal_of
+from harness.evidence.records import Draft, adopt_unfinished, find, read
 from harness.verification.verifying import verify
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -51,13 +52,13 @@ def test_a_sealed_record_stands_at_its_place_and_reads_back(results):
 
 
 def test_an_id_sorts_by_time():
-    ids = [records.new_id() for _ in range(50)]
+    ids = [hashing.new_id() for _ in range(50)]
     assert all(re.fullmatch(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{6}", name) for name in ids)
     assert len(set(ids)) == 50 and [name[:20] for name in ids] == sorted(name[:20] for name in ids)
 
 
 def test_a_moment_is_written_in_utc_with_milliseconds():
-    assert records.timestamp(datetime(2026, 1, 2, 3, 4, 5, 6000, timezone.utc)) == "2026-01-02T03:04:05.006Z"
+    assert hashing.timestamp(datetime(2026, 1, 2, 3, 4, 5, 6000, timezone.utc)) == "2026-01-02T03:04:05.006Z"
 
 
 def test_files_in_folders_and_links_are_hashed_links_by_what_they_say(tmp_path):
@@ -66,16 +67,16 @@ def test_files_in_folders_and_links_are_hashed_links_by_what_they_say(tmp_path):
     (tmp_path / "secret").symlink_to("/etc/hostname")
     (tmp_path / "loop").symlink_to(".")
     (tmp_path / "record.json").write_text("{}")
-    hashes = records.hash_files(tmp_path)
+    hashes = hashing.hash_files(tmp_path)
     assert sorted(hashes) == ["a/b/deep.txt", "loop", "secret"]
     assert hashes["secret"]["bytes"] == len("/etc/hostname")
-    assert hashes["secret"]["sha256"] != records.sha256(Path("/etc/hostname"))
+    assert hashes["secret"]["sha256"] != hashing.sha256(Path("/etc/hostname"))
 
 
 def test_the_hash_without_file_digest_is_the_same(tmp_path):
     (tmp_path / "file").write_bytes(os.urandom(3 * 2**20))
     with (tmp_path / "file").open("rb") as file:
-        assert records._digest(file) == records.sha256(tmp_path / "file")
+        assert hashing._digest(file) == hashing.sha256(tmp_path / "file")
 
 
 json_values = st.recursive(
@@ -238,7 +239,7 @@ def test_a_file_whose_name_is_not_utf_8_does_not_lose_the_run(results):
     """Otherwise the name becomes half characters, and the record cannot be written."""
     with Draft(results, before_run()) as draft:
         Path(os.fsdecode(bytes(draft.folder) + b"/plot-\xff.png")).write_bytes(b"x")
-        folder = draft.seal()
+        folder = draft.seal().folder
     assert read(folder / "record.json")
 
 
@@ -255,11 +256,11 @@ def test_a_pipe_that_a_program_leaves_does_not_hold_up_the_seal(results):
 
 
 def test_two_drafts_at_the_same_moment_are_two(results):
-    drafts = [Draft(results, {**before_run(), "id": records.new_id()}) for _ in range(20)]
+    drafts = [Draft(results, {**before_run(), "id": hashing.new_id()}) for _ in range(20)]
     assert len({draft.folder for draft in drafts}) == 20
     assert adopt_unfinished(results) == []
     places = []
-    threads = [threading.Thread(target=lambda each=each: places.append(each.seal())) for each in drafts]
+    threads = [threading.Thread(target=lambda each=each: places.append(each.seal().folder)) for each in drafts]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -355,7 +356,7 @@ def test_a_killed_run_is_kept_while_the_disk_is_full(results, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(records, "write_json", full)
+        patch.setattr(sealed, "write_json", full)
         assert adopt_unfinished(results) == []
     assert (results / ".unfinished" / name / "run.log").exists()
     assert len(adopt_unfinished(results)) == 1
@@ -363,14 +364,14 @@ def test_a_killed_run_is_kept_while_the_disk_is_full(results, monkeypatch):
 
 def test_a_run_that_is_being_sealed_is_still_alive(results, monkeypatch):
     """Otherwise the lock's file goes before the hashing; another ./inv run then adopts a live draft."""
-    hash_files, adopted = records.hash_files, []
+    hash_files, adopted = hashing.hash_files, []
 
-    def hash_while_another_starts(folder: Path) -> Any:
-        monkeypatch.setattr(records, "hash_files", hash_files)
+    def hash_while_another_starts(folder: Path, manifest: str) -> Any:
+        monkeypatch.setattr(sealed, "hash_files", hash_files)
         adopted.extend(adopt_unfinished(results))
-        return hash_files(folder)
+        return hash_files(folder, manifest)
 
-    monkeypatch.setattr(records, "hash_files", hash_while_another_starts)
+    monkeypatch.setattr(sealed, "hash_files", hash_while_another_starts)
     folder = a_record(results)
     assert adopted == []
     assert read(folder / "record.json")["passed"] is True

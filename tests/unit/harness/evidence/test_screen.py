@@ -9,7 +9,8 @@ from PIL import Image
 from samples import a_record
 
 from harness.evidence import screen
-from harness.evidence.records import FILE, LOG, sha256
+from harness.evidence.hashing import sha256
+from harness.evidence.records import FILE, LOG
 from harness.evidence.screen import COLUMNS, HEAD_LINES, TAIL_LINES, draw, rows
 
 

@@ -11,7 +11,8 @@ from samples import a_catalogue, a_part, a_record, a_record_not_judged
 
 from harness.errors import WordsError
 from harness.evidence import signatures, statements
-from harness.evidence.records import FILE, seal_of, write_json
+from harness.evidence.hashing import seal_of, write_json
+from harness.evidence.records import FILE
 from harness.verification.verifying import verify
 
 BOOK = a_catalogue(a_part())

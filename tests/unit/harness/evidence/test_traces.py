@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from harness.errors import DataFileError
-from harness.evidence import records, traces
+from harness.evidence import hashing, traces
 from harness.evidence.traces import Tensor, first_of, hold
 
 FLOATS = st.sampled_from(["float16", "float32", "float64"])
@@ -26,7 +26,7 @@ def whole(values: Any, dtype: str = "float32") -> Tensor:
 def written(folder: Path, **arrays: np.ndarray) -> dict[str, Any]:
     """What a record says of a folder in which the trace has been written."""
     np.savez(folder / traces.FILE, **arrays)
-    return {"artefacts": records.hash_files(folder)}
+    return {"artefacts": hashing.hash_files(folder)}
 
 
 @given(st.data(), FLOATS)
@@ -127,7 +127,7 @@ def test_a_bomb_and_a_changed_file_are_refused(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(traces, "BYTES", 2**20)
     np.savez_compressed(tmp_path / traces.FILE, x=np.zeros(2**17))  # a MiB of zeros, and its header, in a kilobyte
     with pytest.raises(DataFileError, match="At most 1048576 are read"):
-        traces.read(tmp_path, {"artefacts": records.hash_files(tmp_path)})
+        traces.read(tmp_path, {"artefacts": hashing.hash_files(tmp_path)})
     record = written(tmp_path, x=np.ones(3))
     np.savez(tmp_path / traces.FILE, x=np.zeros(3))
     with pytest.raises(DataFileError, match="changed after its run"):
@@ -148,6 +148,6 @@ def test_any_bytes_are_arrays_or_an_error_of_ours(
 
 def read_or_refuse(folder: Path) -> DataFileError | dict[str, Tensor]:
     try:
-        return traces.read(folder, {"artefacts": records.hash_files(folder)})
+        return traces.read(folder, {"artefacts": hashing.hash_files(folder)})
     except DataFileError as error:
         return error

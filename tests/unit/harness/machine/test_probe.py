@@ -1,6 +1,5 @@
 """The probe: what listers print becomes cards, silence becomes a reason; the doctor compares versions."""
 
-import re
 import stat
 import time
 from pathlib import Path
@@ -8,12 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import a_kind, a_part
+from samples import a_kind
 
 from harness.catalogue import entries
 from harness.errors import HardwareError
 from harness.machine import probe
-from harness.machine.probe import Card, Diagnosis, Finding
+from harness.machine.probe import Card, Finding
 
 CUDA = {
     "lister": {
@@ -149,75 +148,3 @@ def test_hardware_that_is_not_here_is_refused_with_where_it_was_looked_for():
     assert caught.value.what == "No ASCEND on this machine."
     assert caught.value.why == "Looked for: /dev/davinci*: none; npu-smi: not on PATH."
     assert caught.value.remedy.endswith("Then: ./inv doctor --hw ascend")
-
-
-# The doctor
-
-
-@pytest.mark.parametrize(
-    ("version", "specifier", "fits"),
-    [
-        ("570.86.15", ">=550.54.14", True),
-        ("549.1", ">=550.54.14", False),
-        ("24.1.0", ">=23.0.3,<25", True),
-        ("25.0", ">=23.0.3,<25", False),
-        ("8.0.RC2", ">=8.0.0", False),
-        ("10.0", ">=9.0", True),
-        ("unknown", ">=1", False),
-        ("", ">=1", False),
-        ("1.0-custom build", ">=1", False),
-    ],
-)
-def test_versions_are_compared_as_versions(version, specifier, fits):
-    assert probe.satisfies(version, specifier) is fits
-
-
-def test_the_doctor_passes_a_machine_that_has_everything(tmp_path, monkeypatch):
-    monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    (tmp_path / "version.info").write_text("version=8.0.1\n")
-    sdk = {"name": "SDK", "version": ">=8", "files": [f"{tmp_path}/*.info"], "read": r"version=(?P<version>\S+)"}
-    kind = a_kind(requires={"driver": ">=5", "sdk": sdk})
-    lines = probe.examine(Finding(kind, (Card(index="0", model="A", driver="5.1"),)), python="3.11.2")
-    assert [line.fits for line in lines] == [True] * 5
-    assert [line.found for line in lines[:3]] == ["0: A", "5.1, >=5 wanted", "8.0.1, >=8 wanted"]
-
-
-def test_the_doctor_names_everything_that_is_missing(monkeypatch):
-    monkeypatch.setattr("platform.machine", lambda: "riscv64")
-    sdk = {"name": "SDK", "version": ">=8", "files": ["/no/such/file"], "read": r"(?P<version>\d+)"}
-    kind = a_kind(requires={"driver": ">=5", "sdk": sdk})
-    lines = {line.subject: line for line in probe.examine(Finding(kind, (), ("lscpu: not on PATH",)), python="3.9.1")}
-    assert all(line.fits is False and line.remedy for line in lines.values())
-    assert lines["cards"].found == "none; lscpu: not on PATH"
-    assert lines["driver"].found == "unknown, >=5 wanted"
-    assert lines["SDK"].remedy.startswith("Install SDK >=8")
-    assert "This is Python 3.9" in lines["wheels"].remedy
-    assert "no wheel for riscv64" in lines["wheels' machines"].remedy
-
-
-def test_a_driver_that_is_too_old_is_named_with_both_versions():
-    kind = a_kind(requires={"driver": ">=5"})
-    lines = probe.examine(Finding(kind, (Card(index="0", model="A", driver="4.9"),)), python="3.11.2")
-    assert Diagnosis("driver", "4.9, >=5 wanted", False, "apt-get install util-linux.") in lines
-
-
-def test_the_machine_itself_is_examined(tmp_path):
-    lines = {line.subject: line for line in probe.examine_machine(tmp_path)}
-    assert list(lines)[:4] == ["system", "Python", "OpenMP runtime", "free disk"]
-    assert re.fullmatch(r"\d+\.\d GiB", lines["free disk"].found)
-    assert lines["Python"].fits is True
-
-
-def test_a_command_that_some_parts_call_is_looked_for_and_its_package_named():
-    tools = {"sh": "apt-get install dash", "no-such-compiler": "apt-get install g++"}
-    parts = [
-        a_part("2-1", tools=tools),
-        a_part("2-3", tools=tools),
-        a_part("4"),
-        a_part("6", tools=tools, program=None),
-    ]
-    found, absent = probe.examine_tools(parts)
-    assert found.subject == "sh" and found.fits and found.found.endswith("wanted by 2-1, 2-3")
-    assert absent == Diagnosis(
-        "no-such-compiler", "not on PATH, wanted by 2-1, 2-3: apt-get install g++", fits=None
-    )  # the other parts run without it

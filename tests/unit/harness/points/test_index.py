@@ -13,7 +13,7 @@ import pytest
 from samples import WHY_LEFT_OUT, a_record, a_record_not_judged, remount_read_only
 
 from harness.evidence import records
-from harness.evidence.records import seal_of
+from harness.evidence.hashing import seal_of
 from harness.points import index
 from harness.points.index import results_of
 
@@ -121,7 +121,7 @@ def test_a_deleted_record_vanishes_and_a_restored_one_comes_back(results, tmp_pa
         (lambda path: path.write_bytes(b""), "not a readable record"),
         (lambda path: path.unlink(), "not a readable record"),
         (lambda path: path.write_text(path.read_text().replace("0.01", "0.00")), "the seal is broken"),
-        (lambda path: path.write_text("[]"), "not a record of schema 1"),
+        (lambda path: path.write_text("[]"), "no record of schema 1"),
         (lambda path: forge(path.parent, lambda record: record.pop("hardware")), "it lacks 'hardware'"),
         (lambda path: forge(path.parent, lambda record: record.update(checks=5)), "it lacks"),
         (lambda path: forge(path.parent, lambda record: record.update(cell="4")), "it lacks"),

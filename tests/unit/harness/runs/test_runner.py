@@ -16,6 +16,7 @@ from harness.catalogue.cells import Cell
 from harness.catalogue.entries import Cards, Metric, Requirement
 from harness.engines.engine import Launch
 from harness.errors import BuildError, WordsError
+from harness.evidence.record import Record
 from harness.evidence.records import read
 from harness.machine.probe import Card, Finding
 from harness.runs import runner
@@ -71,9 +72,9 @@ def test_what_a_run_may_leave_is_taken_away_unless_it_ended_well(results, tmp_pa
 
 
 def test_a_good_run_leaves_a_record_that_holds(results, capsys):
-    folder = run_cell(planned(leaving('{"m": 1}')), results, seed=3)
+    folder = run_cell(planned(leaving('{"m": 1}')), results, seed=3).folder
     record = read(folder / "record.json")
-    assert not runner.failed(folder) and record["seed"] == 3 and record["parameters"] == {"method": "ritz"}
+    assert not Record.read(folder).failed and record["seed"] == 3 and record["parameters"] == {"method": "ritz"}
     assert record["hardware"]["model"] == "Processor A" and len(record["hardware"]["cards"]) == 1
     assert record["command"][-2:] == ["--out", "OUT"] and str(results) not in " ".join(record["command"])
     assert record["environment"]["FLAGS_x"] == "1"
@@ -93,7 +94,7 @@ def test_a_good_run_leaves_a_record_that_holds(results, capsys):
 )
 def test_no_file_of_a_program_can_lose_its_run(results, metrics, device):
     """Otherwise judging or writing stumbles, the draft is taken away, and no record says what happened."""
-    folder = run_cell(planned(leaving(metrics, device)), results, seed=0)
+    folder = run_cell(planned(leaving(metrics, device)), results, seed=0).folder
     assert read(folder / "record.json")
     assert verify(folder, a_catalogue(PART)) == []
 
@@ -103,13 +104,13 @@ def test_no_file_of_a_program_can_lose_its_run(results, metrics, device):
 def test_any_bytes_for_metrics_leave_a_record(tmp_path_factory, content):
     results = tmp_path_factory.mktemp("any-bytes")
     program = leaving("{}") + f"\n(out / 'metrics.json').write_bytes({content!r})"
-    assert verify(run_cell(planned(program), results, seed=0), a_catalogue(PART)) == []
+    assert verify(run_cell(planned(program), results, seed=0).folder, a_catalogue(PART)) == []
 
 
 def test_a_failed_run_leaves_a_record_too_without_metrics(results, capsys):
-    folder = run_cell(planned(leaving('{"m": 1}') + "\nsys.exit(4)"), results, seed=0)
+    folder = run_cell(planned(leaving('{"m": 1}') + "\nsys.exit(4)"), results, seed=0).folder
     record = read(folder / "record.json")
-    assert runner.failed(folder) and record["exit"]["code"] == 4 and record["metrics"] == {}
+    assert Record.read(folder).failed and record["exit"]["code"] == 4 and record["metrics"] == {}
     assert verify(folder, a_catalogue(PART)) == []
     assert "✗ failed" in capsys.readouterr().out
 
@@ -131,7 +132,7 @@ def test_a_runtime_that_cannot_be_made_leaves_nothing(results, monkeypatch):
 )
 def test_a_secret_or_a_stranger_s_variable_is_not_recorded(results, monkeypatch, name):
     monkeypatch.setenv(name, "hush-hush")
-    folder = run_cell(planned(leaving('{"m": 1}')), results, seed=0)
+    folder = run_cell(planned(leaving('{"m": 1}')), results, seed=0).folder
     assert "hush-hush" not in (folder / "record.json").read_text()
 
 
@@ -139,14 +140,14 @@ def test_a_secret_or_a_stranger_s_variable_is_not_recorded(results, monkeypatch,
 def test_a_secret_by_another_name_is_not_recorded_either(results, monkeypatch, name):
     """Otherwise only four words in capitals are known."""
     monkeypatch.setenv(name, "hush-hush")
-    folder = run_cell(planned(leaving('{"m": 1}')), results, seed=0)
+    folder = run_cell(planned(leaving('{"m": 1}')), results, seed=0).folder
     assert "hush-hush" not in (folder / "record.json").read_text()
 
 
 def test_paddle_s_own_variables_are_recorded(results, monkeypatch):
     monkeypatch.setenv("FLAGS_use_stride_kernel", "0")
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    record = read(run_cell(planned(leaving('{"m": 1}')), results, seed=0) / "record.json")
+    record = read(run_cell(planned(leaving('{"m": 1}')), results, seed=0).file)
     assert {"FLAGS_use_stride_kernel": "0", "OMP_NUM_THREADS": "2"}.items() <= record["environment"].items()
 
 
@@ -208,7 +209,7 @@ def test_a_number_of_cards_that_a_part_does_not_take_is_refused():
 def test_a_record_names_the_cards_and_asks_every_rank_for_its_proof(results):
     program = leaving('{"m": 1}', '{"device": "npu:0", "places": {"Place(npu:0)": 3}, "rank": 0, "processes": 2}')
     entry = replace(planned(program, NPU), cards=2)
-    folder = run_cell(entry, results, seed=0)
+    folder = run_cell(entry, results, seed=0).folder
     record = read(folder / "record.json")
     assert record["cards"] == 2 and [card["index"] for card in record["hardware"]["cards"]] == ["0", "1"]
     (failed,) = (check for check in record["checks"] if not check["passed"])
@@ -251,9 +252,9 @@ def test_a_run_out_of_what_its_bound_is_meant_for_is_recorded_and_no_failure(res
     metric = Metric(name="m", at_most="u_float32", judged_when="method == 'pinn'", otherwise="no bound", when={})
     entry = planned(leaving('{"m": 1}'))
     part = replace(PART, metrics={"m": metric})
-    folder = run_cell(replace(entry, cell=Cell(part, entry.cell.hardware)), results, seed=0)
+    folder = run_cell(replace(entry, cell=Cell(part, entry.cell.hardware)), results, seed=0).folder
     record = read(folder / "record.json")
-    assert record["passed"] is False and record["verdict"] == "not judged" and not runner.failed(folder)
+    assert record["passed"] is False and record["verdict"] == "not judged" and not Record.read(folder).failed
     assert [check["verdict"] for check in record["checks"]] == ["passed", "passed", "not judged"]
     assert verify(folder, a_catalogue(part)) == []
     said = capsys.readouterr().out
@@ -263,6 +264,15 @@ def test_a_run_out_of_what_its_bound_is_meant_for_is_recorded_and_no_failure(res
 def test_a_record_names_its_time_limit(results):
     entry = planned(leaving('{"m": 1}'))
     (part,) = cells.with_timeout([PART], "2h")
-    folder = run_cell(replace(entry, cell=Cell(part, entry.cell.hardware)), results, seed=0)
+    folder = run_cell(replace(entry, cell=Cell(part, entry.cell.hardware)), results, seed=0).folder
     assert read(folder / "record.json")["timeout"] == 7200
     assert verify(folder, a_catalogue(PART)) == []
+
+
+def test_a_record_says_which_variables_the_caller_set(results, monkeypatch):
+    monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "5")
+    monkeypatch.setenv("OPENBLAS_API_KEY", "secret")
+    record = read(run_cell(planned(leaving('{"m": 1}')), results, seed=0) / "record.json")
+    assert record["environment"]["MKL_DEBUG_CPU_TYPE"] == "5" and record["environment"]["FLAGS_x"] == "1"
+    assert "MKL_DEBUG_CPU_TYPE" in record["environment_of_caller"]
+    assert not {"FLAGS_x", "OPENBLAS_API_KEY"} & set(record["environment_of_caller"])

@@ -3,16 +3,17 @@
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import a_catalogue, a_kind, a_part, a_record
+from samples import PROJECT_FILE, Tree, a_catalogue, a_kind, a_part, a_record
 
 from harness.catalogue.entries import Metric
 from harness.errors import VerificationError
-from harness.evidence.records import hash_files, seal_of
+from harness.evidence.hashing import hash_files, seal_of
 from harness.verification.verifying import require_verified, verify
 
 BOOK = a_catalogue()
@@ -40,9 +41,9 @@ def test_a_changed_a_missing_and_an_added_file_are_each_named(results):
     (folder / "more").mkdir()
     (folder / "more" / "extra").write_text("")
     lines = "\n".join(verify(folder, BOOK))
-    assert f"{folder}/run.log: changed after its run" in lines
+    assert f"{folder}/run.log: changed after it was sealed" in lines
     assert f"{folder}/device.json: missing" in lines
-    assert f"{folder}/more/extra: not one of the run's files" in lines
+    assert f"{folder}/more/extra: not one of its files" in lines
 
 
 def test_a_file_made_a_link_to_the_same_content_is_a_change(results, tmp_path):
@@ -69,7 +70,7 @@ def test_a_record_at_another_place_is_named(results):
     folder = a_record(results)
     shutil.copytree(folder, results / "4" / "sim" / folder.name)
     (line,) = verify(results / "4" / "sim" / folder.name, BOOK)
-    assert f"it is the record of 4/cpu/{folder.name}" in line
+    assert f"it is the record 4/cpu/{folder.name}" in line
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_a_record_at_another_place_is_named(results):
         (lambda record: record["checks"][2].update(asked="at most 9"), "was passed (at most 9)"),
         (lambda record: record["cell"].update(part="77"), "knows no cell 77 on cpu"),
         (lambda record: record["cell"].update(hardware="npu"), "knows no cell 4 on npu"),
-        (lambda record: record.update(id="20200101T000000.000Z-abcdef"), "it is the record of"),
+        (lambda record: record.update(id="20200101T000000.000Z-abcdef"), "it is the record 4/cpu/2020"),
         (lambda record: record.pop("seed"), "'seed' is a required property"),
         (lambda record: record.update(seed="0"), "seed: "),
         (lambda record: record.update(extra=1), "'extra' was unexpected"),
@@ -126,6 +127,61 @@ def test_a_record_is_judged_by_the_bounds_of_this_checkout(results):
     stricter = a_catalogue(a_part(metrics={"error": Metric(name="error", at_most=0.001, when={})}))
     (line,) = verify(a_record(results), stricter)
     assert "was passed (at most 0.1), judged again failed (at most 0.001)" in line
+
+
+@pytest.fixture
+def commit(tmp_path, monkeypatch):
+    """A git checkout in which this project.yaml is committed; its commit is returned."""
+    tree = Tree(tmp_path / "checkout")
+    monkeypatch.setattr("harness.verification.verifying.ROOT", tree.root)
+
+    def made(text: str) -> str:
+        tree.project.write_text(text)
+        who = ("-c", "user.name=x", "-c", "user.email=x@x")
+        for words in (("init", "-q"), ("add", "."), (*who, "commit", "-q", "--allow-empty", "-m", "x")):
+            subprocess.run(["git", "-C", tree.root, *words], check=True)
+        return subprocess.check_output(["git", "-C", tree.root, "rev-parse", "HEAD"], text=True).strip()
+
+    return made
+
+
+def then(bound: str) -> str:
+    return PROJECT_FILE.replace("at_most: 1.0e-6", bound)
+
+
+def test_a_record_from_before_a_bound_changed_still_holds_by_the_bound_of_its_revision(results, commit):
+    stricter = a_catalogue(a_part(metrics={"error": Metric(name="error", at_most="1e-3 * cards", when={})}))
+    program = {"file": "projects/04-plate/main.py", "revision": commit(then("at_most: 0.1")), "clean": True}
+    assert verify(a_record(results, program=program), stricter) == []
+    assert verify(a_record(results, error=0.5, program=program), stricter) == []
+    program["revision"] = commit(then("at_most: 0.2"))
+    (line,) = verify(a_record(results, program=program), stricter)
+    assert "was passed (at most 0.1), judged again failed (at most 0.001 (1e-3 * cards))" in line
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"revision": "f" * 40},
+        {"revision": "HEAD"},
+        {"revision": None},
+        {"file": "projects/../secret/main.py"},
+        {"file": "projects/05-other/main.py"},
+        {"file": ""},
+    ],
+)
+def test_a_revision_that_git_does_not_have_excuses_nothing(results, commit, changes):
+    stricter = a_catalogue(a_part(metrics={"error": Metric(name="error", at_most=0.001, when={})}))
+    program = {"file": "projects/04-plate/main.py", "revision": commit(then("at_most: 0.1")), "clean": True, **changes}
+    (line,) = verify(a_record(results, program=program), stricter)
+    assert "was passed (at most 0.1), judged again failed (at most 0.001)" in line
+
+
+@pytest.mark.parametrize("text", ["[", "parts: {}", "parts: {'4': 5}", "parts: {'4': {}}", "", "- 1"])
+def test_rules_that_read_no_more_excuse_nothing(results, commit, text):
+    stricter = a_catalogue(a_part(metrics={"error": Metric(name="error", at_most=0.001, when={})}))
+    program = {"file": "projects/04-plate/main.py", "revision": commit(text), "clean": True}
+    assert len(verify(a_record(results, program=program), stricter)) == 1
 
 
 def test_a_record_of_a_kind_or_part_that_this_checkout_lacks_is_said(results):

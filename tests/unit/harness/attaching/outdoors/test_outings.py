@@ -22,9 +22,7 @@ from harness.evidence.attachments import read
 from harness.points import matrix
 
 SHANGHAI = Privacy(zone=ZoneInfo("Asia/Shanghai"))
-PART = a_part(
-    "15", program=None, submission=("track or photo",), rules=(a_rule("per_day", 1, 5, needs=("track or photo",)),)
-)
+PART = a_part("15", program=None, evidence_only=True, rules=(a_rule("per_day", 1, 5, needs=("track or photo",)),))
 FORMS = {"gpx": gpx, "tcx": tcx, "fit": fit}
 BILLION_LAUGHS = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>'
 OUTSIDE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>'

@@ -18,7 +18,7 @@ from harness.dispatch.slurm import allocation, batches, deliveries, dispatch, jo
 from harness.dispatch.slurm.batches import JobCell
 from harness.dispatch.slurm.dispatch import Settings
 from harness.errors import DataFileError, EngineError, StoreError, WordsError
-from harness.evidence import records
+from harness.evidence import hashing, records
 from harness.runs.processes import Ending
 
 NPU = a_kind("ascend", "accelerator", ("npu",), visible_devices="NPU_VISIBLE_DEVICES", scheduler={"slurm": "npu:910b"})
@@ -156,7 +156,7 @@ def test_the_same_work_is_the_same_part_kind_parameters_seed_and_cards(asked, on
 
 def a_cell(part: str, kind, seed: int, quick: bool) -> JobCell:
     parameters = {"grid": 101, "quick": quick}
-    return JobCell(run=records.new_id(), part=part, hardware=kind.name, parameters=parameters, seed=seed, cards=1)
+    return JobCell(run=hashing.new_id(), part=part, hardware=kind.name, parameters=parameters, seed=seed, cards=1)
 
 
 def a_wanted(cell: JobCell) -> dispatch.Wanted:
@@ -270,7 +270,7 @@ def job(monkeypatch):
 def test_a_record_says_which_job_it_was_and_has_the_id_that_it_was_given(job):
     found = allocation.job()
     assert found.facts == {"scheduler": "slurm", "id": "11_3", "node": "n1", "attempt": 2}
-    assert found.run != "20261123T154312.042Z-4fa01c" and records.RUN_ID.fullmatch(found.run)
+    assert found.run != "20261123T154312.042Z-4fa01c" and hashing.RUN_ID.fullmatch(found.run)
 
 
 def test_outside_a_job_a_record_says_nothing_of_one(monkeypatch):

@@ -12,7 +12,7 @@ from harness.dispatch.slurm import allocation, batches, commands, deliveries, jo
 from harness.dispatch.slurm.batches import Batch, JobCell
 from harness.dispatch.slurm.commands import Job
 from harness.errors import StoreError
-from harness.evidence import records
+from harness.evidence import hashing, records
 from harness.evidence.records import Draft, adopt_unfinished
 from harness.stores import transfer
 from harness.stores.opening import open_store
@@ -140,7 +140,7 @@ def test_what_was_never_submitted_leaves_no_record(results):
 def test_what_is_just_being_submitted_is_waited_for(results):
     assert status(results, a_batch(job=0, caller=os.getpid()), None).state == "waiting"
     elsewhere = a_batch(
-        job=0, caller=1, host="elsewhere", submitted=records.timestamp(jobs.datetime.now(jobs.timezone.utc))
+        job=0, caller=1, host="elsewhere", submitted=hashing.timestamp(jobs.datetime.now(jobs.timezone.utc))
     )
     assert status(results, elsewhere, None).state == "waiting"
     assert status(results, a_batch(job=0, caller=1, host="elsewhere"), None).over, "its call is long gone"

@@ -18,7 +18,7 @@ from harness.attaching.attach import attach, detach
 from harness.catalogue import entries
 from harness.errors import EngineError, HomeworkError, VerificationError
 from harness.evidence import attachments, sessions
-from harness.evidence.records import seal_of, write_json
+from harness.evidence.hashing import seal_of, write_json
 from harness.publish.packs import archive, contents
 from harness.publish.packs.contents import gather
 from harness.verification import unpacking
@@ -27,7 +27,14 @@ ASKS = {"submission": ("code", "log", "link"), "rules": (a_rule(needs=("link",))
 PART = a_part("8-1", slug="08-ffn", stack="base", uses=("kit",), **ASKS)
 BOOK = a_catalogue(PART)
 ASKED = ("conversation", "code", "picture")
-PAIRING = a_part("12", slug="12-code", program=None, submission=ASKED, rules=(a_rule(needs=("conversation",)),))
+PAIRING = a_part(
+    "12",
+    slug="12-code",
+    program=None,
+    evidence_only=True,
+    submission=ASKED,
+    rules=(a_rule(needs=("conversation",)),),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -184,7 +191,7 @@ def two(results, conversed):
 def test_an_attached_session_goes_in_whole_with_those_it_continues(results, tmp_path, two):
     made = archive.make(BOOK, [PAIRING], results, tmp_path / "pack.zip")
     assert made.missing == []
-    assert "1 attachments and 2 pairing sessions hold" in unpacking.verify(tmp_path / "pack.zip", BOOK)
+    assert "1 attachment, 2 sessions hold" in unpacking.verify(tmp_path / "pack.zip", BOOK)
     with zipfile.ZipFile(tmp_path / "pack.zip") as opened:
         page = opened.read("index.html").decode()
         for folder in two:
@@ -242,7 +249,7 @@ def test_a_session_that_was_taken_out_is_missed_though_the_manifest_fits(results
 
 
 def test_a_stranger_verifies_it(pack):
-    assert "1 records, 1 attachments and 0 pairing sessions hold" in unpacking.verify(pack, BOOK)
+    assert "1 record, 1 attachment hold" in unpacking.verify(pack, BOOK)
     assert "It is not signed" in unpacking.verify(pack, BOOK)
 
 
@@ -301,4 +308,4 @@ def test_a_forged_record_is_found_though_the_manifest_fits(results, tmp_path):
     (tmp_path / "pack.zip").write_bytes(archive._zip({**contents.files, **archive.manifest(contents, None)}))
     with pytest.raises(VerificationError) as caught:
         unpacking.verify(tmp_path / "pack.zip", BOOK)
-    assert "run.log: changed after its run" in str(caught.value)
+    assert "run.log: changed after it was sealed" in str(caught.value)

@@ -35,7 +35,7 @@ def a_run(results: Path, log: str = "hello", model: str = "Processor A", kind: s
         (draft.folder / "screen.png").write_bytes(PNG)
         field = np.outer(np.arange(60.0), np.arange(50.0))
         np.savez(draft.folder / traces.FILE, loss=np.geomspace(8, 0.1, 1000), field=field, odd=np.zeros((2, 2, 2)))
-        return draft.seal(**outcome(draft.folder, a_part(part), a_kind(kind), draft.record))
+        return draft.seal(**outcome(draft.folder, a_part(part), a_kind(kind), draft.record)).folder
 
 
 def page(results: Path, **options: Any) -> str:
