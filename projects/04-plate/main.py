@@ -41,12 +41,13 @@ def plate_from(parameters: Mapping[str, Any]) -> Plate:
         plate = Plate(**given, load=Load(parameters["load"], parameters["magnitude"], *place))
     except NotAPlate as error:
         kit.refuse(*error.lines)
-    if parameters["method"] in ("pinn", "all") and plate.load.kind in ("patch", "point"):
-        kit.refuse(
-            f"method={parameters['method']} with load={plate.load.kind}",
-            "The strong form of a PINN needs a load that is smooth.",
-            "Take method=features or method=ritz.",
-        )
+    method, kind = parameters["method"], plate.load.kind
+    if kind == "point" and method != "features":
+        why = "Under a point a trained network bends between the points of its quadrature."
+        kit.refuse(f"method={method} with load=point", why, "Take method=features.")
+    if kind == "patch" and method in ("pinn", "all"):
+        why = "The strong form of a PINN needs a load that is smooth."
+        kit.refuse(f"method={method} with load=patch", why, "Take method=features or method=ritz.")
     return plate
 
 
