@@ -114,7 +114,6 @@ def test_a_tensors_declared_tolerance_counts() -> None:
     assert comparing.compare(part, an_outcome(), an_outcome(loss=(3.0, 2.5, 1.0))).apart == []
 
 
-<<<<<<< HEAD
 def test_a_tolerance_may_be_an_expression_and_each_run_errs_by_its_own() -> None:
     """What two runs may differ by is the sum of what the expression is for either."""
     part = a_part(
@@ -137,7 +136,8 @@ def test_a_tolerance_without_a_value_is_a_difference_and_says_why() -> None:
     )
     found = comparing.compare(part, an_outcome(metrics={"deflection": 1.0}), an_outcome(metrics={"deflection": 1.0}))
     assert found.apart == ["deflection", "loss"] and "there is no error" in comparing.show(found)
-=======
+
+
 def test_the_library_that_multiplied_is_named_where_it_was_another() -> None:
     openblas = {"name": "OpenBLAS", "of": "numpy", "version": "0.3.23", "kernel": "Haswell", "threads": 2}
     then = {**RECORD, "device": {"libraries": [openblas]}}
@@ -156,4 +156,3 @@ def test_runs_without_traces_are_not_called_equal() -> None:
     assert caught.value.code == 2 and len(str(caught.value).splitlines()) == 3
     comparing.require_same([nothing, comparing.compare(PART, whole, whole, with_metrics=False)])
     assert not comparing.compare(PART, bare, whole, with_metrics=False).empty, "one has what the other lacks"
->>>>>>> main
