@@ -67,6 +67,7 @@ def project_mistakes(document: Mapping[str, Any], folder: Path) -> Iterator[Mist
             yield Mistake((*steps, "cards"), what, remedy)
         yield from _parameter_mistakes(steps, part)
         yield from _bound_mistakes(steps, part)
+        yield from _trace_mistakes(steps, part)
         yield from _requirement_mistakes(steps, part)
         yield from _point_mistakes(steps, part["points"])
 
@@ -105,16 +106,27 @@ def takes(parameter: Mapping[str, Any], value: Any) -> bool:
 def _bound_mistakes(steps: Steps, part: Mapping[str, Any]) -> Iterator[Mistake]:
     defaults = _defaults(part)
     for metric, bounds in part.get("metrics", {}).items():
+<<<<<<< HEAD
         rules = bounds or {}
         asked = all(defaults.get(name) in allowed for name, allowed in rules.get("when", {}).items())
         for key, kind in (("at_most", float), ("at_least", float), ("judged_when", bool)):
             bound, place = rules.get(key, 0), (*steps, "metrics", metric, key)
+=======
+        for key in ("at_most", "at_least", "judged_when", "reproduces"):
+            bound, place = (bounds or {}).get(key, 0), (*steps, "metrics", metric, key)
+>>>>>>> plate
             if isinstance(bound, str):
                 others = part["metrics"].keys() - {metric}
                 judged = asked and (kind is bool or "judged_when" not in rules)
                 yield from _expression_mistakes(place, bound, part, others, kind if judged else None)
             elif not abs(bound) < float("inf"):
                 yield Mistake(place, f"{bound} bounds nothing.", "Write a finite number.")
+
+
+def _trace_mistakes(steps: Steps, part: Mapping[str, Any]) -> Iterator[Mistake]:
+    for name, tolerance in part.get("traces", {}).items():
+        if isinstance(tolerance, str):
+            yield from _expression_mistakes((*steps, "traces", name), tolerance, part, part.get("metrics", {}), float)
 
 
 def _requirement_mistakes(steps: Steps, part: Mapping[str, Any]) -> Iterator[Mistake]:

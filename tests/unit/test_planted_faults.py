@@ -14,10 +14,6 @@ TESTS = Path(__file__).resolve().parents[1]
 
 # FOR NOW ONLY: metrics whose faults are still to be planted. It may shrink, and shall be empty.
 STILL_TO_PLANT = {
-    "4": """
-        energy_error equilibrium_error estimated_error moments_relative_l2 pinn_loss_ratio relative_l2
-        ritz_energy_lowered
-    """,
     "5": """
         advice_error bad_share converged coverage discretisation_in_deviations drift_in_deviations
         error_over_bound gradient_error largest_deviation loss_coverage loss_error_over_bound
