@@ -29,11 +29,6 @@ STILL_TO_PLANT = {
         relative_l2 moments_relative_l2 estimated_error equilibrium_error energy_error ritz_energy_lowered
         pinn_loss_ratio
     """,
-    "5": """
-        gradient_error discretisation_in_noise misfit_in_noise constant_misfit_in_noise error_in_deviations
-        error_over_bound loss_error_in_deviations within_three_deviations coverage loss_coverage
-        conductivity_relative_error loss_relative_error advice_gain advice_gain_measured
-    """,
     "6": "present without_verdict",
     "7": "digits_accuracy text_held_out_loss",
     "8-1": "forward_error gradient_error loss_ratio",

@@ -17,7 +17,7 @@ NOISE, LOSS, GUESS = 0.1, 25.0, (100.0, 10.0)
 
 @pytest.fixture(scope="module")
 def program(load):
-    """main.py with its neighbours: `program.classical`, `program.calibration.inference`, …, the same objects as it uses."""
+    """main.py with its neighbours: `program.classical`, `program.calibration`, …, the same objects as it uses."""
     pytest.importorskip("matplotlib")
     return load("05-practical/main.py")
 
@@ -85,7 +85,9 @@ def exactly(program, bar, model):
 
 def test_halving_the_steps_divides_their_error_by_eight(program, bar, model, exactly):
     theta, rows, _ = exactly
-    results = [program.Model(bar, model.unknowns, 24, steps).predict(theta[None], *rows)[0] for steps in (5, 10, 20, 40)]
+    results = [
+        program.Model(bar, model.unknowns, 24, steps).predict(theta[None], *rows)[0] for steps in (5, 10, 20, 40)
+    ]
     differences = np.array([np.linalg.norm(one - other) for one, other in pairwise(results)])
     orders = np.log2(differences[:-1] / differences[1:])
     assert (orders > 2.7).all(), orders
@@ -141,7 +143,9 @@ def test_without_noise_the_true_conductivity_is_recovered(program, bar, model, e
     times, positions, exact = experiment
     found = program.calibration.inference.infer(model, times, positions, exact[None], GUESS)
     assert found.converged.all()
-    np.testing.assert_allclose(np.exp(found.log_conductivity(x)[0][0]), program.simulated.true_conductivity(bar, x), rtol=0.02)
+    np.testing.assert_allclose(
+        np.exp(found.log_conductivity(x)[0][0]), program.simulated.true_conductivity(bar, x), rtol=0.02
+    )
     assert found.loss[0] == pytest.approx(LOSS, rel=1e-3)
 
 
