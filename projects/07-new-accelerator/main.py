@@ -1,6 +1,6 @@
 """Task 7: two models trained on whatever card there is: a vision transformer on digits, a GPT on Python's manual.
 
-    python projects/07-new-accelerator/main.py --part 7 --device cpu --out /tmp/training
+    ./inv python projects/07-new-accelerator/main.py --part 7 --device cpu
     ./inv run --task 7 --hw ascend --cards 4 --set subject=text text_steps=2000
     ./inv run --task 7 --set resume=results/7/cpu/RUN          a run that was stopped goes on, bit for bit on a CPU
 

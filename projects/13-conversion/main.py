@@ -1,7 +1,7 @@
 """Task 13-1: convert a PyTorch project with PaConvert, mend what it leaves, and run the Paddle project.
 
-    python projects/13-conversion/main.py --part 13-1 --device cpu --out /tmp/conversion --set example=gpt
-    python projects/13-conversion/main.py --part 13-1 --set source=/path/to/a/pytorch/project
+    ./inv python projects/13-conversion/main.py --part 13-1 --device cpu --set example=gpt
+    ./inv python projects/13-conversion/main.py --part 13-1 --set source=/path/to/a/pytorch/project
 
 PaConvert marks calls that it does not know; rules.yaml mends what is known of them (mending.py). What is still marked
 is reported by file and line, and then nothing is run: the project is not converted.

@@ -1,6 +1,6 @@
 """Task 13-2: the converted projects compute what PyTorch computes, layer by layer.
 
-    python projects/13-conversion/same.py --part 13-2 --device cpu --out /tmp/same
+    ./inv python projects/13-conversion/same.py --part 13-2 --device cpu
     ./inv run --task 13-2 --set reference=/path/to/a/python/with/torch      # asks PyTorch now, in a process of its own
     ./inv run --task 13-2 --set source=/path/to/a/project --set reference=/path/to/python
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import stacks
-from harness.catalogue import ROOT
+from harness.checkout import ROOT
+from harness.environments import stacks
 
 PROJECT = ROOT / "tests" / "data" / "mixer"
 PROGRAM = ROOT / "projects" / "13-conversion" / "same.py"

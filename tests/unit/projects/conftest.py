@@ -11,18 +11,28 @@ and, where the whole program has to be run, in a process of its own as a person 
     def test_program(run_program):
         out = run_program("04-plate", "--part", "4", "--set", "grid=21")
         assert json.loads((out / "metrics.json").read_text())["relative_l2"] < 1e-6
+
+A planted fault is seen by the judge itself:
+
+    def test_a_lost_term(verdict, load, monkeypatch):
+        ...
+        assert verdict("4", "relative_l2", {"relative_l2": found}, grid=21) == "failed"
 """
 
 import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+
+from harness.catalogue import entries
+from harness.runs.judge import judge_metric
 
 PROJECTS = Path(__file__).resolve().parents[3] / "projects"
 sys.path.insert(0, str(PROJECTS))  # for `import kit`
@@ -90,3 +100,14 @@ def run_program(tmp_path: Path) -> Callable[..., Path]:
         return out
 
     return run
+
+
+@pytest.fixture(scope="session")
+def verdict() -> Callable[..., str]:
+    """`verdict("1", "matmul_error", metrics, size=64)` is the judge's word: passed, failed or not judged."""
+    parts = entries.load().parts
+
+    def judged(part: str, name: str, metrics: Mapping[str, Any], **parameters: Any) -> str:
+        return judge_metric(parts[part], name, parameters, metrics).verdict
+
+    return judged

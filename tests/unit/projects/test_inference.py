@@ -14,8 +14,8 @@ from llm import exact
 from llm.decoder import KVCache, Llama
 from test_llm import SMALL, write_folder
 
-from harness import catalogue
-from harness.judge import judge_metric
+from harness.catalogue import entries
+from harness.runs.judge import judge_metric
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_a_prompt_without_room_is_refused(load, prompt, says):
 # What the judge says
 
 
-PART = catalogue.load().parts["9"]
+PART = entries.load().parts["9"]
 
 
 def judged(name, **metrics):

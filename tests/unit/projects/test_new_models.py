@@ -13,10 +13,10 @@ from llm import decoder as decoders
 from llm.decoder import KVCache
 from PIL import Image
 
-from harness import catalogue
-from harness.judge import judge_metric
+from harness.catalogue import entries
+from harness.runs.judge import judge_metric
 
-PART = catalogue.load().parts["11"]
+PART = entries.load().parts["11"]
 ARCHITECTURES = ["llama32", "qwen2_vl", "qwen3"]
 TEMPLATE = (
     "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}{% for part in m.content %}"

@@ -9,10 +9,10 @@ from llm import decoder as decoders
 from test_engine import SETTINGS
 from test_llm import write_folder
 
-from harness import catalogue
-from harness.judge import judge_metric
+from harness.catalogue import entries
+from harness.runs.judge import judge_metric
 
-PART = catalogue.load().parts["10"]
+PART = entries.load().parts["10"]
 KINDS = ["float32", "bfloat16", "int8", "int4", "float8"]
 CACHE = {"float32": "float32"}  # of the kinds; float16 with the others
 
