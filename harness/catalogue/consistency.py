@@ -106,15 +106,10 @@ def takes(parameter: Mapping[str, Any], value: Any) -> bool:
 def _bound_mistakes(steps: Steps, part: Mapping[str, Any]) -> Iterator[Mistake]:
     defaults = _defaults(part)
     for metric, bounds in part.get("metrics", {}).items():
-<<<<<<< HEAD
         rules = bounds or {}
         asked = all(defaults.get(name) in allowed for name, allowed in rules.get("when", {}).items())
-        for key, kind in (("at_most", float), ("at_least", float), ("judged_when", bool)):
+        for key, kind in (("at_most", float), ("at_least", float), ("judged_when", bool), ("reproduces", float)):
             bound, place = rules.get(key, 0), (*steps, "metrics", metric, key)
-=======
-        for key in ("at_most", "at_least", "judged_when", "reproduces"):
-            bound, place = (bounds or {}).get(key, 0), (*steps, "metrics", metric, key)
->>>>>>> plate
             if isinstance(bound, str):
                 others = part["metrics"].keys() - {metric}
                 judged = asked and (kind is bool or "judged_when" not in rules)

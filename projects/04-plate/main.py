@@ -87,19 +87,9 @@ def tell(answer: accuracy.Answer, metrics: Mapping[str, Any], tolerance: float) 
         )
     corners, reactions = fields.corner_forces(solution), fields.edge_reactions(solution)
     print(f"  corner forces: {', '.join(f'{force:.4g} N at {corner}' for corner, force in corners.items())}")
-<<<<<<< HEAD
-    print(
-        f"  reactions: {', '.join(f'{force:.5g} N' for force in reactions)} on the edges, of {solution.plate.total_load:.5g} N"
-    )
-    if solution.plate.clamped_beside_free:
-        print(
-            "  NOTE: beside a corner between a clamped and a free edge the shear force has no bound: these are not exact"
-        )
-=======
     print(f"  reactions on the edges: {', '.join(f'{force:.5g} N' for force in reactions)}")
     if solution.plate.clamped_beside_free:
         print("  NOTE: these are not exact: between a clamped and a free edge the shear force grows without bound")
->>>>>>> plate
     print(f"  energy out of balance by {metrics['energy_error']:.1e}", end="")
     print(f", forces by {metrics['equilibrium_error']:.1e} of the load" if "equilibrium_error" in metrics else "")
     if "relative_l2" in metrics:

@@ -100,19 +100,7 @@ def within(stacked: Mapping[str, np.ndarray], in_corners: bool) -> dict[str, flo
 
 def moments_errors(plate: Plate, found: Mapping[str, np.ndarray], x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """The moments' relative L2 error against the series, and what half of the series' terms would change in it."""
-<<<<<<< HEAD
-
-    def moments(terms: int) -> np.ndarray:
-        second = {order: levy.derivative(plate, x, y, *order, terms) for order in [(2, 0), (0, 2), (1, 1)]}
-        zero = np.zeros((len(y), len(x)))
-        return fields.stacked(fields.from_derivatives(plate, {o: second.get(o, zero) for o in fields.ORDERS}))[
-            "moments"
-        ]
-
-    exact = moments(levy.TERMS)
-=======
     exact = levy.moments(plate, x, y)
->>>>>>> plate
     return {
         "moments_relative_l2": errors(np.stack([found[name] for name in MOMENTS]), exact)[0],
         "series_moments_error": errors(levy.moments(plate, x, y, levy.TERMS // 2), exact)[0],

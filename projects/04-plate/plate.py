@@ -103,14 +103,8 @@ class Plate:
     @property
     def clamped_beside_free(self) -> bool:
         """Whether a clamped and a free edge meet: in that corner the shear force has no bound."""
-<<<<<<< HEAD
-        return any(
-            {one, other} == {"C", "F"} for one, other in zip(self.edges, self.edges[1:] + self.edges[0], strict=True)
-        )
-=======
         following = self.edges[1:] + self.edges[0]
         return any({one, other} == {"C", "F"} for one, other in zip(self.edges, following, strict=True))
->>>>>>> plate
 
     def grid(self, points: int) -> tuple[np.ndarray, np.ndarray]:
         """`points` equidistant x and as many y, from edge to edge: two float64 (points,), in metres."""
