@@ -66,7 +66,7 @@ def from_derivatives(plate: Plate, d: dict[tuple[int, int], np.ndarray]) -> dict
 
 
 def on_grid(solution: Bent, x: np.ndarray, y: np.ndarray, output: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """The same on the grid of `x` (columns,) and `y` (rows,): each float64 (rows, columns), or (rows, columns, layers)."""
+    """The same on the grid of `x` (columns,) and `y` (rows,): each float64 (rows, columns), or (…, layers)."""
     columns, rows = np.meshgrid(x, y)
     found = at(solution, columns.ravel(), rows.ravel(), output)
     return {name: value.reshape(*rows.shape, *value.shape[1:]) for name, value in found.items()}
