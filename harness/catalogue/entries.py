@@ -64,7 +64,8 @@ class Metric:
     """A declared metric with its bounds; `when` and `categories` say for which runs it must be written.
 
     A bound is a number or an expression. It is judged where `judged_when` is true, an expression too; `otherwise` says
-    why it is not elsewhere. A run again finds it within `reproduces`, relatively; None holds it to nothing.
+    why it is not elsewhere. A run again finds it within `reproduces`, relatively, a number or an expression too; None
+    holds it to nothing.
     """
 
     name: str
@@ -76,7 +77,7 @@ class Metric:
     judged_when: str = ""
     otherwise: str = ""
     when: Mapping[str, tuple[Any, ...]]
-    reproduces: float | None = REPRODUCES
+    reproduces: float | str | None = REPRODUCES
     categories: tuple[str, ...] = ()
 
     @property
@@ -143,7 +144,7 @@ class Part:
     profiles: Mapping[str, Mapping[str, Any]]
     metrics: Mapping[str, Metric]
     rules: tuple[Rule, ...]
-    traces: Mapping[str, float] = field(default_factory=dict)
+    traces: Mapping[str, float | str] = field(default_factory=dict)
     network: bool = False
     cards: Cards = Cards()
     requires: tuple[Requirement, ...] = ()

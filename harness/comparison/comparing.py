@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from harness import terminal
+from harness.catalogue import expressions
 from harness.catalogue.entries import Metric, Part
 from harness.errors import HomeworkError, WordsError
 from harness.evidence import traces
@@ -56,30 +57,47 @@ class Held:
     same: bool | None
 
 
+Names = Mapping[str, Any]  # what an expression may name of a run: its metrics, parameters and cards
+
+
+def names_of(record: Mapping[str, Any]) -> Names:
+    return {**record["metrics"], **record["parameters"], "cards": record["cards"]}
+
+
+def tolerance(declared: float | str | None, *runs: Names) -> float | None:
+    """How far two runs may be apart: a number, or the sum of what an expression is for each, for each errs by its own.
+
+    Raises:
+        ExpressionError: it has no value for one of them.
+    """
+    if not isinstance(declared, str):
+        return declared
+    return sum(expressions.parse(declared).number(names) for names in runs)
+
+
 def metrics(part: Part, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Held]:
-    """Hold every metric of two runs of a part, each within what its project.yaml declares."""
-    return [_held(part.metrics.get(name) or Metric(name=name, when={}), then, now) for name in {**then, **now}]
+    """Hold every metric of two records of a part, each within what its project.yaml declares."""
+    runs = names_of(then), names_of(now)
+    names = {**then["metrics"], **now["metrics"]}
+    return [_held(part.metrics.get(name) or Metric(name=name, when={}), *runs) for name in names]
 
 
-def _held(metric: Metric, then: Mapping[str, Any], now: Mapping[str, Any]) -> Held:
+def _held(metric: Metric, then: Names, now: Names) -> Held:
     before, after = then.get(metric.name), now.get(metric.name)
-    tolerance = _tolerance(metric, before, after)
-    held = functools.partial(Held, metric.name, before, after, tolerance)
+    held = functools.partial(Held, metric.name, before, after)
     if metric.name not in then or metric.name not in now:
-        return held("missing then" if metric.name not in then else "missing now", same=False)
+        return held("", "missing then" if metric.name not in then else "missing now", same=False)
     if metric.reproduces is None:
-        return held("not held", same=None)
+        return held("", "not held", same=None)
     if not (_number(before) and _number(after)):
         same = type(before) is type(after) and before == after
-        return held("equal" if same else "differs", same=same)
+        return held("equal", "equal" if same else "differs", same=same)
+    try:
+        within = tolerance(metric.reproduces, then, now) or 0.0
+    except expressions.ExpressionError as error:
+        return held(str(metric.reproduces), f"no tolerance: {error}", same=False)
     off = _relative(before, after)
-    return held("equal" if off == 0 else f"{off:.1e} off", same=off <= metric.reproduces)
-
-
-def _tolerance(metric: Metric, then: Any, now: Any) -> str:
-    if metric.reproduces is None:
-        return ""
-    return f"{metric.reproduces:g}" if _number(then) and _number(now) else "equal"
+    return held(f"{within:.2g}", "equal" if off == 0 else f"{off:.1e} off", same=off <= within)
 
 
 def _number(value: Any) -> TypeGuard[float]:
@@ -93,11 +111,17 @@ def _relative(a: float, b: float) -> float:
 # Tensors
 
 
-def tensors(part: Part, then: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> list[Parting]:
+def tensors(part: Part, then: Outcome, now: Outcome) -> list[Parting]:
     """Hold every tensor of two runs of a part, within its type's tolerance or what project.yaml declares for it."""
-    return [
-        traces.hold(name, then.get(name), now.get(name), part.traces.get(name)) for name in dict.fromkeys([*then, *now])
-    ]
+    return [_tensor(name, part.traces.get(name), then, now) for name in dict.fromkeys([*then.tensors, *now.tensors])]
+
+
+def _tensor(name: str, declared: float | str | None, then: Outcome, now: Outcome) -> Parting:
+    try:
+        within = tolerance(declared, names_of(then.record), names_of(now.record))
+    except expressions.ExpressionError as error:
+        return Parting(name, "", None, None, f"no tolerance: {error}")
+    return traces.hold(name, then.tensors.get(name), now.tensors.get(name), within)
 
 
 # What was around
@@ -161,8 +185,8 @@ class Comparison:
 
 def compare(part: Part, then: Outcome, now: Outcome, with_metrics: bool = True) -> Comparison:
     """Hold a run against another of the same part, or against a reference, which may hold a sample of its tensors."""
-    held = metrics(part, then.record["metrics"], now.record["metrics"]) if with_metrics else []
-    return Comparison(part, then, now, held, tensors(part, then.tensors, now.tensors))
+    held = metrics(part, then.record, now.record) if with_metrics else []
+    return Comparison(part, then, now, held, tensors(part, then, now))
 
 
 def show(found: Comparison) -> str:

@@ -24,7 +24,7 @@ from plate import Plate
 # (degree, with what is singular in the corners): beyond the last, rounding takes more than the degree gives.
 LADDER = {
     "float64": ((12, False), (18, False), (12, True), (24, False), (16, True), (20, True)),
-    "float32": ((8, False), (12, False), (16, False)),
+    "float32": ((12, False), (12, True), (16, True)),
 }
 TRUST = 3.0  # the true error exceeds the estimate by at most this factor, see tests/unit/projects/test_plate.py
 LAYERS = 3  # output layers whose differences are looked at

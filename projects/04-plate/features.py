@@ -31,7 +31,7 @@ import quadrature
 from plate import Plate
 
 BLOCK = 4096  # points that features are evaluated at in one go: bounds the memory
-SMALLEST = 1e-8  # singular value of the linear system's root, over the largest, that is told from rounding
+SMALLEST = {"float64": 1e-8, "float32": 1e-5}  # singular value of J that is told from rounding, over the largest
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24}
 ROUNDINGS = 8  # that a feature's second derivatives are from exact: recurrences, powers, Leibniz' rule
 
@@ -146,7 +146,7 @@ class Solution:
         Without those that rounding makes: R may be singular where polynomials nearly do what corner functions do.
         """
         _, sizes, vectors = np.linalg.svd(self.triangle[:columns, :columns])
-        kept = sizes > SMALLEST * sizes[0]
+        kept = sizes > SMALLEST[self.network.dtype] * sizes[0]
         return sizes[kept], vectors[kept]
 
     def output(self, degree: int | None = None) -> np.ndarray:

@@ -18,7 +18,12 @@ from quadrature import graded
 
 ORDERS = [(0, 0), (1, 0), (0, 1), (2, 0), (0, 2), (1, 1), (3, 0), (2, 1), (1, 2), (0, 3)]
 UNITS = {"w": "m", "slope_x": "1", "slope_y": "1", "Mx": "N", "My": "N", "Mxy": "N", "Qx": "N/m", "Qy": "N/m"}
-TOGETHER = {"deflection": ("w",), "slopes": ("slope_x", "slope_y"), "moments": ("Mx", "My", "Mxy"), "shear": ("Qx", "Qy")}
+TOGETHER = {
+    "deflection": ("w",),
+    "slopes": ("slope_x", "slope_y"),
+    "moments": ("Mx", "My", "Mxy"),
+    "shear": ("Qx", "Qy"),
+}
 EDGE_NODES = 64  # Gauss points on an edge
 INNER = 0.8  # of length and width: the part that is cut free where shear forces on the edges have no bound
 ENERGY_DEGREE = 36  # of the polynomials that the energy's quadrature is good for
@@ -61,7 +66,7 @@ def from_derivatives(plate: Plate, d: dict[tuple[int, int], np.ndarray]) -> dict
 
 
 def on_grid(solution: Bent, x: np.ndarray, y: np.ndarray, output: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """The same on the grid of `x` (columns,) and `y` (rows,): each float64 (rows, columns), or (rows, columns, layers)."""
+    """The same on the grid of `x` (columns,) and `y` (rows,): each float64 (rows, columns), or (…, layers)."""
     columns, rows = np.meshgrid(x, y)
     found = at(solution, columns.ravel(), rows.ravel(), output)
     return {name: value.reshape(*rows.shape, *value.shape[1:]) for name, value in found.items()}

@@ -5,8 +5,9 @@
 
 The steps, in order: the plate (plate.py) and its load (loads.py), its exact deflection for reference where there is
 a series (levy.py), then a random-feature network whose output layer comes from one linear solve (features.py), a
-trained network (ritz.py), or PaddleScience's physics-informed network (pinn.py), each held against the reference; what is measured on them is in measured.py.
-No data are read: the points are drawn here, and what must hold at them is the equation.
+trained network (ritz.py), or PaddleScience's physics-informed network (pinn.py), each held against the reference.
+What is measured on them stands in measured.py. No data are read: the points are drawn here, and what must hold at
+them is the equation.
 """
 
 import dataclasses
@@ -40,12 +41,13 @@ def plate_from(parameters: Mapping[str, Any]) -> Plate:
         plate = Plate(**given, load=Load(parameters["load"], parameters["magnitude"], *place))
     except NotAPlate as error:
         kit.refuse(*error.lines)
-    if parameters["method"] in ("pinn", "all") and plate.load.kind in ("patch", "point"):
-        kit.refuse(
-            f"method={parameters['method']} with load={plate.load.kind}",
-            "The strong form of a PINN needs a load that is smooth.",
-            "Take method=features or method=ritz.",
-        )
+    method, kind = parameters["method"], plate.load.kind
+    if kind == "point" and method != "features":
+        why = "Under a point a trained network bends between the points of its quadrature."
+        kit.refuse(f"method={method} with load=point", why, "Take method=features.")
+    if kind == "patch" and method in ("pinn", "all"):
+        why = "The strong form of a PINN needs a load that is smooth."
+        kit.refuse(f"method={method} with load=patch", why, "Take method=features or method=ritz.")
     return plate
 
 
@@ -85,9 +87,9 @@ def tell(answer: accuracy.Answer, metrics: Mapping[str, Any], tolerance: float) 
         )
     corners, reactions = fields.corner_forces(solution), fields.edge_reactions(solution)
     print(f"  corner forces: {', '.join(f'{force:.4g} N at {corner}' for corner, force in corners.items())}")
-    print(f"  reactions: {', '.join(f'{force:.5g} N' for force in reactions)} on the edges, of {solution.plate.total_load:.5g} N")
+    print(f"  reactions on the edges: {', '.join(f'{force:.5g} N' for force in reactions)}")
     if solution.plate.clamped_beside_free:
-        print("  NOTE: beside a corner between a clamped and a free edge the shear force has no bound: these are not exact")
+        print("  NOTE: these are not exact: between a clamped and a free edge the shear force grows without bound")
     print(f"  energy out of balance by {metrics['energy_error']:.1e}", end="")
     print(f", forces by {metrics['equilibrium_error']:.1e} of the load" if "equilibrium_error" in metrics else "")
     if "relative_l2" in metrics:
@@ -100,13 +102,14 @@ def by_ritz(program: Any, plate: Plate, x: np.ndarray, y: np.ndarray, reference:
     import ritz
 
     print("deep Ritz network, trained by Gauss-Newton:")
+    dtype, _ = kit.choose_dtype()
     started = time.perf_counter()
-    solution = ritz.train(plate, program.seed, program.parameters["ritz_steps"], kit.choose_dtype()[0])
+    solution = ritz.train(plate, program.seed, program.parameters["ritz_steps"], dtype)
     seconds = time.perf_counter() - started
     deflection = solution.deflection(x, y)
     program.used(*solution.weights)
     print(f"  {len(solution.energies) - 1} steps, energy {solution.energies[0]:.6g} to {solution.energies[-1]:.9g}")
-    metrics = measured.ritz(solution, deflection, reference, program.seed)
+    metrics = measured.ritz(solution, deflection, reference, program.seed, dtype)
     say_errors(metrics, seconds, "ritz_")
     for name, value in {**metrics, "ritz_seconds": seconds}.items():
         program.metric(name, value)

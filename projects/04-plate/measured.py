@@ -1,4 +1,4 @@
-"""What is measured on an answer: every metric of project.yaml, by name. main.py computes nothing of that, and writes it."""
+"""What is measured on an answer: every metric of project.yaml, by name. main.py writes them, and computes none."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,6 +49,7 @@ def features(answer: accuracy.Answer, x: np.ndarray, y: np.ndarray, reference: n
         "tolerance_met": answer.met,
         "features": len(solution.work),
         "energy_error": fields.energy_error(solution),
+        "energy_rounding_error": energy_rounding(solution),
         "corner_force": max(fields.corner_forces(solution).values(), key=abs),
         **{f"max_{name.lower()}": float(np.abs(found[name]).max()) for name in MOMENTS},
         **within(fields.stacked(layers), bool(solution.corners)),
@@ -68,9 +69,15 @@ def features(answer: accuracy.Answer, x: np.ndarray, y: np.ndarray, reference: n
     return Measured(metrics, found, [] if reference is None else true_errors(answer, x, y, reference))
 
 
-def ritz(solution: Any, deflection: np.ndarray, reference: np.ndarray | None, seed: int) -> dict[str, Any]:
+def energy_rounding(solution: random_features.Solution) -> float:
+    """What rounding may make of the energy, relatively."""
+    return accuracy.estimate(solution.work * solution.lengths @ accuracy.layers(solution), in_corners=False).rounding
+
+
+def ritz(solution: Any, deflection: np.ndarray, reference: np.ndarray | None, seed: int, dtype: str) -> dict[str, Any]:
     """Of a trained network (ritz.Solution): how far its energy is from the least one, and its errors."""
-    least = random_features.solve(solution.plate, 20, seed, "float64", in_corners=True).energy
+    degree, in_corners = accuracy.LADDER[dtype][-1]
+    least = random_features.solve(solution.plate, degree, seed, dtype, in_corners).energy
     excess = float((solution.energies[-1] - least) / abs(least))
     return {"ritz_energy_excess": excess, **against_series(solution.plate, deflection, reference, "ritz_")}
 
@@ -82,7 +89,7 @@ def pinn(solution: Any, deflection: np.ndarray, reference: np.ndarray | None) ->
 
 
 def within(stacked: Mapping[str, np.ndarray], in_corners: bool) -> dict[str, float]:
-    """The estimated largest error of one value, over its size or over the mean size of its kind where that is larger."""
+    """The estimated largest error of one value, over its size, or over the mean size of its kind if that is larger."""
     found = {}
     for kind, values in stacked.items():
         size = np.abs(values[..., 0])
@@ -93,16 +100,10 @@ def within(stacked: Mapping[str, np.ndarray], in_corners: bool) -> dict[str, flo
 
 def moments_errors(plate: Plate, found: Mapping[str, np.ndarray], x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """The moments' relative L2 error against the series, and what half of the series' terms would change in it."""
-
-    def moments(terms: int) -> np.ndarray:
-        second = {order: levy.derivative(plate, x, y, *order, terms) for order in [(2, 0), (0, 2), (1, 1)]}
-        zero = np.zeros((len(y), len(x)))
-        return fields.stacked(fields.from_derivatives(plate, {o: second.get(o, zero) for o in fields.ORDERS}))["moments"]
-
-    exact = moments(levy.TERMS)
+    exact = levy.moments(plate, x, y)
     return {
         "moments_relative_l2": errors(np.stack([found[name] for name in MOMENTS]), exact)[0],
-        "series_moments_error": errors(moments(levy.TERMS // 2), exact)[0],
+        "series_moments_error": errors(levy.moments(plate, x, y, levy.TERMS // 2), exact)[0],
     }
 
 

@@ -46,7 +46,9 @@ class Plate:
             why = f"A plate over {SLENDER:g} times as long as wide is a beam, and must be computed as one."
             raise NotAPlate(f"length={self.length:g} width={self.width:g}", why, "Take another length or width.")
         if self.thickness > THICK * shorter:
-            why = f"What is thicker than {THICK:g} of its shorter side is a block: shear bends it too. It must be thinner."
+            why = (
+                f"It must be at most {THICK:g} of the shorter side: what is thicker is a block, which shear bends too."
+            )
             raise NotAPlate(f"thickness={self.thickness:g}", why, f"Take at most {THICK * shorter:g} m.")
         self._check_edges()
         self.load.check(self.length, self.width)
@@ -101,7 +103,8 @@ class Plate:
     @property
     def clamped_beside_free(self) -> bool:
         """Whether a clamped and a free edge meet: in that corner the shear force has no bound."""
-        return any({one, other} == {"C", "F"} for one, other in zip(self.edges, self.edges[1:] + self.edges[0], strict=True))
+        following = self.edges[1:] + self.edges[0]
+        return any({one, other} == {"C", "F"} for one, other in zip(self.edges, following, strict=True))
 
     def grid(self, points: int) -> tuple[np.ndarray, np.ndarray]:
         """`points` equidistant x and as many y, from edge to edge: two float64 (points,), in metres."""

@@ -36,8 +36,12 @@ PART = a_part(
 )
 
 
+def a_record(**metrics: Any) -> dict[str, Any]:
+    return {**RECORD, "metrics": metrics}
+
+
 def verdict(name: str, then: Any, now: Any) -> tuple[bool | None, str]:
-    (held,) = comparing.metrics(PART, {name: then}, {name: now})
+    (held,) = comparing.metrics(PART, a_record(**{name: then}), a_record(**{name: now}))
     return held.same, held.verdict
 
 
@@ -68,7 +72,7 @@ def test_texts_truths_and_what_is_not_finite_are_equal_or_not() -> None:
 
 
 def test_a_metric_that_only_one_run_has_is_a_difference_even_if_it_is_a_time() -> None:
-    rows = comparing.metrics(PART, {"deflection": 1.0}, {"seconds": 1.0})
+    rows = comparing.metrics(PART, a_record(deflection=1.0), a_record(seconds=1.0))
     assert [(held.name, held.same, held.verdict) for held in rows] == [
         ("deflection", False, "missing now"),
         ("seconds", False, "missing then"),
@@ -108,6 +112,30 @@ def test_the_tables_name_what_parts_ways_first_and_a_difference_is_an_error() ->
 def test_a_tensors_declared_tolerance_counts() -> None:
     part = a_part(traces={"loss": 0.5})
     assert comparing.compare(part, an_outcome(), an_outcome(loss=(3.0, 2.5, 1.0))).apart == []
+
+
+def test_a_tolerance_may_be_an_expression_and_each_run_errs_by_its_own() -> None:
+    """What two runs may differ by is the sum of what the expression is for either."""
+    part = a_part(
+        metrics={"deflection": Metric(name="deflection", when={}, reproduces="3 * error")},
+        traces={"loss": "error / grid"},
+    )
+
+    def run(value: float, error: float) -> Outcome:
+        return an_outcome(loss=(value,), metrics={"deflection": value, "error": error}, parameters={"grid": 1})
+
+    assert "deflection" not in comparing.compare(part, run(1.0, 0.01), run(0.95, 0.01)).apart
+    assert "deflection" in comparing.compare(part, run(1.0, 0.01), run(0.93, 0.01)).apart
+    assert "loss" not in comparing.compare(part, run(1.0, 0.01), run(0.96, 0.04)).apart
+    assert "loss" in comparing.compare(part, run(1.0, 0.01), run(0.94, 0.04)).apart
+
+
+def test_a_tolerance_without_a_value_is_a_difference_and_says_why() -> None:
+    part = a_part(
+        metrics={"deflection": Metric(name="deflection", when={}, reproduces="3 * error")}, traces={"loss": "error"}
+    )
+    found = comparing.compare(part, an_outcome(metrics={"deflection": 1.0}), an_outcome(metrics={"deflection": 1.0}))
+    assert found.apart == ["deflection", "loss"] and "there is no error" in comparing.show(found)
 
 
 def test_the_library_that_multiplied_is_named_where_it_was_another() -> None:
