@@ -18,7 +18,7 @@ from harness.catalogue import cells
 from harness.catalogue import entries as catalogues
 from harness.catalogue.entries import Catalogue
 from harness.checkout import ROOT
-from harness.errors import EngineError, HardwareError, HomeworkError, VerificationError, WordsError
+from harness.errors import HardwareError, HomeworkError, VerificationError, WordsError
 
 word = functools.partial(task, auto_shortflags=False)  # -h stays the help
 RESULTS = ROOT / "results"
@@ -76,121 +76,44 @@ def run(
       ./inv run --hw ascend,cuda --on slurm      a job per cell; again, it submits only what is missing (docs/slurm.md)
       ./inv run --host ssh://user@box --hw npu   there, with its cards; records come here (docs/remote.md)
     """
-    from harness.dispatch.slurm import allocation
-    from harness.doctor import preflight
-    from harness.evidence import finishing, records
-    from harness.runs import runner
+    from harness.dispatch import registry
+    from harness.dispatch.dispatcher import RunRequest
 
     _one_of("format", format, ("table", "json", "bare"))
     book = catalogues.load()
     parts = cells.with_timeout(cells.select_parts(book, task), timeout)
     cells.check_profile(parts, profile or None)
-    if host:
-        for part in parts:
-            cells.settled(part, profile or None, set_ or [], cards)  # refused here, before anything is sent
-        words = _words(task=task, hw=hw, on=on, profile=profile, cards=cards, seed=seed, timeout=timeout, set=set_)
-        return _run_there(book, host, words, sign, dry_run, format)
-    if on == "kubernetes":
-        _refuse_key(sign, "--on kubernetes")
-        return _run_on_kubernetes(book, parts, hw, (profile or None, set_ or (), cards, seed), dry_run, format)
-    if on.partition(":")[0] == "slurm":
-        return _run_on_slurm(book, parts, hw, on, (profile or None, set_ or (), cards, seed), sign, dry_run, format)
-    if not allocation.enter(cells.select_hardware(book, hw) if hw != "auto" else (), RESULTS):
-        return print("An earlier attempt of this job has left its record.")
-    findings = _findings(book, hw)
-    planned = runner.plan(parts, findings, on, profile or None, set_ or [], cards)
+    request = RunRequest(
+        catalogue=book,
+        parts=parts,
+        task=task,
+        hw=hw,
+        on=on,
+        host=host,
+        profile=profile or None,
+        settings=set_ or (),
+        cards=cards,
+        seed=seed,
+        timeout=timeout,
+        key=_key(sign),
+    )
+    dispatcher = registry.dispatcher(on, host)
+    plan = dispatcher.plan(request)
     if dry_run:
-        return runner.show_plan(planned)
-    _refuse_empty(planned, on)
-    preflight.require_run(planned)
-    for place in records.adopt_unfinished(RESULTS, finishing.complete_here):
-        print(terminal.yellow(f"Sealed a run that was killed: {os.path.relpath(place)}"))
-    found = runner.run_all(planned, RESULTS, seed, _key(sign), allocation.job())
-    _show_runs(
-        book, [record.folder for record in found], "bare" if allocation.inside() else format
-    )  # who submitted the job shows the matrix
-    failed = sum(record.failed for record in found)
-    if failed:
-        raise HomeworkError(
-            f"{failed} of {len(found)} cells failed.",
-            "The lines marked ✗ above say why.",
-            "./inv show RUN shows a record; its run.log has the program's own words.",
-        )
-
-
-def _run_on_slurm(
-    book: Catalogue,
-    parts: Sequence[Any],
-    hw: str,
-    on: str,
-    values: tuple[str | None, Sequence[str], int, int],
-    sign: str,
-    dry_run: bool,
-    format: str,
-) -> None:
-    from harness.dispatch.slurm import dispatch, following
-
-    engine, site = dispatch.inside(on), dispatch.settings()
-    wanted = dispatch.plan(book, parts, hw, site, *values)
-    if dry_run:
-        return dispatch.show(wanted, site, engine)
-    key = _key(sign)
-    with dispatch.alone(RESULTS):
-        found = dispatch.split(wanted, RESULTS)
-        batches, refused = dispatch.submit(found.missing, RESULTS, site, engine, str(key.absolute()) if key else "")
-    dispatch.announce(found, batches, site)
-    places = [(batch, place) for batch in batches for place in range(len(batch.cells))]
-    statuses = following.follow(RESULTS, [*found.under_way, *places])
-    _show_runs(book, following.folders(statuses), format)
-    following.require_passed(statuses, refused)
-
-
-def _run_there(book: Catalogue, host: str, words: list[str], sign: str, dry_run: bool, format: str) -> None:
-    from harness.dispatch import ssh
-
-    _refuse_key(sign, "--host")
-    outcome = ssh.run(host, words, RESULTS, dry_run)
-    if not dry_run:
-        _show_runs(book, outcome.folders, format)
+        return dispatcher.show(plan)
+    outcome = dispatcher.run(plan, RESULTS)
+    _show_runs(book, outcome.records, format)
     outcome.require_passed()
 
 
-def _refuse_key(sign: str, option: str) -> None:
-    if sign:
-        raise WordsError(f"--sign does not go with {option}.", "The key stays here, the record is sealed there.", "")
-
-
-def _run_on_kubernetes(
-    book: Catalogue,
-    parts: Sequence[Any],
-    hw: str,
-    values: tuple[str | None, Sequence[str], int, int],
-    dry_run: bool,
-    format: str,
-) -> None:
-    from harness.dispatch import kubernetes
-
-    site, planned = kubernetes.manifests.settings(), kubernetes.plan(book, parts, hw, *values)
-    if dry_run:
-        return print(kubernetes.show(planned, site), end="")
-    _show_runs(book, kubernetes.run(planned, site, RESULTS), format)
-
-
-def _show_runs(book: Catalogue, folders: Sequence[Path], format: str) -> None:
-    from harness.evidence import records
+def _show_runs(book: Catalogue, records: Sequence[Any], format: str) -> None:
     from harness.points import matrix
 
     if format != "bare":
         print()
         print(matrix.show(matrix.build(book, RESULTS), "table", explain=False))
     if format == "json":
-        print(json.dumps([str(folder / records.FILE) for folder in folders]))
-
-
-def _words(**options: Any) -> list[str]:
-    """The options that differ from nothing, as a person would type them."""
-    named = [(name, each) for name, value in options.items() for each in (value if name == "set" else [value])]
-    return [word for name, value in named if value for word in (f"--{name}", str(value))]
+        print(json.dumps([str(record.file) for record in records]))
 
 
 @word(help={"once": "show them, and do not follow", "cancel": "cancel those that are not over"})
@@ -895,33 +818,6 @@ def bench(context: Context, only: str = "all") -> None:
         _one_of("only", name, ("all", *names))
     for name in chosen:
         _tool(own_stack.get(name, "bench"), "python", str(ROOT / "bench" / "keep.py"), name)
-
-
-def _findings(book: Catalogue, words: str) -> list[Any]:
-    """The kinds to run on: those named, each of which must be here, or what this machine has."""
-    from harness.machine import probe
-    from harness.runs import runner
-
-    if words != "auto":
-        return [probe.require(probe.probe(kind)) for kind in cells.select_hardware(book, words)]
-    findings = [probe.probe(kind) for kind in book.hardware.values()]
-    here = runner.hardware_here(findings)
-    if not here:
-        looked = "; ".join(line for finding in findings for line in finding.looked)
-        raise HardwareError("No hardware was recognised here, not even the CPU.", looked, "See ./inv doctor --hw all")
-    return here
-
-
-def _refuse_empty(planned: Sequence[Any], on: str) -> None:
-    from harness.runs import runner
-
-    if not any(entry.engine for entry in planned):
-        reasons = "; ".join(f"{entry.cell}: {entry.why}" for entry in planned[:5])
-        if all(entry.why.startswith(runner.TOO_FEW) for entry in planned):
-            raise HardwareError("Too few cards.", f"{reasons}.", "./inv run --cards N takes fewer, where a part does.")
-        if on != "auto" and any(entry.cell.part.program for entry in planned):
-            raise EngineError(f"The {on} engine can run none of it.", f"{reasons}.", "./inv doctor shows what answers.")
-        raise WordsError("Nothing to run.", f"{reasons}.", "./inv run --dry-run shows every cell.")
 
 
 def _parts(task: str) -> list[str] | None:

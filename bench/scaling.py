@@ -34,8 +34,10 @@ from tabulate import tabulate
 sys.path.insert(0, str(ROOT))
 sys.path.insert(1, str(ROOT / "tests" / "integration"))
 from harness.catalogue import entries
+from harness.catalogue.cells import requests
 from harness.dispatch.slurm import batches, dispatch, jobs
 from harness.dispatch.slurm.commands import Job
+from harness.dispatch.slurm.site import Settings
 from harness.evidence import records
 from harness.evidence.sealed import folders
 from harness.machine.probe import Card, Finding
@@ -89,7 +91,9 @@ def plan(count: int) -> list[Planned]:
     parts = [part for part in book.parts.values() if part.program]
     planned: list[Planned] = []
     while len(planned) < count:  # once for each seed
-        planned += runner.plan(parts, nodes, "local", None, ())
+        for part in parts:
+            for found in nodes:
+                planned += runner.plan(requests([part], [found.hardware]), [found], "local")
     return planned[:count]
 
 
@@ -147,7 +151,8 @@ def missing(count: int) -> None:
     Slurm's answer is made up; the list of jobs, the records and the search are real.
     """
     book = entries.load(ROOT)
-    (one,) = dispatch.plan(book, [book.parts["4"]], "cpu", dispatch.Settings(900.0, {}))
+    (asked,) = requests([book.parts["4"]], [book.hardware["cpu"]])
+    one = dispatch.wanted(asked, Settings(900.0, {}))
     cells = [replace(one.cell, run=f"20261123T000000.000Z-{seed:06x}", seed=seed) for seed in range(count)]
     with tempfile.TemporaryDirectory() as name:
         results, running = Path(name), {}

@@ -24,6 +24,52 @@ class Cell:
         return f"{self.part.name} on {self.hardware.name}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class CellRequest:
+    """A cell as it is asked to run, here or elsewhere: with these parameters, on so many cards, with this seed."""
+
+    part: Part
+    kind: Hardware
+    parameters: Mapping[str, Any]
+    cards: int = 1
+    seed: int = 0
+
+    @property
+    def cell(self) -> Cell:
+        return Cell(self.part, self.kind)
+
+    @property
+    def options(self) -> list[str]:
+        """The options of `./inv run` that ask for this cell, whatever the defaults are where they are read."""
+        words = ["--task", self.part.name, "--hw", self.kind.name, "--cards", str(self.cards), "--seed", str(self.seed)]
+        for name, value in self.parameters.items():
+            words += ["--set", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
+        return words + (["--timeout", f"{self.part.timeout:g}s"] if self.part.raised else [])
+
+    def __str__(self) -> str:
+        return str(self.cell)
+
+
+def requests(
+    parts: Sequence[Part],
+    kinds: Sequence[Hardware],
+    profile: str | None = None,
+    settings: Sequence[str] = (),
+    cards: int = 0,
+    seed: int = 0,
+) -> list[CellRequest]:
+    """One for every part on every kind; `cards` 0: as many as the part runs on by itself.
+
+    Raises:
+        WordsError: a setting or a number of cards that a part does not take.
+    """
+    found = []
+    for part in parts:
+        values, wanted = settled(part, profile, settings, cards) if part.program else ({}, 1)
+        found += [CellRequest(part=part, kind=kind, parameters=values, cards=wanted, seed=seed) for kind in kinds]
+    return found
+
+
 def select_parts(catalogue: Catalogue, words: str) -> list[Part]:
     """The parts that comma-separated `words` name: numbers, parts, slugs (`08-ffn`, `ffn`) or `all`.
 

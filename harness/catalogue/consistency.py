@@ -104,12 +104,16 @@ def takes(parameter: Mapping[str, Any], value: Any) -> bool:
 
 
 def _bound_mistakes(steps: Steps, part: Mapping[str, Any]) -> Iterator[Mistake]:
+    defaults = _defaults(part)
     for metric, bounds in part.get("metrics", {}).items():
-        for key in ("at_most", "at_least", "judged_when", "reproduces"):
-            bound, place = (bounds or {}).get(key, 0), (*steps, "metrics", metric, key)
+        rules = bounds or {}
+        asked = all(defaults.get(name) in allowed for name, allowed in rules.get("when", {}).items())
+        for key, kind in (("at_most", float), ("at_least", float), ("judged_when", bool), ("reproduces", float)):
+            bound, place = rules.get(key, 0), (*steps, "metrics", metric, key)
             if isinstance(bound, str):
                 others = part["metrics"].keys() - {metric}
-                yield from _expression_mistakes(place, bound, part, others, bool if key == "judged_when" else float)
+                judged = asked and (kind is bool or "judged_when" not in rules)
+                yield from _expression_mistakes(place, bound, part, others, kind if judged else None)
             elif not abs(bound) < float("inf"):
                 yield Mistake(place, f"{bound} bounds nothing.", "Write a finite number.")
 
@@ -125,17 +129,25 @@ def _requirement_mistakes(steps: Steps, part: Mapping[str, Any]) -> Iterator[Mis
     for number, requirement in enumerate(part.get("requires", ())):
         place = (*steps, "requires", number, "that")
         mistakes = list(_expression_mistakes(place, requirement["that"], part, (), bool))
-        yield from mistakes
         for profile, settings in {"": {}, **part.get("profiles", {})}.items():
-            if not mistakes and not expressions.parse(requirement["that"]).value({**_defaults(part), **settings}):
+            if not mistakes and not _fits(requirement["that"], {**_defaults(part), **settings}):
                 what = f"profile {profile} does" if profile else "the defaults do"
                 yield Mistake(place, f"{what} not fit it.", "Mend the expression, or the values.")
+        yield from mistakes
+
+
+def _fits(text: str, values: Mapping[str, Any]) -> bool:
+    try:
+        return expressions.parse(text).truth(values)
+    except expressions.ExpressionError:
+        return False
 
 
 def _expression_mistakes(
-    steps: Steps, text: str, part: Mapping[str, Any], metrics: Collection[str], kind: type
+    steps: Steps, text: str, part: Mapping[str, Any], metrics: Collection[str], kind: type | None
 ) -> Iterator[Mistake]:
-    """An expression keeps the grammar, knows its names, and over parameters alone has a value of its kind."""
+    """An expression keeps the grammar, knows its names, and over parameters alone has a value of its kind (None: any,
+    or none, at the defaults)."""
     values = _defaults(part)
     try:
         expression = expressions.parse(text)
@@ -146,7 +158,7 @@ def _expression_mistakes(
             yield Mistake(steps, f"{text}: {what}", "harness/catalogue/expressions.py lists what may stand there.")
         elif twice:
             yield Mistake(steps, f"{text}: {twice[0]!r} is a parameter and a metric.", "Rename one of the two.")
-        elif not expression.names & set(metrics):
+        elif kind and not expression.names & set(metrics):
             expression.truth(values) if kind is bool else expression.number(values)
     except expressions.ExpressionError as error:
         yield Mistake(steps, f"{error}.", "harness/catalogue/expressions.py lists what may stand there.")

@@ -16,6 +16,7 @@ import ast
 import functools
 import math
 import operator
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -97,7 +98,9 @@ def parse(text: str) -> Expression:
     if len(text) > LETTERS:
         raise ExpressionError(f"{shown}: over {LETTERS} letters")
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd literals: what is wrong with them is said below
+            tree = ast.parse(text.strip(), mode="eval").body
         names = frozenset(_names(tree, DEPTH))
     except SyntaxError as error:
         raise ExpressionError(f"{shown}: {error.msg}") from error

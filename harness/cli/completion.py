@@ -62,6 +62,7 @@ def _flags(argument: invoke.Argument) -> list[str]:
 
 def _values(option: str, before: list[str]) -> Iterator[str]:
     from harness.catalogue import entries
+    from harness.dispatch.registry import schedulers
     from harness.engines.choosing import engines
 
     book = entries.load()
@@ -70,13 +71,13 @@ def _values(option: str, before: list[str]) -> Iterator[str]:
     elif option == "--hw":
         yield from ("auto", "all", *(name for kind in book.hardware.values() for name in (kind.name, *kind.aliases)))
     elif option == "--on":
-        yield from ("auto", *engines(), "slurm")
+        yield from ("auto", *engines(), *schedulers(), *(f"slurm:{engine}" for engine in engines()))
     elif option == "--format":
         yield from ("table", "markdown", "json", "html") if "matrix" in before else ("table", "json")
     elif option == "--profile":
-        yield from {profile for part in book.parts.values() for profile in part.profiles}
+        yield from dict.fromkeys(profile for part in book.parts.values() for profile in part.profiles)
     elif option == "--set":
-        yield from {f"{name}=" for part in book.parts.values() for name in part.parameters}
+        yield from dict.fromkeys(f"{name}=" for part in book.parts.values() for name in part.parameters)
 
 
 def _with_commas(values: list[str], last: str) -> list[str]:

@@ -46,6 +46,7 @@ def _part(part: Part) -> str:
     lines += [f"Program: projects/{part.slug}/{part.program.name}, stack {part.stack}, at most {part.timeout:g} s"]
     lines += [f"Uses: {', '.join(f'projects/{name}' for name in part.uses)}"] if part.uses else []
     lines += [f"Cards: {part.cards.default}; --cards takes {part.cards.expects}"] if part.cards.at_most > 1 else []
+    lines += [f"Requires: {each.that}: {each.otherwise}" for each in part.requires]
     lines += ["Parameters, for --set:"] if part.parameters else []
     lines += [f"  {item.name} = {item.default}   {item.expects}: {item.help}" for item in part.parameters.values()]
     lines += [f"Profile {name}: {settings}" for name, settings in part.profiles.items()]
@@ -68,7 +69,8 @@ def _metric(metric: Metric) -> str:
     when = "; ".join(f"{name} is {' or '.join(map(str, values))}" for name, values in metric.when.items())
     unit = f" [{metric.unit}]" if metric.unit not in ("", "1") else ""
     where = f", on {' or '.join(metric.categories)}" if metric.categories else ""
-    return f"{metric.name}{unit}: {bounds(metric)}" + (f", when {when}" if when else "") + where
+    judged = f", judged where {metric.judged_when}: else {metric.otherwise}" if metric.judged_when else ""
+    return f"{metric.name}{unit}: {bounds(metric)}" + (f", when {when}" if when else "") + where + judged
 
 
 def parts_json(chosen: Sequence[Part]) -> str:

@@ -35,9 +35,10 @@ def plan(record: RecordData, catalogue: Catalogue, kind: str = "") -> Planned:
     settings = [f"{name}={value}" for name, value in record["parameters"].items()]
     (hardware,) = cells.select_hardware(catalogue, kind or record["cell"]["hardware"])
     finding = probe.require(probe.probe(hardware))
+    asked = cells.requests([part], [hardware], None, settings, record["cards"], record["seed"])
     engine = record.get("engine")
     for name in (engine["name"] if engine else "auto", "auto"):
-        (planned,) = runner.plan([part], [finding], name, None, settings, record["cards"])
+        (planned,) = runner.plan(asked, [finding], name)
         if planned.engine:
             return planned
     raise EngineError(f"{planned.cell} cannot run here.", f"{planned.why}.", "./inv doctor shows what is missing.")
@@ -49,7 +50,7 @@ def reproduce(then: Outcome, planned: Planned, results: Path) -> Comparison:
     Raises:
         HomeworkError: the run failed.
     """
-    (record,) = runner.run_all([planned], results, then.record["seed"])
+    (record,) = runner.run_all([planned], results)
     now = outcome(record.folder)
     if record.failed:
         raise HomeworkError(

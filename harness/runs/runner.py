@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import checkout
-from harness.catalogue.cells import BY_HAND, NOT_WRITTEN, Cell, settled
-from harness.catalogue.entries import Part
+from harness.catalogue.cells import BY_HAND, NOT_WRITTEN, Cell, CellRequest
 from harness.checkout import ROOT
 from harness.engines.choosing import choose
 from harness.engines.engine import OF_PROGRAMS, Engine, Launch, Request
@@ -51,12 +50,18 @@ class Job:
 class Planned:
     """A cell with the engine that will run it, or without one and why it is left out."""
 
-    cell: Cell
-    parameters: Mapping[str, Any]
+    request: CellRequest
     engine: Engine | None
     why: str
     finding: Finding
-    cards: int = 1
+
+    @property
+    def cell(self) -> Cell:
+        return self.request.cell
+
+    @property
+    def cards(self) -> int:
+        return self.request.cards
 
     @property
     def chosen(self) -> tuple[Card, ...]:
@@ -64,28 +69,17 @@ class Planned:
         return visible_cards(self.finding)[: self.cards]
 
 
-def plan(
-    parts: Sequence[Part],
-    findings: Sequence[Finding],
-    on: str,
-    profile: str | None,
-    settings: Sequence[str],
-    cards: int = 0,
-) -> list[Planned]:
-    """One entry for every part on every kind: what runs it on how many cards (0: as many as the part wants), or why
-    it is left out.
+def plan(requests: Sequence[CellRequest], findings: Sequence[Finding], on: str) -> list[Planned]:
+    """One entry for every cell: what runs it on the cards that were found, or why it is left out.
 
     Raises:
-        WordsError: an unknown engine, or a setting or a number of cards that a part does not take.
+        WordsError: an unknown engine.
     """
+    found = {finding.hardware.name: finding for finding in findings}
     planned = []
-    for part in parts:
-        values, wanted = settled(part, profile, settings, cards) if part.program else ({}, 1)
-        for finding in findings:
-            cell = Cell(part, finding.hardware)
-            engine, why = _engine(cell, on)
-            entry = Planned(cell, values, engine, why, finding, wanted)
-            planned.append(_with_enough_cards(entry))
+    for request in requests:
+        engine, why = _engine(request.cell, on)
+        planned.append(_with_enough_cards(Planned(request, engine, why, found[request.kind.name])))
     return planned
 
 
@@ -114,14 +108,12 @@ def show_plan(planned: Sequence[Planned]) -> None:
         if entry.engine is None:
             print(f"{dim('·')} {head}\n        left out: {entry.why}")
             continue
-        request = _request(entry, Path("OUT"), seed=0)
+        request = _request(entry, Path("OUT"))
         launch = entry.engine.launch(request)
         print(f"{green('▶')} {head}\n        {entry.why}: {shlex.join(_readable(launch.command))}")
 
 
-def run_all(
-    planned: Sequence[Planned], results: Path, seed: int, key: Path | None = None, job: Job | None = None
-) -> list[Record]:
+def run_all(planned: Sequence[Planned], results: Path, key: Path | None = None, job: Job | None = None) -> list[Record]:
     """Run the cells in order, each with its progress; `key` signs their records, `job` is what they run in.
 
     Returns:
@@ -142,18 +134,18 @@ def run_all(
             + f" · {entry.cell.hardware.name} ({entry.finding.model}) · {entry.why}",
             flush=True,
         )
-        found.append(run_cell(entry, results, seed, key, job))
+        found.append(run_cell(entry, results, key, job))
     return found
 
 
-def run_cell(entry: Planned, results: Path, seed: int, key: Path | None = None, job: Job | None = None) -> Record:
+def run_cell(entry: Planned, results: Path, key: Path | None = None, job: Job | None = None) -> Record:
     """Run one cell and seal its record, whatever the program does; that is returned."""
     assert entry.engine is not None
     entry.engine.prepare(entry.cell)
     started = datetime.now(timezone.utc)
     redactor = Redactor.here()
-    with Draft(results, redactor.tree(_before(entry, seed, started, job))) as draft:
-        launch = entry.engine.launch(_request(entry, draft.folder, seed))
+    with Draft(results, redactor.tree(_before(entry, started, job))) as draft:
+        launch = entry.engine.launch(_request(entry, draft.folder))
         draft.record.update(_runtime(entry, launch))
         ending = None
         try:
@@ -190,23 +182,25 @@ def _clean_up(launch: Launch) -> None:
         subprocess.run(launch.cleanup, capture_output=True, timeout=60)
 
 
-def _request(entry: Planned, out: Path, seed: int) -> Request:
-    ids = tuple(card.index for card in entry.chosen)
-    return Request(cell=entry.cell, parameters=entry.parameters, seed=seed, cards=entry.cards, out=out, card_ids=ids)
+def _request(entry: Planned, out: Path) -> Request:
+    asked, ids = entry.request, tuple(card.index for card in entry.chosen)
+    return Request(
+        cell=asked.cell, parameters=asked.parameters, seed=asked.seed, cards=asked.cards, out=out, card_ids=ids
+    )
 
 
 # The parts of a record
 
 
-def _before(entry: Planned, seed: int, started: datetime, job: Job | None) -> dict[str, Any]:
+def _before(entry: Planned, started: datetime, job: Job | None) -> dict[str, Any]:
     part, card = entry.cell.part, entry.chosen[0]
     file = f"projects/{part.slug}/{part.program.name}" if part.program else None
     return {
         **({"id": job.run, "job": job.facts} if job else {}),
         "cell": {"part": part.name, "hardware": entry.cell.hardware.name},
         "program": {"file": file, **checkout.revision()},
-        "parameters": dict(entry.parameters),
-        "seed": seed,
+        "parameters": dict(entry.request.parameters),
+        "seed": entry.request.seed,
         "cards": entry.cards,
         "timeout": part.timeout,
         "hardware": {

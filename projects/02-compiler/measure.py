@@ -1,6 +1,7 @@
-"""The ways of running a subgraph, timed in turn in one process. faster.py starts it once for each allocator:
+r"""The ways of running a subgraph, timed in turn in one process. faster.py starts it once for each allocator:
 
-    python measure.py '{"device": "cpu", "names": ["softmax"], "sizes": [[4096, 1024]], "rounds": 15, "seed": 0}'
+    ./inv python projects/02-compiler/measure.py \
+        '{"device": "cpu", "names": ["softmax"], "sizes": [[4096, 1024]], "rounds": 15, "seed": 0}'
 
 prints a log for a person and, as its last line, JSON: a list of {name, rows, columns, mode, milliseconds, compiled,
 sample} and the metrics of accuracy.Errors.

@@ -3,8 +3,8 @@
 A fit that converged may still be of a wrong model, and its intervals are then too narrow. If all is right what
 remains is noise: it has no memory, it is no larger than neighbouring readings scatter, and no other cause would explain
 a part of it. Two causes are tried by name: a drift that all thermometers share, and one thermometer that reads too much
-or too little. Each is put beside the unknowns, and what the residuals say of it is in standard deviations: within ±5 for
-noise, whatever the experiment (Rao's score test).
+or too little. Each is put beside the unknowns, and what the residuals say of it is in standard deviations: within ±5
+for noise, whatever the experiment (Rao's score test).
 
 Source: C. R. Rao, Linear Statistical Inference and Its Applications (1973), ch. 6e.
 """
@@ -89,7 +89,9 @@ def doubts(belief: Belief, fit: Fit) -> list[str]:
     if not belief.converged:
         said.append("The inversion did not converge: do power, geometry and heat capacity describe this bar?")
     if fit.wild > MOST_OUTLIERS * (len(fit.measured) + fit.wild):
-        said.append(f"{fit.wild} readings are outliers, far from the fit: so many are no accident. A loose thermometer?")
+        said.append(
+            f"{fit.wild} readings are outliers, far from the fit: so many are no accident. A loose thermometer?"
+        )
     if belief.largest_deviation > UNKNOWN:
         said.append(
             f"The readings do not tell k everywhere: log k is uncertain by {belief.largest_deviation:.2g} somewhere "

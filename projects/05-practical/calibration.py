@@ -9,8 +9,8 @@ How far chance may carry a coverage depends on how many of the numbers are indep
 within their intervals together, correlated by no more than ρ² where the values are by ρ (both are even functions of
 Gaussian variables, for which Mehler's expansion begins with the second power).
 
-Sources: S. M. Kay, Fundamentals of Statistical Signal Processing (1993), ch. 3; B. Laurent and P. Massart, Ann. Stat. 28
-(2000) 1302, and S. Bernstein's inequality for the bounds in project.yaml.
+Sources: S. M. Kay, Fundamentals of Statistical Signal Processing (1993), ch. 3; B. Laurent and P. Massart, Ann. Stat.
+28 (2000) 1302, and S. Bernstein's inequality for the bounds in project.yaml.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,10 @@ import numpy as np
 from bar import Model
 from experiment import TRUE_LOSS, Experiment
 
-TELLS, FOLLOWS = 0.2, 0.5  # deviation of log k; bias in deviations: beyond, a Gaussian around the truth is not to be seen
+TELLS, FOLLOWS = (
+    0.2,
+    0.5,
+)  # deviation of log k; bias in deviations: beyond, a Gaussian around the truth is not to be seen
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Calibration:
 
     many: inference.Posterior
     errors: np.ndarray  # (seeds,), RMS over the unknowns of θ - best in Cramér-Rao deviations
+    own_errors: np.ndarray  # (seeds,), the same in the deviations that each experiment states itself
     loss_errors: np.ndarray  # (seeds,), the same of log h alone
     log_errors: np.ndarray  # (seeds, points), of log k against the truth
     point_errors: np.ndarray  # (seeds, points), of log k against the truth, in Cramér-Rao deviations
@@ -62,7 +66,8 @@ def calibrate(model: Model, experiment: Experiment, guess: tuple[float, float], 
     correlation = basis @ bound @ basis.T / np.outer(possible, possible)
     return Calibration(
         many,
-        np.sqrt(np.einsum("si,ij,sj->s", noise, np.linalg.inv(bound), noise) / model.unknowns.count),
+        in_deviations(noise, bound),
+        in_deviations(noise, many.covariance),
         np.abs(noise[:, -1]) / np.sqrt(bound[-1, -1]),
         error,
         error / possible,
@@ -73,6 +78,12 @@ def calibrate(model: Model, experiment: Experiment, guess: tuple[float, float], 
         float(np.sqrt(np.mean(((basis @ best - np.log(truth)) / possible) ** 2))),
         float(possible.max()),
     )
+
+
+def in_deviations(errors: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """RMS of `errors` (seeds, unknowns) in the deviations of a `covariance` (..., unknowns, unknowns): (seeds,)."""
+    whitened = np.linalg.solve(np.broadcast_to(covariance, (len(errors), *covariance.shape[-2:])), errors[:, :, None])
+    return np.sqrt((errors * whitened[:, :, 0]).mean(axis=1))
 
 
 def with_another(

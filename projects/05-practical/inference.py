@@ -108,7 +108,9 @@ def infer(
     return Posterior(unknowns, theta, covariance, noise, residuals, J, iterations, converged)
 
 
-def infer_many(model: Model, times: np.ndarray, positions: np.ndarray, readings: np.ndarray, guess: tuple[float, float]) -> Posterior:
+def infer_many(
+    model: Model, times: np.ndarray, positions: np.ndarray, readings: np.ndarray, guess: tuple[float, float]
+) -> Posterior:
     """As `infer`, of many experiments (seeds, rows), as many at once as fit into memory."""
     one = 8 * max(model.modes**2 * 8, 4 * len(model.times) * len(np.unique(positions)) * model.unknowns.count)
     batch = max(1, BATCH_BYTES // one)

@@ -104,6 +104,7 @@ class Notes:
             independent_points=found.independent,
             misfit_in_noise=np.sqrt(np.mean(fit.residuals**2)) / noise,
             error_over_bound=np.sqrt(np.mean(found.errors**2)),
+            error_over_deviations=np.sqrt(np.mean(found.own_errors**2)),
             worst_error_over_bound=found.errors.max(),
             loss_error_over_bound=np.sqrt(np.mean(found.loss_errors**2)),
             largest_error_in_deviations=np.abs(found.point_errors).max(),

@@ -99,20 +99,16 @@ def without_stuck(measured: Measurements) -> Measurements:
             problem = f"the thermometer at {place * 1e3:g} mm is stuck: it always reads {values[0]:g} °C"
             measured = measured.without(own, problem)
             continue
+        begins = np.flatnonzero(np.diff(values, prepend=np.nan) != 0)  # of runs of one value
+        lengths = np.diff(np.append(begins, len(values)))
         for end in (values.max(), values.min()):
-            others = max((longest_run(values == value) for value in np.unique(values) if value != end), default=0)
-            if longest_run(values == end) >= max(RUN, 3 * others):
+            at_end = values[begins] == end
+            if lengths[at_end].max() >= max(RUN, 3 * lengths[~at_end].max(initial=0)):
                 ends.add(float(end))
     for end in sorted(ends):
         at_end = measured.temperatures == end
         measured = measured.without(at_end, f"a thermometer is at the end of its range, {end:g} °C")
     return measured
-
-
-def longest_run(hits: np.ndarray) -> int:
-    """How many of the booleans `hits` (readings,) in a row are true, at most."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], hits.astype(int), [0]])))
-    return int((edges[1::2] - edges[::2]).max()) if len(edges) else 0
 
 
 def refuse_one_place(measured: Measurements, bar: Bar, name: str) -> list[str]:

@@ -99,7 +99,7 @@ class Table:
         for line, text in self.lines:
             try:
                 row = cells(text, self.separator)
-                if sum(map(bool, row)) > self.width or len(row) > self.width and any(row[self.width :]):
+                if sum(map(bool, row)) > self.width or (len(row) > self.width and any(row[self.width :])):
                     raise WrongShape(f"{len(row)} cells under {self.width} names")
                 time = self.columns["time"].value(row, comma)
                 if not self.thermometers:

@@ -21,6 +21,8 @@ import numpy as np
 # "up.weight" (H, I), "up.bias" (I,), "down.weight" (I, H), "down.bias", "norm.weight" and "norm.bias" (H,)
 Weights = dict[str, np.ndarray]
 
+EPSILON = float(np.float32(1e-5))  # of the normalisation: in float64 too Paddle has it in float32
+
 _erf = np.vectorize(math.erf, otypes=[float])
 
 
@@ -43,7 +45,7 @@ def activate(name: str, z: np.ndarray, kink: float = 0.0) -> tuple[np.ndarray, n
 
 
 def forward(
-    weights: Weights, x: np.ndarray, activation: str, kink: float = 0.0, epsilon: float = 1e-5
+    weights: Weights, x: np.ndarray, activation: str, kink: float = 0.0, epsilon: float = EPSILON
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """One network's output (N, H) for `x` (N, H), and what `backward` needs. With residual if there is "norm.weight".
 

@@ -18,7 +18,7 @@ SINGLE = 4  # tokens at the end of the text that are read one at a time, from th
 class Accuracy:
     """What the device's rounding does to the logits of a text, and what numpy's float32 does to them."""
 
-    error: float  # of the network, against float64: the greatest of any place, relative
+    error: float  # of the network, against float64: relative, root mean square of all places
     rounding: float  # of numpy in float32, the same
     difference: float  # the greatest of any logit of the network, absolute
     logits: np.ndarray  # (T, V), the network's

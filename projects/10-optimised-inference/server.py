@@ -1,6 +1,6 @@
 """An HTTP server that speaks OpenAI's API, over the engine of this folder: what ./inv serve starts.
 
-    python projects/10-optimised-inference/server.py --model smollm2 --port 8000
+    ./inv python projects/10-optimised-inference/server.py --model smollm2 --port 8000
 
 POST /v1/chat/completions and /v1/completions, streaming or not, GET /v1/models and GET /health. Requests are checked by
 protocol.py and answered together by one engine (engine.py) in a thread of its own (batching.py).

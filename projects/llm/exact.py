@@ -82,6 +82,6 @@ def logits(
 
 
 def error(found: Array, truth: Array) -> float:
-    """The greatest relative error of logits (..., vocabulary): of any place, in the Euclidean norm."""
-    off = np.linalg.norm(found.astype("float64") - truth, axis=-1)
-    return float((off / np.linalg.norm(truth, axis=-1)).max())
+    """The relative error of logits (..., vocabulary) in the Euclidean norm: the root mean square of all places'."""
+    off = np.linalg.norm(found.astype("float64") - truth, axis=-1) / np.linalg.norm(truth, axis=-1)
+    return float(np.sqrt((off * off).mean()))

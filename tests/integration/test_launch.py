@@ -12,7 +12,7 @@ import pytest
 from checkouts import processes
 
 from harness.catalogue import entries
-from harness.catalogue.cells import Cell
+from harness.catalogue.cells import Cell, CellRequest
 from harness.catalogue.entries import Cards, Metric
 from harness.engines.engine import LAUNCHER, Launch, Request, python_words, variables
 from harness.evidence import records
@@ -72,9 +72,10 @@ def run(folder: Path, mode: str, timeout: float = 60.0) -> tuple[dict, Path, flo
     metrics = {"threads": Metric(name="threads", when={})}
     part = replace(book.parts["8-1"], cards=Cards(4), timeout=timeout, parameters={}, metrics=metrics)
     finding = Finding(book.hardware["cpu"], (Card(index="0", model="Processor A"),))
-    entry = runner.Planned(Cell(part, finding.hardware), {}, Here(program), "here", finding, cards=4)
+    asked = CellRequest(part=part, kind=finding.hardware, parameters={}, cards=4)
+    entry = runner.Planned(asked, Here(program), "here", finding)
     started = time.monotonic()
-    place = runner.run_cell(entry, folder / "results", seed=0).folder
+    place = runner.run_cell(entry, folder / "results").folder
     seconds = time.monotonic() - started
     assert processes(str(program)) == [] and not list(folder.glob("launch-*")), "nothing stays behind"
     return records.read(place / records.FILE), place, seconds

@@ -5,13 +5,14 @@ https://kueue.sigs.k8s.io/docs/tasks/run/jobs/
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.catalogue import datafiles
-from harness.catalogue.entries import Hardware, Part
+from harness.catalogue.cells import CellRequest
+from harness.catalogue.entries import Hardware
 from harness.checkout import ROOT
 from harness.errors import WordsError
 
@@ -39,19 +40,6 @@ class Settings:
     kinds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
-class JobCell:
-    """A cell and what it is to run with."""
-
-    part: Part
-    kind: Hardware
-    cards: int
-    words: Sequence[str]
-
-    def __str__(self) -> str:
-        return f"{self.part.name} on {self.kind.name}"
-
-
 @dataclass(frozen=True)
 class Source:
     """Where a pod finds the project: an address that needs no keys, and the hash of what is there."""
@@ -73,7 +61,7 @@ def settings(path: Path = SETTINGS) -> Settings:
     return Settings(**datafiles.read(path, path.parent)[0])
 
 
-def job(cell: JobCell, site: Settings, source: Source, run: str) -> dict[str, Any]:
+def job(cell: CellRequest, site: Settings, source: Source, run: str) -> dict[str, Any]:
     """The manifest of a cell's job; `run` is the id that all jobs of one call share."""
     name = re.sub("[^a-z0-9-]", "-", f"homework-{cell.part.name}-{cell.kind.name}-{run}".lower())
     labels = {"app.kubernetes.io/name": "paddlehomework", RUN_LABEL: run}
@@ -91,14 +79,14 @@ def job(cell: JobCell, site: Settings, source: Source, run: str) -> dict[str, An
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
 
 
-def _pod(cell: JobCell, site: Settings, source: Source) -> dict[str, Any]:
+def _pod(cell: CellRequest, site: Settings, source: Source) -> dict[str, Any]:
     mounts, volumes = _volumes(cell.kind)
     environment = {"HOME": "/tmp", **site.environment}
     container = {
         "name": "cell",
         "image": f"{site.images}/{cell.kind.name}:{cell.part.stack or 'base'}",
         # The image's entry point stays: it sets the vendor's SDK up.
-        "args": ["python3", "-c", POD.read_text(), source.address, source.sha256, site.store, *cell.words],
+        "args": ["python3", "-c", POD.read_text(), source.address, source.sha256, site.store, *_words(cell)],
         "workingDir": "/homework",
         "env": [{"name": name, "value": value} for name, value in environment.items()],
         "envFrom": [{"secretRef": {"name": site.secret}}],
@@ -118,7 +106,12 @@ def _pod(cell: JobCell, site: Settings, source: Source) -> dict[str, Any]:
     return pod
 
 
-def _resources(cell: JobCell, site: Settings) -> dict[str, Any]:
+def _words(cell: CellRequest) -> list[str]:
+    """What the pod's ./inv run is called with; who submitted the jobs shows the matrix."""
+    return [*cell.options, "--on", "local", "--format", "bare"]
+
+
+def _resources(cell: CellRequest, site: Settings) -> dict[str, Any]:
     named = site.kinds.get(cell.kind.name, {}).get("resource")
     resource = named or cell.kind.data.get("scheduler", {}).get("kubernetes")
     cards = {resource: str(cell.cards)} if resource else {}  # a CPU has none, nor have simulated cards

@@ -41,13 +41,6 @@ def job() -> Job | None:
     return Job(run=attempt(os.environ[VARIABLE], restarts), facts=facts, true_ending=true_ending)
 
 
-def enter(kinds: Sequence[Hardware], results: Path) -> bool:
-    """Take the place that a job was given, if this is one; false where there is nothing left to do."""
-    if inside():
-        see_own_cards(kinds)
-    return not finished_before(results)
-
-
 def finished_before(results: Path) -> bool:
     """Whether an earlier attempt got as far as its record: it was requeued at the very end, and needs no other."""
     restarts = _restarts() if inside() else 0

@@ -201,7 +201,10 @@ function environment(record) {
     ["Paddle", paddle && `${paddle.package} ${paddle.version}`], ["Python", stack && stack.python],
     ["parameters", Object.entries(record.parameters).map(([name, value]) => `${name}=${value}`).join("  ")],
     ["seed", record.seed],
-    ...Object.entries(record.environment || {}),
+    ...(record.device.libraries || []).map(({ name, of, version, kernel, threads }) =>
+      [`${name} of ${of}`, `${version || "unknown version"}, kernel ${kernel || "unknown"}${threads ? `, ${threads} threads` : ""}`]),
+    ...Object.entries(record.environment || {}).map(([name, value]) =>
+      [name, (record.environment_of_caller || []).includes(name) ? `${value} (set by the caller)` : value]),
   ]);
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.catalogue.cells import Cell
+from harness.catalogue.cells import CellRequest
 from harness.catalogue.entries import Catalogue, Hardware, Metric, Parameter, Part, Rule
 from harness.engines.choosing import engines
 from harness.evidence import statements
@@ -44,7 +44,8 @@ def a_kind(name: str = "cpu", category: str = "cpu", aliases: tuple[str, ...] = 
 def a_cell_entry(finding: Finding, engine: str | None = "local") -> Planned:
     """A planned cell on what was found; without an engine it is left out."""
     chosen = engines()[engine] if engine else None
-    return Planned(Cell(a_part(), finding.hardware), {}, chosen, "", finding)
+    request = CellRequest(part=a_part(), kind=finding.hardware, parameters={})
+    return Planned(request, chosen, "", finding)
 
 
 def a_rule(name: str = "once", value: float = 3, limit: float | None = None, **more: Any) -> Rule:

@@ -32,8 +32,11 @@ from typing import Any
 import pytest
 
 from harness.catalogue import entries
+from harness.catalogue.entries import Metric
+from harness.runs import judge
 from harness.runs.judge import judge_metric
 
+SEEN: dict[str, tuple[set[str], list[str]]] = {}  # of each function that plants faults: what failed, and its cases
 PROJECTS = Path(__file__).resolve().parents[3] / "projects"
 sys.path.insert(0, str(PROJECTS))  # for `import kit`
 
@@ -111,3 +114,26 @@ def verdict() -> Callable[..., str]:
         return judge_metric(parts[part], name, parameters, metrics).verdict
 
     return judged
+
+
+@pytest.fixture(autouse=True)
+def planted_faults_are_seen(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test marked `plants(part, *metrics)` has seen each of these fail, once all its cases have run."""
+    named = {name for mark in request.node.iter_markers("plants") for name in mark.args[1:]}
+    if not named:
+        yield
+        return
+    function = request.node.nodeid.partition("[")[0]
+    failed, ran = SEEN.setdefault(function, (set(), []))
+    judged = judge._metric
+
+    def watched(metric: Metric, *more: Any) -> judge.Check:
+        check = judged(metric, *more)
+        failed.update({metric.name} if check.verdict == "failed" else ())
+        return check
+
+    monkeypatch.setattr(judge, "_metric", watched)
+    yield
+    ran.append(request.node.nodeid)
+    if len(ran) == sum(item.nodeid.partition("[")[0] == function for item in request.session.items):
+        assert named <= failed, f"its fault did not fail {', '.join(sorted(named - failed))}"

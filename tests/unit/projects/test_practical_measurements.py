@@ -88,7 +88,7 @@ FORMS = {
     "thousands": "time [ms];x [mm];temperature [°C]\n60.000,0;50;25,0",
     "units in the cells": "time [s],x [mm],temperature [°C]\n60 s,5 cm,298.15 K",
     "wide gaps": "time [s]   x [mm]   temperature [°C]\n60   50   25",
-    "an instrument's lines above": "Logger 3000\nSerial,17\nDate,2024-05-01\n\ntime [s],x [mm],temperature [°C]\n60,50,25",
+    "an instrument's lines above": "Logger 3000\nSerial,17\nDate,2024-05-01\n\ntime [s],x [mm],T [°C]\n60,50,25",
     "trailing separators": "time [s],x [mm],temperature [°C],,\n60,50,25,,",
     "old Macs": "time [s],x [mm],temperature [°C]\r60,50,25\r",
     "BOM": "\ufefftime [s],x [mm],temperature [°C]\n60,50,25",
@@ -180,7 +180,7 @@ def test_bad_rows_are_reported_by_line_and_left_out(parse):
     found = parse("\n".join([HEADER, *rows, *good]))
     assert len(found) == 11 and found.bad == 8
     assert [number for number, _ in found.problems] == [3, 4, 5, 6, 7, 8, 9, 10]
-    words = ["missing", "missing", "not a number", "outside the e", "outside the e", "outside the bar", "not one", "fin"]
+    words = ["missing", "missing", "not a number", "experiment", "experiment", "outside the bar", "not one", "finite"]
     assert all(word in problem for word, (_, problem) in zip(words, found.problems, strict=True))
 
 
@@ -284,7 +284,7 @@ WRONG = {
     "x and temperature swapped": (HEADER, lambda t, x, u: f"{t},{u},{x}", "swapped"),
     "time and temperature swapped": (HEADER, lambda t, x, u: f"{u},{x},{t}", "swapped"),
     "one thermometer": (HEADER, lambda t, x, u: f"{t},3,{u}", "1 thermometer within"),
-    "noise about the air's temperature": (HEADER, lambda t, x, u: f"{t},{x},{20 + 0.1 * np.sin(99 * u):.3f}", "nothing"),
+    "noise about the air's": (HEADER, lambda t, x, u: f"{t},{x},{20 + 0.1 * np.sin(99 * u):.3f}", "nothing"),
     "time stamps": (HEADER, lambda t, x, u: f"2024-05-01 12:{int(t) // 60:02}:{int(t) % 60:02},{x},{u}", "time stamp"),
 }
 

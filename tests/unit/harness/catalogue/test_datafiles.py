@@ -76,6 +76,7 @@ def test_bounds_may_be_expressions_and_parts_may_require(tree):
     [
         ("grid > 500", "the defaults do not fit it"),
         ("method != 'pinn'", "profile full does not fit it"),
+        ("1 / (0 if method == 'pinn' else 1) > 0", "profile full does not fit it"),
         ("seconds > 1", "'seconds' is no parameter, nor cards"),
         ("grid", "neither true nor false"),
     ],
@@ -84,6 +85,18 @@ def test_a_requirement_holds_for_the_defaults_and_the_profiles(tree, that, says)
     tree.change(tree.project, "    profiles:", f'    requires: [{{that: "{that}", otherwise: so}}]\n    profiles:')
     error = refusal(tree)
     assert error.what.startswith(f"{PROJECT}:15: ") and says in error.what
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "{when: {method: [pinn]}, at_most: 1 / (grid - 101)}",
+        "{at_most: 1 / (grid - 101), judged_when: grid != 101, otherwise: so}",
+    ],
+)
+def test_a_bound_needs_no_value_where_nobody_asks_for_it(tree, metric):
+    tree.change(tree.project, 'error: {unit: "1", at_most: 1.0e-6}', f"error: {metric}")
+    assert entries.load(tree.root)
 
 
 def test_a_name_of_a_parameter_and_a_metric_is_not_guessed(tree):

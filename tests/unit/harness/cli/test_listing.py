@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from samples import a_kind, a_part, a_record, a_record_not_judged, a_rule
 
-from harness.catalogue.entries import Metric
+from harness.catalogue.entries import Metric, Requirement
 from harness.cli import listing
 from harness.doctor.checks import Diagnosis
 from harness.evidence.records import read
@@ -134,3 +134,11 @@ def test_what_the_caller_set_and_what_multiplied_matrices_stand_in_a_record(resu
     text = listing.record(json.loads((folder / "record.json").read_text()), folder)
     assert "variable  MKL_X=5, set by the caller" in text and "variable  FLAGS_x=1\n" in text
     assert "library   OpenBLAS of numpy: 0.3.23, kernel Haswell, 2 threads" in text
+
+
+def test_a_part_in_detail_names_what_has_to_fit_and_where_a_bound_is_meant_to_hold():
+    metric = Metric(name="m", at_most="2 * u_float32", judged_when="quick", otherwise="no bound", when={})
+    part = a_part(metrics={"m": metric}, requires=(Requirement("grid > 9", "it is coarse"),))
+    text = listing.parts([part], detailed=True)
+    assert "Requires: grid > 9: it is coarse" in text
+    assert "m: at most 2 * u_float32, judged where quick: else no bound" in text

@@ -26,13 +26,13 @@ def a_record_of(part: str = "8-1", kind: str = "cpu", engine: str = "local", **p
 def test_part_kind_parameters_and_engine_are_the_records() -> None:
     planned = reproduction.plan(a_record_of(steps=40, residual=False, learning_rate=1e-05), BOOK)
     assert str(planned.cell) == "8-1 on cpu" and planned.engine is not None and planned.engine.name == "local"
-    assert planned.parameters == {**PARAMETERS, "steps": 40, "residual": False, "learning_rate": 1e-05}
+    assert planned.request.parameters == {**PARAMETERS, "steps": 40, "residual": False, "learning_rate": 1e-05}
 
 
 def test_a_parameter_that_is_new_has_its_default() -> None:
     record = a_record_of(steps=40)
     del record["parameters"]["residual"]
-    assert reproduction.plan(record, BOOK).parameters == {**PARAMETERS, "steps": 40}
+    assert reproduction.plan(record, BOOK).request.parameters == {**PARAMETERS, "steps": 40}
 
 
 def test_where_the_records_engine_cannot_run_another_does() -> None:

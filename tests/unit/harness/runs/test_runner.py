@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from samples import a_catalogue, a_kind, a_part
 
 from harness.catalogue import cells
-from harness.catalogue.cells import Cell
+from harness.catalogue.cells import CellRequest
 from harness.catalogue.entries import Cards, Metric, Requirement
 from harness.engines.engine import Launch
 from harness.errors import BuildError, WordsError
@@ -20,7 +20,7 @@ from harness.evidence.record import Record
 from harness.evidence.records import read
 from harness.machine.probe import Card, Finding
 from harness.runs import runner
-from harness.runs.runner import Planned, plan, run_cell
+from harness.runs.runner import Planned, run_cell
 from harness.verification.verifying import verify
 
 PART = a_part(metrics={"m": Metric(name="m", when={})})
@@ -46,10 +46,10 @@ class Here:
         return Launch(command=command, environment=dict(os.environ), settings={"FLAGS_x": "1"})
 
 
-def planned(program: str, kind=None) -> Planned:
-    cell = Cell(PART, kind or a_kind())
-    finding = Finding(cell.hardware, (Card(index="0", model="Processor A"), Card(index="1", model="Processor A")))
-    return Planned(cell, {"method": "ritz"}, Here(program), "here", finding)
+def planned(program: str, kind=None, **more) -> Planned:
+    asked = CellRequest(**{"part": PART, "kind": kind or a_kind(), "parameters": {"method": "ritz"}, **more})
+    finding = Finding(asked.kind, (Card(index="0", model="Processor A"), Card(index="1", model="Processor A")))
+    return Planned(asked, Here(program), "here", finding)
 
 
 def leaving(metrics: str, device: str = PROOF) -> str:
@@ -67,12 +67,12 @@ def test_what_a_run_may_leave_is_taken_away_unless_it_ended_well(results, tmp_pa
     entry = planned(program)
     launch = entry.engine.launch
     entry.engine.launch = lambda request: replace(launch(request), cleanup=("touch", str(trace)))
-    run_cell(entry, results, seed=0)
+    run_cell(entry, results)
     assert trace.exists() == cleaned
 
 
 def test_a_good_run_leaves_a_record_that_holds(results, capsys):
-    folder = run_cell(planned(leaving('{"m": 1}')), results, seed=3).folder
+    folder = run_cell(planned(leaving('{"m": 1}'), seed=3), results).folder
     record = read(folder / "record.json")
     assert not Record.read(folder).failed and record["seed"] == 3 and record["parameters"] == {"method": "ritz"}
     assert record["hardware"]["model"] == "Processor A" and len(record["hardware"]["cards"]) == 1
@@ -94,7 +94,7 @@ def test_a_good_run_leaves_a_record_that_holds(results, capsys):
 )
 def test_no_file_of_a_program_can_lose_its_run(results, metrics, device):
     """Otherwise judging or writing stumbles, the draft is taken away, and no record says what happened."""
-    folder = run_cell(planned(leaving(metrics, device)), results, seed=0).folder
+    folder = run_cell(planned(leaving(metrics, device)), results).folder
     assert read(folder / "record.json")
     assert verify(folder, a_catalogue(PART)) == []
 
@@ -104,11 +104,11 @@ def test_no_file_of_a_program_can_lose_its_run(results, metrics, device):
 def test_any_bytes_for_metrics_leave_a_record(tmp_path_factory, content):
     results = tmp_path_factory.mktemp("any-bytes")
     program = leaving("{}") + f"\n(out / 'metrics.json').write_bytes({content!r})"
-    assert verify(run_cell(planned(program), results, seed=0).folder, a_catalogue(PART)) == []
+    assert verify(run_cell(planned(program), results).folder, a_catalogue(PART)) == []
 
 
 def test_a_failed_run_leaves_a_record_too_without_metrics(results, capsys):
-    folder = run_cell(planned(leaving('{"m": 1}') + "\nsys.exit(4)"), results, seed=0).folder
+    folder = run_cell(planned(leaving('{"m": 1}') + "\nsys.exit(4)"), results).folder
     record = read(folder / "record.json")
     assert Record.read(folder).failed and record["exit"]["code"] == 4 and record["metrics"] == {}
     assert verify(folder, a_catalogue(PART)) == []
@@ -123,7 +123,7 @@ def test_a_runtime_that_cannot_be_made_leaves_nothing(results, monkeypatch):
 
     monkeypatch.setattr(entry.engine, "prepare", fail)
     with pytest.raises(BuildError):
-        run_cell(entry, results, seed=0)
+        run_cell(entry, results)
     assert list(results.iterdir()) == []
 
 
@@ -132,7 +132,7 @@ def test_a_runtime_that_cannot_be_made_leaves_nothing(results, monkeypatch):
 )
 def test_a_secret_or_a_stranger_s_variable_is_not_recorded(results, monkeypatch, name):
     monkeypatch.setenv(name, "hush-hush")
-    folder = run_cell(planned(leaving('{"m": 1}')), results, seed=0).folder
+    folder = run_cell(planned(leaving('{"m": 1}')), results).folder
     assert "hush-hush" not in (folder / "record.json").read_text()
 
 
@@ -140,25 +140,29 @@ def test_a_secret_or_a_stranger_s_variable_is_not_recorded(results, monkeypatch,
 def test_a_secret_by_another_name_is_not_recorded_either(results, monkeypatch, name):
     """Otherwise only four words in capitals are known."""
     monkeypatch.setenv(name, "hush-hush")
-    folder = run_cell(planned(leaving('{"m": 1}')), results, seed=0).folder
+    folder = run_cell(planned(leaving('{"m": 1}')), results).folder
     assert "hush-hush" not in (folder / "record.json").read_text()
 
 
 def test_paddle_s_own_variables_are_recorded(results, monkeypatch):
     monkeypatch.setenv("FLAGS_use_stride_kernel", "0")
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    record = read(run_cell(planned(leaving('{"m": 1}')), results, seed=0).file)
+    record = read(run_cell(planned(leaving('{"m": 1}')), results).file)
     assert {"FLAGS_use_stride_kernel": "0", "OMP_NUM_THREADS": "2"}.items() <= record["environment"].items()
 
 
 # The plan
 
 
+def plan(parts, findings, on, *asked):
+    return runner.plan(cells.requests(parts, [finding.hardware for finding in findings], *asked), findings, on)
+
+
 def test_every_part_is_planned_on_every_kind_with_the_reason_why_not():
     findings = [Finding(kind, (Card(index="0", model="A"),)) for kind in (a_kind(), a_kind("sim", "simulated"))]
     entries = plan([a_part(), a_part("14", program=None)], findings, "auto", "full", ["grid=50"])
     assert [str(entry.cell) for entry in entries] == ["4 on cpu", "4 on sim", "14 on cpu", "14 on sim"]
-    assert entries[0].parameters["grid"] == 50 and entries[0].parameters["method"] == "pinn"
+    assert entries[0].request.parameters["grid"] == 50 and entries[0].request.parameters["method"] == "pinn"
     assert entries[2].engine is None and entries[2].why == "its program is not written yet"
 
 
@@ -208,8 +212,8 @@ def test_a_number_of_cards_that_a_part_does_not_take_is_refused():
 
 def test_a_record_names_the_cards_and_asks_every_rank_for_its_proof(results):
     program = leaving('{"m": 1}', '{"device": "npu:0", "places": {"Place(npu:0)": 3}, "rank": 0, "processes": 2}')
-    entry = replace(planned(program, NPU), cards=2)
-    folder = run_cell(entry, results, seed=0).folder
+    entry = planned(program, NPU, cards=2)
+    folder = run_cell(entry, results).folder
     record = read(folder / "record.json")
     assert record["cards"] == 2 and [card["index"] for card in record["hardware"]["cards"]] == ["0", "1"]
     (failed,) = (check for check in record["checks"] if not check["passed"])
@@ -250,9 +254,8 @@ def test_a_setting_that_does_not_fit_is_refused_before_anything_is_planned():
 
 def test_a_run_out_of_what_its_bound_is_meant_for_is_recorded_and_no_failure(results, capsys):
     metric = Metric(name="m", at_most="u_float32", judged_when="method == 'pinn'", otherwise="no bound", when={})
-    entry = planned(leaving('{"m": 1}'))
     part = replace(PART, metrics={"m": metric})
-    folder = run_cell(replace(entry, cell=Cell(part, entry.cell.hardware)), results, seed=0).folder
+    folder = run_cell(planned(leaving('{"m": 1}'), part=part), results).folder
     record = read(folder / "record.json")
     assert record["passed"] is False and record["verdict"] == "not judged" and not Record.read(folder).failed
     assert [check["verdict"] for check in record["checks"]] == ["passed", "passed", "not judged"]
@@ -262,9 +265,8 @@ def test_a_run_out_of_what_its_bound_is_meant_for_is_recorded_and_no_failure(res
 
 
 def test_a_record_names_its_time_limit(results):
-    entry = planned(leaving('{"m": 1}'))
     (part,) = cells.with_timeout([PART], "2h")
-    folder = run_cell(replace(entry, cell=Cell(part, entry.cell.hardware)), results, seed=0).folder
+    folder = run_cell(planned(leaving('{"m": 1}'), part=part), results).folder
     assert read(folder / "record.json")["timeout"] == 7200
     assert verify(folder, a_catalogue(PART)) == []
 
@@ -272,7 +274,7 @@ def test_a_record_names_its_time_limit(results):
 def test_a_record_says_which_variables_the_caller_set(results, monkeypatch):
     monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "5")
     monkeypatch.setenv("OPENBLAS_API_KEY", "secret")
-    record = read(run_cell(planned(leaving('{"m": 1}')), results, seed=0) / "record.json")
+    record = read(run_cell(planned(leaving('{"m": 1}')), results).file)
     assert record["environment"]["MKL_DEBUG_CPU_TYPE"] == "5" and record["environment"]["FLAGS_x"] == "1"
     assert "MKL_DEBUG_CPU_TYPE" in record["environment_of_caller"]
     assert not {"FLAGS_x", "OPENBLAS_API_KEY"} & set(record["environment_of_caller"])

@@ -13,10 +13,15 @@ from hypothesis import strategies as st
 from samples import a_catalogue, a_kind, a_part, a_record, a_record_not_judged
 
 from harness.catalogue import cells
+from harness.catalogue.cells import CellRequest
 from harness.catalogue.entries import Requirement
-from harness.dispatch.slurm import allocation, batches, deliveries, dispatch, jobs
+from harness.checkout import ROOT
+from harness.dispatch.dispatcher import RunRequest
+from harness.dispatch.slurm import allocation, batches, deliveries, dispatch, jobs, submission
+from harness.dispatch.slurm import site as sites
 from harness.dispatch.slurm.batches import JobCell
-from harness.dispatch.slurm.dispatch import Settings
+from harness.dispatch.slurm.dispatch import Slurm
+from harness.dispatch.slurm.site import Settings
 from harness.errors import DataFileError, EngineError, StoreError, WordsError
 from harness.evidence import hashing, records
 from harness.runs.processes import Ending
@@ -29,7 +34,7 @@ COMMIT = {"revision": "a" * 40, "clean": True}
 
 @pytest.fixture(autouse=True)
 def a_clean_tree(monkeypatch):
-    monkeypatch.setattr(dispatch, "_revision", lambda: COMMIT)
+    monkeypatch.setattr(submission, "revision", lambda: COMMIT)
 
 
 @pytest.fixture
@@ -51,11 +56,15 @@ def slurm(monkeypatch, results):
 
 
 def wanted(hw: str = "cpu,npu", parts: str = "4,7", **more):
-    return dispatch.plan(BOOK, [BOOK.parts[name] for name in parts.split(",")], hw, SITE, **more)
+    return planned_of([BOOK.parts[name] for name in parts.split(",")], hw, **more)
+
+
+def planned_of(parts, hw, **more):
+    return list(Slurm().plan(RunRequest(catalogue=BOOK, parts=parts, hw=hw, on="slurm", **more)).wanted)
 
 
 def test_cells_are_planned_without_looking_for_cards_here():
-    planned = wanted(values=["grid=33"], seed=5)
+    planned = wanted(settings=["grid=33"], seed=5)
     assert [str(each.cell) for each in planned] == ["4 on cpu", "4 on ascend", "7 on cpu", "7 on ascend"]
     assert all(each.cell.parameters["grid"] == 33 and each.cell.seed == 5 for each in planned)
     assert [each.minutes for each in planned] == [16, 16, 75, 75], "the part's limit and the margin"
@@ -66,31 +75,31 @@ def test_auto_and_values_of_two_lines_are_refused():
     with pytest.raises(WordsError, match="which hardware"):
         wanted("auto")
     with pytest.raises(WordsError, match="two lines"):
-        wanted(values=["method=ri\ntz"])
+        wanted(settings=["method=ri\ntz"])
     with pytest.raises(WordsError, match="no such engine"):
-        dispatch.inside("slurm:podman")
-    assert dispatch.inside("slurm") == "auto" and dispatch.inside("slurm:container") == "container"
+        sites.inside("slurm:podman")
+    assert sites.inside("slurm") == "auto" and sites.inside("slurm:container") == "container"
 
 
 def test_cells_with_equal_needs_are_one_array(results, slurm):
-    submitted, refused = dispatch.submit(wanted(), results, SITE, "local")
+    submitted, refused = submission.submit(wanted(), results, SITE, "local")
     assert [len(batch.cells) for batch in submitted] == [1, 1, 1, 1] and refused == []
     assert [batch.job > 100 for batch in batches.listed(results)] == [True] * 4
     same = [dataclasses.replace(each, minutes=16) for each in wanted()]
-    submitted, _ = dispatch.submit(same, results, SITE, "local")
+    submitted, _ = submission.submit(same, results, SITE, "local")
     assert [len(batch.cells) for batch in submitted] == [2, 2]
     npu = submitted[1].file(results, ".sh").read_text()
     assert "--gres=npu:910b:1" in npu and "--array=0-1" in npu and "--time=16" in npu and "--mem=8G" in npu
     first, second = submitted[1].file(results, ".list").read_text().splitlines()
     assert first.startswith(
-        f"exec env HOMEWORK_RUN={submitted[1].cells[0].run} ./inv run --task 4 --hw ascend --on local"
+        f"exec env HOMEWORK_RUN={submitted[1].cells[0].run} ./inv run --task 4 --hw ascend --cards 1"
     )
     assert "--set grid=101" in first and "--set quick=false" in first and "--task 7" in second
     assert "--gres" not in submitted[0].file(results, ".sh").read_text()
 
 
 def test_an_image_is_built_before_its_cells_and_once_for_all_of_them(results, slurm):
-    submitted, _ = dispatch.submit(wanted("npu"), results, SITE, "container")
+    submitted, _ = submission.submit(wanted("npu"), results, SITE, "container")
     builds = list((results / ".jobs").glob("build-*.sh"))
     assert len(builds) == 1 and "./inv build --hw ascend --stack base" in builds[0].read_text()
     assert "--gres" not in builds[0].read_text()
@@ -101,14 +110,14 @@ def test_an_image_is_built_before_its_cells_and_once_for_all_of_them(results, sl
 
 def test_a_refused_array_is_forgotten_and_the_others_are_submitted(results, slurm):
     slurm.answers.append(subprocess.CompletedProcess((), 1, "", "sbatch: error: invalid partition specified: x"))
-    submitted, refused = dispatch.submit(wanted(parts="4"), results, SITE, "local")
+    submitted, refused = submission.submit(wanted(parts="4"), results, SITE, "local")
     assert len(submitted) == 1 and batches.listed(results) == submitted
     assert isinstance(refused[0], EngineError) and "invalid partition" in refused[0].why
 
 
 def test_an_array_of_which_nobody_knows_whether_it_was_taken_stays_on_the_list(results, slurm):
     slurm.answers.append(subprocess.CompletedProcess((), 1, "", "sbatch: error: Socket timed out"))
-    dispatch.submit(wanted("cpu", "4"), results, SITE, "local")
+    submission.submit(wanted("cpu", "4"), results, SITE, "local")
     (batch,) = batches.listed(results)
     assert batch.job == 0 and batch.caller == 0
 
@@ -126,7 +135,7 @@ def test_only_what_is_missing_is_submitted(results, slurm, monkeypatch):
     found = dispatch.split([busy, passed, failed, missing], results)
     assert found.under_way == [(batch, 0)] and [each for each, _ in found.passed] == [passed]
     assert found.missing == [failed, missing]
-    monkeypatch.setattr(dispatch, "_revision", lambda: {**COMMIT, "clean": False})
+    monkeypatch.setattr(submission, "revision", lambda: {**COMMIT, "clean": False})
     assert passed in dispatch.split([passed], results).missing, "of a changed tree nobody knows what ran"
 
 
@@ -159,8 +168,10 @@ def a_cell(part: str, kind, seed: int, quick: bool) -> JobCell:
     return JobCell(run=hashing.new_id(), part=part, hardware=kind.name, parameters=parameters, seed=seed, cards=1)
 
 
-def a_wanted(cell: JobCell) -> dispatch.Wanted:
-    return dispatch.Wanted(part=BOOK.parts[cell.part], kind=NPU, cell=cell, minutes=16)
+def a_wanted(cell: JobCell) -> submission.Wanted:
+    asked = {"parameters": cell.parameters, "seed": cell.seed, "cards": cell.cards}
+    request = CellRequest(part=BOOK.parts[cell.part], kind=NPU, **asked)
+    return submission.Wanted(request=request, cell=cell, minutes=16)
 
 
 def test_ten_times_the_cells_take_about_ten_times_as_long(results, slurm, monkeypatch):
@@ -193,36 +204,37 @@ def test_each_record_is_read_once_and_none_that_is_not_needed(results, slurm, mo
     assert [each.cell.seed for each, _ in found.passed] == [3, 0] and len(read) == 1 + 4
 
 
-def test_settings_of_the_site_and_of_a_kind(tmp_path):
+def test_settings_of_the_site_and_of_a_kind(tmp_path, monkeypatch):
     file = tmp_path / "slurm.yaml"
     file.write_text(
         "margin: 1 h\noptions: {partition: all, account: team, requeue: false}\n"
         "kinds: {ascend: {gres: 'npu:910b3', options: {partition: npu, mem: 64G}}}\n"
     )
-    site = dispatch.settings(file)
+    site = sites.settings(file)
     assert site.margin == 3600 and site.gres(NPU) == "npu:910b3" and site.gres(a_kind()) == ""
     assert site.of(NPU) == {"mem": "64G", "cpus-per-task": 2, "partition": "npu", "account": "team"}
-    assert dispatch.settings(tmp_path / "none.yaml") == Settings(900.0, {}, {})
+    assert sites.settings(tmp_path / "none.yaml") == Settings(900.0, {}, {})
     file.write_text("kinds: {ascent: {}}\n")
+    monkeypatch.setattr(sites, "settings", lambda settings=sites.settings: settings(file))
     with pytest.raises(DataFileError, match="ascent: no such kind"):
-        dispatch.plan(BOOK, [], "cpu", dispatch.settings(file))
+        planned_of([], "cpu")
 
 
 def test_jobs_that_send_their_records_need_nothing_of_this_folder(results, slurm, tmp_path):
     file = tmp_path / "slurm.yaml"
     file.write_text(f"store: {tmp_path}/store\ncheckout: /opt/homework\n")
-    (batch, *_), _ = dispatch.submit(wanted("npu"), results, dispatch.settings(file), "local")
+    (batch, *_), _ = submission.submit(wanted("npu"), results, sites.settings(file), "local")
     assert batch.store == f"{tmp_path}/store" and batches.listed(results)[0] == batch
     script = batch.file(results, ".sh").read_text()
     assert "--chdir=/opt/homework" in script and f"./inv upload --to {tmp_path}/store" in script
-    assert batch.cells[0].run in script and str(dispatch.ROOT) not in script and ".jobs" not in script
+    assert batch.cells[0].run in script and str(ROOT) not in script and ".jobs" not in script
 
 
 @pytest.mark.parametrize("address", ["s3://team?service=nobody", "s3://name:word@team/homework"])
 def test_a_store_that_is_none_is_refused_and_no_secret_shown(tmp_path, address):
     (tmp_path / "slurm.yaml").write_text(f"store: {address}\n")
     with pytest.raises(WordsError) as raised:
-        dispatch.settings(tmp_path / "slurm.yaml")
+        sites.settings(tmp_path / "slurm.yaml")
     assert ":word" not in str(raised.value)
 
 
@@ -232,7 +244,7 @@ def test_a_store_that_cannot_be_reached_is_said_before_anything_is_submitted(res
 
     monkeypatch.setattr(deliveries, "reachable", silent)
     with pytest.raises(StoreError):
-        dispatch.submit(wanted(), results, dataclasses.replace(SITE, store="s3://team"), "local")
+        submission.submit(wanted(), results, dataclasses.replace(SITE, store="s3://team"), "local")
     assert batches.listed(results) == []
 
 
@@ -243,7 +255,7 @@ WRONG = ("option: {}", "checkout: /opt/homework", "store: team", "margin: soon",
 def test_a_mistake_in_the_settings_is_refused(tmp_path, text):
     (tmp_path / "slurm.yaml").write_text(text)
     with pytest.raises(DataFileError):
-        dispatch.settings(tmp_path / "slurm.yaml")
+        sites.settings(tmp_path / "slurm.yaml")
 
 
 # Inside a job
@@ -275,25 +287,25 @@ def test_a_record_says_which_job_it_was_and_has_the_id_that_it_was_given(job):
 
 def test_outside_a_job_a_record_says_nothing_of_one(monkeypatch):
     monkeypatch.delenv("HOMEWORK_RUN", raising=False)
-    assert allocation.job() is None and allocation.enter([NPU], Path("nowhere"))
+    assert allocation.job() is None
 
 
 def test_the_cards_of_the_job_alone_are_seen(job, results, monkeypatch):
     job["text"] = "Nodes=n1 CPU_IDs=0 Mem=100 GRES=npu:910b:2(IDX:2-3)"
     monkeypatch.setenv("NPU_VISIBLE_DEVICES", "")
-    assert allocation.enter([NPU], results)
+    allocation.see_own_cards([NPU])
     assert os.environ["NPU_VISIBLE_DEVICES"] == "2,3"
     monkeypatch.setenv("NPU_VISIBLE_DEVICES", "7")
-    allocation.enter([NPU], results)
+    allocation.see_own_cards([NPU])
     assert os.environ["NPU_VISIBLE_DEVICES"] == "7", "where Slurm has set it, it stays"
 
 
 def test_an_attempt_after_one_that_finished_has_nothing_to_do(job, results):
     earlier = a_record(results)
     place = earlier.with_name(os.environ["HOMEWORK_RUN"])
-    assert allocation.enter([], results)
+    assert not allocation.finished_before(results)
     earlier.rename(place)
-    assert not allocation.enter([], results)
+    assert allocation.finished_before(results)
 
 
 def test_an_ending_by_the_scheduler_gets_its_name(job):
@@ -308,7 +320,7 @@ def test_an_ending_by_the_scheduler_gets_its_name(job):
 def test_values_that_do_not_fit_are_refused_here_and_not_on_a_node():
     part = a_part(requires=(Requirement("grid % 2 == 1", "there is a point in the middle"),))
     with pytest.raises(WordsError, match="4 cannot run with grid=50"):
-        dispatch.plan(BOOK, [part], "cpu", SITE, None, ["grid=50"])
+        planned_of([part], "cpu", settings=["grid=50"])
 
 
 def test_what_is_not_judged_is_not_submitted_again(results, slurm, monkeypatch):
@@ -321,7 +333,7 @@ def test_what_is_not_judged_is_not_submitted_again(results, slurm, monkeypatch):
 
 def test_a_raised_time_limit_is_the_jobs_and_the_runs():
     (part,) = cells.with_timeout([BOOK.parts["4"]], "2h")
-    (each,) = dispatch.plan(BOOK, [part], "cpu", SITE)
-    assert each.minutes == 135 and "--timeout 7200s" in dispatch._line(each, "local", "")
+    (each,) = planned_of([part], "cpu")
+    assert each.minutes == 135 and "--timeout 7200s" in submission.line(each, "local", "")
     (each,) = wanted("cpu", "4")
-    assert "--timeout" not in dispatch._line(each, "local", "")
+    assert "--timeout" not in submission.line(each, "local", "")

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness import checkout, errors
-from harness.dispatch import ssh
+from harness.dispatch.dispatcher import Outcome
 from harness.dispatch.ssh import connection, far
+from harness.dispatch.ssh import dispatch as ssh
 from harness.errors import EngineError, WordsError
 
 BOX = connection.Address("box", "anna")
@@ -99,14 +100,14 @@ def test_a_sent_folder_says_which_revision_it_holds_until_a_file_is_changed(root
 @pytest.mark.parametrize("code", [1, 2, 3, 4, 5, 6, 7])
 def test_the_far_exit_code_is_the_one_here(code: int) -> None:
     with pytest.raises(errors.HomeworkError) as caught:
-        ssh.Outcome(BOX, code, []).require_passed()
+        Outcome([], ssh.failure_of(BOX, code)).require_passed()
     assert caught.value.code == code
 
 
 def test_a_far_interrupt_is_one_here() -> None:
-    ssh.Outcome(BOX, 0, []).require_passed()
+    Outcome([], ssh.failure_of(BOX, 0)).require_passed()
     with pytest.raises(errors.Interrupted) as caught:
-        ssh.Outcome(BOX, 130, []).require_passed()
+        Outcome([], ssh.failure_of(BOX, 130)).require_passed()
     assert caught.value.code == 130
 
 
