@@ -65,6 +65,7 @@ def features(answer: accuracy.Answer, x: np.ndarray, y: np.ndarray, reference: n
             metrics[f"estimated_{kind}_error"] = accuracy.estimate(stacked[kind], accuracy.least_share(solution)).total
     metrics |= against_series(plate, found["w"], reference)
     if "relative_l2" in metrics:
+        metrics["series_error"] = errors(levy.deflection(plate, x, y, levy.TERMS // 2), reference)[0]
         metrics |= moments_errors(plate, found, x, y)
     return Measured(metrics, found, [] if reference is None else true_errors(answer, x, y, reference))
 
