@@ -1,6 +1,6 @@
 """Task 7: two models trained on whatever card there is: a vision transformer on digits, a GPT on Python's manual.
 
-    python projects/07-new-accelerator/main.py --part 7 --device cpu --out /tmp/training
+    ./inv python projects/07-new-accelerator/main.py --part 7 --device cpu
     ./inv run --task 7 --hw ascend --cards 4 --set subject=text text_steps=2000
     ./inv run --task 7 --set resume=results/7/cpu/RUN          a run that was stopped goes on, bit for bit on a CPU
 
@@ -13,7 +13,7 @@ import resource
 import statistics
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,11 @@ def choose_precision(asked: str) -> str:
     return chosen
 
 
+def mixed(precision: str) -> AbstractContextManager[None]:
+    """Inside, products are computed in that precision. For one use: Paddle's cannot be entered again."""
+    return nullcontext() if precision == "float32" else paddle.amp.auto_cast(dtype=precision)
+
+
 def learning_rate(step: int, steps: int, highest: float) -> float:
     """Ten steps up, then half a cosine down to a tenth."""
     rise = min((step + 1) / 10, 1.0)
@@ -93,7 +98,6 @@ def train(program: Any, subject: Any, precision: str) -> None:
     weights = network.parameters()
     clip = nn.ClipGradByGlobalNorm(1.0)
     optimiser = paddle.optimizer.AdamW(highest, parameters=weights, weight_decay=0.05, grad_clip=clip)
-    mixed = nullcontext() if precision == "float32" else paddle.amp.auto_cast(dtype=precision)
     scaler = paddle.amp.GradScaler(enable=precision == "float16")
     print(f"{name}: {sum(w.size for w in weights)} weights, batch {batch} = {processes} ranks x "
           f"{p['accumulate']} x {share}")  # fmt: skip
@@ -123,7 +127,7 @@ def train(program: Any, subject: Any, precision: str) -> None:
         for turn in range(p["accumulate"]):
             first = (program.rank * p["accumulate"] + turn) * share
             x, y = (paddle.to_tensor(array[first : first + share]) for array in (inputs, targets))
-            with mixed:
+            with mixed(precision):
                 loss = subject.loss(network, x, y) / shares
             scaler.scale(loss).backward()
             total += loss.item()

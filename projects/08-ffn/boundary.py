@@ -7,6 +7,7 @@ There each rank sends its piece to the rank with the same share and slice in the
 """
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -33,6 +34,9 @@ class Boundary(Protocol):
     def receive(self, stage: int) -> paddle.Tensor:
         """Take what a neighbouring stage sends, as a distributed tensor of this stage."""
 
+    def of_shape(self, shape: list[int]) -> "Boundary":
+        """The same for activations of another shape, (sequences, length, hidden), with the same groups."""
+
 
 class Reshard:
     """The native boundary: `dist.reshard` across meshes."""
@@ -51,6 +55,11 @@ class Reshard:
         promised = dist.shard_tensor(paddle.zeros(self.shape), self.stages[stage], LAYOUT)
         return dist.reshard(promised, self.own, LAYOUT).detach()
 
+    def of_shape(self, shape: list[int]) -> "Reshard":
+        other = copy(self)
+        other.shape = shape
+        return other
+
 
 class Transfer:
     """Each rank's piece by send and receive."""
@@ -60,7 +69,7 @@ class Transfer:
     def __init__(self, mesh: Mesh, rank: int, stages: list[dist.ProcessMesh], shape: list[int]) -> None:
         self.mesh, self.rank = mesh, rank
         self.own = stages[mesh.coordinates(rank)["pp"]]
-        self.piece = [shape[0] // mesh.dp, *shape[1:]]
+        self.shape = shape
         # Paddle's gloo tells messages apart by a number that each process counts up for itself, in each group. A stage
         # in the middle counts those of both sides, and waits in vain in a group with both its neighbours. Two stages
         # have no middle, and making groups takes seconds.
@@ -76,9 +85,15 @@ class Transfer:
         dist.send(tensor._local_value().contiguous(), neighbour, group=self.groups.get(neighbour))
 
     def receive(self, stage: int) -> paddle.Tensor:
-        piece, neighbour = paddle.zeros(self.piece), self.mesh.neighbour(self.rank, stage)
+        sequences, *rest = self.shape
+        piece, neighbour = paddle.zeros([sequences // self.mesh.dp, *rest]), self.mesh.neighbour(self.rank, stage)
         dist.recv(piece, neighbour, group=self.groups.get(neighbour))
         return dtensor_from_local(piece, self.own, LAYOUT)
+
+    def of_shape(self, shape: list[int]) -> "Transfer":
+        other = copy(self)
+        other.shape = shape
+        return other
 
 
 BOUNDARIES = {"reshard": Reshard, "transfer": Transfer}
@@ -93,3 +108,8 @@ def suitable(device: str, kernels: Mapping[str, Iterable[str]]) -> str:
     # "cpu:0" is nobody's name, so that the kernel which only raises is not found.
     sends = any(f"place[Place({kind}:0)]" in line for line in kernels.get("p_send", ()))
     return "reshard" if sends else "transfer"
+
+
+def suitable_here(device: str) -> str:
+    """The same with this Paddle's kernels."""
+    return suitable(device, paddle.base.core._get_all_register_op_kernels("phi"))

@@ -84,6 +84,9 @@ class ExplicitStage(Stage):
     def weights(self) -> dict[str, paddle.Tensor]:
         return {f"{number}.{name}": weight for number, own in enumerate(self.blocks) for name, weight in own.items()}
 
+    def parameters(self) -> dict[str, paddle.Tensor]:
+        return self.weights()
+
     def place(self, whole: np.ndarray) -> paddle.Tensor:
         return paddle.to_tensor(np.split(whole, self.mesh.shape[0])[self.share])
 

@@ -6,13 +6,14 @@ the CPU: there `fleet.init` ends in connections that gloo refuses. On simulated 
 its first broadcast along dp fails.
 """
 
-from collections.abc import Sequence
+import time
 
 import numpy as np
 import paddle
 import paddle.nn.functional as F
 from ffn import ACTIVATIONS
-from mesh import Mesh, piece
+from measures import Report
+from one_process import Trained
 from paddle import nn
 from paddle.distributed import fleet
 from paddle.distributed.fleet.meta_parallel import (
@@ -21,6 +22,8 @@ from paddle.distributed.fleet.meta_parallel import (
     PipelineLayer,
     RowParallelLinear,
 )
+from routes import Rank, everyone_s
+from stage import first_gradients
 
 ORDER = ["pp", "dp", "sharding", "sep", "mp"]  # so that a rank stands where it does in mesh.py
 
@@ -39,54 +42,40 @@ class Block(nn.Layer):
         return x + self.down(self.activation(self.up(self.norm(x))))
 
 
-def train(
-    mesh: Mesh,
-    rank: int,
-    weights: Sequence[dict[str, np.ndarray]],
-    activation: str,
-    learning_rate: float,
-    micro_batches: int,
-    steps: Sequence[tuple[np.ndarray, np.ndarray]],
-) -> tuple[list[float], dict[str, np.ndarray]]:
-    """Train with 1F1B.
-
-    Args:
-        weights: of each block, whole, at the start.
-        steps: batch and answers, whole, each (sequences, length, hidden).
-
-    Returns:
-        The losses of this share of dp, and this rank's pieces of the final weights: "3.up.weight".
-    """
+def train(own: Rank, exact: Trained) -> Report:
+    """Train with 1F1B, and hold it against the training in float64."""
+    mesh, p = own.mesh, own.p
     strategy = fleet.DistributedStrategy()
     strategy.hybrid_configs = {"dp_degree": mesh.dp, "mp_degree": mesh.mp, "pp_degree": mesh.pp, "order": ORDER}
-    share = steps[0][0].shape[0] // mesh.dp
-    strategy.pipeline_configs = {"accumulate_steps": micro_batches, "micro_batch_size": share // micro_batches}
+    share = p["batch"] // mesh.dp // p["micro_batches"]
+    strategy.pipeline_configs = {"accumulate_steps": p["micro_batches"], "micro_batch_size": share}
     fleet.init(is_collective=True, strategy=strategy)
-    at = mesh.coordinates(rank)
 
-    hidden, inner = weights[0]["up.weight"].shape
     topology = fleet.get_hybrid_communicate_group().topology()
-    blocks = [LayerDesc(Block, hidden, inner, activation) for _ in weights]
+    blocks = [LayerDesc(Block, p["hidden"], p["inner"], p["activation"]) for _ in range(p["blocks"])]
     network = PipelineLayer(layers=blocks, num_stages=mesh.pp, loss_fn=F.mse_loss, topology=topology)
-    first = at["pp"] * len(weights) // mesh.pp  # fleet shares the blocks out evenly, as mesh.py does
-    own = [layer for layer in network.run_function if isinstance(layer, Block)]
-    for number, block in enumerate(own, start=first):
-        for name, parameter in block.named_parameters():
-            parameter.set_value(piece(weights[number][name], name, mesh.mp, at["mp"]))
+    layers = [layer for layer in network.run_function if isinstance(layer, Block)]
+    parameters = own.named(  # fleet shares the blocks out evenly, as mesh.py does
+        {f"{number}.{name}": weight for number, layer in enumerate(layers) for name, weight in layer.named_parameters()}
+    )
+    for number in own.blocks:
+        first = {f"{number}.{name}": value for name, value in own.problem.weights(number).items()}
+        for name, value in own.pieces(first).items():
+            parameters[name].set_value(value)
     model = fleet.distributed_model(network)
-    optimiser = paddle.optimizer.AdamW(learning_rate, parameters=network.parameters(), weight_decay=0.01)
+    optimiser = paddle.optimizer.AdamW(p["learning_rate"], parameters=network.parameters(), weight_decay=0.01)
     optimiser = fleet.distributed_optimizer(optimiser)
 
-    losses = []
-    for batch, answers in steps:
+    losses, seconds = [], []
+    for number, step in enumerate(own.problem.steps()):
         # Each share of dp gets, of every micro-batch, the sequences that it gets from the mesh in stage.py.
-        x, y = (np.concatenate([np.split(part, mesh.dp)[at["dp"]] for part in np.split(whole, micro_batches)])
-                for whole in (batch, answers))  # fmt: skip
-        loss = model.train_batch([paddle.to_tensor(x), paddle.to_tensor(y)], optimiser)
-        losses.append(loss.item())
-    final = {
-        f"{number}.{name}": parameter.numpy()
-        for number, block in enumerate(own, start=first)
-        for name, parameter in block.named_parameters()
-    }
-    return losses, final
+        x, y = (np.concatenate([np.split(part, mesh.dp)[own.at["dp"]] for part in np.split(whole, p["micro_batches"])])
+                for whole in step)  # fmt: skip
+        started = time.perf_counter()
+        losses.append(model.train_batch([paddle.to_tensor(x), paddle.to_tensor(y)], optimiser).item())
+        seconds.append(time.perf_counter() - started)
+        if number == 0:
+            gradients = first_gradients(optimiser, parameters)
+    losses = np.mean(everyone_s(losses), axis=0)  # of all shares
+    weights = {name: weight.numpy() for name, weight in parameters.items()}
+    return own.report(Trained(losses, gradients, weights), exact, (), seconds)

@@ -1,7 +1,8 @@
 """One stage of the pipeline on its (dp, mp) mesh, by Paddle's automatic parallel API."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import paddle
@@ -146,6 +147,25 @@ class Stage:
         """What this rank holds of every weight, by the block's number in this stage: "0.up.weight"."""
         return {name: weight._local_value() for name, weight in self.network.named_parameters()}
 
-    def pieces(self) -> dict[str, np.ndarray]:
-        """The same in numpy."""
-        return {name: weight.numpy() for name, weight in self.weights().items()}
+    def parameters(self) -> dict[str, paddle.Tensor]:
+        """What the optimiser trains, by the same names."""
+        return dict(self.network.named_parameters())
+
+    def first_gradients(self) -> dict[str, np.ndarray]:
+        """This rank's pieces of the gradients that the optimiser made its first step with."""
+        return first_gradients(self.optimiser, self.parameters())
+
+
+def first_gradients(optimiser: Any, parameters: Mapping[str, paddle.Tensor]) -> dict[str, np.ndarray]:
+    """The gradients that AdamW made its first step with: its first moment is then (1 - beta1) of them.
+
+    So nothing that happens to a gradient on its way, and be it in the optimiser, goes unseen.
+    """
+    while hasattr(optimiser, "_inner_opt"):  # what distributes the step stands around it
+        optimiser = optimiser._inner_opt
+    moments, found = optimiser._accumulators["moment1"], {}
+    for name, parameter in parameters.items():
+        moment = moments[parameter.name]
+        local = moment._local_value() if moment.is_dist() else moment
+        found[name] = local.numpy() / (np.float32(1) - np.float32(0.9))
+    return found
