@@ -99,7 +99,7 @@ def without_stuck(measured: Measurements, bar: Bar) -> Measurements:
         own = measured.positions == place
         values = measured.temperatures[own][np.argsort(measured.times[own])]
         value, run, others = longest_run(values)
-        if run < max(RUN, 3 * others) or others and abs(value - bar.ambient) < 1:
+        if run < max(RUN, 3 * others) or (others and abs(value - bar.ambient) < 1):
             continue
         if value in (values.min(), values.max()) and others:
             ends.add(value)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness import catalogue
-from harness.judge import judge_metric
+from harness.runs.judge import judge_metric
 
 pytest.importorskip("scipy")
 pytest.importorskip("paddle")
