@@ -4,6 +4,7 @@ import shutil
 
 import llm
 import numpy as np
+import paddle
 import pytest
 from llm import decoder as decoders
 from test_engine import SETTINGS
@@ -68,6 +69,16 @@ def test_the_steps_of_a_kind_are_those_that_it_is_packed_in(load, kind):
     # Scales are float16 there, and a number between two steps may go to either.
     off = np.abs(yardsticks.WEIGHTS[kind](weight) - packed)
     assert np.median(off) <= 2**-11 * np.abs(weight).max() and off.max() <= 0.4
+
+
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_the_steps_of_fused_products_are_paddles(load, kind):
+    yardsticks, fused = (load(f"10-optimised-inference/{name}.py") for name in ("yardsticks", "fused"))
+    weight = np.random.default_rng(1).normal(size=(32, 64)).astype("float32")
+    whole = paddle.to_tensor(weight.T.copy()).astype("float16")
+    _, scales = paddle.nn.quant.weight_quantize(whole, algo=fused.ALGORITHMS[kind], arch=80)
+    steps = np.diff(np.unique(yardsticks.FUSED[kind](weight)[5])).min()
+    assert steps == pytest.approx(float(scales[5].astype("float32")), rel=2e-3)
 
 
 def test_a_group_of_zeros_is_rounded_to_zeros(load):
