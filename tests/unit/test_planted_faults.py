@@ -37,7 +37,6 @@ STILL_TO_PLANT = {
     "6": "present without_verdict",
     "7": "digits_accuracy text_held_out_loss",
     "8-2": "gradient_error_fleet loss_error_fleet",
-    "8-3": "pieces_right loss_difference loss_difference_explicit planner_error planner_error_states",
     "9": "greedy_agreement knows_paris answer_tokens",
     "10": """
         answered same_answers divergence_float32 divergence_bfloat16 divergence_int8 divergence_int4
