@@ -13,10 +13,12 @@ from typing import Any
 
 from invoke import Context, task
 
-from harness import catalogue as catalogues
-from harness import cells, terminal
-from harness.catalogue import ROOT, Catalogue
-from harness.errors import EngineError, HardwareError, HomeworkError, VerificationError, WordsError
+from harness import terminal
+from harness.catalogue import cells
+from harness.catalogue import entries as catalogues
+from harness.catalogue.entries import Catalogue
+from harness.checkout import ROOT
+from harness.errors import HardwareError, HomeworkError, VerificationError, WordsError
 
 word = functools.partial(task, auto_shortflags=False)  # -h stays the help
 RESULTS = ROOT / "results"
@@ -36,6 +38,7 @@ HW_HELP = "names or aliases (cuda, gpu, npu), several with commas, or auto: what
         "profile": "a named set of parameters, e.g. full",
         "cards": "how many cards, where the part takes several; on a CPU so many processes",
         "seed": "seed of the random numbers",
+        "timeout": "a longer time limit than the part's own: 2h, 90min, 600s",
         "sign": "an SSH key that signs the records",
         "dry-run": "print each cell, its engine and command, and why a cell is left out",
         "format": "table, json: the records' paths as the last line, or bare: no matrix",
@@ -52,6 +55,7 @@ def run(
     profile: str = "",
     cards: int = 0,
     seed: int = 0,
+    timeout: str = "",
     sign: str = "",
     dry_run: bool = False,
     format: str = "table",
@@ -65,122 +69,51 @@ def run(
       ./inv run --task 4                         the plate
       ./inv run --task 4 --set method=pinn       with a parameter; ./inv tasks --task 4 shows them
       ./inv run --task 1,8-1 --hw cpu            two parts on the CPU
+      ./inv run --task 4 --set pinn=guide --timeout 2h    a long choice, with more time than the part's own limit
       ./inv run --task 8-2 --cards 4             on four cards instead of eight
       ./inv run --task 7 --hw xpu                on a Kunlun card; exit code 3 if there is none
       ./inv run --dry-run                        what would run, and why the rest would not
       ./inv run --hw ascend,cuda --on slurm      a job per cell; again, it submits only what is missing (docs/slurm.md)
       ./inv run --host ssh://user@box --hw npu   there, with its cards; records come here (docs/remote.md)
     """
-    from harness import evidence, preflight, records, runs
-    from harness.slurm import allocation
+    from harness.dispatch import registry
+    from harness.dispatch.dispatcher import RunRequest
 
     _one_of("format", format, ("table", "json", "bare"))
     book = catalogues.load()
-    parts = cells.select_parts(book, task)
+    parts = cells.with_timeout(cells.select_parts(book, task), timeout)
     cells.check_profile(parts, profile or None)
-    if host:
-        for part in parts:
-            cells.settled(part, profile or None, set_ or [], cards)  # refused here, before anything is sent
-        words = _words(task=task, hw=hw, on=on, profile=profile, cards=cards, seed=seed, set=set_)
-        return _run_there(book, host, words, sign, dry_run, format)
-    if on == "kubernetes":
-        _refuse_key(sign, "--on kubernetes")
-        return _run_on_kubernetes(book, parts, hw, (profile or None, set_ or (), cards, seed), dry_run, format)
-    if on.partition(":")[0] == "slurm":
-        return _run_on_slurm(book, parts, hw, on, (profile or None, set_ or (), cards, seed), sign, dry_run, format)
-    if not allocation.enter(cells.select_hardware(book, hw) if hw != "auto" else (), RESULTS):
-        return print("An earlier attempt of this job has left its record.")
-    findings = _findings(book, hw)
-    planned = runs.plan(parts, findings, on, profile or None, set_ or [], cards)
+    request = RunRequest(
+        catalogue=book,
+        parts=parts,
+        task=task,
+        hw=hw,
+        on=on,
+        host=host,
+        profile=profile or None,
+        settings=set_ or (),
+        cards=cards,
+        seed=seed,
+        timeout=timeout,
+        key=_key(sign),
+    )
+    dispatcher = registry.dispatcher(on, host)
+    plan = dispatcher.plan(request)
     if dry_run:
-        return runs.show_plan(planned)
-    _refuse_empty(planned, on)
-    preflight.require_run(planned)
-    for place in records.adopt_unfinished(RESULTS, evidence.complete_here):
-        print(terminal.yellow(f"Sealed a run that was killed: {os.path.relpath(place)}"))
-    folders = runs.run_all(planned, RESULTS, seed, _key(sign))
-    _show_runs(book, folders, "bare" if allocation.inside() else format)  # who submitted the job shows the matrix
-    failed = sum(not runs.passed(folder) for folder in folders)
-    if failed:
-        raise HomeworkError(
-            f"{failed} of {len(folders)} cells failed.",
-            "The lines marked ✗ above say why.",
-            "./inv show RUN shows a record; its run.log has the program's own words.",
-        )
-
-
-def _run_on_slurm(
-    book: Catalogue,
-    parts: Sequence[Any],
-    hw: str,
-    on: str,
-    values: tuple[str | None, Sequence[str], int, int],
-    sign: str,
-    dry_run: bool,
-    format: str,
-) -> None:
-    from harness.slurm import dispatch, following
-
-    engine, site = dispatch.inside(on), dispatch.settings()
-    wanted = dispatch.plan(book, parts, hw, site, *values)
-    if dry_run:
-        return dispatch.show(wanted, site, engine)
-    key = _key(sign)
-    with dispatch.alone(RESULTS):
-        found = dispatch.split(wanted, RESULTS)
-        batches, refused = dispatch.submit(found.missing, RESULTS, site, engine, str(key.absolute()) if key else "")
-    dispatch.announce(found, batches, site)
-    places = [(batch, place) for batch in batches for place in range(len(batch.cells))]
-    statuses = following.follow(RESULTS, [*found.under_way, *places])
-    _show_runs(book, following.folders(statuses), format)
-    following.require_passed(statuses, refused)
-
-
-def _run_there(book: Catalogue, host: str, words: list[str], sign: str, dry_run: bool, format: str) -> None:
-    from harness import remote
-
-    _refuse_key(sign, "--host")
-    outcome = remote.run(host, words, RESULTS, dry_run)
-    if not dry_run:
-        _show_runs(book, outcome.folders, format)
+        return dispatcher.show(plan)
+    outcome = dispatcher.run(plan, RESULTS)
+    _show_runs(book, outcome.records, format)
     outcome.require_passed()
 
 
-def _refuse_key(sign: str, option: str) -> None:
-    if sign:
-        raise WordsError(f"--sign does not go with {option}.", "The key stays here, the record is sealed there.", "")
-
-
-def _run_on_kubernetes(
-    book: Catalogue,
-    parts: Sequence[Any],
-    hw: str,
-    values: tuple[str | None, Sequence[str], int, int],
-    dry_run: bool,
-    format: str,
-) -> None:
-    from harness import kubernetes
-
-    site, planned = kubernetes.manifests.settings(), kubernetes.plan(book, parts, hw, *values)
-    if dry_run:
-        return print(kubernetes.show(planned, site), end="")
-    _show_runs(book, kubernetes.run(planned, site, RESULTS), format)
-
-
-def _show_runs(book: Catalogue, folders: Sequence[Path], format: str) -> None:
-    from harness import matrix, records
+def _show_runs(book: Catalogue, records: Sequence[Any], format: str) -> None:
+    from harness.points import matrix
 
     if format != "bare":
         print()
         print(matrix.show(matrix.build(book, RESULTS), "table", explain=False))
     if format == "json":
-        print(json.dumps([str(folder / records.FILE) for folder in folders]))
-
-
-def _words(**options: Any) -> list[str]:
-    """The options that differ from nothing, as a person would type them."""
-    named = [(name, each) for name, value in options.items() for each in (value if name == "set" else [value])]
-    return [word for name, value in named if value for word in (f"--{name}", str(value))]
+        print(json.dumps([str(record.file) for record in records]))
 
 
 @word(help={"once": "show them, and do not follow", "cancel": "cancel those that are not over"})
@@ -196,7 +129,7 @@ def jobs(context: Context, once: bool = False, cancel: bool = False) -> None:
       ./inv jobs --once                          as it is now
       ./inv jobs --cancel                        cancel all, and see them end
     """
-    from harness.slurm import following
+    from harness.dispatch.slurm import following
 
     following.require_passed(following.show(RESULTS, once, cancel), [])
 
@@ -241,7 +174,7 @@ def build(
       ./inv build --hw xpu --source              from source; goes on where it broke off
       ./inv build --hw all --dry-run             the commands, one a line
     """
-    from harness import building
+    from harness.cli import building
 
     book = catalogues.load()
     kinds = cells.select_hardware(book, hw)
@@ -267,7 +200,7 @@ def matrix_(context: Context, format: str = "table", explain: bool = False, from
       ./inv matrix --format json | python -m json.tool
       ./inv matrix --from s3://team/homework     a whole team; a record in several stores counts once
     """
-    from harness import matrix
+    from harness.points import matrix
 
     results, damage = _gathered(from_.split(",")) if from_ else (RESULTS, [])
     built = matrix.build(catalogues.load(), results)
@@ -278,7 +211,8 @@ def matrix_(context: Context, format: str = "table", explain: bool = False, from
 
 
 def _gathered(addresses: Sequence[str]) -> tuple[Path, list[str]]:
-    from harness.stores import open_store, team
+    from harness.stores import team
+    from harness.stores.opening import open_store
 
     return team.gather([open_store(address, reading=True) for address in addresses])
 
@@ -304,7 +238,8 @@ def upload(context: Context, to: str = "", task: str = "", dry_run: bool = False
                                                    default: team
                                                    stores: {team: "s3://team/homework?service=bos&region=bj"}
     """
-    from harness.stores import open_store, transfer
+    from harness.stores import transfer
+    from harness.stores.opening import open_store
 
     store = open_store(to)
     outcome = transfer.upload(RESULTS, store, _parts(task), dry_run)
@@ -322,7 +257,8 @@ def download(context: Context, from_: str = "", task: str = "", dry_run: bool = 
       ./inv download --from s3://team/homework   addresses as for upload: ./inv upload --help
       ./inv download --task 8-1                  from the store of the settings, one part
     """
-    from harness.stores import open_store, transfer
+    from harness.stores import transfer
+    from harness.stores.opening import open_store
 
     store = open_store(from_, reading=True)
     outcome = transfer.download(RESULTS, store, _parts(task), dry_run)
@@ -356,7 +292,7 @@ def tasks(context: Context, task: str = "", format: str = "table") -> None:
       ./inv tasks --task 4                       its parameters with type, range and default
       ./inv tasks --format json
     """
-    from harness import listing
+    from harness.cli import listing
 
     _one_of("format", format, ("table", "json"))
     book = catalogues.load()
@@ -373,7 +309,7 @@ def hardware(context: Context, hw: str = "", format: str = "table") -> None:
       ./inv hardware --hw ascend
       ./inv hardware --format json
     """
-    from harness import listing
+    from harness.cli import listing
 
     _one_of("format", format, ("table", "json"))
     kinds = cells.select_hardware(catalogues.load(), hw or "all")
@@ -392,15 +328,15 @@ def doctor(context: Context, hw: str = "auto") -> None:
       ./inv doctor                               the machine, and each kind found on it
       ./inv doctor --hw ascend                   what a machine for Ascend needs, and what is missing here
     """
-    from harness import listing, probe
+    from harness.cli import listing
+    from harness.doctor import checks
+    from harness.machine import probe
 
     book = catalogues.load()
     kinds = list(book.hardware.values()) if hw == "auto" else cells.select_hardware(book, hw)
     findings = [probe.probe(kind) for kind in kinds]
     shown = [finding for finding in findings if finding or hw != "auto"]
-    machine = [*probe.examine_machine(ROOT), *probe.examine_tools(book.parts.values())]
-    diagnoses = [("this machine", machine)]
-    diagnoses += [(finding.hardware.title, probe.examine(finding)) for finding in shown]
+    diagnoses = checks.everything(ROOT, book.parts.values(), shown)
     print(listing.diagnoses(diagnoses))
     absent = [finding.hardware.name for finding in findings if finding not in shown]
     if absent:
@@ -418,7 +354,8 @@ def show(context: Context, run: Any, format: str = "table") -> None:
       ./inv show 20261122T2319                   by the beginning of its id
       ./inv show latest --format json            the record itself
     """
-    from harness import listing, records
+    from harness.cli import listing
+    from harness.evidence import records
 
     _one_of("format", format, ("table", "json"))
     folder = _one_run("show", run)
@@ -444,14 +381,14 @@ def verify(context: Context, run: Any, signers: str = "") -> None:
       ./inv verify homework-13.zip               a pack, also one that came from someone else
       ./inv verify --signers team.txt homework-13.zip
     """
-    from harness import verification
+    from harness.verification import verifying
 
     book, allowed = catalogues.load(), Path(signers) if signers else None
     if run.endswith(".zip"):
-        from harness.packs import unpacking
+        from harness.verification import unpacking
 
         return print(unpacking.verify(Path(run), book, allowed))
-    print(verification.verify_all(RESULTS, run, book, allowed))
+    print(verifying.verify_all(RESULTS, run, book, allowed))
 
 
 @word(
@@ -490,14 +427,15 @@ def attach(
                                                  home is known, else start and end are taken for it
       ./inv attach --task 13-1 --note "the conversion" chat.md chat.png
     """
-    from harness import attachments
-    from harness.outdoors import outings
+    from harness.attaching import attach as attaching
+    from harness.attaching.outdoors import outings
+    from harness.evidence import attachments
 
     if not what:
         return print(attachments.show(RESULTS))
     (part,) = _one_part(task)
     settings = outings.privacy(zone, radius)
-    for folder in attachments.attach(RESULTS, part, what.split("\n"), kind, note, date, settings):
+    for folder in attaching.attach(RESULTS, part, what.split("\n"), kind, note, date, settings):
         data = attachments.read(folder)
         print(terminal.green("✓ attached") + f"  {data['kind']}: {data.get('checked', '')}   {os.path.relpath(folder)}")
 
@@ -542,7 +480,8 @@ def pair(
       ./inv pair --continue 20261122T2319 --model N "Leap years too"
       ./inv attach --task 12 results/pairing/12/ID/conversation.md
     """
-    from harness.pairing import dialogue, sessions
+    from harness.assistant import dialogue
+    from harness.evidence import sessions
 
     if not (continue_ or (question and endpoint and model)) or turns < 1:
         what = "pair needs --endpoint, --model and a question, or --continue; and a turn or more."
@@ -574,9 +513,10 @@ def detach(context: Context, attachment: Any, note: str = "") -> None:
       ./inv attach                               what is attached, with ids
       ./inv detach 20261122T231953
     """
-    from harness import attachments
+    from harness.attaching import attach as attaching
+    from harness.evidence import attachments
 
-    folder = attachments.detach(RESULTS, attachment, note)
+    folder = attaching.detach(RESULTS, attachment, note)
     print(f"{attachments.read(folder)['withdraws']} counts no more   {os.path.relpath(folder)}")
 
 
@@ -598,7 +538,7 @@ def pack(context: Context, task: str, to: str = "", crate: bool = False, sign: s
       ./inv pack --task 4 --crate --to plate.zip
       ./inv pack --task 4 --sign ~/.ssh/id_ed25519
     """
-    from harness.packs import archive
+    from harness.publish.packs import archive
 
     book = catalogues.load()
     parts = cells.select_parts(book, task)
@@ -624,13 +564,13 @@ def reproduce(context: Context, run: Any, hw: str = "") -> None:
       ./inv reproduce reference/8-1              the values that this project keeps in results/reference
       ./inv reproduce reference/8-1 --hw npu     the same on other hardware
     """
-    from harness import comparison, references, reproduction
+    from harness.comparison import comparing, references, reproduction
 
     part = run.removeprefix(f"{references.FOLDER}/")
-    then = references.read(RESULTS, part) if part != run else comparison.outcome(_one_run("reproduce", run))
+    then = references.read(RESULTS, part) if part != run else comparing.outcome(_one_run("reproduce", run))
     found = reproduction.reproduce(then, reproduction.plan(then.record, catalogues.load(), hw), RESULTS)
-    print(f"\n{comparison.show(found)}")
-    comparison.require_same([found])
+    print(f"\n{comparing.show(found)}")
+    comparing.require_same([found])
 
 
 @word(
@@ -652,13 +592,13 @@ def compare(context: Context, task: str = "all", hw: str = "", run: str = "", re
       ./inv compare --run 20261122T23,latest     a run against another
       ./inv compare --reference --hw cpu         every part against the values that this project keeps
     """
-    from harness import comparison, pairs
+    from harness.comparison import comparing, pairs
 
     book = catalogues.load()
     chosen = pairs.choose(book, RESULTS, cells.select_parts(book, task), hw, run, reference)
-    found = [comparison.compare(part, then, now, with_metrics=reference) for part, then, now in chosen]
-    print("\n\n".join(comparison.show(each) for each in found))
-    comparison.require_same(found)
+    found = [comparing.compare(part, then, now, with_metrics=reference) for part, then, now in chosen]
+    print("\n\n".join(comparing.show(each) for each in found))
+    comparing.require_same(found)
 
 
 @word(help={"task": TASK_HELP, "hw": "the kind whose runs are taken"})
@@ -671,7 +611,7 @@ def reference(context: Context, task: str = "all", hw: str = "cpu") -> None:
     Examples:
       ./inv run --task 8-1 && ./inv reference --task 8-1
     """
-    from harness import pairs, references
+    from harness.comparison import pairs, references
 
     book = catalogues.load()
     (kind,) = cells.select_hardware(book, hw)
@@ -691,8 +631,8 @@ def report(context: Context, out: str = "") -> None:
       ./inv report                               results/report.html
       ./inv report --out ~/report.html
     """
-    from harness import matrix
-    from harness import report as reports
+    from harness.points import matrix
+    from harness.publish import report as reports
 
     book = catalogues.load()
     path = Path(out).expanduser() if out else RESULTS / "report.html"
@@ -747,7 +687,7 @@ def serve(
       ./inv serve --port 0                       a free port, which is printed
       PADDLEHOMEWORK_API_KEY=secret ./inv serve --host 0.0.0.0
     """
-    from harness import tools
+    from harness.cli import tools
 
     options = {"model": model, "name": name, "host": host, "port": port, "weights": weights, "cache": cache}
     options |= {"blocks": blocks, "batch": batch, "chunk": chunk, "queue": queue, "isa": isa}
@@ -756,10 +696,28 @@ def serve(
     tools.become("inference", ("python", "-W", "ignore:No ccache found", str(server), *words))
 
 
+@word(help={"program": "a file of projects/, and its own arguments behind it"})
+def python(context: Context, program: str) -> None:
+    """Run a lesson by hand: a program of projects/ in its stack, which is installed first.
+
+    Its exit code is the answer. It leaves no record; ./inv run does.
+
+    Examples:
+      ./inv python projects/04-plate/main.py --set grid=51
+      ./inv python projects/04-plate/main.py --help                its own options
+      ./inv python projects/08-ffn/main.py --part 8-1 --device sim
+      ./inv python projects/06-open-source/findings/one_thread.py
+    """
+    from harness.cli import tools
+
+    tools.lesson(catalogues.load(), program.split("\0")).run()
+
+
 show.body.operand_default = "latest"
 verify.body.operand_default = "all"
 attach.body.operand_default = ""
 attach.body.several_operands = True
+python.body.hands_on = True
 pair.body.operand_default = ""
 reproduce.body.operand_default = "latest"
 
@@ -771,14 +729,14 @@ def test(context: Context, only: str = "tests", fast: bool = False) -> None:
     Examples:
       ./inv test
       ./inv test --fast
-      ./inv test --only "tests/unit/test_points.py -k judged"
+      ./inv test --only "tests/unit/harness/points -k judged"
     """
     _tool("test", "pytest", *only.split(), *(["-m", "not slow"] if fast else []))
 
 
 @word()
 def lint(context: Context) -> None:
-    """Check style, types, scripts and data files.
+    """Check style, types, what imports what, scripts and data files.
 
     Examples:
       ./inv lint
@@ -786,7 +744,13 @@ def lint(context: Context) -> None:
     catalogues.load()
     dockerfiles = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("Dockerfile.*"))]
     scripts = [*SHELL_SCRIPTS, *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docker/*.sh")))]
-    style = [("ruff", "format", "--diff", "."), ("mypy",), ("shellcheck", *scripts), ("hadolint", *dockerfiles)]
+    style = [
+        ("ruff", "format", "--diff", "."),
+        ("mypy",),
+        ("lint-imports", "--no-cache", "--no-logo"),
+        ("shellcheck", *scripts),
+        ("hadolint", *dockerfiles),
+    ]
     _tool("lint", "ruff", "check", ".", then=style)
 
 
@@ -809,7 +773,7 @@ def docs(context: Context, serve: bool = False) -> None:
         print("built: .cache/site/index.html")
 
 
-@word(help={"only": "all, or several with commas: startup, overhead, matrix, container, fresh, stores, plate, …"})
+@word(help={"only": "all, or several with commas: startup, overhead, matrix, container, fresh, stores, bounds, …"})
 def bench(context: Context, only: str = "all") -> None:
     """Measure this program beside its peers.
 
@@ -823,6 +787,7 @@ def bench(context: Context, only: str = "all") -> None:
       ./inv bench --only container               what a container adds; skipped where no engine answers
       ./inv bench --only fresh                   a fresh clone to its first matrix; downloads everything again
       ./inv bench --only stores                  uploads beside the AWS CLI and s5cmd, on a server of its own
+      ./inv bench --only bounds                  every judged metric beside its bound, over kernels, threads and corners
       ./inv bench --only plate                   task 4 beside scikit-fem and DeepXDE, four minutes
       ./inv bench --only practical               task 5 beside SciPy and PaddleScience
       ./inv bench --only compiler                task 2-3 beside torch.compile, with the profile; torch is gigabytes
@@ -834,6 +799,7 @@ def bench(context: Context, only: str = "all") -> None:
                                                  torch, which is gigabytes; for an idle machine
     """
     own_stack = {
+        "bounds": "test",
         "allocator": "test",
         "sim": "test",
         "cluster": "test",
@@ -852,32 +818,6 @@ def bench(context: Context, only: str = "all") -> None:
         _one_of("only", name, ("all", *names))
     for name in chosen:
         _tool(own_stack.get(name, "bench"), "python", str(ROOT / "bench" / "keep.py"), name)
-
-
-def _findings(book: Catalogue, words: str) -> list[Any]:
-    """The kinds to run on: those named, each of which must be here, or what this machine has."""
-    from harness import probe, runs
-
-    if words != "auto":
-        return [probe.require(probe.probe(kind)) for kind in cells.select_hardware(book, words)]
-    findings = [probe.probe(kind) for kind in book.hardware.values()]
-    here = runs.hardware_here(findings)
-    if not here:
-        looked = "; ".join(line for finding in findings for line in finding.looked)
-        raise HardwareError("No hardware was recognised here, not even the CPU.", looked, "See ./inv doctor --hw all")
-    return here
-
-
-def _refuse_empty(planned: Sequence[Any], on: str) -> None:
-    from harness import runs
-
-    if not any(entry.engine for entry in planned):
-        reasons = "; ".join(f"{entry.cell}: {entry.why}" for entry in planned[:5])
-        if all(entry.why.startswith(runs.TOO_FEW) for entry in planned):
-            raise HardwareError("Too few cards.", f"{reasons}.", "./inv run --cards N takes fewer, where a part does.")
-        if on != "auto" and any(entry.cell.part.program for entry in planned):
-            raise EngineError(f"The {on} engine can run none of it.", f"{reasons}.", "./inv doctor shows what answers.")
-        raise WordsError("Nothing to run.", f"{reasons}.", "./inv run --dry-run shows every cell.")
 
 
 def _parts(task: str) -> list[str] | None:
@@ -900,7 +840,7 @@ def _one_part(word: str) -> list[Any]:
 
 
 def _one_run(word: str, run: str) -> Path:
-    from harness import records
+    from harness.evidence import records
 
     if run == "all":
         raise WordsError(f"{word} takes one run.", "`all` names every one.", f"./inv {word} latest")
@@ -915,7 +855,7 @@ def _one_of(option: str, word: str, known: Sequence[str]) -> None:
 
 def _tool(stack: str, *command: str, then: Sequence[Sequence[str]] = ()) -> None:
     """Run a tool from the stack of that name; its own exit code decides."""
-    from harness import tools
+    from harness.cli import tools
 
     for words in (command, *then):
         tools.run(stack, words)

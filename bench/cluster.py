@@ -33,7 +33,7 @@ import clusters
 from checkouts import Checkout
 from slurm_cluster import Cluster, running
 
-from harness import records
+from harness.evidence import hashing
 
 NODES = {"n1": "npu:910b:2", "n2": "xpu:p800:2", "n3": "gpu:h200:2", "n4": "mlu:370:2"}
 KINDS = {"ascend": ("npu", "n1"), "kunlun": ("xpu", "n2"), "cuda": ("gpu", "n3"), "cambricon": ("mlu", "n4")}
@@ -130,7 +130,7 @@ def _bare(cluster: Cluster, checkout: Checkout, arrays: Sequence[tuple[str, str]
         with place.with_suffix(".list").open("w") as file:
             for line in lines.splitlines():
                 run = line.partition("HOMEWORK_RUN=")[2].split()[0]
-                file.write(line.replace(run, records.new_id()).replace("--seed 1 ", "--seed 2 ") + "\n")
+                file.write(line.replace(run, hashing.new_id()).replace("--seed 1 ", "--seed 2 ") + "\n")
         batch = script.partition("--job-name=homework-")[2].split()[0]
         place.with_suffix(".sh").write_text(script.replace(f"results/.jobs/{batch}", f".cache/bare-{number}"))
         done = subprocess.run(

@@ -130,10 +130,11 @@ def paddle_side(rows: int, columns: int) -> Answers:
     """The subgraphs of projects/02-compiler, eager and by its generator."""
     sys.path.insert(0, str(ROOT / "projects" / "02-compiler"))
     import accuracy
-    import bridge
+    import generator
     import measure
     import paddle
     import subgraphs
+    import tracing
 
     answers: Answers = {"call": {}, "eager": {}, "kernels": {}, "small": {}}
 
@@ -141,8 +142,8 @@ def paddle_side(rows: int, columns: int) -> Answers:
         subgraph = subgraphs.find(name)
         inputs = accuracy.tensors(subgraph.arrays(size, columns, 0), "float32")
         slope = paddle.randn([size, columns])
-        hook = bridge.Generator(name)
-        compiled, _ = bridge.to_static(subgraph.function, inputs, hook)
+        hook = generator.Generator(name)
+        compiled, _ = tracing.to_static(subgraph.function, inputs, hook)
         modes = [
             {
                 f"{name} forward": measure.forward(way, inputs),

@@ -18,7 +18,7 @@ from overhead import PROGRAM, PROJECT
 
 sys.path.insert(0, str(ROOT))
 
-from harness import client, inventory
+from harness.environments import client, inventory
 
 ROUNDS = 7
 NAMES = "paddlehomework-bench"

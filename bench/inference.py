@@ -58,6 +58,8 @@ class Ours:
         sys.path[:0] = [str(PROJECTS), str(PROJECTS / "10-optimised-inference")]
         import decoder
         import llm
+        import native_decoder
+        import packing
         from native import Kernels
 
         model = llm.open_model("smollm2")
@@ -65,8 +67,8 @@ class Ours:
         self.each = -(-ROOM // self.size)  # blocks of a sequence
         kernels = Kernels()
         self.isa = kernels.isa
-        packed = decoder.pack_weights(model.config, model.weights, kind, kernels.rows)
-        self.decoder = decoder.NativeDecoder(model.config, packed, kernels, kind, "float16", BATCH * self.each)
+        packed = packing.pack_weights(model.config, model.weights, kind, kernels.rows)
+        self.decoder = native_decoder.NativeDecoder(model.config, packed, kernels, kind, "float16", BATCH * self.each)
         self.tables = np.arange(BATCH * self.each).reshape(BATCH, self.each).tolist()
 
     def prompt(self, length: int, sequence: int) -> None:

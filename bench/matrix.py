@@ -23,7 +23,9 @@ from jsonschema import validate
 from measuring import ROOT, Side, copy_of_checkout, goal, interleaved, table
 
 sys.path.insert(0, str(ROOT))
-from harness import catalogue, datafiles, index, records
+from harness.catalogue import datafiles, entries
+from harness.evidence import hashing, records
+from harness.points import index
 
 SIZES = (0, 1_000, 10_000, 100_000)
 ROUNDS = 5
@@ -32,18 +34,18 @@ DISK = 2**30
 FIRST = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
-def synthetic(numbers: Iterable[int], book: catalogue.Catalogue, results: Path) -> None:
+def synthetic(numbers: Iterable[int], book: entries.Catalogue, results: Path) -> None:
     """Write a sealed record for each number: a minute apart, every tenth failed, the cells in turn."""
     cells = list(itertools.product(book.parts, book.hardware, range(MODELS)))
     for number in numbers:
         part, kind, model = cells[number % len(cells)]
         record = a_record(number, part, kind, f"Model {model} of {kind}")
-        record["seal"] = records.seal_of(record)
+        record["seal"] = hashing.seal_of(record)
         if number == 0:
             validate(record, json.loads((datafiles.SCHEMAS / "record.schema.json").read_bytes()))
         folder = results / part / kind / record["id"]
         folder.mkdir(parents=True)
-        records.write_json(folder / records.FILE, record)
+        hashing.write_json(folder / records.FILE, record)
 
 
 def a_record(number: int, part: str, kind: str, model: str) -> dict[str, Any]:
@@ -74,8 +76,8 @@ def a_record(number: int, part: str, kind: str, model: str) -> dict[str, Any]:
         "stack": {"name": "base", "lock_sha256": f"{number:064x}", "index": None, "python": "3.11.9"},
         "paddle": {"package": "paddlepaddle", "version": "3.0.0", "wheel": None, "wheel_sha256": None},
         "times": {
-            "started": records.timestamp(started),
-            "finished": records.timestamp(started + timedelta(seconds=9)),
+            "started": hashing.timestamp(started),
+            "finished": hashing.timestamp(started + timedelta(seconds=9)),
             "seconds": 9.0,
         },
         "exit": {"reason": "finished", "code": 0, "signal": None},
@@ -107,7 +109,7 @@ def main() -> None:
     with copy_of_checkout() as tree:
         results = tree / "results"
         results.mkdir()
-        book = catalogue.load(tree)
+        book = entries.load(tree)
         cold = Side("cold", ["./inv", "matrix"], tree, before=lambda: (results / index.FILE).unlink(missing_ok=True))
         warm = Side("warm", ["./inv", "matrix"], tree)
         for before, size in zip((0, *SIZES), SIZES, strict=False):

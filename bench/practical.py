@@ -16,8 +16,8 @@ os.environ["OMP_NUM_THREADS"] = "1"  # small matrices: more threads only wait fo
 sys.path.append(str(Path(__file__).resolve().parents[1] / "projects" / "05-practical"))
 
 import classical
+import experiment as simulated
 import inference
-import main as program
 import numpy as np
 from bar import Bar, Model, Unknowns
 
@@ -31,15 +31,16 @@ def main() -> None:
     model = Model(bar, Unknowns(bar.length))
     x = np.linspace(0.02, 0.98, 49) * bar.length
     inner = (x > 0.1 * bar.length) & (x < 0.9 * bar.length)
-    truth = program.true_conductivity(bar, x)
-    times, positions, exact = program.simulate(bar, np.linspace(0.02, 0.98, 6) * bar.length)
+    truth = simulated.true_conductivity(bar, x)
+    times, positions, exact = simulated.simulate(bar, np.linspace(0.02, 0.98, 6) * bar.length)
     everything = exact + NOISE * np.random.default_rng(0).normal(size=(seeds, len(exact)))
     rows: dict[str, list[tuple[float, float, float, float]]] = {}
 
     def note(name: str, k: np.ndarray, loss: float, seconds: float) -> None:
-        errors = program.relative_l2(k, truth), program.relative_l2(k[inner], truth[inner])
-        rows.setdefault(name, []).append((*errors, abs(loss / program.TRUE_LOSS - 1), seconds))
+        errors = simulated.relative_l2(k, truth), simulated.relative_l2(k[inner], truth[inner])
+        rows.setdefault(name, []).append((*errors, abs(loss / simulated.TRUE_LOSS - 1), seconds))
 
+    start = np.append(np.full(model.unknowns.splines, np.log(GUESS[0])), np.log(GUESS[1]))
     model.predict(np.zeros((1, model.unknowns.count)), times[:1], positions[:1])  # fills the caches
     for one in everything:
         started = time.perf_counter()
@@ -54,14 +55,14 @@ def main() -> None:
         solution = classical.solve(bar, times, positions, one, NOISE, GUESS)
         note("SciPy, Tikhonov", solution.conductivity(x), solution.loss, time.perf_counter() - started)
         started = time.perf_counter()
-        theta = classical.solve_splines(bar, model.unknowns, times, positions, one, GUESS)
+        theta = classical.solve_splines(bar, model.unknowns, times, positions, one, start)
         k, seconds = model.unknowns.conductivity(theta, x), time.perf_counter() - started
         note("SciPy, the same splines, no penalty", k, np.exp(theta[-1]), seconds)
         started = time.perf_counter()
         k, loss, _ = classical.solve_constant(bar, times, positions, one, GUESS)
         note("SciPy, one constant k", np.full(len(x), k), loss, time.perf_counter() - started)
     started = time.perf_counter()
-    many = inference.infer(model, times, positions, everything, GUESS)
+    many = inference.infer_many(model, times, positions, everything, GUESS)
     seconds = (time.perf_counter() - started) / seeds
     for log_k, loss in zip(many.log_conductivity(x)[0], many.loss, strict=True):
         note(f"this program, {seeds} seeds in a batch", np.exp(log_k), loss, seconds)

@@ -33,12 +33,19 @@ from tabulate import tabulate
 
 sys.path.insert(0, str(ROOT))
 sys.path.insert(1, str(ROOT / "tests" / "integration"))
-from harness import catalogue, index, records, runs
-from harness.probe import Card, Finding
-from harness.runs import Planned
-from harness.slurm import batches, dispatch, jobs
-from harness.slurm.commands import Job
-from harness.stores import open_store, team, transfer
+from harness.catalogue import entries
+from harness.catalogue.cells import requests
+from harness.dispatch.slurm import batches, dispatch, jobs
+from harness.dispatch.slurm.commands import Job
+from harness.dispatch.slurm.site import Settings
+from harness.evidence import records
+from harness.evidence.sealed import folders
+from harness.machine.probe import Card, Finding
+from harness.points import index
+from harness.runs import runner
+from harness.runs.runner import Planned
+from harness.stores import team, transfer
+from harness.stores.opening import open_store
 
 NODES, CELLS, RECORDS = 1_000, 100_000, 10_000_000
 CARDS, ARRAY = 8, 1_000
@@ -74,7 +81,7 @@ def plan(count: int) -> list[Planned]:
 
     What it would leave out on this machine, whose Python has no wheels for a kind, is kept: the nodes have another.
     """
-    book = catalogue.load(ROOT)
+    book = entries.load(ROOT)
     kinds = [kind for kind in book.hardware.values() if kind.category != "simulated"]
     nodes = []
     for node in range(NODES):
@@ -84,7 +91,9 @@ def plan(count: int) -> list[Planned]:
     parts = [part for part in book.parts.values() if part.program]
     planned: list[Planned] = []
     while len(planned) < count:  # once for each seed
-        planned += runs.plan(parts, nodes, "local", None, ())
+        for part in parts:
+            for found in nodes:
+                planned += runner.plan(requests([part], [found.hardware]), [found], "local")
     return planned[:count]
 
 
@@ -141,8 +150,9 @@ def missing(count: int) -> None:
 
     Slurm's answer is made up; the list of jobs, the records and the search are real.
     """
-    book = catalogue.load(ROOT)
-    (one,) = dispatch.plan(book, [book.parts["4"]], "cpu", dispatch.Settings(900.0, {}))
+    book = entries.load(ROOT)
+    (asked,) = requests([book.parts["4"]], [book.hardware["cpu"]])
+    one = dispatch.wanted(asked, Settings(900.0, {}))
     cells = [replace(one.cell, run=f"20261123T000000.000Z-{seed:06x}", seed=seed) for seed in range(count)]
     with tempfile.TemporaryDirectory() as name:
         results, running = Path(name), {}
@@ -217,7 +227,7 @@ Costs = dict[str, dict[int, Cost]]
 
 
 def measure_planner() -> Costs:
-    parts = sum(part.program is not None for part in catalogue.load(ROOT).parts.values())
+    parts = sum(part.program is not None for part in entries.load(ROOT).parts.values())
     sizes = [rounds * parts * NODES for rounds in ROUNDS]
     return {
         "plan the cells (run --dry-run)": {size: step("plan", size) for size in sizes},
@@ -249,7 +259,7 @@ def measure_folder(folder: Path, sizes: Sequence[int]) -> Costs:
 
 def _link(results: Path, sealed: Path) -> None:
     """The store as uploads would leave it. An upload waits for the disk after every record; that is measured on S3."""
-    for part, kind, entry in records.folders(results):
+    for part, kind, entry in folders(results):
         place = sealed / part / kind / entry.name
         if not place.exists():
             place.mkdir(parents=True)

@@ -1,1 +1,1 @@
-"""The package behind the words of tasks.py: catalogue → cells → engine → record → judge → points → matrix."""
+"""The package behind the commands: cli, catalogue, machine, doctor, environments, engines, runs, evidence, points …"""

@@ -31,7 +31,7 @@ def sources() -> dict[str, str]:
             found[str(readme.relative_to(ROOT))] = f"{pages}/{readme.parent.name}.md"
     for dockerfile in sorted(ROOT.glob("Dockerfile.*")):
         found[dockerfile.name] = f"images/{dockerfile.suffix[1:]}.md"
-    for schema in sorted(ROOT.glob("harness/schemas/*.schema.json")):
+    for schema in sorted(ROOT.glob("harness/catalogue/schemas/*.schema.json")):
         found[str(schema.relative_to(ROOT))] = f"files/{schema.name.partition('.')[0]}.md"
     return found
 

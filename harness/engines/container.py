@@ -14,17 +14,17 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness import catalogue, images, stacks
-from harness import client as clients
-from harness.catalogue import ROOT
-from harness.cells import Cell
-from harness.client import Client
-from harness.engines import LAUNCHER, Launch, Request, python_words, variables
+from harness.catalogue import entries
+from harness.catalogue.cells import Cell
+from harness.checkout import ROOT
+from harness.engines.engine import LAUNCHER, OF_PROGRAMS, Launch, Request, python_words, variables
+from harness.environments import client as clients
+from harness.environments import images, stacks
+from harness.environments.client import Client
 from harness.terminal import yellow
 
 INSIDE = PurePosixPath("/homework")
 MEMORY_SHARE = 0.9  # of this machine's: a program that takes more ends, and the machine does not
-OF_PROGRAMS = ("FLAGS_", "OMP_", "PADDLE_")  # they stay outside, so the record does not have them either
 LOCKS = "docker/locks"
 CHECKOUT, PROCESS = images.LABEL + "checkout", images.LABEL + "process"
 WHEEL = re.compile(r"(?P<package>\w+)-(?P<version>[^-]+)-")
@@ -78,6 +78,7 @@ class ContainerEngine:
         # The image goes by the id that was looked at, so that the record names what ran, should one be built meanwhile.
         words += [str(found.get("Id", image.name)), "timeout", "--kill-after", "5", str(int(cell.part.timeout) + 10)]
         words += ["python", *_program(request)]
+        # Other variables of programs stay outside, so the record does not have them either.
         return Launch(
             command=tuple(words),
             environment={name: value for name, value in os.environ.items() if not name.startswith(OF_PROGRAMS)},
@@ -88,7 +89,7 @@ class ContainerEngine:
 
     def _image(self, cell: Cell) -> images.Image:
         stack = cell.part.stack or "base"
-        return images.Image(hardware=cell.hardware, stack=stack, tools=catalogue.tools(stack), root=ROOT)
+        return images.Image(hardware=cell.hardware, stack=stack, tools=entries.tools(stack), root=ROOT)
 
     def _settings(self, request: Request) -> dict[str, str]:
         settings = variables(replace(request, card_ids=_numbers_inside(request)))

@@ -5,10 +5,11 @@ import platform
 import subprocess
 import sys
 
-from harness import stacks
-from harness.catalogue import ROOT, rooted
-from harness.cells import Cell
-from harness.engines import Launch, Request, python_words, variables
+from harness.catalogue.cells import Cell
+from harness.catalogue.entries import rooted
+from harness.checkout import ROOT
+from harness.engines.engine import Launch, Request, python_words, variables
+from harness.environments import stacks
 from harness.errors import BuildError
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from harness.catalogue import ROOT
+from harness.checkout import ROOT
 from harness.errors import DataFileError, WordsError
 
 VARIABLE = "HOMEWORK_STORE"

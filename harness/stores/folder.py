@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import StoreError
-from harness.stores import Count, absent, changed, wrong_size
+from harness.stores.store import Count, absent, changed, wrong_size
 
 CHUNK = 2**20
 UNFINISHED = ".unfinished"

@@ -9,15 +9,13 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Semaphore
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError
 
-from harness.stores import Count, changed
+from harness.stores.bucket import BucketClient
 from harness.stores.failures import code_of, is_taken
-
-if TYPE_CHECKING:
-    from harness.stores.s3 import S3Store
+from harness.stores.store import Count, changed
 
 PART = 16 * 2**20
 MOST_PARTS = 10_000
@@ -27,7 +25,7 @@ IN_MEMORY = Semaphore(16)  # parts, over all files
 class Multipart:
     """One big file on its way."""
 
-    def __init__(self, store: "S3Store", name: str, path: Path, sha256: str) -> None:
+    def __init__(self, store: BucketClient, name: str, path: Path, sha256: str) -> None:
         self.store = store
         self.client = store.client
         self.where = {"Bucket": store.bucket.name, "Key": name}

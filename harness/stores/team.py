@@ -11,11 +11,11 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness import records
-from harness.catalogue import ROOT
+from harness.checkout import ROOT
 from harness.errors import VerificationError
-from harness.stores import Store
-from harness.stores.sealed import MOST_MANIFEST_BYTES, Sealed, files, here
+from harness.evidence import hashing
+from harness.evidence.sealed import MOST_MANIFEST_BYTES, Sealed, here
+from harness.stores.store import Store
 from harness.stores.transfer import another, each, listed
 
 CACHE = ROOT / ".cache" / "stores"
@@ -51,7 +51,7 @@ def _fetch(folder: Path, sealed: Sealed, holders: Sequence[Store]) -> str:
     """Fetch a manifest from all that have it; what is wrong with it is returned."""
     contents = [store.read(sealed.key, MOST_MANIFEST_BYTES) for store in holders]
     try:
-        files(sealed, contents[0])
+        sealed.files(contents[0])
         if any(content != contents[0] for content in contents):
             raise another(sealed, holders[-1])
     except VerificationError as error:
@@ -67,6 +67,6 @@ def _fetch(folder: Path, sealed: Sealed, holders: Sequence[Store]) -> str:
 @contextlib.contextmanager
 def _held(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / records.LOCK).open("w") as lock:
+    with (folder / hashing.LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from harness import records
 from harness.errors import StoreError, VerificationError
-from harness.stores import PARALLEL, Count, Source, Store, object_key, wrong_size
-from harness.stores.sealed import MOST_MANIFEST_BYTES, PREFIX, File, Sealed, files, here, of_key
+from harness.evidence import hashing
+from harness.evidence.sealed import MOST_MANIFEST_BYTES, PREFIX, File, Sealed, here, of_key
+from harness.stores.store import PARALLEL, Count, Source, Store, object_key, wrong_size
 
 INCOMING = ".incoming"
 AHEAD = 64 * PARALLEL
@@ -69,7 +69,7 @@ def upload(results: Path, store: Store, parts: Collection[str] | None = None, dr
             path = results / sealed.place / sealed.kind.manifest
             if sealed.key not in taken:
                 manifest = path.read_bytes()
-                plans.append(Plan(sealed, hashlib.sha256(manifest).hexdigest(), files(sealed, manifest)))
+                plans.append(Plan(sealed, hashlib.sha256(manifest).hexdigest(), sealed.files(manifest)))
                 outcome.bytes += len(manifest)
             elif taken[sealed.key] != path.stat().st_size:
                 raise another(sealed, store)
@@ -219,7 +219,7 @@ def fetch(results: Path, incoming: Path, store: Source, sealed: Sealed, got: Cou
         StoreError: the store fails, or the results cannot be written.
     """
     manifest = store.read(sealed.key, MOST_MANIFEST_BYTES)
-    named = files(sealed, manifest)
+    named = sealed.files(manifest)
     folder = incoming / sealed.place.replace("/", "_")
     try:
         folder.mkdir(exist_ok=True)
@@ -235,7 +235,7 @@ def fetch(results: Path, incoming: Path, store: Source, sealed: Sealed, got: Cou
             "Move what is there away, or fetch the record from the machine that made it.",
         ) from error
     except OSError as error:
-        raise records.unwritable(results, error) from error
+        raise hashing.unwritable(results, error) from error
     return len(manifest) + sum(file.bytes for file in named)
 
 
@@ -266,7 +266,7 @@ def _fetch_file(store: Source, sealed: Sealed, file: File, path: Path, got: Coun
             path.unlink()
         path.touch()
         store.get(key, path, file.bytes, got)
-        if records.sha256(path) == file.sha256:
+        if hashing.sha256(path) == file.sha256:
             return
         path.unlink()
     raise VerificationError(
@@ -281,7 +281,7 @@ def _only_download(results: Path, wait: bool = False) -> Iterator[Path]:
     """The folder in which downloads are put together, held for this one."""
     incoming = results / INCOMING
     incoming.mkdir(parents=True, exist_ok=True)
-    with (incoming / records.LOCK).open("w") as lock:
+    with (incoming / hashing.LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -1,6 +1,6 @@
 """Task 1: PaddlePaddle is installed, and really computes on this device.
 
-    python projects/01-install/main.py --part 1 --device cpu
+    ./inv python projects/01-install/main.py --part 1 --device cpu
 
 A screenshot shows that something was printed. This program shows what is installed (version, commit, wheel),
 how it came here, that its files are still the wheel's, which hardware this is, and that the device computes
@@ -89,15 +89,17 @@ def main() -> None:
 
     # 3. Where we are, and whether it computes right
     model, source = machine.hardware_model(paddle.get_device())
-    product, matmul_error = computation.matmul(numbers, size)
-    images, convolution_error = computation.convolution(numbers)
-    solution, solve_error = computation.solve(numbers, size)
-    program.used(product, images, solution)
+    product = computation.matmul(numbers, size)
+    images = computation.convolution(numbers)
+    solution = computation.solve(numbers, size)
+    program.used(product.found, images.found, solution.found)
 
     program.metric("run_check", is_well)
-    program.metric("matmul_error", matmul_error)
-    program.metric("convolution_error", convolution_error)
-    program.metric("solve_error", solve_error)
+    program.metric("matmul_roundoff", product.roundoff)
+    program.metric("matmul_error", product.error)
+    program.metric("convolution_roundoff", images.roundoff)
+    program.metric("convolution_error", images.error)
+    program.metric("solve_error", solution.error)
     program.metric("files_checked", checked)
     program.metric("files_wrong", len(wrong))
     program.metric("paddle_version", paddle.version.full_version)
@@ -106,7 +108,7 @@ def main() -> None:
     program.metric("wheel_sha256", wheel.sha256 or f"unknown: {wheel.reason}")
     program.metric("record_sha256", record_hash)
     program.metric("hardware_model", model)
-    program.trace(product=product, images=images, solution=solution)
+    program.trace(product=product.found, images=images.found, solution=solution.found)
 
     report = {
         "Paddle": f"{paddle.version.full_version}, commit {paddle.version.commit}",
@@ -122,9 +124,10 @@ def main() -> None:
         "system": platform.platform(),
         "Python": f"{platform.python_version()} at {sys.prefix}",
         "run_check": "passed" if is_well else "FAILED",
-        "matmul error": f"{matmul_error:.1e}",
-        "convolution error": f"{convolution_error:.1e}",
-        "linear system error": f"{solve_error:.1e}",
+        "matmul error": f"{product.error:.1e}",
+        "convolution error": f"{images.error:.1e}",
+        "linear system error": f"{solution.error:.1e}",
+        "factors rounded to": f"{product.roundoff:.1e}, float32's own roundoff is {computation.U:.1e}",
     }
     width = max(map(len, report))
     print("\n".join(["", *(f"{name:{width}} │ {value}" for name, value in report.items()), ""]))

@@ -2,7 +2,7 @@
 
 import ctypes
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,13 @@ ABSENT = "not in this wheel"
 class NoBackend(Exception):
     """Neither CINN nor the generator can make code for the device."""
 
+    exit_code = 3
+
 
 class SilentFallback(Exception):
     """A program that was to run generated code did not."""
+
+    exit_code = 1
 
 
 def choose(cinn: bool, host_memory: bool, device: str) -> str:
@@ -27,8 +31,9 @@ def choose(cinn: bool, host_memory: bool, device: str) -> str:
     if host_memory:
         return "generated"
     raise NoBackend(
-        f"{device}: Paddle was built without CINN, and this project's generator makes code for host memory only, "
-        "where the CPU's and the simulated cards' tensors lie"
+        f"No compiler makes code for {device}.\n"
+        "Paddle was built without CINN, and this project's generator makes code for the host's memory only.\n"
+        "Take a Paddle that has CINN, or the CPU or simulated cards, whose tensors lie there."
     )
 
 
@@ -68,3 +73,13 @@ def require_generated(operators: list[str], kernels: int, changed: bool) -> None
         raise SilentFallback(f"{kernels} kernels were generated and {carried} stand in the program that runs")
     if not changed:
         raise SilentFallback("kernels that are wrong on purpose do not change the output: others ran")
+
+
+def proven(require: Callable[..., None], *arguments: Any) -> bool:
+    """Whether `require` finds no fallback; says which one it finds."""
+    try:
+        require(*arguments)
+    except SilentFallback as error:
+        print(f"  not proven: {error}")
+        return False
+    return True

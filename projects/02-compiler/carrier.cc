@@ -196,7 +196,7 @@ Types BackwardTypes(const Types& inputs, const std::vector<Types>&, const Attrib
 }
 
 // Paddle's custom operators have a fixed number of tensors, so there is one operator for each number of them.
-constexpr int kMostInputs = 12, kMostOutputs = 4;  // bridge.py knows them too
+constexpr int kMostInputs = 12, kMostOutputs = 4;  // generator.py knows them too
 
 std::vector<std::string> Names(const std::string& letter, int number) {
   std::vector<std::string> names;

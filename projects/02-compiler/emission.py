@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 from loops import Loop, Nest, Statement, in_order
-from lowering import Result, Value
+from values import Result, Value
 
 OPERATORS = {
     "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "equal": "==", "not_equal": "!=",

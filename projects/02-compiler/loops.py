@@ -8,7 +8,7 @@ cheap (a few operations on numbers that lie in the cache), and kept in a buffer 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from lowering import Kernel, Result, Value
+from values import Kernel, Result, Value
 
 CHEAP = 6  # operations: below this, computing again is no dearer than a store and a load
 COSTS = {"load": 0, "constant": 0, "divide": 4, "sqrt": 4, "rsqrt": 6}

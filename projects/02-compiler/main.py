@@ -1,48 +1,51 @@
 """Task 2-1: one subgraph through the whole compiler, stage by stage, with proof that the generated code is what runs.
 
-    python projects/02-compiler/main.py --part 2-1 --device cpu --out /tmp/compiler --set subgraph=layer_norm
-    python projects/02-compiler/main.py --part 2-1 --set subgraph=mine.py:block rows=512 columns=768 dtype=bfloat16
+    ./inv python projects/02-compiler/main.py --part 2-1 --device cpu --out /tmp/compiler --set subgraph=layer_norm
+    ./inv python projects/02-compiler/main.py --part 2-1 --set subgraph=mine.py:block rows=512 columns=768
 
 The stages, in order: Python → dy2st → PIR → groups → decomposed PIR → loops → C → shared object → back into PIR as a
 custom operator → run. Each leaves its text in stages/, its number of operators and its time. Where Paddle was built
-with CINN, CINN takes the program from PIR on; no CPU wheel has it, and then it is this folder's generator: bridge.py
-cuts groups out and puts kernels back, lowering.py, loops.py and emission.py go from PIR to C, toolchain.py compiles.
+with CINN, CINN takes the program from PIR on; no CPU wheel has it, and then it is this folder's generator:
+generator.py puts kernels in the place of groups of operators, lowering.py, loops.py and emission.py go from PIR to C,
+toolchain.py compiles.
 """
 
 import inspect
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import accuracy
 import backend
-import bridge
+import generator
 import numpy as np
 import paddle
 import pictures
 import subgraphs
 import toolchain
+import tracing
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by hand from a plain checkout
 import kit
 
 
-def refuse(error: Exception) -> None:
-    """One line, and out: what the person who runs this can put right needs no traceback."""
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-    codes = {subgraphs.SubgraphError: 2, toolchain.NoCompiler: 3, backend.NoBackend: 3}
-    raise SystemExit(codes.get(type(error), 1)) from None
-
-
-def trace(subgraph: subgraphs.Subgraph, arguments: list[Any], hook: Any = None) -> tuple[Any, Any]:
-    """The subgraph through dy2st; raises SubgraphError with the function's own words if it cannot be traced."""
+@contextmanager
+def traceable(name: str) -> Iterator[None]:
+    """Inside, whatever Paddle cannot trace or differentiate raises SubgraphError with its own words."""
     try:
-        return bridge.to_static(subgraph.function, arguments, hook)
+        yield
+    except (toolchain.NoCompiler, toolchain.CompilationFailed):
+        raise
     except Exception as error:
-        words = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise subgraphs.SubgraphError(f"{subgraph.name} cannot be traced: {words[-1] if words else error!r}") from error
+        words = [line.strip() for line in str(error).splitlines() if line.strip()] or [repr(error)]
+        raise subgraphs.SubgraphError(
+            f"{name} cannot be traced.\n{words[-1]}\n"
+            "dy2st traces what Paddle has kernels for in this type: try dtype=float32, or write it otherwise."
+        ) from error
 
 
 def open_batch(subgraph: subgraphs.Subgraph, parameters: Any) -> list[Any]:
@@ -55,98 +58,123 @@ def open_batch(subgraph: subgraphs.Subgraph, parameters: Any) -> list[Any]:
     return specifications
 
 
-def conclude(program: Any, inputs: list[Any], found: accuracy.Outcome, exact: accuracy.Outcome) -> None:
-    """What both backends note once it is proven that their code ran."""
-    suffix = "_bfloat16" if program.parameters["dtype"] == "bfloat16" else ""
-    forward, gradient = accuracy.errors(found, exact)
-    print(f"  errors against float64: forward {forward:.1e}, gradients {gradient:.1e}")
-    program.metric("proven", True)
-    program.metric("forward_error" + suffix, forward)
-    program.metric("gradient_error" + suffix, gradient)
+def plain_results(
+    subgraph: subgraphs.Subgraph, inputs: list[Any], dtype: str, seed: int
+) -> tuple[np.ndarray, accuracy.Outcome, accuracy.Outcome]:
+    """A slope, and what plain Paddle makes of it in float32 and in float64; raises SubgraphError if it cannot."""
+    try:
+        shape = subgraph.function(*accuracy.tensors([accuracy.double(tensor) for tensor in inputs], "float32")).shape
+        slope = accuracy.random_slope(shape, dtype, seed)
+        usual = accuracy.plain(subgraph.function, inputs, slope)
+        exact = accuracy.reference(subgraph.function, inputs, slope)
+    except Exception as error:
+        words = str(error).strip().splitlines() or [""]
+        raise subgraphs.SubgraphError(
+            f"{subgraph.name} does not compute.\n{type(error).__name__}: {words[-1].strip()}\n"
+            "It has to run eagerly on tensors of its annotated shapes, and to be differentiable in each."
+        ) from error
+    if not exact.finite:
+        raise subgraphs.SubgraphError(
+            f"{subgraph.name} is not finite.\nOf normal random numbers it makes infinities or NaN, even in float64.\n"
+            "Bring its inputs into range first: paddle.log(x * x + 1), not paddle.log(x)."
+        )
+    return slope, usual, exact
+
+
+def note_kernels(stages: pictures.Stages, report: generator.Report, artefact: Any) -> None:
+    """The stages between PIR and the shared objects, as the generator reports them."""
+    kernels = report.kernels
+    texts = {
+        "groups": ("\n\n".join(f"# {kernel.name}\n{kernel.before}" for kernel in report.forward), report.forward),
+        "decomposed": ("\n\n".join(f"# {kernel.name}\n{kernel.decomposed}" for kernel in kernels), kernels),
+    }
+    for name, (text, described) in texts.items():
+        counts = sum((k.grouped if name == "groups" else k.operations for k in described), Counter())
+        stages.add(name, text, counts, report.seconds[name])
+    passes = Counter(loops=sum(k.passes for k in kernels))
+    stages.add("loops", "\n\n".join(k.loops for k in kernels), passes, report.seconds["loops"])
+    for kernel in kernels:
+        artefact(f"stages/{kernel.name}.c").write_text(kernel.source)
+        kept = "kept from before" if not kernel.library.seconds else f"compiled in {kernel.library.seconds:.2f} s"
+        print(f"  kernel {kernel.name}: {sum(kernel.operations.values())} operators in {kernel.passes} loops, {kept}")
+    source = "\n\n".join(k.source for k in kernels)
+    stages.add("c", source, Counter(lines=source.count("\n")), report.compilation)
+
+
+def compile_stages(
+    subgraph: subgraphs.Subgraph, arguments: list[Any], stages: pictures.Stages
+) -> tuple[Any, generator.Report, list[str]]:
+    """Every stage from Python to a program with kernels: it, what the generator did, and its operators.
+
+    Python to PIR is Paddle's own work; PIR to kernels and back happens in the hook.
+    """
+    carrier = toolchain.load_carrier()
+    print(f"carrier of kernels: {'kept from before' if not carrier else f'built in {carrier:.1f} s, once'}")
+    hook = generator.Generator(subgraph.name)
+    started, report = time.perf_counter(), hook.report
+    with traceable(subgraph.name):
+        compiled, partial = tracing.to_static(subgraph.function, arguments, hook)
+        traced = time.perf_counter()
+        operators = [operation.name() for operation in partial.train_program.forward_program.global_block().ops]
+    rewriting = time.perf_counter() - traced - report.compilation - sum(report.seconds.values())
+    if branches := {"if", "while"} & set(report.operations):
+        raise subgraphs.SubgraphError(
+            f"{subgraph.name} has control flow that depends on tensors ({', '.join(sorted(branches))}).\n"
+            "The generator cannot compile it.\nLet a kernel begin inside the branch, or use paddle.where."
+        )
+    stages.add("pir", report.program, report.operations, traced - started)
+    note_kernels(stages, report, stages.artefact)
+    stages.add("rewritten", report.rewritten, Counter(tracing.short(operators)), rewriting)
+    for name, why in report.left:
+        print(f"  stays with Paddle: {name} ({why})")
+    return compiled, report, operators
+
+
+def conclude(program: Any, inputs: list[Any], found: accuracy.Outcome, errors: accuracy.Errors) -> None:
+    """What both backends note at the end."""
+    print(f"  errors against float64: forward {errors.forward:.1e}, gradients {errors.gradient:.1e}")
+    print(f"  those of plain Paddle:  forward {errors.plain_forward:.1e}, gradients {errors.plain_gradient:.1e}")
+    for name, value in errors.metrics().items():
+        program.metric(name, value)
     program.used(*inputs)
     program.trace(result=found.result.astype("float32"))
 
 
-def through_the_generator(program: Any, subgraph: subgraphs.Subgraph, inputs: list[Any], slope: np.ndarray) -> None:
+def through_the_generator(program: Any, subgraph: subgraphs.Subgraph, inputs: list[Any]) -> None:
     """Every stage on the CPU's wheel; writes texts, metrics and the picture."""
     parameters = program.parameters
     arguments = open_batch(subgraph, parameters) if parameters["dynamic"] else list(inputs)
+    slope, usual, exact = plain_results(subgraph, inputs, parameters["dtype"], program.seed)
     stages = pictures.Stages(program.artefact)
     stages.add("python", inspect.getsource(subgraph.function), Counter(), 0.0)
+    compiled, report, operators = compile_stages(subgraph, arguments, stages)
 
-    # 1. Python to PIR, which is Paddle's own work, and PIR to kernels and back, which happens in the hook.
-    started = time.perf_counter()
-    carrier = toolchain.load_carrier()
-    print(f"carrier of kernels: {'kept from before' if not carrier else f'built in {carrier:.1f} s, once'}")
-    hook = bridge.Generator(subgraph.name)
-    started = time.perf_counter()
-    compiled, partial = trace(subgraph, arguments, hook)
-    traced = time.perf_counter() - started
-    started = time.perf_counter()
-    operators = [operation.name() for operation in partial.train_program.forward_program.global_block().ops]
-    rewriting = time.perf_counter() - started
-    report = hook.report
-    if branches := {"if", "while"} & set(report.operations):
-        raise subgraphs.SubgraphError(
-            f"{subgraph.name} has control flow that depends on tensors ({', '.join(sorted(branches))}), "
-            "which the generator cannot compile; let a kernel begin inside the branch, or use paddle.where"
-        )
-    kernels = [*report.forward, *report.backward]
-    seconds = sum(kernel.library.seconds for kernel in kernels)
-    stages.add("pir", report.program, report.operations, traced)
-    for name, text in [
-        ("groups", "\n\n".join(f"# {kernel.name}\n{kernel.before}" for kernel in report.forward)),
-        ("decomposed", "\n\n".join(f"# {kernel.name}\n{kernel.decomposed}" for kernel in kernels)),
-    ]:
-        counts = sum(
-            (k.grouped for k in report.forward) if name == "groups" else (k.operations for k in kernels), Counter()
-        )
-        stages.add(name, text, counts, report.seconds[name])
-    stages.add(
-        "loops",
-        "\n\n".join(k.loops for k in kernels),
-        Counter(loops=sum(k.passes for k in kernels)),
-        report.seconds["loops"],
-    )
-    for kernel in kernels:
-        program.artefact(f"stages/{kernel.name}.c").write_text(kernel.source)
-        kept = "kept from before" if not kernel.library.seconds else f"compiled in {kernel.library.seconds:.2f} s"
-        print(f"  kernel {kernel.name}: {sum(kernel.operations.values())} operators in {kernel.passes} loops, {kept}")
-    stages.add(
-        "c", "\n\n".join(k.source for k in kernels), Counter(lines=sum(k.source.count("\n") for k in kernels)), seconds
-    )
-    stages.add(
-        "rewritten",
-        report.rewritten,
-        Counter(bridge.short(operators)),
-        rewriting - seconds - sum(report.seconds.values()),
-    )
-    for name, why in report.left:
-        print(f"  stays with Paddle: {name} ({why})")
-
-    # 2. Is it right, and is it what runs? Kernels that are wrong on purpose have to change the output.
+    # Is it right, and is it what runs? Kernels that are wrong on purpose have to change the output.
     started = time.perf_counter()
     found = accuracy.evaluate(compiled, inputs, slope)
-    stages.add("run", "", Counter(bridge.short(operators)), time.perf_counter() - started)
-    exact = accuracy.reference(subgraph.function, inputs, slope)
-    wrong, _ = trace(subgraph, arguments, bridge.Generator(subgraph.name + "_wrong", gradients=False, spoil=True))
+    stages.add("run", "", Counter(tracing.short(operators)), time.perf_counter() - started)
+    hook = generator.Generator(subgraph.name + "_wrong", gradients=False, spoil=True)
+    wrong, _ = tracing.to_static(subgraph.function, arguments, hook)
     with paddle.no_grad():
         difference = accuracy.relative(accuracy.double(wrong(*inputs)), exact.result)
     print(f"  kernels that are wrong on purpose change the output: relative error {difference:.1e}")
-    backend.require_generated(operators, len(report.forward), difference > 0.1)
-    program.metric("kernels", len(kernels))
+    program.metric(
+        "proven", backend.proven(backend.require_generated, operators, len(report.forward), difference > 0.1)
+    )
+    program.metric("kernels", len(report.kernels))
     program.metric("operators_before", sum(report.operations.values()))
-    program.metric("operators_after", len(bridge.short(operators)))
+    program.metric("operators_after", len(tracing.short(operators)))
     program.metric("left_with_paddle", len(report.left))
-    program.metric("slowest_compilation", max(kernel.library.seconds for kernel in kernels))
-    conclude(program, inputs, found, exact)
+    program.metric("slowest_compilation", max((kernel.library.seconds for kernel in report.kernels), default=0.0))
+    conclude(program, inputs, found, accuracy.compare(found, usual, exact, inputs))
     stages.finish(
         f"{subgraph.name}, {parameters['rows']} × {parameters['columns']}, {parameters['dtype']}, generated code"
     )
 
 
-def through_cinn(program: Any, subgraph: subgraphs.Subgraph, inputs: list[Any], slope: np.ndarray) -> None:
+def through_cinn(program: Any, subgraph: subgraphs.Subgraph, inputs: list[Any]) -> None:
     """The same subgraph where Paddle has CINN: it compiles at the first run, and has to prove that it did."""
+    slope, usual, exact = plain_results(subgraph, inputs, program.parameters["dtype"], program.seed)
     stages = pictures.Stages(program.artefact)
     stages.add("python", inspect.getsource(subgraph.function), Counter(), 0.0)
     paddle.set_flags({"FLAGS_prim_all": True, "FLAGS_print_ir": True})
@@ -157,43 +185,42 @@ def through_cinn(program: Any, subgraph: subgraphs.Subgraph, inputs: list[Any], 
     text = str(partial.train_program.forward_program)
     stages.add("cinn", text, Counter(), time.perf_counter() - started)
     flags = paddle.get_flags(["FLAGS_use_cinn", "FLAGS_prim_all"])
-    backend.require_cinn(str(getattr(partial, "_backend", "")), text, flags)
+    program.metric("proven", backend.proven(backend.require_cinn, str(getattr(partial, "_backend", "")), text, flags))
     operators = [operation.name() for operation in partial.train_program.forward_program.global_block().ops]
+    traced = [operation.name() for operation in partial.program.program.global_block().ops]
     program.metric("kernels", text.count("cinn_runtime.jit_kernel") + text.count("cinn_op.group"))
-    program.metric(
-        "operators_before", len(bridge.short(op.name() for op in partial.program.program.global_block().ops))
-    )
-    program.metric("operators_after", len(bridge.short(operators)))
+    program.metric("operators_before", len(tracing.short(traced)))
+    program.metric("operators_after", len(tracing.short(operators)))
     program.metric("left_with_paddle", sum(name.startswith("pd_op.") for name in operators))
     program.metric("slowest_compilation", stages.seconds["cinn"])
-    conclude(program, inputs, found, accuracy.reference(subgraph.function, inputs, slope))
+    conclude(program, inputs, found, accuracy.compare(found, usual, exact, inputs))
     stages.finish(f"{subgraph.name}, CINN")
 
 
 def main() -> None:
     program = kit.start(__file__, __doc__)
     parameters = program.parameters
-    try:
-        subgraph = subgraphs.find(parameters["subgraph"])
-        arrays = subgraph.arrays(parameters["rows"], parameters["columns"], program.seed)
-        inputs = accuracy.tensors(arrays, parameters["dtype"])
-        cinn = bool(paddle.is_compiled_with_cinn())
-        chosen = backend.choose(cinn, backend.in_host_memory(paddle.arange(1024, dtype="float32")), program.device)
-        try:
-            shape = subgraph.function(*accuracy.tensors(arrays, "float32")).shape  # not every eager kernel has bfloat16
-        except Exception as error:
-            raise subgraphs.SubgraphError(
-                f"{subgraph.name} does not compute: {type(error).__name__}: {error}"
-            ) from error
-        slope = np.random.default_rng(program.seed + 1).standard_normal(shape, dtype="float32")
-        program.metric("backend", chosen)
-        program.metric("cinn", "compiled in" if cinn else backend.ABSENT)
-        print(f"subgraph {subgraph.name}, cinn: {'compiled in' if cinn else backend.ABSENT}, so: {chosen}")
-        {"generated": through_the_generator, "cinn": through_cinn}[chosen](program, subgraph, inputs, slope)
-    except (subgraphs.SubgraphError, toolchain.NoCompiler, toolchain.CompilationFailed, backend.NoBackend) as error:
-        refuse(error)
+    subgraph = subgraphs.find(parameters["subgraph"])
+    accuracy.require_memory(subgraph.numbers(parameters["rows"], parameters["columns"]))
+    inputs = accuracy.tensors(
+        subgraph.arrays(parameters["rows"], parameters["columns"], program.seed), parameters["dtype"]
+    )
+    cinn = bool(paddle.is_compiled_with_cinn())
+    chosen = backend.choose(cinn, backend.in_host_memory(paddle.arange(1024, dtype="float32")), program.device)
+    told = "compiled in" if cinn else backend.ABSENT
+    program.metric("backend", chosen)
+    program.metric("cinn", told)
+    print(f"subgraph {subgraph.name}, cinn: {told}, so: {chosen}")
+    {"generated": through_the_generator, "cinn": through_cinn}[chosen](program, subgraph, inputs)
     program.finish()
 
 
 if __name__ == "__main__":
-    main()
+    kit.main(
+        main,
+        subgraphs.SubgraphError,
+        toolchain.NoCompiler,
+        toolchain.CompilationFailed,
+        backend.NoBackend,
+        accuracy.NoMemory,
+    )

@@ -1,9 +1,10 @@
-"""The ways of running a subgraph, timed in turn in one process. faster.py starts it once for each allocator:
+r"""The ways of running a subgraph, timed in turn in one process. faster.py starts it once for each allocator:
 
-    python measure.py '{"device": "cpu", "names": ["softmax"], "sizes": [[4096, 1024]], "rounds": 15, "seed": 0}'
+    ./inv python projects/02-compiler/measure.py \
+        '{"device": "cpu", "names": ["softmax"], "sizes": [[4096, 1024]], "rounds": 15, "seed": 0}'
 
-prints a log for a person and, as its last line, JSON: a list of {name, rows, columns, mode, milliseconds,
-errors, sample}.
+prints a log for a person and, as its last line, JSON: a list of {name, rows, columns, mode, milliseconds, compiled,
+sample} and the metrics of accuracy.Errors.
 """
 
 import json
@@ -18,11 +19,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait would t
 
 import accuracy
 import backend
-import bridge
-import numpy as np
+import generator
 import paddle
 import rules
 import subgraphs
+import tracing
 
 # A program's operators run one after the other in the thread that calls it, whose OpenMP threads are already there.
 paddle.set_flags({"FLAGS_enable_pir_in_executor_trace_run": True})
@@ -37,10 +38,10 @@ def ways(subgraph: subgraphs.Subgraph, inputs: list[paddle.Tensor], gradients: b
 
     The pass of part 2-2 is among them where it finds a chain. Raises SilentFallback if kernels do not run.
     """
-    static, _ = bridge.to_static(subgraph.function, inputs)
+    static, _ = tracing.to_static(subgraph.function, inputs)
     found: dict[str, Way] = {"plain eager": subgraph.function, "to_static": static}
     own = rules.Substitution()
-    substituted, partial = bridge.to_static(subgraph.function, inputs, own)
+    substituted, partial = tracing.to_static(subgraph.function, inputs, own)
     _ = partial.train_program  # rewritten here, not at the first call
     if own.matches:
         found[OWN_PASS] = substituted
@@ -50,15 +51,19 @@ def ways(subgraph: subgraphs.Subgraph, inputs: list[paddle.Tensor], gradients: b
         compiled(*inputs)
         backend.require_cinn(str(getattr(partial, "_backend", "")), str(partial.train_program.forward_program), {})
         return {**found, "CINN": compiled}
-    hook = bridge.Generator(subgraph.name, gradients=gradients)
-    compiled, partial = bridge.to_static(subgraph.function, inputs, hook)
+    hook = generator.Generator(subgraph.name, gradients=gradients)
+    compiled, partial = tracing.to_static(subgraph.function, inputs, hook)
     operators = [operation.name() for operation in partial.train_program.forward_program.global_block().ops]
     backend.require_generated(operators, len(hook.report.forward), changed=True)
     return {**found, GENERATED: compiled}
 
 
 def interleaved(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Median milliseconds of each call; every round runs all of them, beginning with another one."""
+    """Median milliseconds of each call; every round runs all of them, beginning with another one.
+
+    A card is waited for: its kernels run on when a call is over.
+    """
+    wait = paddle.device.synchronize if paddle.get_device() != "cpu" else lambda: None
     times: dict[str, list[float]] = {name: [] for name in calls}
     names = list(calls)
     for number in range(rounds + 2):
@@ -66,6 +71,7 @@ def interleaved(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, f
         for name in names[turn:] + names[:turn]:
             started = time.perf_counter()
             calls[name]()
+            wait()
             if number >= 2:  # two rounds fill the caches and the allocator
                 times[name].append(1e3 * (time.perf_counter() - started))
     return {name: statistics.median(taken) for name, taken in times.items()}
@@ -102,14 +108,16 @@ def measure(subgraph: subgraphs.Subgraph, rows: int, columns: int, rounds: int, 
     inputs = accuracy.tensors(subgraph.arrays(rows, columns, seed), "float32")
     with paddle.no_grad():
         shape = subgraph.function(*inputs).shape
-    weights = np.random.default_rng(seed + 1).standard_normal(shape, dtype="float32")
+    weights = accuracy.random_slope(shape, "float32", seed)
     slope = paddle.to_tensor(weights)
     found = ways(subgraph, inputs, True)
     compiled = list(found)[-1]
-    exact = accuracy.reference(subgraph.function, inputs, weights)
     outcome = accuracy.evaluate(found[compiled], inputs, weights)
-    errors, sample = accuracy.errors(outcome, exact), outcome.result.ravel()[:SAMPLE].tolist()
-    del exact, outcome
+    usual = accuracy.plain(subgraph.function, inputs, weights)
+    errors = accuracy.compare(outcome, usual, accuracy.reference(subgraph.function, inputs, weights), inputs).metrics()
+    size = {"name": subgraph.name, "rows": rows, "columns": columns, "compiled": compiled, **errors}
+    size["sample"] = outcome.result.ravel()[:SAMPLE].tolist()
+    del outcome, usual
     rows_of = []
     for mode in ("forward", "forward and backward"):
         call = (lambda way: forward(way, inputs)) if mode == "forward" else (lambda way: training(way, inputs, slope))
@@ -118,8 +126,7 @@ def measure(subgraph: subgraphs.Subgraph, rows: int, columns: int, rounds: int, 
             f"{subgraph.name:18} {rows}x{columns} {mode:20} " + "  ".join(f"{k} {v:.2f} ms" for k, v in times.items()),
             flush=True,
         )
-        size = {"name": subgraph.name, "rows": rows, "columns": columns, "mode": mode}
-        rows_of.append({**size, "milliseconds": times, "errors": errors, "compiled": compiled, "sample": sample})
+        rows_of.append({**size, "mode": mode, "milliseconds": times})
     return rows_of
 
 

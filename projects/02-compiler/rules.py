@@ -21,6 +21,7 @@ from typing import Any
 import paddle
 import toolchain
 from paddle import pir
+from tracing import Hook
 
 UPSTREAM = Path(__file__).with_name("upstream")
 SOURCE = UPSTREAM / "paddle/fluid/pir/transforms/general/activation_fuse_pass.cc"
@@ -115,7 +116,7 @@ def load_pass() -> toolchain.Library:
     return library
 
 
-class Substitution:
+class Substitution(Hook):
     """A hook for to_static's partial programs that applies the rules before Paddle appends the backward pass."""
 
     def __init__(self, route: str = "python", wrong: bool = False) -> None:
@@ -135,14 +136,6 @@ class Substitution:
         rewrite(program, self.route, self.wrong)
         self.after, self.operators = str(program), (before, counted(program))
         return program, [output.operand_source(0) for output in outputs]  # the values before may be gone
-
-    def after_append_backward(
-        self, program: Any, inputs: Any, targets: Any, slopes: Any, forward_end: int, backward_start: int
-    ) -> tuple[Any, int, Any]:
-        return program, forward_end, targets
-
-    def after_infer(self, program: Any) -> None:
-        """The program of inference is not the one that is run."""
 
 
 def is_output(operation: Any) -> bool:

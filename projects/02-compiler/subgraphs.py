@@ -12,6 +12,7 @@ as `file.py:function`.
 
 import importlib.util
 import inspect
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,9 +22,14 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 
+WRITE = "Name a built-in one, or a function of your own as file.py:function."
+RUNS = "It is run when it is imported: put it right."
+
 
 class SubgraphError(Exception):
     """A subgraph that is not there, cannot be read, or does not compute."""
+
+    exit_code = 2
 
 
 def rms_norm(x: "rows columns", weight: "columns"):
@@ -91,6 +97,10 @@ class Subgraph:
         known = {"rows": rows, "columns": columns}
         return [[_size(word, known) for word in shape.split()] for shape in self.shapes]
 
+    def numbers(self, rows: int, columns: int) -> int:
+        """How many numbers the largest tensor has."""
+        return max(math.prod(shape) for shape in self.sizes(rows, columns))
+
     def arrays(self, rows: int, columns: int, seed: int) -> list[np.ndarray]:
         """Normal random numbers for each tensor, in float32."""
         numbers = np.random.default_rng(seed)
@@ -109,33 +119,32 @@ def find(name: str) -> Subgraph:
     file, colon, attribute = name.rpartition(":")
     if not colon:
         if name not in known:
-            raise SubgraphError(f"no subgraph {name!r}; there is {', '.join(known)}, or file.py:function")
+            raise SubgraphError(f"There is no subgraph {name!r}.\nThere is {', '.join(known)}.\n{WRITE}")
         return from_function(name, known[name])
     path = Path(file)
     if not path.is_file():
-        raise SubgraphError(f"{file}: there is no such file")
+        raise SubgraphError(f"subgraph={name}: there is no such file.\nIt is looked for from {Path.cwd()}.\n{WRITE}")
     specification = importlib.util.spec_from_file_location(f"subgraph_{path.stem}", path)
     if specification is None or specification.loader is None:
-        raise SubgraphError(f"{file}: not a Python file")
+        raise SubgraphError(f"{file} is not a Python file.\nA subgraph is a function in one.\n{WRITE}")
     module = importlib.util.module_from_spec(specification)
     sys.modules[specification.name] = module
     try:
         specification.loader.exec_module(module)
     except Exception as error:
-        raise SubgraphError(f"{file} cannot be read: {type(error).__name__}: {error}") from error
+        raise SubgraphError(f"{file} cannot be read.\n{type(error).__name__}: {error}\n{RUNS}") from error
     function = getattr(module, attribute, None)
     if not callable(function):
-        raise SubgraphError(f"{file}: no function {attribute!r} in it")
+        raise SubgraphError(f"{file} holds no function {attribute!r}.\nA subgraph is a function in it.\n{WRITE}")
     return from_function(attribute, function)
 
 
 def from_function(name: str, function: Callable[..., paddle.Tensor]) -> Subgraph:
-    """The subgraph that a function's annotations describe; raises SubgraphError if it takes no tensor."""
     """The subgraph that a function's annotations describe. Raises SubgraphError if it takes no tensor."""
     parameters = inspect.signature(function).parameters.values()
     shapes = tuple(p.annotation if isinstance(p.annotation, str) else "rows columns" for p in parameters)
     if not shapes:
-        raise SubgraphError(f"{name}: a subgraph takes at least one tensor")
+        raise SubgraphError(f"{name} takes nothing.\nA subgraph takes at least one tensor.\n{WRITE}")
     return Subgraph(name, function, shapes)
 
 
@@ -144,7 +153,14 @@ def _size(word: str, known: dict[str, int]) -> int:
     try:
         size, rest = divmod(known[first] if first in known else int(first), int(second) if slash else 1)
     except (ValueError, ZeroDivisionError):
-        raise SubgraphError(f"shape {word!r}: a number, rows, columns, or one of them over a number") from None
+        raise SubgraphError(
+            f"The shape {word!r} is not understood.\n"
+            "Each word is a number, rows, columns, or one of these over a number: rows/128.\nWrite it so."
+        ) from None
     if rest or size < 1:
-        raise SubgraphError(f"shape {word!r}: {known} does not divide")
+        sizes = ", ".join(f"{name}={value}" for name, value in known.items())
+        raise SubgraphError(
+            f"{word} is not whole with {sizes}.\n{first} does not divide by {second or 1} there.\n"
+            f"Take {first} from the multiples of {second or 1}."
+        )
     return size

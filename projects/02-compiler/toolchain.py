@@ -27,9 +27,13 @@ PACKAGE = "apt-get install g++ (Debian, Ubuntu), dnf install gcc-c++ (Fedora, op
 class NoCompiler(Exception):
     """There is no C or C++ compiler."""
 
+    exit_code = 3
+
 
 class CompilationFailed(Exception):
     """The compiler refuses the source: it is too old, or the source is wrong, which is a defect of this project."""
+
+    exit_code = 1
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,9 @@ def compiler(variable: str, default: str) -> list[str]:
     command = shlex.split(os.environ.get(variable) or default)
     found = shutil.which(command[0])
     if not found:
-        raise NoCompiler(f"no compiler {command[0]!r} on PATH; kernels are C, and have to be compiled: {PACKAGE}")
+        raise NoCompiler(
+            f"No compiler {command[0]!r} is on PATH.\nKernels are C, and have to be compiled.\nInstall one: {PACKAGE}."
+        )
     return [found, *command[1:]]
 
 
@@ -116,8 +122,8 @@ def build(command: list[str], source: Path, target: Path, link: Sequence[str] = 
             lines = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
             first = next((line for line in lines if "error" in line), lines[-1])
             raise CompilationFailed(
-                f"{command[0]} does not compile {source}: {first.removeprefix(str(source)).strip(': ')}; "
-                "with gcc 9 or newer this is a defect of the generator, please report it with that file"
+                f"{command[0]} does not compile {source}.\n{first.removeprefix(str(source)).strip(': ')}\n"
+                "With gcc 9 or newer this is a defect of the generator: please report it with that file."
             )
         os.replace(beside, target)
 

@@ -1,7 +1,7 @@
 """Task 3: one composite operator taken apart in a better way, in Python and in C++, shown to run and to gain.
 
-    python projects/03-decomposition/main.py --part 3 --device cpu --out /tmp/split
-    python projects/03-decomposition/main.py --part 3 --set rows=4096 columns=4096 rounds=15
+    ./inv python projects/03-decomposition/main.py --part 3 --device cpu --out /tmp/split
+    ./inv python projects/03-decomposition/main.py --part 3 --set rows=4096 columns=4096 rounds=15
 
 The operator is gelu with the tanh approximation, and splitting.py has the mathematics: eight operators with a power
 become five without. override.cc is the same rule in C++, put where Paddle keeps its own. Programs before and after,
@@ -20,12 +20,15 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "02-compiler"))  # the compiler's steps are those of task 2
 import accuracy
 import backend
-import bridge
+import generator
 import kit
 import measure
 import pictures
 import splitting
 import toolchain
+import tracing
+
+PLAIN = ("eager", "whole operator", "Paddle's rule")  # the ways without the own rule
 
 
 def gelu(x: paddle.Tensor) -> paddle.Tensor:
@@ -53,8 +56,8 @@ def traced(
         if override:
             stack.enter_context(override)
         if prim:
-            stack.enter_context(bridge.decomposing())
-        static, partial = bridge.to_static(gelu, inputs)
+            stack.enter_context(tracing.decomposing())
+        static, partial = tracing.to_static(gelu, inputs)
         partial._hookers[:0] = hooks
         _ = partial.train_program  # rewritten and taken apart here, not at the first call
     return static
@@ -70,29 +73,16 @@ def compiled(inputs: list[paddle.Tensor], chosen: str, name: str) -> Any:
         static(*inputs)
         backend.require_cinn(str(getattr(partial, "_backend", "")), str(partial.train_program.forward_program), {})
         return static
-    generator = bridge.Generator(name)
-    static, partial = bridge.to_static(gelu, inputs)
-    partial._hookers[:0] = [hook, generator]
+    kernels = generator.Generator(name)
+    static, partial = tracing.to_static(gelu, inputs)
+    partial._hookers[:0] = [hook, kernels]
     operators = [operation.name() for operation in partial.train_program.forward_program.global_block().ops]
-    backend.require_generated(operators, len(generator.report.forward), changed=True)
+    backend.require_generated(operators, len(kernels.report.forward), changed=True)
     return static
 
 
-def main() -> None:
-    program = kit.start(__file__, __doc__)
-    parameters = program.parameters
-    shape = [parameters["rows"], parameters["columns"]]
-    host = backend.in_host_memory(paddle.arange(1024, dtype="float32"))
-    try:
-        chosen = backend.choose(bool(paddle.is_compiled_with_cinn()), host, program.device)
-        override = splitting.Override()
-    except (backend.NoBackend, toolchain.NoCompiler, toolchain.CompilationFailed) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1 if isinstance(error, toolchain.CompilationFailed) else 3) from None
-    print(f"the rule in C++: {f'built in {override.seconds:.1f} s, once' if override.seconds else 'kept from before'}")
-    program.metric("backend", chosen)
-
-    # 1. The programs: by Paddle's rule, by the own one in Python, by the own one in C++, and by Paddle's again.
+def compare_rules(program: kit.Program, shape: list[int], override: splitting.Override) -> None:
+    """The programs: by Paddle's rule, by the own one in Python, by the own one in C++, and by Paddle's again."""
     hook = splitting.Splitting()
     programs = {"paddle": splitting.decomposed(gelu, shape), "python": splitting.decomposed(gelu, shape, hook)}
     with override:
@@ -104,7 +94,7 @@ def main() -> None:
         program.artefact(f"programs/{name.replace(' ', '-')}.txt").write_text(str(found))
         words = ", ".join(f"{count} {operator}" for operator, count in counts[name].items())
         total = sum(counts[name].values())
-        print(f"{name + ':':14} {total} operators, {traffic[name]:.0f} tensors read or written: {words}")
+        print(f"{name + ':':14} {total} operators, {traffic[name]} tensors read or written: {words}")
     program.metric("operators_before", sum(counts["paddle"].values()))
     program.metric("operators_after", sum(counts["python"].values()))
     program.metric("traffic_before", traffic["paddle"])
@@ -117,7 +107,54 @@ def main() -> None:
     print(f"paddle.decomposition.register.register_decomp: Paddle called the rule {calls} times")
     program.metric("registered_calls", calls)
 
-    # 2. Are result and gradient right, and are they the rule's? One that is wrong on purpose has to change them.
+
+def check_results(program: kit.Program, ways: dict[str, Any], inputs: list[paddle.Tensor], slope: np.ndarray) -> None:
+    """Are result and gradient right, and are they the rule's? One that is wrong on purpose has to change them."""
+    exact = accuracy.reference(gelu, inputs, slope)
+    found = {name: accuracy.errors(accuracy.evaluate(way, inputs, slope), exact) for name, way in ways.items()}
+    found = {"eager": accuracy.errors(accuracy.plain(gelu, inputs, slope), exact), **found}
+    for name, (forward, gradient) in found.items():
+        print(f"{name + ':':20} error against float64 {forward:.1e}, of the gradient {gradient:.1e}")
+    for place, name in enumerate(("forward_error", "gradient_error")):
+        program.metric(name, max(errors[place] for way, errors in found.items() if way not in PLAIN))
+        program.metric(f"plain_{name}", max(errors[place] for way, errors in found.items() if way in PLAIN))
+    wrong = [traced(inputs, splitting.Splitting(wrong=True)), traced(inputs, override=splitting.Override(wrong=True))]
+    differences = [accuracy.relative(accuracy.double(way(*inputs)), exact.result) for way in wrong]
+    print(f"a rule that is wrong on purpose: error {differences[0]:.1e} in Python, {differences[1]:.1e} in C++")
+    program.metric("proven", min(differences) > 1e-3)  # thousands of roundings
+    program.trace(result=accuracy.double(ways["own rule, Python"](*inputs)).astype("float32"))
+
+
+def compare_times(program: kit.Program, ways: dict[str, Any], inputs: list[paddle.Tensor], slope: np.ndarray) -> None:
+    """What is gained: every way in turn, medians."""
+    weights = paddle.to_tensor(slope)
+    speeds: dict[str, dict[str, float]] = {}
+    for mode in ("forward", "training"):
+        callables = {
+            name: measure.forward(way, inputs) if mode == "forward" else measure.training(way, inputs, weights)
+            for name, way in ways.items()
+        }
+        times = measure.interleaved(callables, program.parameters["rounds"])
+        print(f"{mode}: " + ", ".join(f"{name} {time:.2f} ms" for name, time in times.items()))
+        speeds[mode] = {name: times["Paddle's rule"] / time for name, time in times.items()}
+        program.metric(f"{mode}_speedup", speeds[mode]["own rule, Python"])
+        program.metric(f"{mode}_speedup_compiled", speeds[mode]["own rule, compiled"])
+        program.metric(f"{mode}_over_whole_operator", times["whole operator"] / times["own rule, compiled"])
+    title = f"gelu, {inputs[0].shape[0]} × {inputs[0].shape[1]} float32"
+    pictures.bars(speeds, list(ways), title, program.artefact("speed.png"), beside="Paddle's rule")
+
+
+def main() -> None:
+    program = kit.start(__file__, __doc__)
+    shape = [program.parameters["rows"], program.parameters["columns"]]
+    accuracy.require_memory(shape[0] * shape[1])
+    host = backend.in_host_memory(paddle.arange(1024, dtype="float32"))
+    chosen = backend.choose(bool(paddle.is_compiled_with_cinn()), host, program.device)
+    override = splitting.Override()
+    print(f"the rule in C++: {f'built in {override.seconds:.1f} s, once' if override.seconds else 'kept from before'}")
+    program.metric("backend", chosen)
+    compare_rules(program, shape, override)
+
     numbers = np.random.default_rng(program.seed)
     inputs = accuracy.tensors([numbers.standard_normal(shape, dtype="float32")], "float32")
     slope = numbers.standard_normal(shape, dtype="float32")
@@ -128,37 +165,18 @@ def main() -> None:
         "own rule, C++": traced(inputs, override=override),
         "own rule, compiled": compiled(inputs, chosen, "split_gelu"),
     }
-    exact = accuracy.reference(gelu, inputs, slope)
-    errors = {name: accuracy.errors(accuracy.evaluate(way, inputs, slope), exact) for name, way in ways.items()}
-    for name, (forward, gradient) in errors.items():
-        print(f"{name + ':':20} error against float64 {forward:.1e}, of the gradient {gradient:.1e}")
-    wrong = [traced(inputs, splitting.Splitting(wrong=True)), traced(inputs, override=splitting.Override(wrong=True))]
-    differences = [accuracy.relative(accuracy.double(way(*inputs)), exact.result) for way in wrong]
-    print(f"a rule that is wrong on purpose: error {differences[0]:.1e} in Python, {differences[1]:.1e} in C++")
-    program.metric("proven", min(differences) > 1e-3)
-    program.metric("forward_error", max(forward for forward, _ in errors.values()))
-    program.metric("gradient_error", max(gradient for _, gradient in errors.values()))
-
-    # 3. What is gained: every way in turn, medians.
-    weights = paddle.to_tensor(slope)
-    speeds: dict[str, dict[str, float]] = {}
-    for mode in ("forward", "training"):
-        callables = {
-            name: measure.forward(way, inputs) if mode == "forward" else measure.training(way, inputs, weights)
-            for name, way in ways.items()
-        }
-        times = measure.interleaved(callables, parameters["rounds"])
-        print(f"{mode}: " + ", ".join(f"{name} {time:.2f} ms" for name, time in times.items()))
-        speeds[mode] = {name: times["Paddle's rule"] / time for name, time in times.items()}
-        program.metric(f"{mode}_speedup", speeds[mode]["own rule, Python"])
-        program.metric(f"{mode}_speedup_compiled", speeds[mode]["own rule, compiled"])
-        program.metric(f"{mode}_over_whole_operator", times["whole operator"] / times["own rule, compiled"])
-    title = f"gelu, {shape[0]} × {shape[1]} float32"
-    pictures.bars(speeds, list(ways), title, program.artefact("speed.png"), beside="Paddle's rule")
+    check_results(program, ways, inputs, slope)
+    compare_times(program, ways, inputs, slope)
     program.used(*inputs)
-    program.trace(result=accuracy.double(ways["own rule, Python"](*inputs)).astype("float32"))
     program.finish()
 
 
 if __name__ == "__main__":
-    main()
+    kit.main(
+        main,
+        backend.NoBackend,
+        backend.SilentFallback,
+        toolchain.NoCompiler,
+        toolchain.CompilationFailed,
+        accuracy.NoMemory,
+    )

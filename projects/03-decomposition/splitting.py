@@ -19,9 +19,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import bridge
 import paddle
 import toolchain
+import tracing
 from paddle import pir
 
 SOURCE = Path(__file__).with_name("override.cc")
@@ -36,7 +36,7 @@ def split_gelu(x: Any, wrong: bool = False) -> Any:
     return x * paddle.nn.functional.sigmoid(x * slope)
 
 
-class Splitting:
+class Splitting(tracing.Hook):
     """A hook for to_static's partial programs, the route in Python: rewrites every approximate gelu by the own rule."""
 
     def __init__(self, wrong: bool = False) -> None:
@@ -51,7 +51,7 @@ class Splitting:
             if operation.name() != OPERATOR or not operation.attrs()["approximate"]:
                 continue
             (old,) = operation.results()
-            with bridge.static_mode(program):
+            with tracing.static_mode(program):
                 pir.set_insertion_point(operation)
                 new = split_gelu(operation.operand_source(0), self.wrong)
             targets = [new if target.is_same(old) else target for target in targets]
@@ -61,14 +61,6 @@ class Splitting:
         pir.set_insertion_point_to_block_end(block)
         self.after = str(program)
         return program, targets
-
-    def after_append_backward(
-        self, program: Any, inputs: Any, targets: Any, slopes: Any, forward_end: int, backward_start: int
-    ) -> tuple[Any, int, Any]:
-        return program, forward_end, targets
-
-    def after_infer(self, program: Any) -> None:
-        """The program of inference is not the one that is run."""
 
 
 class Override:
@@ -100,26 +92,26 @@ class Override:
 def decomposed(function: Any, shape: Sequence[int], hook: Splitting | None = None) -> Any:
     """The PIR program of `function` of one float32 tensor, with Paddle's rules applied where `hook` left something."""
     program = paddle.static.Program()
-    with bridge.static_mode(program), bridge.decomposing():
+    with tracing.static_mode(program), tracing.decomposing():
         targets = [function(paddle.static.data("x", list(shape), "float32"))]
         if hook:
             _, targets = hook.before_append_backward(program, targets)
         targets = paddle.decomposition.decompose(program, targets)
-        bridge.remove_unused(program, targets)
+        tracing.remove_unused(program, targets)
     return program
 
 
-def traffic(program: Any) -> float:
-    """Tensors read and written by a program's operators, each one run by itself, in sizes of its largest tensor."""
+def traffic(program: Any) -> int:
+    """Tensors read and written by a program's operators, each one run by itself; single numbers do not count."""
     sizes: list[int] = []
     for operation in program.global_block().ops:
         if operation.name() in ("pd_op.data", "pd_op.full", "pd_op.full_int_array", "builtin.shadow_output"):
             continue
         values = {operand.source().id: operand.source() for operand in operation.operands()}
         sizes += [math.prod(value.shape) for value in [*values.values(), *operation.results()]]
-    return sum(sizes) / max(sizes)
+    return sizes.count(max(sizes))
 
 
 def operators(program: Any) -> Counter[str]:
     """How many of each operator that computes something."""
-    return Counter(bridge.short(operation.name() for operation in program.global_block().ops))
+    return Counter(tracing.short(operation.name() for operation in program.global_block().ops))

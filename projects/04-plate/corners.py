@@ -29,7 +29,8 @@ ANGLE = np.pi / 2  # of every corner
 HIGHEST = 3.2  # real part of the exponents that are taken along; those above are smooth enough
 LOADED = 3.0  # the exponent with which a constant load is in resonance
 DEGREE = 2  # of the polynomials that multiply
-NEAREST = (1e-14, 1e-14, 1e-14, 1e-3)  # r over the shorter side, by order: third derivatives are infinite at 0
+NEAREST = 1e-14  # r over the shorter side: what is nearer a corner than that lies in it
+BESIDE = 1e-3  # r at which the third derivatives of a corner are taken, since they are infinite in it
 POWERS = {"F": 0, "S": 1, "C": 2}
 
 
@@ -177,9 +178,7 @@ class Corner:
         """∂ᵐ⁺ⁿ/∂ξᵐ∂ηⁿ for each (m, n) `wanted`: float64 (points, functions · 6)."""
         x, y = (1 - self.side_x * xi) * self.length / 2, (1 - self.side_y * eta) * self.width / 2
         order = max(m + n for m, n in wanted)
-        z = x + 1j * y
-        z = np.where(np.abs(z) < NEAREST[order], NEAREST[order] * (1 + 1j) / np.sqrt(2), z)
-        singular = [each.derivatives(z, order) for each in self.functions]
+        singular = self._singular(x + 1j * y, order)
         along_x, along_y = (
             [polynomial(t, size, power, i, order) for i in range(DEGREE + 1)]
             for t, size, power in ((x, self.length, self.far[0]), (y, self.width, self.far[1]))
@@ -198,6 +197,17 @@ class Corner:
                 for i, j in pairs
             ]
             found.append(inner * np.stack(columns, axis=1))
+        return found
+
+    def _singular(self, z: np.ndarray, order: int) -> list[dict[tuple[int, int], np.ndarray]]:
+        """The derivatives of each function up to `order`, in the corner itself those of a point beside it."""
+        diagonal, inside = (1 + 1j) / np.sqrt(2), np.abs(z) < NEAREST
+        found = [each.derivatives(np.where(inside, NEAREST * diagonal, z), order) for each in self.functions]
+        if order == 3 and inside.any():
+            for each, values in zip(self.functions, found, strict=True):
+                beside = each.derivatives(np.array([BESIDE * diagonal]), order)
+                for third in ((3, 0), (2, 1), (1, 2), (0, 3)):
+                    values[third][inside] = beside[third]
         return found
 
 

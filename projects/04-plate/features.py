@@ -31,7 +31,9 @@ import quadrature
 from plate import Plate
 
 BLOCK = 4096  # points that features are evaluated at in one go: bounds the memory
-SMALLEST = 1e-8  # singular value of the linear system's root, over the largest, that is told from rounding
+SMALLEST = {"float64": 1e-8, "float32": 1e-5}  # singular value of J that is told from rounding, over the largest
+UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24}
+ROUNDINGS = 8  # that a feature's second derivatives are from exact: recurrences, powers, Leibniz' rule
 
 
 def units(degree: int) -> int:
@@ -70,6 +72,10 @@ class Network:
         lines = np.stack([np.cos(np.concatenate(angles)), np.sin(np.concatenate(angles))])
         lines /= np.abs(lines).sum(axis=0)  # so that |αξ + βη| ≤ 1 on the plate
         return cls(degree, edges, *(paddle.to_tensor(row, dtype=dtype) for row in lines))
+
+    @property
+    def dtype(self) -> str:
+        return str(self.alpha.dtype).rpartition(".")[2]
 
     @property
     def parameters(self) -> tuple[paddle.Tensor, ...]:
@@ -125,6 +131,7 @@ class Solution:
     plate: Plate
     network: Network
     corners: tuple[corners.Corner, ...]
+    points: int  # of the quadrature
     triangle: np.ndarray  # (columns, columns), R of the energy's QR, of columns of length 1
     work: np.ndarray  # (columns,), the load's work on them
     lengths: np.ndarray  # (columns,), their energy norms
@@ -133,17 +140,42 @@ class Solution:
         """The number of corner functions and hidden units up to this degree."""
         return len(self.work) - units(self.network.degree) + units(degree)
 
-    def output(self, degree: int | None = None) -> np.ndarray:
-        """The output layer (columns,), that of the whole network unless a lower degree is asked.
+    def spectrum(self, columns: int) -> tuple[np.ndarray, np.ndarray]:
+        """The singular values (kept,) of the leading block of R, and their right vectors (kept, columns).
 
-        The least energy, ½ |R c|² - work·c, by the singular values of R: R itself may be singular to rounding
-        where polynomials nearly do what the corner functions do.
+        Without those that rounding makes: R may be singular where polynomials nearly do what corner functions do.
         """
+        _, sizes, vectors = np.linalg.svd(self.triangle[:columns, :columns])
+        kept = sizes > SMALLEST[self.network.dtype] * sizes[0]
+        return sizes[kept], vectors[kept]
+
+    def output(self, degree: int | None = None) -> np.ndarray:
+        """The output layer (columns,) of least energy, ½ |R c|² - work·c; the whole network's if no degree is asked."""
         n = self.columns(self.network.degree if degree is None else degree)
-        _, sizes, vectors = np.linalg.svd(self.triangle[:n, :n])
-        kept = sizes > SMALLEST * sizes[0]
-        along = vectors[kept] @ self.work[:n] / sizes[kept] ** 2
-        return np.pad(along @ vectors[kept] / self.lengths[:n], (0, len(self.work) - n))
+        sizes, vectors = self.spectrum(n)
+        along = vectors @ self.work[:n] / sizes**2
+        return np.pad(along @ vectors / self.lengths[:n], (0, len(self.work) - n))
+
+    @property
+    def energy(self) -> float:
+        """The least energy, for the load's magnitude over D as unit, and over D: in m², as that of ritz.py."""
+        return -float(self.work * self.lengths @ self.output()) / 2
+
+    def roundings(self, samples: int) -> np.ndarray:
+        """What rounding may have made of the output layer: float64 (columns, samples), each to be added to `output()`.
+
+        To first order. c solves RᵀR c = work, and each component of that is met only to the rounding of J's columns,
+        which are of length 1, times |J c|. So Δc = (RᵀR)⁻¹ noise, the noise random with a deviation of
+
+            ROUNDINGS · |J c| · (u of float64 + u of the features' type / √points),
+
+        since the errors of features are independent from one point to the next, those of the factorisation are not.
+        """
+        sizes, vectors = self.spectrum(len(self.work))
+        energy = np.linalg.norm(vectors @ self.work / sizes)
+        unit = UNIT_ROUNDOFF["float64"] + UNIT_ROUNDOFF[self.network.dtype] / np.sqrt(self.points)
+        noise = ROUNDINGS * energy * unit * np.random.default_rng(0).standard_normal((len(self.work), samples))
+        return vectors.T @ (vectors @ noise / sizes[:, None] ** 2) / self.lengths[:, None]
 
     def shapes(self, xi: np.ndarray, eta: np.ndarray, wanted: list[tuple[int, int]]) -> list[np.ndarray]:
         """∂ᵐ⁺ⁿ/∂ξᵐ∂ηⁿ of every feature for each (m, n) `wanted`: float64 (points, columns), on the host."""
@@ -152,7 +184,10 @@ class Solution:
     def derivatives(
         self, x: np.ndarray, y: np.ndarray, wanted: list[tuple[int, int]], output: np.ndarray | None = None
     ) -> list[np.ndarray]:
-        """∂ᵐ⁺ⁿw/∂xᵐ∂yⁿ at the points `x`, `y` (points,), in metres, for each (m, n): float64 (points,)."""
+        """∂ᵐ⁺ⁿw/∂xᵐ∂yⁿ at the points `x`, `y` (points,), in metres, for each (m, n): float64 (points,).
+
+        With several output layers, `output` (columns, layers): float64 (points, layers).
+        """
         output = self.output() if output is None else output
         xi, eta = 2 * np.asarray(x) / self.plate.length, 2 * np.asarray(y) / self.plate.width
         parts = []
@@ -211,4 +246,4 @@ def solve(plate: Plate, degree: int = 20, seed: int = 0, dtype: str = "float64",
     # Jᵀ J c = work would square the condition number: J = Q R, and R's singular values are J's.
     lengths = np.linalg.norm(J, axis=0)
     lengths[lengths == 0] = 1.0
-    return Solution(plate, network, singular, np.linalg.qr(J / lengths, mode="r"), work / lengths, lengths)
+    return Solution(plate, network, singular, len(area), np.linalg.qr(J / lengths, mode="r"), work / lengths, lengths)

@@ -9,6 +9,7 @@ Signs are those of S. Timoshenko and S. Woinowsky-Krieger, Theory of Plates and 
 21 and 22, but for Mxy, which has the opposite sign there: here all moments are -D times a second derivative.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +18,14 @@ from quadrature import graded
 
 ORDERS = [(0, 0), (1, 0), (0, 1), (2, 0), (0, 2), (1, 1), (3, 0), (2, 1), (1, 2), (0, 3)]
 UNITS = {"w": "m", "slope_x": "1", "slope_y": "1", "Mx": "N", "My": "N", "Mxy": "N", "Qx": "N/m", "Qy": "N/m"}
+TOGETHER = {
+    "deflection": ("w",),
+    "slopes": ("slope_x", "slope_y"),
+    "moments": ("Mx", "My", "Mxy"),
+    "shear": ("Qx", "Qy"),
+}
 EDGE_NODES = 64  # Gauss points on an edge
+INNER = 0.8  # of length and width: the part that is cut free where shear forces on the edges have no bound
 ENERGY_DEGREE = 36  # of the polynomials that the energy's quadrature is good for
 
 
@@ -26,15 +34,17 @@ class Bent(Protocol):
 
     plate: Plate
 
-    def derivatives(self, x: np.ndarray, y: np.ndarray, wanted: list[tuple[int, int]]) -> list[np.ndarray]: ...
+    def derivatives(
+        self, x: np.ndarray, y: np.ndarray, wanted: list[tuple[int, int]], output: np.ndarray | None = None
+    ) -> list[np.ndarray]: ...
 
 
-def at(solution: Bent, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
+def at(solution: Bent, x: np.ndarray, y: np.ndarray, output: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """All fields at the points `x`, `y` (points,), in metres: by name, float64 (points,), in the units of UNITS.
 
-    Also Vx and Vy, in N/m.
+    Also Vx and Vy, in N/m. With several output layers, `output` (columns, layers): (points, layers) each.
     """
-    found = solution.derivatives(x, y, ORDERS)
+    found = solution.derivatives(x, y, ORDERS, output)
     return from_derivatives(solution.plate, dict(zip(ORDERS, found, strict=True)))
 
 
@@ -55,48 +65,59 @@ def from_derivatives(plate: Plate, d: dict[tuple[int, int], np.ndarray]) -> dict
     }
 
 
-def on_grid(solution: Bent, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
-    """The same on the grid of `x` (columns,) and `y` (rows,): each float64 (rows, columns)."""
+def on_grid(solution: Bent, x: np.ndarray, y: np.ndarray, output: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """The same on the grid of `x` (columns,) and `y` (rows,): each float64 (rows, columns), or (…, layers)."""
     columns, rows = np.meshgrid(x, y)
-    return {name: value.reshape(rows.shape) for name, value in at(solution, columns.ravel(), rows.ravel()).items()}
+    found = at(solution, columns.ravel(), rows.ravel(), output)
+    return {name: value.reshape(*rows.shape, *value.shape[1:]) for name, value in found.items()}
 
 
-def corner_forces(solution: Bent) -> dict[str, float]:
+def stacked(found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The fields of one kind together, by the names of TOGETHER: float64 (fields, …)."""
+    return {kind: np.stack([found[name] for name in names]) for kind, names in TOGETHER.items()}
+
+
+def corner_forces(solution: Bent, part: float = 1.0) -> dict[str, float]:
     """The forces on the plate at its corners, in N, positive towards positive w.
 
-    0 where two free edges meet, and on a clamped edge.
+    0 where two free edges meet, and on a clamped edge, along which nothing twists. Of the inner `part` of the plate,
+    cut free, all four.
     """
     plate, forces = solution.plate, {}
     for i, sign_x in ((0, -1), (2, 1)):
         for j, sign_y in ((1, -1), (3, 1)):
-            corner = np.array([sign_x * plate.length / 2]), np.array([sign_y * plate.width / 2])
+            corner = np.array([sign_x * part * plate.length / 2]), np.array([sign_y * part * plate.width / 2])
             pair = plate.edges[i] + plate.edges[j]
-            held = pair != "FF" and "C" not in pair  # along a clamped edge nothing twists
+            held = part < 1 or (pair != "FF" and "C" not in pair)
             twist = at(solution, *corner)["Mxy"].item()
             forces[f"{'-+'[sign_x > 0]}x{'-+'[sign_y > 0]}y"] = -2 * sign_x * sign_y * twist if held else 0.0
     return forces
 
 
-def edge_reactions(solution: Bent) -> list[float]:
-    """The forces on the plate along its four edges, in N, in the order of the letters of `edges`; 0 on free ones."""
-    plate = solution.plate
+def edge_reactions(solution: Bent, part: float = 1.0) -> list[float]:
+    """The forces on the plate along its four edges, in N, in the order of the letters of `edges`; 0 on free ones.
+
+    Of the inner `part` of the plate, along its four cuts.
+    """
+    plate, forces = solution.plate, []
     t, weights = np.polynomial.legendre.leggauss(EDGE_NODES)
-    forces = []
+    half = part * plate.length / 2, part * plate.width / 2
     for side, letter in enumerate(plate.edges):
-        sign, along_y = (-1, -1, 1, 1)[side], side % 2 == 0
-        if along_y:
-            x, y, half = np.full_like(t, sign * plate.length / 2), t * plate.width / 2, plate.width / 2
-        else:
-            x, y, half = t * plate.length / 2, np.full_like(t, sign * plate.width / 2), plate.length / 2
-        shear = at(solution, x, y)["Vx" if along_y else "Vy"]
-        forces.append(0.0 if letter == "F" else float(sign * half * weights @ shear))
+        axis, sign = side % 2, (-1, -1, 1, 1)[side]
+        across, along = np.full_like(t, sign * half[axis]), t * half[1 - axis]
+        x, y = (across, along) if axis == 0 else (along, across)
+        shear = at(solution, x, y)[("Vx", "Vy")[axis]]
+        forces.append(0.0 if letter == "F" and part == 1 else float(sign * half[1 - axis] * weights @ shear))
     return forces
 
 
-def equilibrium_error(solution: Bent) -> float:
-    """|load + reactions + corner forces| / load: third derivatives on the edges, the hardest to have right."""
-    load = solution.plate.total_load
-    return abs(load + sum(edge_reactions(solution)) + sum(corner_forces(solution).values())) / load
+def equilibrium_error(solution: Bent, part: float = 1.0) -> float:
+    """|load + forces along the edges and at the corners| / load: third derivatives, the hardest to have right.
+
+    Of the inner `part` of the plate, cut free.
+    """
+    load = solution.plate.load_on(part)
+    return abs(load + sum(edge_reactions(solution, part)) + sum(corner_forces(solution, part).values())) / load
 
 
 def energy_error(solution: Bent) -> float:

@@ -55,6 +55,13 @@ def derivative(plate: Plate, x: np.ndarray, y: np.ndarray, m: int, n: int, terms
     return found
 
 
+def moments(plate: Plate, x: np.ndarray, y: np.ndarray, terms: int = TERMS) -> np.ndarray:
+    """Mx, My, Mxy on the same grid, in N, with the signs of fields.py: float64 (3, rows, columns)."""
+    xx, yy, xy = (derivative(plate, x, y, *order, terms) for order in [(2, 0), (0, 2), (1, 1)])
+    mu = plate.poisson
+    return -plate.rigidity * np.stack([xx + mu * yy, yy + mu * xx, (1 - mu) * xy])
+
+
 def transposed(plate: Plate) -> Plate:
     """The same plate with x and y exchanged."""
     a, b, c, d = plate.edges

@@ -8,6 +8,14 @@ from quadrature import Rule
 KINDS = ("uniform", "sinusoidal", "hydrostatic", "patch", "point")
 
 
+class NotAPlate(ValueError):
+    """The numbers given make no plate that this theory can solve. Its `lines` say what, why and what to do."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(" ".join(lines))
+        self.lines = lines
+
+
 @dataclass(frozen=True)
 class Load:
     """A load in the direction of positive w.
@@ -18,7 +26,7 @@ class Load:
     patch        `magnitude` Pa on a rectangle `patch_length` x `patch_width`, its middle at `x`, `y`
     point        `magnitude` N at `x`, `y`
 
-    The plate raises ValueError, by `check`, for one that does not lie on it.
+    The plate raises NotAPlate, by `check`, for one that does not lie on it.
     """
 
     kind: str = "uniform"
@@ -29,21 +37,22 @@ class Load:
     patch_width: float = 0.5  # m
 
     def check(self, length: float, width: float) -> None:
-        """Raise ValueError unless this load presses on a plate of `length` and `width`, in metres."""
+        """Raise NotAPlate unless this load presses on a plate of `length` and `width`, in metres."""
         if self.kind not in KINDS:
-            raise ValueError(f"load={self.kind}: must be one of {', '.join(KINDS)}")
+            raise NotAPlate(f"load={self.kind}", f"It must be one of {', '.join(KINDS)}.")
         if self.magnitude <= 0:
-            raise ValueError(f"magnitude={self.magnitude:g}: must be positive, it presses towards positive w")
+            raise NotAPlate(f"magnitude={self.magnitude:g}", "It must be positive: it presses towards positive w.")
         half = {"patch": (self.patch_length / 2, self.patch_width / 2), "point": (0.0, 0.0)}.get(self.kind)
         if half is None:
             return
         if self.kind == "patch" and min(half) <= 0:
-            raise ValueError("patch_length and patch_width must be positive")
+            raise NotAPlate("A patch of no size", "patch_length and patch_width must be positive.")
         slack = 1e-12
         if abs(self.x) + half[0] > length / 2 + slack or abs(self.y) + half[1] > width / 2 + slack:
-            raise ValueError(
-                f"the {self.kind} load at ({self.x:g}, {self.y:g}) m lies beyond the plate: it must lie within "
-                f"|x| ≤ {length / 2:g} m, |y| ≤ {width / 2:g} m; move it by load_x and load_y or make it smaller"
+            raise NotAPlate(
+                f"The {self.kind} load at ({self.x:g}, {self.y:g}) m lies beyond the plate",
+                f"It must lie within |x| ≤ {length / 2:g} m, |y| ≤ {width / 2:g} m.",
+                "Move it by load_x and load_y, or make it smaller.",
             )
 
     def quadrature(self, length: float, width: float, rule: Rule) -> Rule:

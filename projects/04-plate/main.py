@@ -1,12 +1,13 @@
 """Task 4: how far a thin rectangular plate bends, and with which moments and forces, by a fourth-order equation.
 
-    python projects/04-plate/main.py --part 4 --device cpu --seed 0 --out /tmp/plate --set method=all
-    python projects/04-plate/main.py --part 4 --set edges=CFFF load=point load_x=1 magnitude=50 thickness=0.02
+    ./inv python projects/04-plate/main.py --part 4 --device cpu --seed 0 --out /tmp/plate --set method=all
+    ./inv python projects/04-plate/main.py --part 4 --set edges=CFFF load=point load_x=1 magnitude=50 thickness=0.02
 
 The steps, in order: the plate (plate.py) and its load (loads.py), its exact deflection for reference where there is
 a series (levy.py), then a random-feature network whose output layer comes from one linear solve (features.py), a
 trained network (ritz.py), or PaddleScience's physics-informed network (pinn.py), each held against the reference.
-No data are read: the points are drawn here, and what must hold at them is the equation.
+What is measured on them stands in measured.py. No data are read: the points are drawn here, and what must hold at
+them is the equation.
 """
 
 import dataclasses
@@ -19,116 +20,81 @@ from typing import Any
 import accuracy
 import fields
 import levy
+import measured
 import numpy as np
 import plots
 import vtu
 from loads import Load
-from plate import Plate
+from plate import NotAPlate, Plate
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by hand from a plain checkout
 import kit
 
-SMOOTH_LOADS = ("uniform", "sinusoidal", "hydrostatic")  # a patch or point leaves forces that no bound can judge
-SERIES_LOADS = ("uniform", "sinusoidal")  # for the others Lévy's series converges too slowly to judge by
 Deflections = dict[str, np.ndarray]  # by the name that the picture shows: (grid, grid) in metres
-
-
-def errors(found: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
-    """The relative L2 error (1) and the largest absolute error (that of the arguments, metres)."""
-    difference = found - reference
-    return float(np.linalg.norm(difference) / np.linalg.norm(reference)), float(np.abs(difference).max())
 
 
 def plate_from(parameters: Mapping[str, Any]) -> Plate:
     """The plate that the parameters describe; exits with 2 and a reason if there is none."""
     given = {name: parameters[name] for name in ("length", "width", "thickness", "young", "poisson", "edges")}
-    load = Load(
-        parameters["load"],
-        parameters["magnitude"],
-        parameters["load_x"],
-        parameters["load_y"],
-        parameters["patch_length"],
-        parameters["patch_width"],
-    )
+    place = [parameters[name] for name in ("load_x", "load_y", "patch_length", "patch_width")]
     try:
-        plate = Plate(**given, load=load)
-        if parameters["method"] in ("pinn", "all") and load.kind in ("patch", "point"):
-            raise ValueError(
-                f"method={parameters['method']} with load={load.kind}: the strong form of a PINN needs a load that "
-                "is smooth; take method=features or method=ritz"
-            )
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        plate = Plate(**given, load=Load(parameters["load"], parameters["magnitude"], *place))
+    except NotAPlate as error:
+        kit.refuse(*error.lines)
+    method, kind = parameters["method"], plate.load.kind
+    if kind == "point" and method != "features":
+        why = "Under a point a trained network bends between the points of its quadrature."
+        kit.refuse(f"method={method} with load=point", why, "Take method=features.")
+    if kind == "patch" and method in ("pinn", "all"):
+        why = "The strong form of a PINN needs a load that is smooth."
+        kit.refuse(f"method={method} with load=patch", why, "Take method=features or method=ritz.")
     return plate
 
 
 def by_features(program: Any, plate: Plate, x: np.ndarray, y: np.ndarray, reference: np.ndarray | None) -> np.ndarray:
     """The random-feature network, and all that is read off it. Returns the deflection (grid, grid) in metres."""
     tolerance = program.parameters["tolerance"]
-    COMPUTE_DTYPE, COMPUTE_DTYPE_REASON = kit.choose_dtype()
-    print(f"random-feature network: features in {COMPUTE_DTYPE} ({COMPUTE_DTYPE_REASON}), solve in float64 on the host")
+    dtype, reason = kit.choose_dtype()
+    print(f"random-feature network: features in {dtype} ({reason}), solve in float64 on the host")
     started = time.perf_counter()
-    answer = accuracy.solve(plate, tolerance, program.seed, COMPUTE_DTYPE)
-    seconds = time.perf_counter() - started
+    answer = accuracy.solve(plate, tolerance, program.seed, dtype)
+    program.metric("seconds", time.perf_counter() - started)
     program.used(*answer.solution.network.parameters)
+    found = measured.features(answer, x, y, reference)
+    tell(answer, found.metrics, tolerance)
+    for name, value in found.metrics.items():
+        program.metric(name, value)
+    together = fields.stacked(found.fields)
+    program.trace(**{kind: together[kind] for kind in ("slopes", "moments", "shear")})
+    vtu.write(program.artefact("plate.vtu"), x, y, {name: found.fields[name] for name in fields.UNITS})
+    plots.convergence(answer.history, found.true, tolerance, program.artefact("convergence.png"))
+    plots.forces(x, y, found.fields, program.artefact("forces.png"))
+    return found.fields["w"]
+
+
+def tell(answer: accuracy.Answer, metrics: Mapping[str, Any], tolerance: float) -> None:
+    """The way to an answer and what was measured on it, for a person to read."""
     for count, error in answer.history:
         print(f"  {count} features: estimated relative L2 error {error:.1e}")
-    if answer.solution.corners:
-        print(f"  with what is singular in {len(answer.solution.corners)} corners, by Williams' exponents")
+    estimate, solution = answer.estimate, answer.solution
+    print(f"  of which {estimate.truncation:.1e} by features that there are not, {estimate.rounding:.1e} by rounding")
+    if solution.corners:
+        print(f"  with what is singular in {len(solution.corners)} corners, by Williams' exponents")
     if not answer.met:
         print(
-            f"  NOTE: the tolerance {tolerance:g} cannot be met, {answer.estimate:.1e} is the best: rounding or a "
+            f"  NOTE: the tolerance {tolerance:g} cannot be met, {estimate.total:.1e} is the best: rounding or a "
             "singularity of the solution, in a corner or under the load, takes what more features would give"
         )
-    found = fields.on_grid(answer.solution, x, y)
-    corners = fields.corner_forces(answer.solution)
+    corners, reactions = fields.corner_forces(solution), fields.edge_reactions(solution)
     print(f"  corner forces: {', '.join(f'{force:.4g} N at {corner}' for corner, force in corners.items())}")
-    equilibrium, energy = fields.equilibrium_error(answer.solution), fields.energy_error(answer.solution)
-    print(f"  out of balance: forces {equilibrium:.1e} of the load, energy {energy:.1e}")
-
-    program.metric("compute_dtype", COMPUTE_DTYPE)
-    if plate.load.kind in SMOOTH_LOADS:
-        program.metric("estimated_error", answer.estimate)
-        program.metric("equilibrium_error", equilibrium)
-    program.metric("tolerance_met", answer.met)
-    program.metric("features", answer.history[-1][0])
-    program.metric("seconds", seconds)
-    program.metric("energy_error", energy)
-    for name, metric in [("Mx", "max_mx"), ("My", "max_my"), ("Mxy", "max_mxy")]:
-        program.metric(metric, np.abs(found[name]).max())
-    program.metric("corner_force", max(corners.values(), key=abs))
-    true = []
-    if reference is not None:
-        true = true_errors(program, answer, found, x, y, reference)
-    program.trace(**{name.lower(): found[name] for name in fields.UNITS if name != "w"})
-    vtu.write(program.artefact("plate.vtu"), x, y, {name: found[name] for name in fields.UNITS})
-    plots.convergence(answer.history, true, tolerance, program.artefact("convergence.png"))
-    plots.forces(x, y, found, program.artefact("forces.png"))
-    return found["w"]
-
-
-def true_errors(
-    program: Any, answer: accuracy.Answer, found: Mapping[str, np.ndarray], x: np.ndarray, y: np.ndarray, reference
-) -> list[tuple[int, float]]:
-    """Measure deflection and moments against the series; returns (features, error) for the convergence plot."""
-    plate = answer.solution.plate
-    relative, largest = errors(found["w"], reference)
-    exact = {(m, n): levy.derivative(plate, x, y, m, n) for m, n in [(2, 0), (0, 2), (1, 1)]}
-    exact = fields.from_derivatives(plate, {order: exact.get(order, 0 * reference) for order in fields.ORDERS})
-    names = ("Mx", "My", "Mxy")
-    moments = errors(np.stack([found[name] for name in names]), np.stack([exact[name] for name in names]))[0]
-    print(f"  relative L2 error {relative:.1e}, largest error {largest:.1e} m; moments {moments:.1e}")
-    if plate.load.kind in SERIES_LOADS:
-        program.metric("relative_l2", relative)
-        program.metric("max_error", largest)
-        program.metric("moments_relative_l2", moments)
-    few = slice(None, None, max(1, len(x) // 20))
-    curve = [
-        (units, errors(answer.solution.deflection(x[few], y[few], output), reference[few, few])[0])
-        for units, output in answer.curve
-    ]
-    return [*curve, (len(answer.solution.work), relative)]
+    print(f"  reactions on the edges: {', '.join(f'{force:.5g} N' for force in reactions)}")
+    if solution.plate.clamped_beside_free:
+        print("  NOTE: these are not exact: between a clamped and a free edge the shear force grows without bound")
+    print(f"  energy out of balance by {metrics['energy_error']:.1e}", end="")
+    print(f", forces by {metrics['equilibrium_error']:.1e} of the load" if "equilibrium_error" in metrics else "")
+    if "relative_l2" in metrics:
+        print(f"  relative L2 error {metrics['relative_l2']:.1e}, largest error {metrics['max_error']:.1e} m", end="")
+        print(f"; moments {metrics['moments_relative_l2']:.1e}")
 
 
 def by_ritz(program: Any, plate: Plate, x: np.ndarray, y: np.ndarray, reference: np.ndarray | None) -> np.ndarray:
@@ -136,20 +102,17 @@ def by_ritz(program: Any, plate: Plate, x: np.ndarray, y: np.ndarray, reference:
     import ritz
 
     print("deep Ritz network, trained by Gauss-Newton:")
+    dtype, _ = kit.choose_dtype()
     started = time.perf_counter()
-    solution = ritz.train(plate, program.seed, program.parameters["ritz_steps"], kit.choose_dtype()[0])
+    solution = ritz.train(plate, program.seed, program.parameters["ritz_steps"], dtype)
     seconds = time.perf_counter() - started
     deflection = solution.deflection(x, y)
     program.used(*solution.weights)
     print(f"  {len(solution.energies) - 1} steps, energy {solution.energies[0]:.6g} to {solution.energies[-1]:.9g}")
-    program.metric("ritz_energy_lowered", bool(solution.energies[-1] < solution.energies[0]))
-    program.metric("ritz_seconds", seconds)
-    if reference is not None:
-        relative, largest = errors(deflection, reference)
-        print(f"  relative L2 error {relative:.1e}, largest error {largest:.1e} m, after {seconds:.1f} s")
-        if plate.load.kind in SERIES_LOADS:
-            program.metric("ritz_relative_l2", relative)
-            program.metric("ritz_max_error", largest)
+    metrics = measured.ritz(solution, deflection, reference, program.seed, dtype)
+    say_errors(metrics, seconds, "ritz_")
+    for name, value in {**metrics, "ritz_seconds": seconds}.items():
+        program.metric(name, value)
     return deflection
 
 
@@ -169,15 +132,17 @@ def by_pinn(program: Any, plate: Plate, x: np.ndarray, y: np.ndarray, reference:
     seconds = time.perf_counter() - started
     program.used(solution.model)
     print(f"  loss {solution.losses[0]:.3g} at first, {solution.losses[-1]:.3g} at last, after {seconds:.1f} s")
-    program.metric("pinn_loss_ratio", solution.losses[-1] / solution.losses[0])
-    program.metric("pinn_seconds", seconds)
-    if reference is not None:
-        relative, largest = errors(deflection, reference)
-        print(f"  relative L2 error {relative:.1e}, largest error {largest:.1e} m")
-        if plate.load.kind in SERIES_LOADS:
-            program.metric("pinn_relative_l2", relative)
-            program.metric("pinn_max_error", largest)
+    metrics = measured.pinn(solution, deflection, reference)
+    say_errors(metrics, seconds, "pinn_")
+    for name, value in {**metrics, "pinn_seconds": seconds}.items():
+        program.metric(name, value)
     return deflection
+
+
+def say_errors(metrics: Mapping[str, Any], seconds: float, prefix: str) -> None:
+    if f"{prefix}relative_l2" in metrics:
+        relative, largest = metrics[f"{prefix}relative_l2"], metrics[f"{prefix}max_error"]
+        print(f"  relative L2 error {relative:.1e}, largest error {largest:.1e} m, after {seconds:.1f} s")
 
 
 def main() -> None:

@@ -3,16 +3,13 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from loads import Load
+from loads import Load, NotAPlate
 from quadrature import gauss
 
 SIDES = ("x = -length/2", "y = -width/2", "x = +length/2", "y = +width/2")  # in the order of the letters of `edges`
 KINDS = {"S": "simply supported", "C": "clamped", "F": "free"}
-SLENDER = 4.0  # a longer strip is nearly a beam: beyond, the bounds in project.yaml have not been measured
-
-
-class NotAPlate(ValueError):
-    """The numbers given make no plate that this theory can solve. Its text says what, why and what to do."""
+SLENDER = 4.0  # a longer strip is nearly a beam
+THICK = 0.2  # of its shorter side: what is thicker is a block
 
 
 @dataclass(frozen=True)
@@ -41,25 +38,35 @@ class Plate:
 
     def __post_init__(self) -> None:
         if min(self.length, self.width, self.thickness, self.young) <= 0:
-            raise NotAPlate(f"length, width, thickness and Young's modulus must be positive: {self}")
+            raise NotAPlate(f"{self}", "Length, width, thickness and Young's modulus must be positive.")
         if not 0 <= self.poisson <= 0.5:
-            raise NotAPlate(f"Poisson's ratio must lie between 0 and 0.5: {self}")
-        if max(self.length / self.width, self.width / self.length) > SLENDER:
-            raise NotAPlate(f"a plate over {SLENDER:g} times as long as wide must be computed as a beam: {self}")
-        if len(self.edges) != 4 or set(self.edges) - set(KINDS):
-            raise NotAPlate(
-                f"edges={self.edges}: must be four letters of S (simply supported), C (clamped), F (free), "
-                f"for {', '.join(SIDES)}"
+            raise NotAPlate(f"poisson={self.poisson:g}", "Poisson's ratio must lie between 0 and 0.5.")
+        shorter, longer = sorted((self.length, self.width))
+        if longer > SLENDER * shorter:
+            why = f"A plate over {SLENDER:g} times as long as wide is a beam, and must be computed as one."
+            raise NotAPlate(f"length={self.length:g} width={self.width:g}", why, "Take another length or width.")
+        if self.thickness > THICK * shorter:
+            why = (
+                f"It must be at most {THICK:g} of the shorter side: what is thicker is a block, which shear bends too."
             )
-        if "C" not in self.edges and self.edges.count("S") < 2:
-            motion = "it can move as a whole" if "S" not in self.edges else "it can turn about its one supported edge"
-            raise NotAPlate(
-                f"edges={self.edges} is a mechanism, no plate in equilibrium: {motion}, so that no deflection is "
-                "the only one; must have a clamped edge or two simply supported ones, such as edges=SFSF"
-            )
+            raise NotAPlate(f"thickness={self.thickness:g}", why, f"Take at most {THICK * shorter:g} m.")
+        self._check_edges()
         self.load.check(self.length, self.width)
         if self.load.kind == "point":
             self._check_point()
+
+    def _check_edges(self) -> None:
+        """Raise NotAPlate for letters that there are not, and for a plate that nothing holds in place."""
+        if len(self.edges) != 4 or set(self.edges) - set(KINDS):
+            why = "It must be four letters of S (simply supported), C (clamped), F (free)."
+            raise NotAPlate(f"edges={self.edges}", why, f"They are those for {', '.join(SIDES)}.")
+        if "C" not in self.edges and self.edges.count("S") < 2:
+            motion = "it can move as a whole" if "S" not in self.edges else "it can turn about its one supported edge"
+            raise NotAPlate(
+                f"edges={self.edges} is a mechanism, no plate in equilibrium",
+                f"Where {motion}, no deflection is the only one.",
+                "It must have a clamped edge or two simply supported ones, such as edges=SFSF.",
+            )
 
     def _check_point(self) -> None:
         """Raise NotAPlate for a point load on an edge that is held: the support would take it, nothing bends."""
@@ -67,8 +74,9 @@ class Plate:
         for letter, side, distance in zip(self.edges, SIDES, (1 + x, 1 + y, 1 - x, 1 - y), strict=True):
             if letter != "F" and distance < 1e-6:
                 raise NotAPlate(
-                    f"the point load must not lie on {side}, which is {KINDS[letter]}: the support takes it and "
-                    "nothing bends; move it by load_x and load_y"
+                    f"load_x={self.load.x:g} load_y={self.load.y:g}: the point must not lie on {side}",
+                    f"That edge is {KINDS[letter]}: the support takes the load, and nothing bends.",
+                    "Move it by load_x and load_y.",
                 )
 
     @property
@@ -84,8 +92,19 @@ class Plate:
     @property
     def total_load(self) -> float:
         """The whole load, in N."""
-        _, _, weights = self.load.quadrature(self.length, self.width, gauss(24))
+        return self.load_on(1.0)
+
+    def load_on(self, part: float) -> float:
+        """The load on the inner `part` of length and width, in N; less than the whole only of a load that is smooth."""
+        xi, eta, weights = gauss(24)
+        _, _, weights = self.load.quadrature(self.length, self.width, (part * xi, part * eta, part**2 * weights))
         return float(self.load.magnitude * weights.sum())
+
+    @property
+    def clamped_beside_free(self) -> bool:
+        """Whether a clamped and a free edge meet: in that corner the shear force has no bound."""
+        following = self.edges[1:] + self.edges[0]
+        return any({one, other} == {"C", "F"} for one, other in zip(self.edges, following, strict=True))
 
     def grid(self, points: int) -> tuple[np.ndarray, np.ndarray]:
         """`points` equidistant x and as many y, from edge to edge: two float64 (points,), in metres."""

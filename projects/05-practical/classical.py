@@ -12,14 +12,16 @@ equations, solved otherwise. To invert a model with its own numbers would flatte
 Sources: A. N. Tikhonov, Soviet Math. Dokl. 4 (1963) 1035; V. A. Morozov, Soviet Math. Dokl. 7 (1966) 414.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from bar import Bar, Unknowns, interpolation
+from bar import Bar, Unknowns, cubic
 from scipy.linalg import eigh_tridiagonal
 from scipy.optimize import brentq, least_squares
 
 CELLS = 60  # of the finite-difference grid that is inverted
+MOST_STEPS = 30  # of a least-squares fit: readings that mean nothing would keep it going for minutes
 BOUND = 12.0  # log k and log h stay within ±12: data that mean nothing must not overflow
 
 
@@ -45,6 +47,14 @@ def temperatures(
         -np.expm1(-np.outer(np.maximum(times - start, 0), values)) * source / values for start, source in switched
     )  # (times, cells)
     return amplitudes @ observe.T
+
+
+def interpolation(cells: int, x: np.ndarray) -> np.ndarray:
+    """The matrix (points, cells) from values at the middles of cells to `x` (points,), measured in cells."""
+    nodes, weights = cubic(np.arange(cells) + 0.5, np.asarray(x))
+    matrix = np.zeros((len(x), cells))
+    np.put_along_axis(matrix, nodes.T, weights.T, axis=1)
+    return matrix
 
 
 @dataclass(frozen=True)
@@ -87,25 +97,29 @@ def solve_constant(
     return float(k), float(loss), float(np.sqrt(np.mean(fit.fun**2)))
 
 
+def least(misfit: Callable[[np.ndarray], np.ndarray], start: np.ndarray) -> np.ndarray:
+    """θ (unknowns,) of the least squares of `misfit`, from `start`, after so many steps at most."""
+    return least_squares(misfit, start, method="lm", max_nfev=MOST_STEPS * (len(start) + 1)).x
+
+
 def solve_splines(
     bar: Bar,
     unknowns: Unknowns,
     times: np.ndarray,
     positions: np.ndarray,
     readings: np.ndarray,
-    guess: tuple[float, float],
+    start: np.ndarray,
 ) -> np.ndarray:
     """θ (unknowns,) by least squares in the same splines as the inversion in Paddle, without a penalty.
 
-    Arguments as in `solve`. What is left of the difference is then the software alone.
+    From `start` (unknowns,); other arguments as in `solve`. What is left of the difference is then the software alone.
     """
     basis = unknowns.basis(bar.length / CELLS * np.arange(1, CELLS))
 
     def misfit(theta: np.ndarray) -> np.ndarray:
         return at_rows(bar, positive(basis @ theta), positive(theta[-1]), times, positions) - readings
 
-    start = np.append(np.full(unknowns.splines, np.log(guess[0])), np.log(guess[1]))
-    return least_squares(misfit, start, method="lm").x
+    return least(misfit, start)
 
 
 def solve(
@@ -136,7 +150,7 @@ def solve(
         """How far the misfit lies above the noise, for this λ; starts from where the last λ ended."""
         nonlocal theta
         root = np.exp(log_penalty / 2)
-        theta = least_squares(lambda p: np.append(misfit(p), root * (curvature @ p[:-1])), theta, method="lm").x
+        theta = least(lambda p: np.append(misfit(p), root * (curvature @ p[:-1])), theta)
         found[log_penalty] = theta
         return float(np.mean(misfit(theta) ** 2) - 1)
 

@@ -8,7 +8,7 @@ new solution.
 Source: D. Uciński, Optimal Measurement Methods for Distributed Parameter System Identification (2004), ch. 3.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from bar import Model
@@ -23,15 +23,27 @@ class Advice:
     deviations: np.ndarray  # (candidates,), root of the mean variance of log k
     before: float  # the same without a further thermometer
 
+    condition: float  # of the precision matrix, by which rounding is amplified
+    error: float = 0.0  # of these predictions, relative, as far as they were `checked`
+
     @property
     def best(self) -> float:
         """The position in metres that leaves least uncertainty."""
         return float(self.positions[self.deviations.argmin()])
 
     @property
-    def worst(self) -> float:
-        """The position in metres that leaves most: what a thermometer in an unlucky place is worth."""
-        return float(self.positions[self.deviations.argmax()])
+    def extremes(self) -> tuple[float, float]:
+        """The best position and the worst one: what a thermometer in an unlucky place is worth."""
+        return self.best, float(self.positions[self.deviations.argmax()])
+
+    def checked(self, few: np.ndarray, left: np.ndarray) -> "Advice":
+        """The same, its error known: at the `few` of the positions the deviations really `left` are these.
+
+        The advice is as wrong as its worst prediction, and as the place that it names is worse than another one.
+        """
+        predicted = np.abs(self.deviations[few] / left - 1).max()
+        named = left[few == np.abs(self.positions - self.best).argmin()][0] / left.min() - 1
+        return replace(self, error=float(max(predicted, named)))
 
 
 def mean_deviation(basis: np.ndarray, covariance: np.ndarray) -> float:
@@ -58,4 +70,30 @@ def next_sensor(
     after = np.linalg.inv(np.linalg.inv(covariance) + information(J.transpose(1, 0, 2), noise))
     basis = model.unknowns.basis(x)
     left = np.array([mean_deviation(basis, each) for each in after])
-    return Advice(candidates, left, mean_deviation(basis, covariance))
+    return Advice(candidates, left, mean_deviation(basis, covariance), float(np.linalg.cond(covariance)))
+
+
+def really_left(
+    model: Model,
+    theta: np.ndarray,
+    covariance: np.ndarray,
+    noise: float,
+    rows: tuple[np.ndarray, np.ndarray],
+    times: np.ndarray,
+    candidates: np.ndarray,
+    x: np.ndarray,
+) -> np.ndarray:
+    """What `next_sensor` predicts, the long way: (candidates,).
+
+    For each candidate the whole enlarged experiment, the `rows` (times and positions) with the new readings, is
+    predicted and inverted anew; `covariance` only gives the prior. Other arguments as there.
+    """
+    before = model.predict(theta[None], *rows)[1][0]
+    prior = np.linalg.inv(covariance) - information(before, noise)
+    basis = model.unknowns.basis(x)
+    left = []
+    for place in candidates:
+        enlarged = np.append(rows[0], times), np.append(rows[1], np.full(len(times), place))
+        J = model.predict(theta[None], *enlarged)[1][0]
+        left.append(mean_deviation(basis, np.linalg.inv(information(J, noise) + prior)))
+    return np.array(left)

@@ -16,7 +16,7 @@ import numpy as np
 from bar import Model, Unknowns
 
 PRIOR_WIDTH = 2.0  # of log k and log h: a factor of e², or 7, either way
-OUTLIER = 5.0  # robust deviations; one in two million readings is so far off by chance
+BATCH_BYTES = 2**28  # for the matrices of experiments that are inverted together
 NORMAL_90 = 1.6448536269514722  # 90 % of a Gaussian lie within so many deviations
 
 
@@ -29,6 +29,7 @@ class Posterior:
     covariance: np.ndarray  # (batch, unknowns, unknowns)
     noise: np.ndarray  # (batch,), K, estimated
     residuals: np.ndarray  # (batch, rows), K: prediction minus reading
+    J: np.ndarray  # (batch, rows, unknowns), derivatives of the predictions
     iterations: int
     converged: np.ndarray  # (batch,), whether the last step was small against the uncertainty
 
@@ -54,12 +55,14 @@ def infer(
     positions: np.ndarray,
     readings: np.ndarray,
     guess: tuple[float, float],
+    start: np.ndarray | None = None,
     most_iterations: int = 40,
 ) -> Posterior:
     """The posterior of θ, given `readings` (batch, rows) above the air's temperature, in K.
 
     Rows are at `times` (rows,), in seconds, and `positions` (rows,), in metres. `guess` are a k in W/(m K) and an
-    h in W/(m² K) of the right order, the middle of the prior. Raises ValueError for fewer rows than unknowns.
+    h in W/(m² K) of the right order, the middle of the prior; the search begins there, or at `start` (batch,
+    unknowns). Raises ValueError for fewer rows than unknowns.
     """
     unknowns, (batch, rows) = model.unknowns, readings.shape
     if rows <= unknowns.count:
@@ -74,32 +77,52 @@ def infer(
     def objective(residuals: np.ndarray, theta: np.ndarray, noise: np.ndarray) -> np.ndarray:
         return ((residuals / noise[:, None]) ** 2).sum(axis=1) + (((theta - prior) / PRIOR_WIDTH) ** 2).sum(axis=1)
 
-    theta = np.tile(prior, (batch, 1))
+    theta = np.tile(prior, (batch, 1)) if start is None else start.copy()
     predicted, J = model.predict(theta, times, positions)
     residuals, damping = predicted - readings, np.full(batch, 1e-2)
     converged = np.zeros(batch, bool)
     iterations = 0
     while iterations < most_iterations and not converged.all():
         iterations += 1
-        noise = noise_of(residuals)
-        scaled = J / noise[:, None, None]  # (batch, rows, unknowns)
+        on = np.flatnonzero(~converged)  # the experiments that still move
+        noise = noise_of(residuals[on])
+        scaled = J[on] / noise[:, None, None]  # (on, rows, unknowns)
         H = np.swapaxes(scaled, 1, 2) @ scaled + precision
-        slope = (residuals / noise[:, None])[:, None] @ scaled + ((theta - prior) / PRIOR_WIDTH**2)[:, None]
+        pull = (theta[on] - prior) / PRIOR_WIDTH**2
+        slope = (residuals[on] / noise[:, None])[:, None] @ scaled + pull[:, None]
         diagonal = np.einsum("bii->bi", H)[:, :, None] * np.eye(unknowns.count)
-        step = -np.linalg.solve(H + damping[:, None, None] * diagonal, slope[:, 0, :, None])[:, :, 0]
+        step = -np.linalg.solve(H + damping[on, None, None] * diagonal, slope[:, 0, :, None])[:, :, 0]
         step *= np.minimum(1, 1.5 / np.abs(step).max(axis=1, keepdims=True))  # not further than the model bears
 
+        tried = theta[on] + step
+        tried_predicted, tried_J = model.predict(tried, times, positions)
+        tried_residuals = tried_predicted - readings[on]
+        better = objective(tried_residuals, tried, noise) <= objective(residuals[on], theta[on], noise)
+        moved = on[better]
+        theta[moved], residuals[moved], J[moved] = tried[better], tried_residuals[better], tried_J[better]
+        damping[on] = np.where(better, np.maximum(damping[on] / 10, 1e-9), damping[on] * 10)
         # A step is small when it is a hundredth of a standard deviation; the squares add up to at most that.
-        converged = (step[:, None] @ H @ step[:, :, None])[:, 0, 0] < 1e-4
-        tried, tried_J = model.predict(theta + step, times, positions)
-        better = objective(tried - readings, theta + step, noise) <= objective(residuals, theta, noise)
-        theta = np.where(better[:, None], theta + step, theta)
-        residuals = np.where(better[:, None], tried - readings, residuals)
-        J = np.where(better[:, None, None], tried_J, J)
-        damping = np.where(better, np.maximum(damping / 10, 1e-9), damping * 10)
+        converged[on] = (step[:, None] @ H @ step[:, :, None])[:, 0, 0] < 1e-4
     noise = noise_of(residuals)
     covariance = np.linalg.inv(information(J, noise) + precision)
-    return Posterior(unknowns, theta, covariance, noise, residuals, iterations, converged)
+    return Posterior(unknowns, theta, covariance, noise, residuals, J, iterations, converged)
+
+
+def infer_many(
+    model: Model, times: np.ndarray, positions: np.ndarray, readings: np.ndarray, guess: tuple[float, float]
+) -> Posterior:
+    """As `infer`, of many experiments (seeds, rows), as many at once as fit into memory."""
+    one = 8 * max(model.modes**2 * 8, 4 * len(model.times) * len(np.unique(positions)) * model.unknowns.count)
+    batch = max(1, BATCH_BYTES // one)
+    parts = [
+        infer(model, times, positions, readings[begin : begin + batch], guess)
+        for begin in range(0, len(readings), batch)
+    ]
+    joined = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("theta", "covariance", "noise", "residuals", "J", "converged")
+    }
+    return Posterior(model.unknowns, **joined, iterations=max(part.iterations for part in parts))
 
 
 def information(J: np.ndarray, noise: np.ndarray | float) -> np.ndarray:
@@ -120,24 +143,3 @@ def cramer_rao(model: Model, theta: np.ndarray, times: np.ndarray, positions: np
 def deviations(basis: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     """Standard deviations (..., points) of `basis` (points, unknowns) times θ of `covariance` (..., n, n)."""
     return np.sqrt(np.einsum("pi,...ij,pj->...p", basis, covariance, basis))
-
-
-def outliers(residuals: np.ndarray) -> np.ndarray:
-    """Which of the `residuals` (rows,) lie further than OUTLIER robust deviations from 0: booleans (rows,).
-
-    The robust deviation is 1.4826 times the median size, which for a Gaussian is the standard deviation, and which
-    a few wild readings do not move.
-    """
-    size = np.abs(residuals)
-    return size > OUTLIER * 1.4826 * max(float(np.median(size)), 1e-6)
-
-
-def memory(residuals: np.ndarray, times: np.ndarray, positions: np.ndarray) -> float:
-    """The correlation of successive residuals of one thermometer: about 0 for noise, near 1 for a wrong model.
-
-    All arguments are (rows,). Errors that remember are not the noise that the intervals count on.
-    """
-    order = np.lexsort([times, positions])
-    same = np.diff(positions[order]) == 0
-    before, after = residuals[order][:-1][same], residuals[order][1:][same]
-    return float((before * after).sum() / max((residuals**2).sum(), 1e-300))

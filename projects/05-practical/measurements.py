@@ -1,178 +1,179 @@
-"""Measurements as a CSV file: read from whatever an instrument or a spreadsheet wrote, or written by this program.
+"""Measurements as a CSV file: read from whatever an instrument or a spreadsheet wrote (table.py), or written here.
 
-The first line that is neither empty nor a comment (#) names the columns, with their units:
-
-    time [s], x [mm], temperature [°C]
-
-in any order, with any others beside them. Separators are commas, semicolons or tabs; with the latter two a comma
-may be the decimal point. A row that cannot be used is reported with its line number and left out; a file that cannot
-be used raises Unusable, which says what, why and what to do.
+A row that cannot be used is reported with its line number and left out; a file that cannot be used raises Unusable,
+which says what, why and what to do.
 """
 
-import csv
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import table
+from table import Unusable
 
-# By column: its units, each with the factor and the offset to s, m and °C.
-UNITS = {
-    "time": {"s": (1.0, 0.0), "ms": (1e-3, 0.0), "min": (60.0, 0.0), "h": (3600.0, 0.0)},
-    "x": {"m": (1.0, 0.0), "cm": (1e-2, 0.0), "mm": (1e-3, 0.0), "in": (0.0254, 0.0)},
-    "temperature": {"°c": (1.0, 0.0), "c": (1.0, 0.0), "k": (1.0, -273.15), "°f": (5 / 9, -160 / 9)},
-}
-UNITS["temperature"] |= {"f": UNITS["temperature"]["°f"], "℃": (1.0, 0.0), "℉": UNITS["temperature"]["°f"]}
-MISSING = {"", "-", "--", "na", "n/a", "nan", "null", "none"}
+__all__ = ["Measurements", "Unusable", "parse", "read", "write"]
+
 ABSOLUTE_ZERO = -273.15  # °C
 MOST_BYTES = 50_000_000  # a file that is larger was not meant
-
-
-class Unusable(ValueError):
-    """A file that cannot be used: what is wrong, why, and what to do, a line each."""
-
-    def __init__(self, what: str, why: str, what_to_do: str) -> None:
-        super().__init__(f"{what}\n  why: {why}\n  what to do: {what_to_do}")
+MOST_WRONG_SHAPES = 0.05  # share of the lines; with more of them the columns are not what the first line says
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """The rows that can be used, and what was found wrong with the others."""
+    """The readings that can be used, and what was found wrong with the others."""
 
     times: np.ndarray  # (rows,), s
     positions: np.ndarray  # (rows,), m
     temperatures: np.ndarray  # (rows,), °C
-    problems: tuple[tuple[int, str], ...] = ()  # line number and what is wrong, of each row left out
-
-    lines: tuple[int, ...] = ()  # line number of each row that is used
+    lines: np.ndarray  # (rows,), line number of each
+    problems: tuple[tuple[int, str], ...] = ()  # line number and what is wrong, of each reading left out
+    repeated: int = 0  # how many of these were in the file before, word for word
 
     def __len__(self) -> int:
         return len(self.times)
 
-    def without(self, bad: np.ndarray, problem: str) -> "Measurements":
-        """The same, with the rows that are `bad` (rows,) left out for that `problem`."""
-        added = [(line, problem) for line, out in zip(self.lines, bad, strict=True) if out]
-        lines = tuple(line for line, out in zip(self.lines, bad, strict=True) if not out)
-        kept = (self.times[~bad], self.positions[~bad], self.temperatures[~bad])
-        return Measurements(*kept, tuple(sorted([*self.problems, *added])), lines)
+    @property
+    def bad(self) -> int:
+        """How many readings could not be used; repeated ones do not count."""
+        return len(self.problems) - self.repeated
+
+    def without(self, out: np.ndarray, problem: str) -> "Measurements":
+        """The same, with the rows that are `out` (rows,) left out for that `problem`."""
+        added = [(int(line), problem) for line in self.lines[out]]
+        return replace(self.only(~out), problems=tuple(sorted([*self.problems, *added])))
+
+    def combined(self, span: float) -> "Measurements":
+        """The same, with the readings of one thermometer within `span` seconds as one: their median.
+
+        So close together they share what disturbs the thermometer just then, and say it only once.
+        """
+        order = np.lexsort([self.times, self.positions])
+        times, positions, temperatures = (axis[order] for axis in (self.times, self.positions, self.temperatures))
+        begins: list[int] = []
+        for row, (time, place) in enumerate(zip(times, positions, strict=True)):
+            if not begins or place != positions[begins[-1]] or time > times[begins[-1]] + span:
+                begins.append(row)
+        if len(begins) == len(self):
+            return self
+        parts = [slice(begin, end) for begin, end in zip(begins, [*begins[1:], len(self)], strict=True)]
+        return replace(
+            self,
+            times=np.array([np.median(times[part]) for part in parts]),
+            positions=positions[begins],
+            temperatures=np.array([np.median(temperatures[part]) for part in parts]),
+            lines=self.lines[order][begins],
+        )
+
+    def only(self, rows: np.ndarray) -> "Measurements":
+        """These `rows` alone, by booleans or a slice."""
+        return replace(
+            self,
+            times=self.times[rows],
+            positions=self.positions[rows],
+            temperatures=self.temperatures[rows],
+            lines=self.lines[rows],
+        )
 
 
 def read(path: Path, length: float, duration: float) -> Measurements:
     """Read the file `path`; rows outside the bar of `length`, in metres, and of `duration`, in s, are left out.
 
-    Raises Unusable for a file that cannot be read, has not the columns, or holds no row that can be used.
+    Raises Unusable for a file that cannot be read, has not the columns, or of which less than half can be used.
     """
     try:
         if path.stat().st_size > MOST_BYTES:
             raise Unusable(f"{path} is too large", f"above {MOST_BYTES / 1e6:g} MB", "thin the measurements out")
         content = path.read_bytes()
+    except Unusable:
+        raise
     except (OSError, ValueError) as error:
-        if isinstance(error, Unusable):
-            raise
         why = getattr(error, "strerror", None) or str(error)
         raise Unusable(f"{path} cannot be read", why, "give the path of a CSV file: --set data=FILE") from None
-    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")  # what older instruments write; it takes every byte
-    return parse(text, length, duration, str(path))
+    refusals = []
+    for text in table.decodings(content):
+        try:
+            found = table.read(text, str(path))
+        except Unusable as refusal:
+            refusals.append(refusal)
+        else:
+            return collect(found, length, duration, str(path))
+    raise refusals[0]
 
 
 def parse(text: str, length: float, duration: float, name: str = "the file") -> Measurements:
     """As `read`, of the text of a file."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "").split("\n")
-    kept = [
-        (number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")
-    ]
-    example = "write a first line such as: time [s], x [mm], temperature [°C]"
-    if not kept:
-        raise Unusable(f"{name} holds no measurements", "it is empty, or has comments only", example)
-    header = kept[0][1]
-    separator = next((mark for mark in ";\t" if mark in header), ",")
-    try:
-        titles = _cells(header, separator)
-    except ValueError as problem:
-        raise Unusable(f"{name}, line {kept[0][0]}: the names of the columns", str(problem), example) from None
-    columns = _columns(titles, name, kept[0][0], example)
+    return collect(table.read(text, name), length, duration, name)
 
+
+def collect(found: table.Table, length: float, duration: float, name: str) -> Measurements:
+    """The readings of the table `found`, each used or reported. Raises as `read` does."""
     rows: list[tuple[float, float, float]] = []
     used: list[int] = []
     problems: list[tuple[int, str]] = []
-    for number, line in kept[1:]:
-        try:
-            cells = _cells(line, separator)
-            row = tuple(_value(cells, column, *columns[column], separator) for column in UNITS)
-            _check(row, length, duration)
-        except ValueError as problem:
-            problems.append((number, str(problem)))
+    before: dict[tuple[float, float, float], int] = {}
+    repeated = 0
+    for line, reading in found.readings():
+        if isinstance(reading, str):
+            problems.append((line, reading))
+        elif reading in before:
+            repeated += 1
+            problems.append((line, f"the same as line {before[reading]}: time, place and temperature"))
+        elif problem := outside(reading, length, duration):
+            problems.append((line, problem))
         else:
-            rows.append(row)
-            used.append(number)
-    if not rows:
-        first = f"line {problems[0][0]}: {problems[0][1]}" if problems else "there is no line after the header"
-        raise Unusable(f"{name} holds no row that can be used", first, "compare it with example.csv")
-    times, positions, temperatures = np.array(rows).T
-    return Measurements(times, positions, temperatures, tuple(problems), tuple(used))
+            before[reading] = line
+            rows.append(reading)
+            used.append(line)
+    refuse_useless(name, len(rows), problems, repeated)
+    return Measurements(*np.array(rows).T, np.array(used), tuple(problems), repeated)
+
+
+def outside(reading: tuple[float, float, float], length: float, duration: float) -> str:
+    """Why a reading is none of this bar and experiment; or nothing."""
+    time, x, temperature = reading
+    if not 0 <= time <= duration * (1 + 1e-9):
+        return f"time {time:g} s is outside the experiment, 0 to {duration:g} s"
+    if not 0 <= x <= length * (1 + 1e-9):
+        return f"x {x * 1e3:g} mm is outside the bar, 0 to {length * 1e3:g} mm"
+    if not ABSOLUTE_ZERO <= temperature <= 5000:
+        return f"temperature {temperature:g} °C is not one of a bar"
+    return ""
+
+
+def refuse_useless(name: str, used: int, problems: list[tuple[int, str]], repeated: int) -> None:
+    """Raise Unusable where the columns are not what they are called, or less than half can be used."""
+    shapes = [(line, problem) for line, problem in problems if "cells under" in problem]
+    if len(shapes) > MOST_WRONG_SHAPES * (used + len(problems)):
+        line, problem = shapes[0]
+        raise Unusable(
+            f"{name}, line {line}: {problem}, and {len(shapes) - 1} lines more",
+            "is a comma the decimal point, and also between the columns? Then columns shift",
+            "write decimal points, or put semicolons between the columns",
+        )
+    bad = len(problems) - repeated
+    if used > bad:
+        return
+    if not problems:
+        raise Unusable(
+            f"{name} holds no row that can be used", "there is no line after the header", "compare it with example.csv"
+        )
+    remedies = {
+        "outside the bar": "see whether the unit of x is right (mm, cm, m), no columns are swapped, and set length",
+        "outside the experiment": "see whether the unit of time is right (s, ms, min, h), and set duration",
+        "time stamp": "write seconds since the left heater was switched on instead of time stamps",
+    }
+    causes = {cause: sum(cause in problem for _, problem in problems) for cause in remedies}
+    cause = max(causes, key=lambda each: causes[each])
+    share = f"{bad} of {used + bad} readings cannot be used" if used else "no row that can be used"
+    line, problem = next((line, text) for line, text in problems if not causes[cause] or cause in text)
+    remedy = remedies[cause] if causes[cause] else "compare it with example.csv"
+    raise Unusable(f"{name} holds {share}" if not used else f"{name}: {share}", f"line {line}: {problem}", remedy)
 
 
 def write(path: Path, measurements: Measurements, comments: Iterable[str] = ()) -> None:
-    """Write a CSV file that `read` reads back: to the microsecond, the micrometre and the millikelvin."""
+    """Write a CSV file that `read` reads back: to the microsecond, the micrometre and the 0.1 mK."""
     lines = [f"# {comment}" for comment in comments] + ["time [s],x [mm],temperature [°C]"]
     rows = zip(measurements.times, measurements.positions, measurements.temperatures, strict=True)
-    lines += [f"{round(time, 6):.12g},{round(x * 1e3, 3):.9g},{temperature:.3f}" for time, x, temperature in rows]
+    lines += [f"{round(time, 6):.12g},{round(x * 1e3, 3):.9g},{temperature:.4f}" for time, x, temperature in rows]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _cells(line: str, separator: str) -> list[str]:
-    try:
-        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator, skipinitialspace=True))]
-    except csv.Error as error:
-        raise ValueError(f"not a row of a CSV file: {error}") from None
-
-
-def _columns(header: list[str], name: str, line: int, example: str) -> dict[str, tuple[int, float, float]]:
-    """For each column its place in a row, and the factor and offset of its unit."""
-    found = {}
-    for place, title in enumerate(header):
-        word, _, unit = title.lower().replace("(", "[").replace(")", "]").partition("[")
-        word, unit = word.strip(), unit.partition("]")[0].strip()
-        word = {"t": "time", "position": "x"}.get(word, word)
-        if word not in UNITS:
-            continue
-        if word in found:
-            raise Unusable(f"{name}, line {line}: two columns are called {word!r}", "which one counts?", "rename one")
-        if unit not in UNITS[word]:
-            known = ", ".join(UNITS[word])
-            why = f"its unit is {unit!r}; known are {known}" if unit else f"it has no unit; known are {known}"
-            raise Unusable(f"{name}, line {line}: the column {word!r} cannot be read", why, example)
-        found[word] = (place, *UNITS[word][unit])
-    missing = [word for word in UNITS if word not in found]
-    if missing:
-        why = f"columns: {', '.join(header)[:200]}"
-        raise Unusable(f"{name}, line {line}: there is no column {' and no '.join(missing)}", why, example)
-    return found
-
-
-def _value(cells: list[str], column: str, place: int, factor: float, offset: float, separator: str) -> float:
-    text = cells[place] if place < len(cells) else ""
-    if text.lower() in MISSING:
-        raise ValueError(f"{column} is missing")
-    try:
-        value = float(text.replace(",", ".") if separator != "," else text)
-    except ValueError:
-        raise ValueError(f"{column} is not a number: {text[:40]!r}") from None
-    if not math.isfinite(value):
-        raise ValueError(f"{column} is not finite: {text[:40]}")
-    return value * factor + offset
-
-
-def _check(row: tuple[float, ...], length: float, duration: float) -> None:
-    time, x, temperature = row
-    if not 0 <= time <= duration * (1 + 1e-9):
-        raise ValueError(f"time {time:g} s is outside the experiment, 0 to {duration:g} s")
-    if not 0 <= x <= length * (1 + 1e-9):
-        raise ValueError(f"x {x * 1e3:g} mm is outside the bar, 0 to {length * 1e3:g} mm")
-    if not ABSOLUTE_ZERO <= temperature <= 5000:
-        raise ValueError(f"temperature {temperature:g} °C is not one of a bar")

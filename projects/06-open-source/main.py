@@ -1,12 +1,15 @@
 """Task 6: faults of Paddle that this homework met, each as a small program that says whether this Paddle has it.
 
-    python projects/06-open-source/main.py --part 6 --device cpu --out /tmp/findings
-    python projects/06-open-source/findings/register_decomp.py       # one alone
+    ./inv python projects/06-open-source/main.py --part 6 --device cpu
+    ./inv python projects/06-open-source/findings/register_decomp.py       # one alone
 
 Every reproducer runs in a process of its own and ends with its verdict: present, absent, or elsewhere (it needs another
 machine or other packages). One that ends without a verdict proves nothing, and the part fails. For each fault that is
 present, `reports/<name>.md` is a report in the form of Paddle's bug template, ready for a person to look through and
 post. Nothing is posted here: points wait for the pull request that a person opens.
+
+A reproducer that says the same whatever Paddle does would pass all this. So each is run once more in a Paddle with the
+fault mended, or planted where there is none (counterfactual.py), and has to say so.
 """
 
 import ast
@@ -16,6 +19,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import counterfactual
 import paddle
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by hand from a plain checkout
@@ -84,10 +88,14 @@ def reproducers() -> list[Path]:
     return sorted(path for path in FINDINGS.glob("*.py") if path.name != "verdict.py")
 
 
-def run(path: Path, seconds: float = SECONDS) -> Finding:
-    """Run one reproducer and read its verdict: the last line, and only if it ended well."""
+def run(path: Path, *through: str | Path, seconds: float = SECONDS) -> Finding:
+    """Run one reproducer and read its verdict: the last line, and only if it ended well.
+
+    `through`: a program with its words that runs it; none: by itself.
+    """
+    command = [sys.executable, *(through or [path])]
     try:
-        done = subprocess.run([sys.executable, path], capture_output=True, text=True, errors="replace", timeout=seconds)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds)
     except subprocess.TimeoutExpired:
         return Finding(path, "unknown", f"no end after {seconds:g} s")
     last = (done.stdout.strip().splitlines() or [""])[-1]
@@ -98,13 +106,27 @@ def run(path: Path, seconds: float = SECONDS) -> Finding:
     return Finding(path, "unknown", f"it ended with {done.returncode} and no verdict: {said}"[:300])
 
 
+def tells_apart(finding: Finding) -> bool:
+    """Whether the reproducer says the other thing of a Paddle with that fault mended, or planted.
+
+    One that needs another machine is not asked; nor is one whose fault this Paddle has already where it would be
+    planted, or has mended by itself.
+    """
+    expected = counterfactual.EXPECTED[finding.path.stem][1]
+    if finding.word in ("elsewhere", expected):
+        return True
+    other = run(finding.path, counterfactual.__file__, finding.path.stem)
+    print(f"          │   {'planted' if expected == 'present' else 'mended'}: {other.word}, {other.why}", flush=True)
+    return other.word == expected
+
+
 def main() -> None:
     program = kit.start(__file__, __doc__)
     program.used(paddle.ones([1]))
     reports = program.artefact("reports")
     reports.mkdir(exist_ok=True)
 
-    found = []
+    found, blind = [], []
     for path in reproducers():
         finding = run(path)
         found.append(finding)
@@ -112,6 +134,8 @@ def main() -> None:
         program.metric(path.stem, finding.word)
         if finding.word == "present":
             (reports / f"{path.stem}.md").write_text(finding.report, encoding="utf-8")
+        if not tells_apart(finding):
+            blind.append(path.stem)
 
     present = [finding for finding in found if finding.word == "present"]
     print(
@@ -119,6 +143,7 @@ def main() -> None:
     )
     program.metric("present", len(present))
     program.metric("without_verdict", sum(finding.word == "unknown" for finding in found))
+    program.metric("blind", len(blind))
     program.finish()
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import llm
-import paddle
-from llama import Llama
+import numpy as np
+from llm.decoder import KVCache, Llama
 
 
 @dataclass
@@ -43,11 +43,11 @@ def generate(
         raise llm.ModelError(
             f"the prompt is {len(prompt)} tokens, the model's context {context}: an answer has no room; shorten it"
         )
-    answer = Answer()
+    answer, cache = Answer(), KVCache()
     started = time.perf_counter()
-    logits, cache = network.step(paddle.to_tensor([prompt]))
+    logits = network.step(np.array([prompt]), cache, last=True)
     while True:
-        token = sampler.choose(logits[0].numpy())
+        token = sampler.choose(logits[0, -1].numpy())
         if token in stops:
             answer.stopped = "stop token"
             return answer
@@ -59,4 +59,4 @@ def generate(
         if len(prompt) + len(answer.tokens) == context:
             answer.stopped = "context"
             return answer
-        logits, cache = network.step(paddle.to_tensor([[token]]), cache)
+        logits = network.step(np.array([[token]]), cache)

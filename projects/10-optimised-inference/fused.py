@@ -10,6 +10,8 @@ from collections.abc import Callable
 import numpy as np
 import packing
 import paddle
+from llm.decoder import Linear
+from paddle import nn
 
 LINEAR = "weight_only_linear"  # paddle.nn.quant: weights of 8 or 4 bits, activations of 16
 QUANTISE = "weight_quantize"
@@ -28,36 +30,37 @@ def choose(kind: str, device: str, registered: dict[str, list[str]]) -> str:
     return "fused" if able and not device.startswith("cpu") else "plain"
 
 
+def is_fused(kind: str, device: str) -> bool:
+    """Whether weights of `kind` have a fused product on the device."""
+    return choose(kind, device, paddle.base.core._get_all_register_op_kernels("phi")) == "fused"
+
+
 def linear_for(kind: str, device: str) -> Callable[[np.ndarray], "Plain | Fused"]:
     """What makes a product of a weight (outputs, inputs)."""
-    registered = paddle.base.core._get_all_register_op_kernels("phi")
-    product = Fused if choose(kind, device, registered) == "fused" else Plain
+    product = Fused if is_fused(kind, device) else Plain
     return lambda weight: product(weight, kind)
 
 
-class Plain:
+class Plain(Linear):
     """x @ weight.T in float32, the weight rounded to `kind`."""
 
     def __init__(self, weight: np.ndarray, kind: str) -> None:
-        self.weight = paddle.to_tensor(packing.dequantise(packing.quantise(weight, kind), kind))
-        self.bytes = weight.nbytes
-
-    def __call__(self, x: paddle.Tensor) -> paddle.Tensor:
-        return paddle.matmul(x, self.weight, transpose_y=True)
+        super().__init__(packing.dequantise(packing.quantise(weight, kind), kind))
 
 
-class Fused:
+class Fused(nn.Layer):
     """Paddle's weight_only_linear: the weight in few bits with a scale for each output."""
 
     def __init__(self, weight: np.ndarray, kind: str) -> None:
         from paddle.nn import quant
 
+        super().__init__()
         self._multiply = quant.weight_only_linear
         self.dtype = kind
         whole = paddle.to_tensor(np.ascontiguousarray(weight.T)).astype("float16")
-        self.weight, self.scale = quant.weight_quantize(whole, algo=ALGORITHMS[kind])
-        self.bytes = self.weight.size * self.weight.element_size()
+        for name, tensor in zip(("weight", "scale"), quant.weight_quantize(whole, algo=ALGORITHMS[kind]), strict=True):
+            self.register_buffer(name, tensor)
 
-    def __call__(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         y = self._multiply(x.astype("float16"), self.weight, weight_scale=self.scale, weight_dtype=self.dtype)
         return y.astype("float32")

@@ -14,17 +14,17 @@ from typing import Any
 
 import llm
 import numpy as np
-from decoder import pack_weights
+from packing import pack_weights
 
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("PADDLEHOMEWORK_CACHE", HERE.parents[1] / ".cache")) / "weights"
-SOURCES = (HERE / "packing.py", HERE / "decoder.py")
+SOURCES = (HERE / "packing.py",)
 ORIGIN = "made-of.json"
 ROOM = 4  # the disk must have so many times their size free
 
 
 def packed_weights(model: llm.Model, kind: str, rows: int) -> list[np.ndarray]:
-    """What decoder.pack_weights gives for the weights of `model`, from the disk if it is there."""
+    """What packing.pack_weights gives for the weights of `model`, from the disk if it is there."""
     origin = made_of(model)
     name = "\0".join([kind, str(rows), *(str(path.resolve()) for path in model.files)])
     folder = CACHE / hashlib.sha256(name.encode()).hexdigest()[:16]

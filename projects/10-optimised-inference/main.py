@@ -1,15 +1,16 @@
 """Task 10: one inference engine with its optimisations as choices, measured side by side on real prompts.
 
-    python projects/10-optimised-inference/main.py --part 10 --device cpu
-    python projects/10-optimised-inference/main.py --set weights=int4 option=lookup requests=32 batch=16
+    ./inv python projects/10-optimised-inference/main.py --part 10 --device cpu
+    ./inv python projects/10-optimised-inference/main.py --set weights=int4 option=lookup requests=32 batch=16
 
 The rows of the table are the kinds of weights and, on int4 or the only kind asked for, what else can be chosen:
 lookup, drafts looked up in the text; unshared, beginnings that texts share computed each time; single, one request at
 a time; kv8, an 8-bit cache.
 
 The steps, in order: the model (../llm), the kernels (native.py compiles kernels/), prompts from ShareGPT
-(conversations.py), and for each row the weights (packing.py), the decoder (decoder.py), the engine with its paged
-cache (engine.py, blocks.py), and how fast and how good it is (measures.py).
+(conversations.py), what quality is held against (yardsticks.py), and for each row (variants.py) the weights
+(packing.py), the decoder (native_decoder.py or plain_decoder.py), the engine with its paged cache (engine.py,
+blocks.py), and how fast and how good it is (measures.py).
 """
 
 import os
@@ -25,79 +26,27 @@ import itertools
 import resource
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import paddle
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by hand from a plain checkout
 import conversations
+import fused
 import kit
 import llm
 import measures
-from decoder import BLOCK, NativeDecoder, PlainDecoder, cache_for, pack_weights
-from engine import Counts, Engine, Request
-from native import make_kernels
-from packing import KINDS
+from engine import Engine, Request
+from native import Kernels, NoKernels, make_kernels
+from native_decoder import NativeDecoder
+from packing import pack_weights
+from plain_decoder import PlainDecoder
+from variants import HEADER, MEGABYTE, Quality, Result, Variant, variants
+from yardsticks import Yardstick
 
-OPTIONS = ("lookup", "unshared", "single", "kv8")
-OPTIONS_ON = "int4"
 PASSAGES, PASSAGE = 2, 128  # held-out text: so many pieces of so many tokens
-MEGABYTE = 1e6
-HEADER = (
-    f"{'':14} {'tok/s':>7} {'TTFT ms':>8} {'TPOT ms':>8} {'P99 TPOT':>9} {'accepted':>9} {'shared':>7} "
-    f"{'weights MB':>11} {'cache MB':>9} {'perplexity':>11} {'KL':>9}"
-)
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A row of the table: weights of one kind, and perhaps one option."""
-
-    kind: str
-    option: str = ""
-
-    @property
-    def name(self) -> str:
-        return f"{self.kind}+{self.option}" if self.option else self.kind
-
-
-@dataclass
-class Result:
-    """What a variant answered, and how fast and how good that was."""
-
-    answers: list[list[int]]
-    figures: dict[str, float]
-    counts: Counts
-    perplexity: float
-    divergence: float
-    weight_bytes: int
-    cache_bytes: int
-
-    @property
-    def throughput(self) -> float:
-        return self.figures["Output token throughput (tok/s)"]
-
-    @property
-    def accepted_rate(self) -> float:
-        return self.counts.accepted / max(self.counts.drafted, 1)
-
-    def row(self, name: str) -> str:
-        return (
-            f"{name:14} {self.throughput:7.1f} {self.figures['Median TTFT (ms)']:8.0f} "
-            f"{self.figures['Median TPOT (ms)']:8.1f} {self.figures['P99 TPOT (ms)']:9.1f} {self.accepted_rate:9.0%} "
-            f"{self.counts.shared:7} {self.weight_bytes / MEGABYTE:11.0f} {self.cache_bytes / MEGABYTE:9.0f} "
-            f"{self.perplexity:11.3f} {self.divergence:9.5f}"
-        )
-
-
-def variants(weights: str, option: str) -> list[Variant]:
-    """The rows for what was asked."""
-    kinds = list(KINDS) if weights == "all" else [weights]
-    options = {"all": OPTIONS, "none": ()}.get(option, (option,))
-    on = OPTIONS_ON if weights == "all" else weights
-    return [Variant(kind, word) for kind in kinds for word in ("", *(options if kind == on else ()))]
 
 
 def prompts_and_passages(program: Any, tokenizer: llm.Tokenizer) -> tuple[list[list[int]], list[list[int]]]:
@@ -127,76 +76,117 @@ def serve(engine: Engine, prompts: list[list[int]], limit: int) -> tuple[list[Re
     return requests, time.perf_counter() - started
 
 
-def main() -> None:
-    program = kit.start(__file__, __doc__)
-    p = program.parameters
-    model = llm.open_model(p["model"])
-    weights = {name: model.weights[name] for name in model.weights}
-    kernels = make_kernels(p["isa"])
-    prompts, passages = prompts_and_passages(program, model.tokenizer)
-    lengths = sorted(map(len, prompts))
-    print(f"{len(prompts)} questions of {lengths[0]} to {lengths[-1]} tokens from ShareGPT\n\n{HEADER}")
+class Bench:
+    """Runs a variant: builds its decoder, lets it answer the prompts, and reads the held-out passages with it."""
 
-    # What the others are held against: Paddle's own operators in float32, on the held-out text.
-    plain = PlainDecoder(model.config, weights, "float32", "float32", -(-PASSAGE // BLOCK))
-    program.used(plain.embedding, plain.norm)
-    reference = [measures.text_logits(plain, passage) for passage in passages]
-    program.trace(reference=reference[0][-1])
-    program.metric("perplexity_float32", measures.perplexity(reference, passages))
-    del plain
+    def __init__(self, program: Any, model: llm.Model, kernels: Kernels | None) -> None:
+        self.p, self.model, self.kernels = program.parameters, model, kernels
+        self.weights = {name: model.weights[name] for name in model.weights}
+        self.prompts, self.passages = prompts_and_passages(program, model.tokenizer)
+        self.yardstick = Yardstick(model.config, self.weights, self.passages)
+        self.decoder = functools.lru_cache(maxsize=1)(self._decoder)  # rows with one kind and cache stand together
+        self.quality = functools.cache(self._quality)
+        self.gap = functools.cache(self._gap)
 
-    @functools.lru_cache(maxsize=1)  # rows with the same weights and cache stand together
-    def make_decoder(kind: str, cache: str) -> NativeDecoder | PlainDecoder:
-        if kernels is None:
-            return PlainDecoder(model.config, weights, kind, cache, p["blocks"])
-        packed = pack_weights(model.config, weights, kind, kernels.rows)
-        return NativeDecoder(model.config, packed, kernels, kind, cache, p["blocks"])
+    def _decoder(self, kind: str, cache: str) -> NativeDecoder | PlainDecoder:
+        if self.kernels is None:
+            return PlainDecoder(self.model.config, self.weights, kind, cache, self.p["blocks"])
+        packed = pack_weights(self.model.config, self.weights, kind, self.kernels.rows)
+        return NativeDecoder(self.model.config, packed, self.kernels, kind, cache, self.p["blocks"])
 
-    def run(variant: Variant) -> Result:
-        decoder = make_decoder(variant.kind, "int8" if variant.option == "kv8" else cache_for(variant.kind))
-        batch = 1 if variant.option == "single" else p["batch"]
+    def _quality(self, kind: str, cache: str) -> Quality:
+        """How the decoder of these kinds reads the passages."""
+        read = [measures.order_error(self.decoder(kind, cache), passage) for passage in self.passages]
+        found = [logits for logits, _ in read]
+        by = "kernels" if self.kernels else "fused" if fused.is_fused(kind, paddle.get_device()) else "plain"
+        return Quality(
+            perplexity=measures.perplexity(found, self.passages),
+            divergence=measures.divergence(self.yardstick.truth, np.stack(found)),
+            expected=self.yardstick.divergence(kind, cache, by),
+            order_error=max(error for _, error in read),
+        )
+
+    def _gap(self, kind: str, cache: str, prompt: tuple[int, ...], answer: tuple[int, ...]) -> float:
+        return measures.answer_gap(self.decoder(kind, cache), prompt, answer)
+
+    def run(self, variant: Variant) -> Result:
+        decoder = self.decoder(variant.kind, variant.cache)
+        batch = 1 if variant.option == "single" else self.p["batch"]
         sharing, lookup = variant.option != "unshared", variant.option == "lookup"
-        engine = Engine(decoder, model.tokenizer.stops, batch, p["chunk"], sharing, lookup)
-        requests, seconds = serve(engine, prompts, p["tokens"])
-        found = [measures.text_logits(decoder, passage) for passage in passages]
+        engine = Engine(decoder, self.model.tokenizer.stops, batch, self.p["chunk"], sharing, lookup)
+        requests, seconds = serve(engine, self.prompts, self.p["tokens"])
+        gaps = [self.gap(variant.kind, variant.cache, tuple(r.prompt), tuple(r.answer)) for r in requests]
         return Result(
-            answers=[request.answer for request in requests],
+            requests=requests,
             figures=measures.serving(requests, seconds),
             counts=engine.counts,
-            perplexity=measures.perplexity(found, passages),
-            divergence=float(np.mean(list(map(measures.divergence, reference, found)))),
+            quality=self.quality(variant.kind, variant.cache),
+            answer_gap=max(gaps),
             weight_bytes=decoder.weight_bytes,
             cache_bytes=decoder.cache_bytes,
         )
 
-    results: dict[Variant, Result] = {}
-    for variant in variants(p["weights"], p["option"]):
-        results[variant] = result = run(variant)
-        print(result.row(variant.name), flush=True)
-        word = variant.option or variant.kind
-        program.metric(f"throughput_{word}", result.throughput)
-        if word not in ("lookup", "unshared", "single"):  # these do not change what is computed
-            program.metric(f"divergence_{word}", result.divergence)
-        if word == "lookup":
-            program.metric("accepted_rate", result.accepted_rate)
 
+def note(program: Any, variant: Variant, result: Result) -> None:
+    """The metrics of one row."""
+    program.metric(f"throughput_{variant.word}", result.throughput)
+    if variant.computes_otherwise:
+        program.metric(f"divergence_{variant.word}", result.quality.divergence)
+        program.metric(f"expected_{variant.word}", result.quality.expected)
+    if variant.option == "lookup":
+        program.metric("accepted_rate", result.accepted_rate)
+
+
+def note_answers(program: Any, results: dict[Variant, Result]) -> None:
+    """Whether the answers are those of the decoders, and what drafts, batches and shared beginnings changed."""
+    gaps = [measures.in_multiples(result.answer_gap, result.quality.order_error) for result in results.values()]
+    program.metric("answer_gap", max(gaps))
+    pairs = [
+        (answer, own)
+        for variant, result in results.items()
+        if not variant.computes_otherwise
+        for answer, own in zip(results[Variant(variant.kind)].answers, result.answers, strict=True)
+    ]
+    if pairs:
+        program.metric("same_answers", np.mean([answer == own for answer, own in pairs]))
+    shares = [np.mean([bool(answer) for answer in result.answers]) for result in results.values()]
+    program.metric("answered", min(shares))
+
+
+def show(program: Any, results: dict[Variant, Result], bench: Bench) -> Variant:
+    """Print the fastest row's figures and an answer, keep all rows in benchmark.txt; returns the fastest."""
     fastest = max(results, key=lambda variant: results[variant].throughput)
     print(f"\n{fastest.name}, the fastest:\n{measures.block(results[fastest].figures)}")
-    question, answer = model.tokenizer.decode(prompts[0]), model.tokenizer.decode(results[fastest].answers[0])
+    decode = bench.model.tokenizer.decode
+    question, answer = decode(bench.prompts[0]), decode(results[fastest].answers[0])
     print(f"\nthe first question, and how {fastest.name} begins to answer:\n{question[-300:].strip()}\n{answer}\n")
     table = [HEADER, *(result.row(variant.name) for variant, result in results.items())]
     blocks = [f"{variant.name}\n{measures.block(result.figures)}" for variant, result in results.items()]
     program.artefact("benchmark.txt").write_text("\n\n".join(["\n".join(table), *blocks]) + "\n", encoding="utf-8")
-    # Drafts, shared beginnings and batches change when a token is computed and not which one.
-    pairs = [
-        (answer, own)
-        for variant, result in results.items()
-        if variant.option in ("lookup", "unshared", "single")
-        for answer, own in zip(results[Variant(variant.kind)].answers, result.answers, strict=True)
-    ]
-    program.metric("same_answers", np.mean([answer == own for answer, own in pairs]) if pairs else 1.0)
-    answered = min(sum(map(bool, result.answers)) for result in results.values())
-    program.metric("answered", answered / len(prompts))
+    return fastest
+
+
+def main() -> None:
+    program = kit.start(__file__, __doc__)
+    p = program.parameters
+    model, kernels = llm.open_model(p["model"]), make_kernels(p["isa"])
+    bench = Bench(program, model, kernels)
+    lengths = sorted(map(len, bench.prompts))
+    print(f"{len(bench.prompts)} questions of {lengths[0]} to {lengths[-1]} tokens from ShareGPT\n\n{HEADER}")
+
+    results: dict[Variant, Result] = {}
+    for variant in variants(p["weights"], p["option"]):
+        results[variant] = result = bench.run(variant)
+        print(result.row(variant.name), flush=True)
+        note(program, variant, result)
+    note_answers(program, results)
+    fastest = show(program, results, bench)
+
+    # The proof of the device: one of Paddle's own decoders reads a passage on it.
+    plain = PlainDecoder(model.config, bench.weights, "float32", "float32", -(-PASSAGE // PlainDecoder.block_size))
+    program.used(plain.network)
+    program.trace(reference=measures.text_logits(plain, bench.passages[0])[-1])
+    program.metric("perplexity_float32", measures.perplexity(bench.yardstick.truth, bench.passages))
     program.metric("fastest", fastest.name)
     program.metric("kernels", kernels.isa if kernels else "none")
     program.metric("peak_host_megabytes", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MEGABYTE)
@@ -204,8 +194,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (llm.ModelError, conversations.NoConversations, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    kit.main(main, llm.ModelError, conversations.NoConversations, NoKernels, ValueError)

@@ -1,10 +1,13 @@
 """What is measured of serving and of the answers' quality."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 from decoder import Decoder
 from engine import Request
+
+LEFT = (64, 27, 16, 8, 5, 3, 2, 1)  # tokens that a text still has at the ends of its pieces
 
 
 def log_probabilities(logits: np.ndarray) -> np.ndarray:
@@ -13,12 +16,43 @@ def log_probabilities(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
-def text_logits(decoder: Decoder, tokens: Sequence[int]) -> np.ndarray:
-    """Logits (length, vocabulary) at every place of a text; the cache's first blocks are written over."""
-    length = len(tokens)
-    table = list(range(-(-length // decoder.block_size)))
-    everywhere = np.arange(length)
-    return decoder.step(np.array(tokens), np.zeros(length, int), everywhere, [table], everywhere)
+def text_logits(decoder: Decoder, tokens: Sequence[int], ends: Sequence[int] = ()) -> np.ndarray:
+    """Logits (length, vocabulary) at every place of a text, in one step or in pieces with these ends.
+
+    The cache's first blocks are written over.
+    """
+    table = list(range(-(-len(tokens) // decoder.block_size)))
+    found = []
+    for start, end in itertools.pairwise([0, *ends, len(tokens)]):
+        places = np.arange(start, end)
+        found.append(decoder.step(np.array(tokens)[places], places * 0, places, [table], places - start))
+    return np.concatenate(found)
+
+
+def order_error(decoder: Decoder, text: Sequence[int]) -> tuple[np.ndarray, float]:
+    """Logits of a text read in pieces of ever fewer tokens, and how far those of one step are from them at most.
+
+    The numbers that are added up are the same, their order need not be.
+    """
+    ends = [len(text) - left for left in LEFT if left < len(text)]
+    found = text_logits(decoder, text, ends)
+    return found, float(np.abs(found - text_logits(decoder, text)).max())
+
+
+def answer_gap(decoder: Decoder, prompt: Sequence[int], answer: Sequence[int]) -> float:
+    """How far a token of the answer lies below the likeliest in logits, at most, when the whole text is one step.
+
+    That step has no drafts, no other texts beside it and no beginning that was computed before.
+    """
+    if not answer:
+        return 0.0
+    logits = text_logits(decoder, [*prompt, *answer])[len(prompt) - 1 : -1]
+    return float((logits.max(-1) - logits[np.arange(len(logits)), answer]).max())
+
+
+def in_multiples(gap: float, unit: float) -> float:
+    """gap / unit; 0 for no gap, and infinite for one where the unit is 0: then there is nothing to excuse it."""
+    return 0.0 if gap == 0 else gap / unit if unit else float("inf")
 
 
 def divergence(reference: np.ndarray, found: np.ndarray) -> float:

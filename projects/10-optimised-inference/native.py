@@ -113,7 +113,10 @@ def _load(library: str) -> None:
 
 
 def make_kernels(isa: str) -> Kernels | None:
-    """The C++ kernels, or None with the reason printed: then Paddle's plain operators compute."""
+    """The C++ kernels, or None with the reason printed: then Paddle's plain operators compute.
+
+    Raises NoKernels where those of one instruction set are asked for by its name.
+    """
     if not paddle.get_device().startswith("cpu"):
         print(f"the kernels are the CPU's: {paddle.get_device()} computes with Paddle's operators")
         return None
@@ -122,6 +125,8 @@ def make_kernels(isa: str) -> Kernels | None:
     try:
         kernels = Kernels(isa)
     except NoKernels as error:
+        if isa != "best":
+            raise
         print(f"NOTE: no kernels, because {error}")
         print("Paddle's plain operators compute instead, slower: in float32, on weights rounded to each kind")
         return None

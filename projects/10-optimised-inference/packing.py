@@ -15,12 +15,16 @@ float16. A panel is `rows` output rows; inside, what one row contributes comes f
     int4                        for each group of 32: scales, minima; then bytes of inputs i (low) and i + 4 (high)
 """
 
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 GROUP = 32  # inputs that share a scale
 KINDS = {"float32": 0, "bfloat16": 1, "int8": 2, "int4": 3, "float8": 4}  # kernels.h: Kind
+HEADS = {"int4": "int8", "float8": "int8"}  # the output layer bears fewer bits less well: it has int8 there
 LARGEST_FLOAT8 = 448.0
 
 
@@ -93,6 +97,49 @@ def pack(quantised: Quantised, kind: str, rows: int) -> np.ndarray:
         scales = np.ascontiguousarray(quantised.scales.reshape(panels, 1, rows)).view(np.uint8)
         return np.concatenate([scales, _bytes(numbers, panels, 1)], axis=-1).reshape(-1)
     return _bytes(numbers, panels, 1).reshape(-1)
+
+
+def layer_weights(weights: Mapping[str, np.ndarray], layer: int) -> list[np.ndarray]:
+    """norm, query-key-value, output, norm, gate-up, down of a layer; linear ones (outputs, inputs)."""
+
+    def get(*names: str) -> np.ndarray:
+        return np.concatenate([weights[f"model.layers.{layer}.{name}.weight"] for name in names])
+
+    return [
+        get("input_layernorm"),
+        get("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+        get("self_attn.o_proj"),
+        get("post_attention_layernorm"),
+        get("mlp.gate_proj", "mlp.up_proj"),
+        get("mlp.down_proj"),
+    ]
+
+
+def head_of(weights: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The output layer (vocabulary, hidden), which may be the embedding."""
+    return weights["lm_head.weight" if "lm_head.weight" in weights else "model.embed_tokens.weight"]
+
+
+def pack_weights(config: Any, weights: Mapping[str, np.ndarray], kind: str, rows: int) -> list[np.ndarray]:
+    """What native_decoder.py reads: the embedding, the packed weights of each layer, the last norm, the output layer.
+
+    The embedding is float32 or bfloat16: a row of it is read once for each token. Raises ValueError for a model whose
+    sizes the kernels' panels of `rows` do not divide.
+    """
+
+    def packed(weight: np.ndarray, kind: str) -> np.ndarray:
+        return weight if weight.ndim == 1 else pack(quantise(weight, kind), kind, rows)
+
+    embedding = quantise(weights["model.embed_tokens.weight"], embedding_kind(kind)).numbers
+    own = [weight for layer in range(config.layers) for weight in layer_weights(weights, layer)]
+    own += [weights["model.norm.weight"], head_of(weights)]
+    kinds = [kind] * (len(own) - 1) + [HEADS.get(kind, kind)]
+    with ThreadPoolExecutor() as pool:  # numpy lets other threads compute
+        return [embedding, *pool.map(packed, own, kinds)]
+
+
+def embedding_kind(kind: str) -> str:
+    return "float32" if kind == "float32" else "bfloat16"
 
 
 def to_float8(x: np.ndarray) -> np.ndarray:

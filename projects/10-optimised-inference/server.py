@@ -1,6 +1,6 @@
 """An HTTP server that speaks OpenAI's API, over the engine of this folder: what ./inv serve starts.
 
-    python projects/10-optimised-inference/server.py --model smollm2 --port 8000
+    ./inv python projects/10-optimised-inference/server.py --model smollm2 --port 8000
 
 POST /v1/chat/completions and /v1/completions, streaming or not, GET /v1/models and GET /health. Requests are checked by
 protocol.py and answered together by one engine (engine.py) in a thread of its own (batching.py).
@@ -44,11 +44,13 @@ import kept
 import kit.device
 import llm
 from batching import Answer, EngineThread, Failed, Full
-from decoder import ROUNDING, NativeDecoder, PlainDecoder
+from decoder import CACHES
 from engine import Engine
 from engine import Request as Prompt
-from native import make_kernels
+from native import NoKernels, make_kernels
+from native_decoder import NativeDecoder
 from packing import KINDS
+from plain_decoder import PlainDecoder
 from protocol import Refusal
 
 KEY = "PADDLEHOMEWORK_API_KEY"
@@ -323,7 +325,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help="where to listen; another than loopback wants a key")
     parser.add_argument("--port", type=int, default=8000, help="0: one that is free, which is printed")
     parser.add_argument("--weights", default="bfloat16", choices=list(KINDS), help="the kind of weights")
-    parser.add_argument("--cache", default="float16", choices=list(ROUNDING), help="keys and values")
+    parser.add_argument("--cache", default="float16", choices=CACHES, help="keys and values")
     parser.add_argument("--blocks", type=int, default=512, help="blocks of 16 positions in the cache")
     parser.add_argument("--batch", type=int, default=32, help="requests that are answered at the same time")
     parser.add_argument("--chunk", type=int, default=128, help="the most tokens computed in a step")
@@ -378,6 +380,6 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (llm.ModelError, ValueError) as error:
+    except (llm.ModelError, NoKernels, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from llama32 import Llama32
 from llm import ModelError
+from llm.decoder import Llama
 from llm.safetensors_file import Shards
+from llm.unknown import refuse_keys, refuse_tensors
 from qwen2_vl import Qwen2VL
 from qwen3 import Qwen3
 
@@ -57,11 +59,11 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ModelError(f"{path} is damaged, it holds no JSON object: fetch the file again") from None
 
 
-def open_network(folder: Path) -> Llama32 | Qwen2VL:
+def open_network(folder: Path) -> Llama:
     """The network of a folder with its weights on the device.
 
-    Raises ModelError for an unknown architecture, and for tensors that are missing, of another shape, or unknown (as a
-    bias would be, which leaving out makes a wrong answer).
+    Raises ModelError for an unknown architecture, for tensors that are missing or of another shape, and for keys and
+    tensors that are unknown (as a bias would be, which leaving out makes a wrong answer).
     """
     config = read_json(folder / "config.json")
     config = {**config.get("text_config", {}), **config}  # later versions nest the decoder's numbers
@@ -69,8 +71,7 @@ def open_network(folder: Path) -> Llama32 | Qwen2VL:
     if name not in NETWORKS:
         raise ModelError(f"architecture {name!r} of {folder} is unknown here; there is {', '.join(NETWORKS)}")
     network = NETWORKS[name]
-    if config.get("hidden_act", "silu") != "silu":
-        raise ModelError(f"activation {config['hidden_act']!r} of {folder} is unknown here; there is silu")
+    refuse_keys(config, network.KNOWN)
     weights = Weights(Shards(folder))
     try:
         shapes = network.shapes(config)
@@ -80,11 +81,7 @@ def open_network(folder: Path) -> Llama32 | Qwen2VL:
             if weights.shape(tensor) != shape:
                 found = weights.shape(tensor)
                 raise ModelError(f"{folder}: {tensor} is {found}, config.json says {shape}; take both from one model")
-        ignored = {"lm_head.weight"}  # tied embeddings, saved twice
-        unknown = [tensor for tensor in weights if tensor not in shapes and tensor not in ignored]
-        unknown = [tensor for tensor in unknown if not tensor.endswith("rotary_emb.inv_freq")]
-        if unknown:
-            raise ModelError(f"{folder} has {unknown[0]}, which {network.__name__} here does not compute with")
+        refuse_tensors(folder, list(weights), {*shapes, "lm_head.weight"})  # tied embeddings are at times saved twice
         return network(config, weights)
     except KeyError as error:
         raise ModelError(f"{folder / 'config.json'} has no {error}: fetch the file again") from None

@@ -10,6 +10,7 @@ import numpy as np
 import tiny
 from checkpoint import NETWORKS, open_network
 from llm import ModelError
+from llm.decoder import KVCache
 from PIL import Image
 from qwen2_vl import Qwen2VL, preprocess, smart_resize
 
@@ -20,7 +21,7 @@ OFFICIAL = (28, 56 * 56, 28 * 28 * 1280)  # factor, fewest and most pixels of th
 
 @dataclass
 class Comparison:
-    """How far one network is from transformers: greatest absolute differences."""
+    """How far one network is from transformers: of a token's logits or states in the Euclidean norm, relatively."""
 
     same_weights: bool  # the checkpoint is the one that the reference was made from
     prefill: float  # logits of all tokens of the prompts
@@ -30,7 +31,7 @@ class Comparison:
     by_position: np.ndarray  # (T + steps,) of the logits, over the batch
     tokens: np.ndarray  # (B, steps), the reference's
     logits: np.ndarray  # (B, steps, V), ours
-    pixels: float = 0.0  # preprocessed images
+    pixels: float = 0.0  # preprocessed images, greatest absolute difference
 
 
 def read_reference(python: str, folder: Path) -> Mapping[str, np.ndarray]:
@@ -61,36 +62,41 @@ def compare(architecture: str, folder: Path, reference: Mapping[str, np.ndarray]
         settings = json.loads((folder / "preprocessor_config.json").read_text())
         pictures = [preprocess(Image.fromarray(image), settings) for image in tiny.images()]
         assert [list(grid) for _, grid in pictures] == reference["qwen2_vl.grids"].tolist()
-        pixels = distance(np.concatenate([patches for patches, _ in pictures]), reference["qwen2_vl.pixels"])
+        patches = np.concatenate([patches for patches, _ in pictures])
+        pixels = float(np.abs(patches - reference["qwen2_vl.pixels"]).max())
         more = {"pictures": pictures}
     states: list = []
-    logits, cache = network.step(tokens, real, states=states, **more)
+    cache = KVCache()
+    logits = network.step(tokens, cache, real, states=states, **more)
     found, steps = logits.numpy(), [logits[:, -1].numpy()]
     # Each step is given the reference's token, so that one token chosen otherwise is counted once.
     for step in range(tiny.STEPS - 1):
-        logits, cache = network.step(expected["tokens"][:, step : step + 1], cache=cache)
+        logits = network.step(expected["tokens"][:, step : step + 1], cache)
         steps.append(logits[:, -1].numpy())
     decode = np.stack(steps, 1)  # (B, steps, V)
     by_prompt = np.zeros(tokens.shape)
-    by_prompt[real] = np.abs(found[real] - expected["prefill"]).max(-1)
-    by_step = np.abs(decode - expected["decode"]).max((0, 2))
+    by_prompt[real] = relative(found[real], expected["prefill"])
+    by_step = relative(decode, expected["decode"]).max(0)
     comparison = Comparison(
         same_weights=digest == str(reference[f"{architecture}.sha256"]),
         prefill=float(by_prompt.max()),
         decode=float(by_step.max()),
         equal_tokens=float((decode.argmax(-1) == expected["tokens"]).mean()),
-        by_layer=np.array([distance(s.numpy()[real], e) for s, e in zip(states, expected["states"], strict=True)]),
+        by_layer=np.array(
+            [relative(s.numpy()[real], e).max() for s, e in zip(states, expected["states"], strict=True)]
+        ),
         by_position=np.concatenate([by_prompt.max(0), by_step[1:]]),
         tokens=expected["tokens"],
         logits=decode,
         pixels=pixels,
     )
-    return comparison, [*network.weights.values(), logits]
+    return comparison, [network, logits]
 
 
-def distance(found: np.ndarray, expected: np.ndarray) -> float:
-    """The greatest absolute difference."""
-    return float(np.abs(found - expected).max())
+def relative(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """How far each token's vector (..., size) is from the one expected, over that one's length."""
+    off = np.linalg.norm(found.astype("float64") - expected, axis=-1)
+    return off / np.linalg.norm(expected.astype("float64"), axis=-1)
 
 
 def equal_sizes(reference: Mapping[str, np.ndarray]) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 import llm
 import numpy as np
 from checkpoint import open_network, read_json
+from llm.decoder import KVCache
 from llm.tokenizer import from_folder
 from PIL import Image, ImageOps
 from qwen2_vl import Picture, Qwen2VL, preprocess
@@ -45,14 +46,14 @@ def write_prompt(tokenizer: llm.Tokenizer, prompt: str, network, pictures: list[
         return tokenizer.chat(prompt)
     content = [{"type": "image"} for _ in pictures] + [{"type": "text", "text": prompt}]
     tokens = tokenizer.encode(tokenizer.render([{"role": "user", "content": content}]))
-    image_token = network.config["image_token_id"]
+    image_token = network.image_token
     if tokens.count(image_token) != len(pictures):
         raise llm.ModelError(
             f"the chat template writes {tokens.count(image_token)} image tokens for {len(pictures)} images: "
             "take the template that belongs to the model"
         )
     # The template has one token an image; the decoder wants one for each merged square.
-    counts = iter(len(patches) // network.vision["spatial_merge_size"] ** 2 for patches, _ in pictures)
+    counts = iter(len(patches) // network.visual.config["spatial_merge_size"] ** 2 for patches, _ in pictures)
     return [token for found in tokens for token in [found] * (next(counts) if found == image_token else 1)]
 
 
@@ -68,13 +69,14 @@ def answer(folder: Path, prompt: str, image: str, limit: int) -> Answer:
             raise llm.ModelError(f"{folder.name} reads text alone: leave image= out, or name a Qwen2-VL model")
         pictures = open_images(image, read_json(folder / "preprocessor_config.json"))
     tokens = write_prompt(tokenizer, prompt, network, pictures)
-    context = network.config["max_position_embeddings"]
+    context = network.config.context
     if not 0 < len(tokens) < context:
         raise llm.ModelError(f"the prompt is {len(tokens)} tokens, the context {context}: an answer has no room")
     stream, found, times = llm.Stream(tokenizer), [], []
     print(f"\n> {prompt}" + (f"  [{image}]" if image else ""))
     more = {"pictures": pictures} if pictures else {}
-    logits, cache = network.step(np.array([tokens]), last=True, **more)
+    cache = KVCache()
+    logits = network.step(np.array([tokens]), cache, last=True, **more)
     while len(found) < min(limit, context - len(tokens)):
         token = int(logits[0, -1].numpy().argmax())
         if token in tokenizer.stops:
@@ -82,7 +84,7 @@ def answer(folder: Path, prompt: str, image: str, limit: int) -> Answer:
         found.append(token)
         times.append(time.perf_counter())
         print(stream.add(token), end="", flush=True)
-        logits, cache = network.step(np.array([[token]]), cache=cache)
+        logits = network.step(np.array([[token]]), cache)
     print(stream.finish() + "\n")
     speed = (len(found) - 1) / (times[-1] - times[0]) if len(found) > 1 else 0.0
-    return Answer(stream.text, len(found), speed, [*network.weights.values(), logits])
+    return Answer(stream.text, len(found), speed, [network, logits])

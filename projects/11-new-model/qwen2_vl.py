@@ -1,8 +1,8 @@
 """Qwen2-VL in Paddle's plain operators: images and text in, text out (https://arxiv.org/abs/2409.12191).
 
 An image is resized to whole patches and cut up (`preprocess`). A vision tower turns each image's patches into
-features; every square of 2 x 2 of them becomes one token (`see`). A decoder reads these among the text's tokens, with
-positions of three axes: time, row and column (`positions`, `step`).
+features; every square of 2 x 2 of them becomes one token (`VisionTower`). The decoder of ../llm/decoder.py reads these
+among the text's tokens, with positions of three axes: time, row and column (`positions`, `Qwen2VL`).
 
 The shapes: B sequences, T new tokens each, S tokens so far, H heads of D numbers, KV key and value heads, V tokens in
 the vocabulary; P patches of an image, E the tower's width, m the side of a merged square.
@@ -10,22 +10,52 @@ the vocabulary; P patches of an image, E the tower's width, m the side of a merg
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import paddle
 import paddle.nn.functional as F
 from llm import ModelError
+from llm.config import numbers
+from llm.decoder import KVCache, Linear, Llama, Part, rotary_frequencies, rotate, turns
+from llm.model import expected_shapes
+from llm.unknown import refuse_rope
+from paddle import nn
 from PIL import Image
 
-NOT_SEEN = -1e9  # added to a score before the softmax
 VISION_EPSILON = 1e-6  # of the tower's LayerNorms
 VISION_THETA = 10000.0
+VISION_TOKENS = ("vision_start_token_id", "vision_end_token_id", "vision_token_id")
+# What the other keys of vision_config and of preprocessor_config.json may say: what is computed here.
+VISION_READ = """
+    depth embed_dim hidden_size num_heads mlp_ratio patch_size spatial_patch_size spatial_merge_size temporal_patch_size
+    model_type initializer_range torch_dtype dtype
+"""
+VISION_SAYS = {"hidden_act": ("quick_gelu",), "in_channels": (3,), "in_chans": (3,)}
+PICTURES_READ = """
+    image_processor_type processor_class feature_extractor_type min_pixels max_pixels size patch_size
+    temporal_patch_size merge_size image_mean image_std
+"""
+PICTURES_SAY = {
+    "do_convert_rgb": (True,),
+    "do_normalize": (True,),
+    "do_rescale": (True,),
+    "do_resize": (True,),
+    "rescale_factor": (1 / 255, 0.00392156862745098),
+    "resample": (3,),  # PIL's bicubic
+    "data_format": ("channels_first",),
+}
 ROWS = 1024  # patches that attend at once: a photo has 10,000, and scores for each pair of them fill the memory
 Config = Mapping[str, Any]
 Shapes = dict[str, tuple[int, ...]]
 Picture = tuple[np.ndarray, tuple[int, int]]  # patches (P, 3 · 2 · p · p), and how many down and across
+
+
+def refuse(file: str, settings: Config, read: str, says: Mapping[str, tuple]) -> None:
+    """Raise ModelError for what a file says and is not computed here."""
+    for name, value in settings.items():
+        if name not in read.split() and value is not None and value not in says.get(name, ()):
+            raise ModelError(f"{file} has {name!r}: {value!r}, which is not computed here: take another model")
 
 
 # ---- from an image to patches, as transformers' Qwen2VLImageProcessor makes them
@@ -50,6 +80,7 @@ def smart_resize(height: int, width: int, factor: int, fewest: int, most: int) -
 
 def preprocess(image: Image.Image, settings: Config) -> Picture:
     """The patches of an image; `settings` is the dictionary of the checkpoint's preprocessor_config.json."""
+    refuse("preprocessor_config.json", settings, PICTURES_READ, PICTURES_SAY)
     p, m, times = settings["patch_size"], settings["merge_size"], settings["temporal_patch_size"]
     size = settings.get("size", {})
     fewest = settings.get("min_pixels") or size["shortest_edge"]
@@ -99,48 +130,96 @@ def positions(
     return found, np.array(after)
 
 
+# ---- the vision tower
+
+
+class LayerNorm(nn.Layer):
+    """x (..., E) with a mean of 0 and a variance of 1, times the weight, plus the bias."""
+
+    def __init__(self, weight: np.ndarray, bias: np.ndarray) -> None:
+        super().__init__()
+        self.register_buffer("weight", paddle.to_tensor(weight))
+        self.register_buffer("bias", paddle.to_tensor(bias))
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        x = x - x.mean(-1, keepdim=True)
+        return x * paddle.rsqrt((x * x).mean(-1, keepdim=True) + VISION_EPSILON) * self.weight + self.bias
+
+
+class VisionBlock(nn.Layer):
+    """x + attention(norm(x)), then the same with a feed-forward network; every patch sees every other."""
+
+    def __init__(self, part: Part, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = LayerNorm(*part("norm1")), LayerNorm(*part("norm2"))
+        self.qkv, self.proj = Linear(*part("attn.qkv")), Linear(*part("attn.proj"))
+        self.fc1, self.fc2 = Linear(*part("mlp.fc1")), Linear(*part("mlp.fc2"))
+
+    def attention(self, x: paddle.Tensor, turn: tuple) -> paddle.Tensor:
+        qkv = self.qkv(x).reshape([len(x), 3 * self.heads, -1]).transpose([1, 0, 2])
+        q, k, v = paddle.split(qkv, 3, axis=0)  # (H, P, D) each
+        q, k, mixed = rotate(q, *turn) * q.shape[-1] ** -0.5, rotate(k, *turn), []
+        for rows in paddle.split(q, [min(ROWS, len(x) - row) for row in range(0, len(x), ROWS)], axis=1):
+            shares = F.softmax(paddle.matmul(rows, k, transpose_y=True))  # (H, rows, P)
+            mixed.append(paddle.matmul(shares, v))
+        return self.proj(paddle.concat(mixed, 1).transpose([1, 0, 2]).reshape([len(x), -1]))  # (P, E)
+
+    def forward(self, x: paddle.Tensor, turn: tuple) -> paddle.Tensor:
+        x = x + self.attention(self.norm1(x), turn)
+        y = self.fc1(self.norm2(x))
+        return x + self.fc2(y * F.sigmoid(1.702 * y))  # "quick" GELU
+
+
+class VisionTower(nn.Layer):
+    """From the patches of one image to its tokens; `config` is vision_config of the checkpoint's config.json."""
+
+    def __init__(self, config: Config, weights: Mapping[str, np.ndarray]) -> None:
+        super().__init__()
+        self.config = config
+        # The 3D convolution's stride is its kernel: a linear layer.
+        kernel = weights["visual.patch_embed.proj.weight"]
+        self.patch_embed = Linear(kernel.reshape(len(kernel), -1))
+        parts = [Part(weights, f"visual.blocks.{number}.") for number in range(config["depth"])]
+        self.blocks = nn.LayerList([VisionBlock(part, config["num_heads"]) for part in parts])
+        merger = Part(weights, "visual.merger.")
+        self.norm, self.first, self.second = (
+            LayerNorm(*merger("ln_q")),
+            Linear(*merger("mlp.0")),
+            Linear(*merger("mlp.2")),
+        )
+
+    def forward(self, picture: Picture) -> paddle.Tensor:
+        """The tokens of one image, (P / m², hidden): its patches attend to each other and to no other image's."""
+        (patches, (down, across)), m, count = picture, self.config["spatial_merge_size"], len(picture[0])
+        size = self.config["embed_dim"] // self.config["num_heads"]
+        # Half of a head's pairs turn by the patch's row, half by its column, in the patches' order.
+        grid = np.indices((down, across)).reshape(2, down // m, m, across // m, m).transpose(1, 3, 2, 4, 0)
+        slow = rotary_frequencies(VISION_THETA, size // 2)  # (D/4,)
+        turn = turns((grid.reshape(count, 2, 1) * slow).reshape(count, size // 2))  # (P, D) each
+        x = self.patch_embed(paddle.to_tensor(patches))  # (P, E)
+        for block in self.blocks:
+            x = block(x, turn)
+        return self.second(F.gelu(self.first(self.norm(x).reshape([count // m**2, -1]))))
+
+
 # ---- the network
 
 
-@dataclass
-class Cache:
-    """What a step leaves to the next one."""
-
-    layers: list[tuple[paddle.Tensor, paddle.Tensor]]  # keys and values: (B, KV, S, D) each
-    real: np.ndarray  # (B, S), False where a shorter sequence is padded
-    position: np.ndarray  # (B,) of the next token, on all three axes
-
-
-def rms_norm(x: paddle.Tensor, weight: paddle.Tensor, epsilon: float) -> paddle.Tensor:
-    """x (..., size) scaled to a root mean square of 1, times the weight (size,)."""
-    return x * paddle.rsqrt((x * x).mean(-1, keepdim=True) + epsilon) * weight
-
-
-def rotate(x: paddle.Tensor, cos: paddle.Tensor, sin: paddle.Tensor) -> paddle.Tensor:
-    """Turn the pairs (i, i + D/2) of x (..., T, D) by the angles whose cos and sin are given."""
-    first, second = paddle.split(x, 2, axis=-1)
-    return x * cos + paddle.concat([-second, first], -1) * sin
-
-
-def turns(angles: np.ndarray) -> tuple[paddle.Tensor, paddle.Tensor]:
-    """cos and sin (..., D) of the angles (..., D/2) of a head's pairs."""
-    angles = np.concatenate([angles, angles], -1)
-    return paddle.to_tensor(np.cos(angles).astype("float32")), paddle.to_tensor(np.sin(angles).astype("float32"))
-
-
-class Qwen2VL:
+class Qwen2VL(Llama):
     """Tower and decoder on the current device, in float32; weights under Hugging Face's names."""
+
+    KNOWN = ("text_config", "vision_config", "image_token_id", "video_token_id", *VISION_TOKENS)
 
     @staticmethod
     def shapes(c: Config) -> Shapes:
-        """Every tensor that a checkpoint of this configuration has."""
-        hidden, inner, v = c["hidden_size"], c["intermediate_size"], c["vision_config"]
-        keys = hidden // c["num_attention_heads"] * c["num_key_value_heads"]
+        """Every tensor that a checkpoint of this configuration has: Llama's with biases, and the tower's."""
+        known, v = numbers(c), c["vision_config"]
         width, p, wide = v["embed_dim"], v["patch_size"], int(v["embed_dim"] * v["mlp_ratio"])
         merged = width * v["spatial_merge_size"] ** 2
 
-        def linear(name: str, outputs: int, inputs: int, bias: bool = True) -> Shapes:
-            return {f"{name}.weight": (outputs, inputs)} | ({f"{name}.bias": (outputs,)} if bias else {})
+        def linear(name: str, outputs: int, inputs: int) -> Shapes:
+            return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
 
         def norm(name: str) -> Shapes:
             return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
@@ -152,150 +231,59 @@ class Qwen2VL:
             shapes |= linear(block + "attn.qkv", 3 * width, width) | linear(block + "attn.proj", width, width)
             shapes |= linear(block + "mlp.fc1", wide, width) | linear(block + "mlp.fc2", width, wide)
         shapes |= norm("visual.merger.ln_q")
-        shapes |= linear("visual.merger.mlp.0", merged, merged) | linear("visual.merger.mlp.2", hidden, merged)
-        shapes |= {"model.embed_tokens.weight": (c["vocab_size"], hidden), "model.norm.weight": (hidden,)}
-        if not c.get("tie_word_embeddings", False):
-            shapes |= linear("lm_head", c["vocab_size"], hidden, bias=False)
-        for number in range(c["num_hidden_layers"]):
-            layer = f"model.layers.{number}."
-            shapes |= {layer + f"{name}_layernorm.weight": (hidden,) for name in ("input", "post_attention")}
-            shapes |= linear(layer + "self_attn.q_proj", hidden, hidden)
-            shapes |= linear(layer + "self_attn.k_proj", keys, hidden)
-            shapes |= linear(layer + "self_attn.v_proj", keys, hidden)
-            shapes |= linear(layer + "self_attn.o_proj", hidden, hidden, bias=False)
-            shapes |= linear(layer + "mlp.gate_proj", inner, hidden, bias=False)
-            shapes |= linear(layer + "mlp.up_proj", inner, hidden, bias=False)
-            shapes |= linear(layer + "mlp.down_proj", hidden, inner, bias=False)
-        return shapes
+        shapes |= linear("visual.merger.mlp.0", merged, merged) | linear("visual.merger.mlp.2", known.hidden, merged)
+        decoder = expected_shapes(known)
+        biased = tuple(f"{name}_proj.weight" for name in "qkv")
+        biases = {name.replace("weight", "bias"): decoder[name][:1] for name in decoder if name.endswith(biased)}
+        return shapes | decoder | biases
 
     def __init__(self, config: Config, weights: Mapping[str, np.ndarray]) -> None:
-        self.config, self.vision = config, config["vision_config"]
-        self.heads, self.kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
-        self.head_dim = config["hidden_size"] // self.heads
-        rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-        theta = rope.get("rope_theta", config.get("rope_theta", 1000000.0))
-        self.frequencies = theta ** (-np.arange(0, self.head_dim, 2) / self.head_dim)  # (D/2,)
+        super().__init__(numbers({"rope_theta": 1000000.0, **config}), weights)
+        refuse("config.json's vision_config", config["vision_config"], VISION_READ, VISION_SAYS)
+        self.visual = VisionTower(config["vision_config"], weights)
+        self.image_token = config["image_token_id"]
         # Each pair of a head turns by one axis: the first so many by time, then by row, then by column.
-        self.axes = np.repeat([0, 1, 2], rope["mrope_section"])  # (D/2,)
-        if self.axes.size != self.head_dim // 2:
-            raise ModelError(f"mrope_section {rope['mrope_section']} does not sum to half a head, {self.head_dim // 2}")
-        self.weights = {}
-        for name in self.shapes(config):
-            weight = weights[name]
-            if name == "visual.patch_embed.proj.weight":  # the 3D convolution's stride is its kernel: a linear layer
-                weight = weight.reshape(weight.shape[0], -1)
-            # A linear layer lies in the file as (outputs, inputs); here x (…, inputs) is multiplied from the left.
-            table = name in ("model.embed_tokens.weight", "lm_head.weight")
-            self.weights[name] = paddle.to_tensor(weight.T.copy() if weight.ndim == 2 and not table else weight)
-        self.head = self.weights.get("lm_head.weight", self.weights["model.embed_tokens.weight"])  # (V, hidden)
-
-    def linear(self, x: paddle.Tensor, name: str) -> paddle.Tensor:
-        y = paddle.matmul(x, self.weights[name + ".weight"])
-        return y + self.weights[name + ".bias"] if name + ".bias" in self.weights else y
-
-    def layer_norm(self, x: paddle.Tensor, name: str) -> paddle.Tensor:
-        x = x - x.mean(-1, keepdim=True)
-        x = x * paddle.rsqrt((x * x).mean(-1, keepdim=True) + VISION_EPSILON)
-        return x * self.weights[name + ".weight"] + self.weights[name + ".bias"]
-
-    @paddle.no_grad()
-    def see(self, picture: Picture) -> paddle.Tensor:
-        """The tokens of one image, (P / m², hidden): its patches attend to each other and to no other image's."""
-        (patches, (down, across)), v = picture, self.vision
-        heads, m, count = v["num_heads"], v["spatial_merge_size"], len(patches)
-        size = v["embed_dim"] // heads
-        # Half of a head's pairs turn by the patch's row, half by its column, in the patches' order.
-        grid = np.indices((down, across)).reshape(2, down // m, m, across // m, m).transpose(1, 3, 2, 4, 0)
-        slow = VISION_THETA ** (-np.arange(0, size // 2, 2) / (size // 2))  # (D/4,)
-        cos, sin = turns((grid.reshape(count, 2, 1) * slow).reshape(count, size // 2))  # (P, D)
-        x = paddle.matmul(paddle.to_tensor(patches), self.weights["visual.patch_embed.proj.weight"])  # (P, E)
-        for number in range(v["depth"]):
-            block = f"visual.blocks.{number}."
-            qkv = self.linear(self.layer_norm(x, block + "norm1"), block + "attn.qkv").reshape([count, 3 * heads, size])
-            q, k, values = paddle.split(qkv.transpose([1, 0, 2]), 3, axis=0)  # (H, P, D) each
-            q, k, mixed = rotate(q, cos, sin) * size**-0.5, rotate(k, cos, sin), []
-            for rows in paddle.split(q, [min(ROWS, count - row) for row in range(0, count, ROWS)], axis=1):
-                shares = F.softmax(paddle.matmul(rows, k, transpose_y=True))  # (H, rows, P)
-                mixed.append(paddle.matmul(shares, values))
-            mixed = paddle.concat(mixed, 1).transpose([1, 0, 2]).reshape([count, -1])  # (P, E)
-            x = x + self.linear(mixed, block + "attn.proj")
-            y = self.linear(self.layer_norm(x, block + "norm2"), block + "mlp.fc1")
-            x = x + self.linear(y * F.sigmoid(1.702 * y), block + "mlp.fc2")  # "quick" GELU
-        x = self.layer_norm(x, "visual.merger.ln_q").reshape([count // m**2, -1])  # (P / m², m² E)
-        return self.linear(F.gelu(self.linear(x, "visual.merger.mlp.0")), "visual.merger.mlp.2")
+        rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+        refuse_rope(rope, ("mrope_section",))
+        sections = rope["mrope_section"]
+        self.axes = np.repeat([0, 1, 2], sections)  # (D/2,)
+        if self.axes.size != self.config.head_dim // 2:
+            raise ModelError(f"mrope_section {sections} does not sum to half a head, {self.config.head_dim // 2}")
 
     def embed(self, tokens: np.ndarray, pictures: Sequence[Picture]) -> paddle.Tensor:
         """Vectors (B, T, hidden): of the text from the table, of image tokens from the tower, in the images' order."""
-        table, ids = self.weights["model.embed_tokens.weight"], tokens.copy()
-        is_image = tokens == self.config["image_token_id"]
-        expected = sum(len(patches) for patches, _ in pictures) // self.vision["spatial_merge_size"] ** 2
+        table, ids, is_image = self.embedding, tokens.copy(), tokens == self.image_token
+        expected = sum(len(patches) for patches, _ in pictures) // self.visual.config["spatial_merge_size"] ** 2
         if is_image.sum() != expected:
             raise ModelError(f"{is_image.sum()} image tokens for images of {expected}: one for each merged square")
         if pictures:
             ids[is_image] = table.shape[0] + np.arange(expected)  # the images' tokens continue the table
-            table = paddle.concat([table, *(self.see(picture) for picture in pictures)])
+            table = paddle.concat([table, *(self.visual(picture) for picture in pictures)])
         return F.embedding(paddle.to_tensor(ids), table)
 
     @paddle.no_grad()
     def step(
         self,
         tokens: np.ndarray,
+        cache: KVCache,
         real: np.ndarray | None = None,
-        cache: Cache | None = None,
         states: list[paddle.Tensor] | None = None,
-        pictures: Sequence[Picture] = (),
         last: bool = False,
-    ) -> tuple[paddle.Tensor, Cache]:
-        """Logits (B, T, V) after each of `tokens` (B, T), and the cache for the step after.
-
-        The first step has the `pictures` of all sequences, in order, and an image token for each of their merged
-        squares. `real` (B, T) is False where a sequence is padded; by default all tokens are real. `states` is given
-        what enters the first layer, what leaves each but the last, and the last one's after the norm. `last` asks for
-        the logits after the last token alone, (B, 1, V).
+        pictures: Sequence[Picture] = (),
+    ) -> paddle.Tensor:
+        """As Llama's. The first step has the `pictures` of all sequences, in order, and an image token for each of
+        their merged squares.
         """
-        w, c, (batch, new) = self.weights, self.config, tokens.shape
-        real = np.ones((batch, new), bool) if real is None else real
-        m, before = self.vision["spatial_merge_size"], cache.real.shape[1] if cache else 0
-        if cache:
-            x = F.embedding(paddle.to_tensor(tokens), w["model.embed_tokens.weight"])  # (B, T, hidden)
-            places = np.broadcast_to(cache.position[:, None] + np.arange(new), (3, batch, new))
-            after, real = cache.position + new, np.concatenate([cache.real, real], 1)  # real: (B, S)
-        else:
-            x = self.embed(tokens, pictures)
+        real = np.ones(tokens.shape, bool) if real is None else real
+        first, m = cache.real is None, self.visual.config["spatial_merge_size"]
+        x = self.embed(tokens, pictures) if first else F.embedding(paddle.to_tensor(tokens), self.embedding)
+        text, mask = cache.admit(real)
+        places = np.broadcast_to(text, (3, *text.shape))
+        if first:
             grids = [(down // m, across // m) for _, (down, across) in pictures]
-            places, after = positions(tokens, real, c["image_token_id"], grids)
-        # M-RoPE: the position that a pair turns by is that on its own axis, (B, T, D/2).
-        cos, sin = turns(places[self.axes].transpose(1, 2, 0)[:, None] * self.frequencies)  # (B, 1, T, D)
-        # A token sees the real ones up to itself: (B, 1, T, S).
-        allowed = np.tri(new, before + new, before, dtype=bool) & real[:, None, None, :]
-        mask = paddle.to_tensor(np.where(allowed, 0, NOT_SEEN).astype("float32"))
-        layers = []
-        for number in range(c["num_hidden_layers"]):
-            if states is not None:
-                states.append(x)
-            layer = f"model.layers.{number}."
-            y = rms_norm(x, w[layer + "input_layernorm.weight"], c["rms_norm_eps"])
-            q, k, v = (
-                self.linear(y, f"{layer}self_attn.{name}_proj")
-                .reshape([batch, new, heads, self.head_dim])
-                .transpose([0, 2, 1, 3])
-                for name, heads in (("q", self.heads), ("k", self.kv_heads), ("v", self.kv_heads))
-            )  # (B, H or KV, T, D)
-            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-            if cache:
-                k, v = (paddle.concat([old, now], 2) for old, now in zip(cache.layers[number], (k, v), strict=True))
-            layers.append((k, v))
-            # The heads that share keys and values stand one below the other, in one product: (B, KV, H/KV T, D).
-            q = q.reshape([batch, self.kv_heads, -1, self.head_dim])
-            scores = paddle.matmul(q, k, transpose_y=True) * self.head_dim**-0.5  # (B, KV, H/KV T, S)
-            shares = F.softmax(scores.reshape([batch, self.heads, new, -1]) + mask).reshape(scores.shape)
-            mixed = paddle.matmul(shares, v).reshape([batch, self.heads, new, self.head_dim]).transpose([0, 2, 1, 3])
-            x = x + self.linear(mixed.reshape([batch, new, -1]), layer + "self_attn.o_proj")
-            y = rms_norm(x, w[layer + "post_attention_layernorm.weight"], c["rms_norm_eps"])
-            y = F.silu(self.linear(y, layer + "mlp.gate_proj")) * self.linear(y, layer + "mlp.up_proj")
-            x = x + self.linear(y, layer + "mlp.down_proj")
-        x = rms_norm(x, w["model.norm.weight"], c["rms_norm_eps"])
-        if states is not None:
-            states.append(x)
-        x = x[:, -1:] if last else x
-        return paddle.matmul(x, self.head, transpose_y=True), Cache(layers, real, after)
+            places, after = positions(tokens, real, self.image_token, grids)
+            cache.position = after[:, None]
+        # M-RoPE: the position that a pair turns by is that on its own axis, (B, 1, T, D/2).
+        turn = turns(places[self.axes].transpose(1, 2, 0)[:, None] * self.frequencies)
+        x = self.hidden(x, turn, mask, cache, states)
+        return self.head(x[:, -1:] if last else x)

@@ -4,25 +4,41 @@ Against Llama it has a norm over each head's queries and keys before they are tu
 follow from the width.
 """
 
+from collections.abc import Mapping
+
+import numpy as np
 import paddle
-from llama32 import Config, Llama32, Shapes, head_dim, rms_norm
+from llama32 import Config, Shapes, frequencies
+from llm.config import numbers
+from llm.decoder import GroupedQueryAttention, Llama, RMSNorm
+from llm.model import expected_shapes
 
 
-class Qwen3(Llama32):
-    """The decoder of llama32.py with normed queries and keys."""
+class NormedAttention(GroupedQueryAttention):
+    """Attention with an RMSNorm (D,) over each query and each key."""
+
+    def __init__(self, config, part, linear) -> None:
+        super().__init__(config, part, linear)
+        self.q_norm, self.k_norm = (RMSNorm(part(f"self_attn.{name}_norm")[0], config.epsilon) for name in "qk")
+
+    def project(self, x: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
+        """Queries (B, H, T, D), keys and values (B, KV, T, D) of x (B, T, hidden)."""
+        q, k, v = super().project(x)
+        return self.q_norm(q), self.k_norm(k), v
+
+
+class Qwen3(Llama):
+    """Llama with normed queries and keys."""
+
+    KNOWN = ()
 
     @staticmethod
-    def shapes(c: Config) -> Shapes:
+    def shapes(config: Config) -> Shapes:
         """Llama's tensors, and two norms (D,) a layer."""
-        norms = {
-            f"model.layers.{number}.self_attn.{name}_norm.weight": (head_dim(c),)
-            for number in range(c["num_hidden_layers"])
-            for name in "qk"
-        }
-        return Llama32.shapes(c) | norms
+        known = numbers(config)
+        prefixes = [f"model.layers.{number}.self_attn." for number in range(known.layers)]
+        norms = {f"{prefix}{name}_norm.weight": (known.head_dim,) for prefix in prefixes for name in "qk"}
+        return expected_shapes(known) | norms
 
-    def project(self, x: paddle.Tensor, prefix: str) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
-        """Queries (B, H, T, D), keys and values (B, KV, T, D) of x (B, T, hidden)."""
-        q, k, v = super().project(x, prefix)
-        q = rms_norm(q, self.weights[prefix + "self_attn.q_norm.weight"], self.epsilon)
-        return q, rms_norm(k, self.weights[prefix + "self_attn.k_norm.weight"], self.epsilon), v
+    def __init__(self, config: Config, weights: Mapping[str, np.ndarray]) -> None:
+        super().__init__(numbers(config), weights, frequencies=frequencies(config), attention=NormedAttention)

@@ -1,7 +1,7 @@
 """Task 13-1: convert a PyTorch project with PaConvert, mend what it leaves, and run the Paddle project.
 
-    python projects/13-conversion/main.py --part 13-1 --device cpu --out /tmp/conversion --set example=gpt
-    python projects/13-conversion/main.py --part 13-1 --set source=/path/to/a/pytorch/project
+    ./inv python projects/13-conversion/main.py --part 13-1 --device cpu --set example=gpt
+    ./inv python projects/13-conversion/main.py --part 13-1 --set source=/path/to/a/pytorch/project
 
 PaConvert marks calls that it does not know; rules.yaml mends what is known of them (mending.py). What is still marked
 is reported by file and line, and then nothing is run: the project is not converted.
@@ -14,7 +14,10 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import execution
 import mending
@@ -60,6 +63,36 @@ def failure(error: BaseException, folder: Path) -> str:
     return f"{place}: {type(error).__name__}: {reason}"
 
 
+@dataclass(frozen=True)
+class Executed:
+    """What came of running a project: whether every script ran to its end, its functions, and how many were run."""
+
+    ran: bool = False
+    functions: int = 0
+    executed: int = 0
+
+    @property
+    def share(self) -> float:
+        return self.executed / max(1, self.functions)
+
+
+def run(folder: Path, note: Callable[[Any], None]) -> Executed:
+    """Run a Paddle project; prints where it fails and what was not executed. `note` is given what it had in hand."""
+    executed: set[execution.Place] = set()
+    defined: dict[execution.Place, str] = {}
+    ran = False
+    try:
+        defined = execution.functions(folder)
+        ran = execution.execute(folder, note, executed) > 0
+        if not ran:
+            print("  NOTHING TO RUN: no file of the project does something when it is run")
+    except (Exception, SystemExit) as error:
+        print(f"  FAILED {failure(error, folder)}")
+    for place in sorted(set(defined) - executed):
+        print(f"  not executed: {defined[place]}")
+    return Executed(ran, len(defined), len(executed))
+
+
 def main() -> None:
     program = kit.start(__file__, __doc__)
     source = Path(program.parameters["source"] or EXAMPLES / program.parameters["example"]).resolve()
@@ -86,35 +119,22 @@ def main() -> None:
     program.artefact("difference.html").write_text(side_by_side(source, target), encoding="utf-8")
 
     # 3. The Paddle project is run, if nothing is open.
-    ran = False
-    defined: dict[execution.Place, str] = {}
-    executed: set[execution.Place] = set()
-    if not still:
+    def note(value: Any) -> None:
+        tensors = value.state_dict().values() if isinstance(value, paddle.nn.Layer) else [value]
+        program.used(*(each for each in tensors if isinstance(each, paddle.Tensor) and each._is_initialized()))
 
-        def note(value):
-            tensors = value.state_dict().values() if isinstance(value, paddle.nn.Layer) else [value]
-            program.used(*(each for each in tensors if isinstance(each, paddle.Tensor) and each._is_initialized()))
-
-        try:
-            defined = execution.functions(target)
-            ran = execution.execute(target, note, executed) > 0
-            if not ran:
-                print("  NOTHING TO RUN: no file of the project does something when it is run")
-        except (Exception, SystemExit) as error:
-            print(f"  FAILED {failure(error, target)}")
-        for place in sorted(set(defined) - executed):
-            print(f"  not executed: {defined[place]}")
-    print("converted and run" if ran else "NOT DONE: the project is not converted")
+    outcome = Executed() if still else run(target, note)
+    print("converted and run" if outcome.ran else "NOT DONE: the project is not converted")
 
     program.metric("calls", converted + left)
     program.metric("rate_before", converted / max(1, converted + left))
     program.metric("rate_after", (converted + mended) / max(1, converted + left))
     program.metric("open_before", marked)
     program.metric("open_after", len(still))
-    program.metric("ran", ran)
-    program.metric("functions", len(defined))
+    program.metric("ran", outcome.ran)
+    program.metric("functions", outcome.functions)
     if not program.parameters["source"]:  # of another project only those that were not executed are named, above
-        program.metric("functions_executed", len(executed) / max(1, len(defined)))
+        program.metric("functions_executed", outcome.share)
     program.metric("seconds", time.perf_counter() - started)
     program.finish()
 

@@ -46,12 +46,14 @@ def mend(text: str, given: list[Rule]) -> tuple[str, Counter[str]]:
         if statement.startswith(MARK):
             while lines and statement.count("(") > statement.count(")"):
                 statement += lines.pop(0)
+            reached = False
             for rule in given:
                 if rule.marked and (count := len(re.findall(rule.pattern, statement))):
                     statement = re.sub(rule.pattern, rule.replacement, statement)
                     used[rule.name] += count
                     needs.add(rule.needs)
-            if not re.search(r"\btorch\w*\.", statement):
+                    reached = True
+            if reached and not re.search(r"\btorch\w*\.", statement):
                 statement = statement.removeprefix(MARK)
         mended.append(statement)
     text = "".join(mended)

@@ -1,14 +1,14 @@
 """Task 13-2: the converted projects compute what PyTorch computes, layer by layer.
 
-    python projects/13-conversion/same.py --part 13-2 --device cpu --out /tmp/same
+    ./inv python projects/13-conversion/same.py --part 13-2 --device cpu
     ./inv run --task 13-2 --set reference=/path/to/a/python/with/torch      # asks PyTorch now, in a process of its own
     ./inv run --task 13-2 --set source=/path/to/a/project --set reference=/path/to/python
 
 Reference first: capture_torch.py saved what PyTorch does with the examples (reference.npz); of another project, whose
-case.json says what is compared, it is asked. The converted projects are
-given its weights and its batches, and compute the same: the output of every layer, every gradient, a hundred losses,
-the trained weights and the optimiser's states. In float64 nothing hides: 1e-10. In float32 the goal is 1e-6, or what
-rounding alone makes of this model in PyTorch, if that is more. Weights that nobody sets are compared by distribution,
+case.json says what is compared, it is asked. The converted projects are given its weights and its batches, and compute
+the same: the output of every layer, every gradient, a hundred losses, the trained weights and the optimiser's states.
+In float32 the goal is 1e-6, or four times what rounding alone makes of this model in PyTorch, if that is more; float64,
+which rounds 2^29 times as finely, has to be that much closer. Weights that nobody sets are compared by distribution,
 and what a data loader gives by content.
 """
 

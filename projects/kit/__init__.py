@@ -2,11 +2,12 @@
 
 A program is started as
 
-    python projects/04-plate/main.py --part 4 --device cpu --cards 1 --seed 0 --out DIR [--set grid=51 ...]
+    ./inv python projects/04-plate/main.py --part 4 --device cpu --cards 1 --seed 0 --out DIR [--set grid=51 ...]
 
-and leaves in DIR what a stranger needs to check it: `metrics.json` (what it measured), `trace.npz` (arrays
-that a run on other hardware is compared with), `device.json` (the device that really computed) and its
-artefacts. It measures and does not judge: bounds stand in `project.yaml`, next to `main.py`. In full:
+(or by any Python that has its packages) and leaves in DIR what a stranger needs to check it: `metrics.json` (what it
+measured), `trace.npz` (arrays that a run on other hardware is compared with), `device.json` (the device that really
+computed, and the libraries that multiplied) and its artefacts. It measures and does not judge: bounds stand in
+`project.yaml`, next to `main.py`. In full:
 
     import kit
 

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import paddle
 
+from .libraries import libraries
+
 # Operators of the probe, forward and backward: PHI's name → the name under which
 # `_get_all_register_op_kernels("phi")` lists it. That list translates names back to the older operator
 # library: its "sum" is the addition of several tensors (add_n), the sum over an axis is "reduce_sum".
@@ -100,4 +102,5 @@ def proof(used: Counter[str]) -> dict[str, Any]:
         "kernels": {operator: has_kernel(registered, operator, device) for operator in PROBE_OPERATORS},
         "fallback_enabled": bool(paddle.get_flags(fallback)[fallback]),
         "probe_error": probe_error,
+        "libraries": libraries(),
     }

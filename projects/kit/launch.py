@@ -1,6 +1,6 @@
 """Start a program on several cards, one process (a rank) a card, by `paddle.distributed.launch`.
 
-    python projects/kit/launch.py projects/08-ffn/parallel.py --part 8-2 --device sim --cards 8 --out DIR
+    ./inv python projects/kit/launch.py projects/08-ffn/parallel.py --part 8-2 --device sim --cards 8 --out DIR
 
 The words behind the program are its own; two of them are read here: `--cards` says how many ranks there are,
 and DIR gets their logs, `ranks/0.log` and so on. That of rank 0 is shown while it grows. When a rank ends badly

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import ModelError
+from .unknown import refuse_keys, refuse_metadata, refuse_rope
 
 ARCHITECTURES = ("LlamaForCausalLM", "llama")  # Hugging Face's name and GGUF's
 
@@ -32,15 +33,25 @@ class Config:
 
 
 def from_hugging_face(config: Mapping[str, Any]) -> Config:
-    """Read the dictionary of a `config.json`. Raises ModelError for another architecture or a missing number."""
+    """Read the dictionary of a `config.json`.
+
+    Raises ModelError for another architecture, a missing number, and a key that changes the computation in a way that
+    is not known here.
+    """
     names = config.get("architectures") or [config.get("model_type", "?")]
     _known(names[0])
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind != "default":
         raise ModelError(f"rope scaling {kind!r} is not supported here: take a model without it")
-    if config.get("attention_bias") or config.get("mlp_bias"):
-        raise ModelError("biases in attention or feed-forward layers are not supported here: take a model without them")
+    refuse_rope(rope)
+    refuse_keys(config)
+    return numbers(config)
+
+
+def numbers(config: Mapping[str, Any]) -> Config:
+    """The numbers of a `config.json` whatever its architecture. Raises ModelError if one is missing."""
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     try:
         heads = config["num_attention_heads"]
         return Config(
@@ -61,7 +72,7 @@ def from_hugging_face(config: Mapping[str, Any]) -> Config:
 
 
 def from_gguf(metadata: Mapping[str, Any], tied: bool) -> Config:
-    """Read GGUF's metadata. Raises ModelError for another architecture or a missing number."""
+    """Read GGUF's metadata. Raises ModelError as `from_hugging_face` does."""
     architecture = metadata.get("general.architecture", "?")
     _known(architecture)
     kind = metadata.get(f"{architecture}.rope.scaling.type", "none")
@@ -69,7 +80,7 @@ def from_gguf(metadata: Mapping[str, Any], tied: bool) -> Config:
         raise ModelError(f"rope scaling {kind!r} is not supported here: take a model without it")
     try:
         heads = metadata["llama.attention.head_count"]
-        return Config(
+        found = Config(
             layers=metadata["llama.block_count"],
             hidden=metadata["llama.embedding_length"],
             inner=metadata["llama.feed_forward_length"],
@@ -82,6 +93,8 @@ def from_gguf(metadata: Mapping[str, Any], tied: bool) -> Config:
             epsilon=metadata["llama.attention.layer_norm_rms_epsilon"],
             tied=tied,
         )
+        refuse_metadata(metadata, found.head_dim)
+        return found
     except KeyError as error:
         raise ModelError(f"the GGUF file's metadata has no {error}: fetch the file again") from None
 

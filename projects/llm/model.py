@@ -17,6 +17,7 @@ from .safetensors_file import Shards
 from .tokenizer import Tokenizer
 from .tokenizer import from_folder as tokenizer_from_folder
 from .tokenizer import from_gguf as tokenizer_from_gguf
+from .unknown import refuse_tensors
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -109,6 +110,7 @@ def open_model(where: str) -> Model:
     file = GGUFFile(path)
     config = configs.from_gguf(file.metadata, tied="output.weight" not in file)
     weights = GGUFWeights(file, config)
+    refuse_tensors(path, list(file), set(weights.names.values()))
     _whole(path, config, {own: file.entries[theirs].shape for own, theirs in weights.names.items()})
     return Model(path.name, (path,), config, weights, tokenizer_from_gguf(file.metadata))
 
@@ -134,6 +136,8 @@ def _from_folder(folder: Path) -> Model:
     config = configs.from_hugging_face(settings)
     shards = Shards(folder)
     shapes = {name: tuple(file.entries[name]["shape"]) for name, file in shards.files.items()}
+    # Tied embeddings are sometimes saved twice.
+    refuse_tensors(folder, list(shapes), {*expected_shapes(config), "lm_head.weight"})
     _whole(folder, config, shapes)
     return Model(folder.name, shards.paths, config, shards, tokenizer_from_folder(folder))
 

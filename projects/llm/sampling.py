@@ -27,14 +27,15 @@ class Sampler:
 
     def probabilities(self, logits: Array) -> Array:
         """The distribution (vocabulary,) that is drawn from, in float64."""
-        logits = np.asarray(logits, dtype=np.float64) / self.temperature
+        logits = np.asarray(logits, dtype=np.float64)
+        logits = (logits - logits.max()) / self.temperature  # 0 stays 0 at any temperature, so that none is infinite
         if not self.top_k and self.top_p >= 1:  # all are kept: nothing to sort
-            found: Array = np.exp(logits - logits.max())
+            found: Array = np.exp(logits)
             return found / float(found.sum())
         order = np.argsort(-logits, kind="stable")
         if self.top_k:
             order = order[: self.top_k]
-        likely = np.exp(logits[order] - logits[order[0]])
+        likely = np.exp(logits[order])
         likely /= likely.sum()
         before = np.cumsum(likely) - likely  # the probability of all that is likelier
         kept = before < self.top_p

@@ -75,6 +75,9 @@ def from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
             f"the tokenizer {kind}/{pre} of the GGUF file is unknown here; "
             f"there is gpt2 with {', '.join((GPT2, SMOLLM, *SPLITS))}. Take the model's Hugging Face folder instead"
         )
+    for name in ("tokenizer.ggml.tokens", "tokenizer.ggml.merges"):
+        if name not in metadata:
+            raise ModelError(f"the GGUF file's metadata has no {name!r}: fetch the file again")
     pieces = metadata["tokenizer.ggml.tokens"]
     merges = [tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"]]
     vocabulary = {piece: number for number, piece in enumerate(pieces)}
@@ -86,7 +89,7 @@ def from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
         cut.append(pre_tokenizers.ByteLevel(add_prefix_space=False))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(cut)
     tokenizer.decoder = decoders.ByteLevel()
-    kinds = metadata["tokenizer.ggml.token_type"]
+    kinds = metadata.get("tokenizer.ggml.token_type", [0] * len(pieces))
     whole = [piece for piece, kind in zip(pieces, kinds, strict=True) if kind in (CONTROL, USER_DEFINED)]
     tokenizer.add_special_tokens([AddedToken(piece, special=True, normalized=False) for piece in whole])
     stops = [

@@ -8,7 +8,7 @@ import pytest
 from checkouts import Checkout, copy_of_this_checkout
 from containers import BUILD_SECONDS, CPU, an_engine, checkout_on_the_base
 
-from harness.client import Client
+from harness.environments.client import Client
 
 
 @pytest.fixture

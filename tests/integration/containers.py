@@ -14,15 +14,16 @@ from pathlib import Path
 import pytest
 from checkouts import Checkout
 
-from harness import catalogue, client, images
-from harness.client import Client
+from harness.catalogue import entries
+from harness.environments import client, images
+from harness.environments.client import Client
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = os.environ.get("HOMEWORK_IMAGES", "paddlehomework-test")  # two sessions with one engine: two names
 BASE = f"{NAMES}/base:bookworm"
 CPU = f"{NAMES}/cpu:base"
 PACKAGES = "ca-certificates,libgomp1,python3,python3-pip,python3-venv"
-KINDS = catalogue.load(ROOT).hardware
+KINDS = entries.load(ROOT).hardware
 BUILD_SECONDS = 900  # a build installs a compiler at most; on a busy machine that takes minutes
 
 

@@ -28,6 +28,8 @@ from checkouts import Checkout, processes
         (["run", "--task", "1", "--set", "size=many"], "integer, at least 1, at most 9"),
         (["run", "--task", "1", "--set", "mode"], "NAME=VALUE"),
         (["run", "--task", "1", "--cards", "2"], "part 1 does not run on that many"),
+        (["run", "--task", "1", "--timeout", "2s"], "Part 1 has 4 s, and a limit is only raised"),
+        (["run", "--task", "1", "--timeout", "soon"], "It is a whole number and s, min or h"),
         (["run", "--task", "2"], "its program is not written yet"),
         (["run", "--seed", "many"], "seed"),
         (["matrix", "--format", "xml"], "table, markdown, json, html"),
@@ -40,6 +42,40 @@ def test_wrong_words_exit_with_2_and_name_the_mend(checkout: Checkout, words: li
     assert says in done.stderr
     assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) <= 4
     assert not list(checkout.results.glob("*/*/*"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["--dry-run"], ["--on", "slurm", "--hw", "cpu"], ["--host", "ssh://nobody@127.0.0.1:9"]],
+    ids=["here", "dry run", "slurm", "ssh"],
+)
+def test_values_that_do_not_fit_are_three_lines_before_anything_runs(checkout: Checkout, words: list[str]) -> None:
+    done = checkout("run", "--set", "size=7", *words)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[:2] == ["1 cannot run with size=7.", "seven is no number to check: size != 7."]
+    assert len(done.stderr.splitlines()) == 3 and not checkout.records()
+
+
+def test_a_run_that_is_not_judged_is_no_failure_and_says_what_is_left_out(checkout: Checkout) -> None:
+    done = checkout("run", "--set", "size=6")
+    assert done.returncode == 0, done.stderr
+    left_out = "at most 0.1, when size != 6"
+    assert "○ not judged" in done.stdout and f"error: {left_out}; the bound is not meant for six" in done.stdout
+    (record,) = checkout.records()
+    assert record["verdict"] == "not judged" and record["passed"] is False
+    explained = checkout("matrix", "--explain").stdout
+    assert f"not judged; error ({left_out}): the bound is not meant for six" in explained and "0 points" in explained
+    assert "○ not judged" in checkout("show").stdout and checkout("verify").returncode == 0
+    checkout("run")
+    checkout("run", "--set", "size=6")
+    assert "✓ 3" in checkout("matrix").stdout, "it does not displace the one that passed"
+
+
+def test_a_longer_time_limit_is_the_one_that_ends_a_run(checkout: Checkout) -> None:
+    done = checkout("run", "--set", "mode=hang", "--timeout", "6s")
+    assert done.returncode == 1 and "still running after its limit of 6 s" in done.stdout
+    (record,) = checkout.records()
+    assert record["timeout"] == 6 and record["times"]["seconds"] >= 6
 
 
 def test_hardware_that_is_not_here_exits_with_3_and_says_where_it_was_looked_for(checkout: Checkout) -> None:

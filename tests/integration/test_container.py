@@ -9,9 +9,11 @@ import time
 import pytest
 from containers import BUILD_SECONDS, CPU, ROOT
 
-from harness import catalogue, images
-from harness.cells import Cell
-from harness.engines import Request, container
+from harness.catalogue import entries
+from harness.catalogue.cells import Cell
+from harness.engines import container
+from harness.engines.engine import Request
+from harness.environments import images
 
 pytestmark = pytest.mark.slow
 
@@ -116,7 +118,7 @@ def test_what_an_ordinary_user_runs_is_that_users(built, place, engine, tmp_path
     monkeypatch.setattr(container, "LAUNCHER", place.folder / container.LAUNCHER.relative_to(ROOT))
     monkeypatch.setattr(os, "getuid", lambda: 4321)
     monkeypatch.setattr(os, "getgid", lambda: 4322)
-    book = catalogue.load(place.folder)
+    book = entries.load(place.folder)
     part = book.parts["8-1"]
     parameters = {name: item.default for name, item in part.parameters.items()} | {"steps": 20}
     cell = Cell(part, book.hardware["cpu"])

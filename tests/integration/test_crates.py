@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from checkouts import Checkout
 
-from harness import stacks
+from harness.environments import stacks
 
 VALIDATE = Path(__file__).with_name("validate_crate.py")
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import stacks, tools
-from harness.catalogue import ROOT
+from harness.checkout import ROOT
+from harness.cli import tools
+from harness.environments import stacks
 
 SITE = ROOT / ".cache" / "site"
 

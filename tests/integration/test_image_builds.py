@@ -16,7 +16,7 @@ import pytest
 import ssh_server
 from containers import BASE, BUILD_SECONDS, KINDS, NAMES, ROOT, base_archive, free_port, over_tcp, wait_for_port
 
-from harness import images, inventory
+from harness.environments import images, inventory
 
 pytestmark = pytest.mark.slow
 DOCKERFILES = [path.suffix[1:] for path in sorted(ROOT.glob("Dockerfile.*")) if path.suffix[1:] in KINDS]

@@ -19,7 +19,7 @@ import pytest
 import s3_server
 from checkouts import ROOT, Checkout, copy_of_this_checkout
 
-from harness import stacks
+from harness.environments import stacks
 
 pytestmark = pytest.mark.slow
 

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from checkouts import processes
 
-from harness import catalogue, records, runs
-from harness.catalogue import Cards, Metric
-from harness.cells import Cell
-from harness.engines import LAUNCHER, Launch, Request, python_words, variables
-from harness.probe import Card, Finding
+from harness.catalogue import entries
+from harness.catalogue.cells import Cell, CellRequest
+from harness.catalogue.entries import Cards, Metric
+from harness.engines.engine import LAUNCHER, Launch, Request, python_words, variables
+from harness.evidence import records
+from harness.machine.probe import Card, Finding
+from harness.runs import runner
 
 pytestmark = pytest.mark.slow
 
@@ -66,13 +68,14 @@ def run(folder: Path, mode: str, timeout: float = 60.0) -> tuple[dict, Path, flo
     """Run the toy on 4 ranks; its record, the record's folder, and how many seconds it took."""
     program = folder / f"toy-{folder.name}.py"
     program.write_text(TOY.replace("MODE", repr(mode)))
-    book = catalogue.load()
+    book = entries.load()
     metrics = {"threads": Metric(name="threads", when={})}
     part = replace(book.parts["8-1"], cards=Cards(4), timeout=timeout, parameters={}, metrics=metrics)
     finding = Finding(book.hardware["cpu"], (Card(index="0", model="Processor A"),))
-    entry = runs.Planned(Cell(part, finding.hardware), {}, Here(program), "here", finding, cards=4)
+    asked = CellRequest(part=part, kind=finding.hardware, parameters={}, cards=4)
+    entry = runner.Planned(asked, Here(program), "here", finding)
     started = time.monotonic()
-    place = runs.run_cell(entry, folder / "results", seed=0)
+    place = runner.run_cell(entry, folder / "results").folder
     seconds = time.monotonic() - started
     assert processes(str(program)) == [] and not list(folder.glob("launch-*")), "nothing stays behind"
     return records.read(place / records.FILE), place, seconds

@@ -1,17 +1,20 @@
 """Task 13-2 with a project of one's own: tests/data/mixer, whose reference.npz PyTorch made by capture_torch.py."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from harness import stacks
-from harness.catalogue import ROOT
+from harness.catalogue import entries
+from harness.checkout import ROOT
+from harness.environments import stacks
+from harness.runs.judge import judge_metric
 
 PROJECT = ROOT / "tests" / "data" / "mixer"
-PROGRAM = ROOT / "projects" / "13-conversion" / "same.py"
+PROGRAMS = ROOT / "projects" / "13-conversion"
 
 pytestmark = pytest.mark.slow
 
@@ -21,31 +24,67 @@ def mixer(tmp_path: Path) -> Path:
     return shutil.copytree(PROJECT, tmp_path / "mixer")
 
 
-def compared(project: Path, *more: str) -> subprocess.CompletedProcess[str]:
+def compared(
+    project: Path, *more: str, program: str = "same.py", part: str = "13-2"
+) -> subprocess.CompletedProcess[str]:
     python = stacks.prepare(stacks.stack("convert")).python
     out = project.parent / "out"
-    words = ["--part", "13-2", "--device", "cpu", "--out", str(out), "--set", f"source={project}", *more]
-    done = subprocess.run([python, "-W", "ignore", PROGRAM, *words], capture_output=True, text=True, timeout=300)
+    words = ["--part", part, "--device", "cpu", "--out", str(out), "--set", f"source={project}", *more]
+    done = subprocess.run(
+        [python, "-W", "ignore", PROGRAMS / program, *words], capture_output=True, text=True, timeout=300
+    )
     if done.returncode == 0:
         done.metrics = json.loads((out / "metrics.json").read_text())
     return done
+
+
+COMPARED = [
+    "float32_equal",
+    "float64_equal",
+    *(f"float64_{kind}" for kind in ("output", "gradient", "loss", "trained")),
+]
+
+
+def judged(done: subprocess.CompletedProcess[str], name: str, part: str = "13-2") -> str:
+    found = entries.load().parts[part]
+    return judge_metric(found, name, {"source": "mine"}, done.metrics).verdict
 
 
 def test_a_project_never_seen_is_converted_and_agrees(mixer):
     done = compared(mixer, f"reference={mixer / 'reference.npz'}")
     assert done.returncode == 0, done.stderr
     assert done.metrics["float32_equal"] and done.metrics["float64_equal"]
-    assert done.metrics["float64_gradient"] < 1e-14
     assert done.metrics["initialised_otherwise"] == 0
+    assert {judged(done, name) for name in COMPARED} == {"passed"}
 
 
+@pytest.mark.plants("13-2", "float32_equal", "float64_equal")
+@pytest.mark.plants("13-2", "float64_output", "float64_gradient", "float64_loss", "float64_trained")
 def test_the_first_layer_that_computes_something_else_is_named(mixer):
     model = mixer / "model.py"
     model.write_text(model.read_text().replace("nn.GELU()", "nn.GELU(approximate='tanh')"))
     done = compared(mixer, f"reference={mixer / 'reference.npz'}")
     assert done.returncode == 0, done.stderr
-    assert not done.metrics["float64_equal"]
+    assert {judged(done, name) for name in COMPARED} == {"failed"}
     assert "mixer, float64: FIRST DIFFERENCE in output/along.0.1:" in done.stdout
+
+
+@pytest.mark.plants("13-2", "initialised_otherwise")
+def test_a_layer_that_begins_otherwise_fails_though_it_computes_the_same(mixer):
+    model = mixer / "model.py"
+    text, changed = re.subn(r"(nn\.Linear\([^()]+\))", r"begun(\1)", model.read_text())
+    model.write_text(text.replace("class ", BEGUN + "class ", 1))
+    done = compared(mixer, f"reference={mixer / 'reference.npz'}")
+    assert done.returncode == 0, done.stderr
+    assert changed and judged(done, "initialised_otherwise") == "failed" and judged(done, "float64_equal") == "passed"
+
+
+BEGUN = """def begun(layer):
+    nn.init.normal_(layer.weight)
+    return layer
+
+
+"""
 
 
 def test_what_fails_in_paddle_is_named_by_its_line(mixer):
@@ -66,4 +105,39 @@ def test_without_a_case_it_says_how_one_looks(mixer):
 def test_without_a_reference_of_it_pytorch_has_to_be_asked(mixer):
     done = compared(mixer)
     assert done.returncode == 2
-    assert "reference=stored has no mixer: name a Python" in done.stderr
+    assert "reference=stored has no mixer.\nName a Python" in done.stderr
+
+
+# Task 13-1
+
+
+MEDIAN = """import torch
+
+def middle(x):
+    return x.median(1)[0]
+
+if __name__ == "__main__":
+    print(middle(torch.ones([1, 4])))
+"""
+
+
+@pytest.mark.plants("13-1", "rate_after", "open_after", "calls")
+@pytest.mark.parametrize(
+    ("text", "failing"),
+    [
+        (MEDIAN.replace("median(1)[0]", "mean(1)"), set()),
+        (MEDIAN, {"rate_after", "open_after"}),  # the other median of an even number: no rule knows it
+        (
+            MEDIAN.replace("import torch", "").replace("torch.ones([1, 4])", "None").replace("x.median(1)[0]", "x"),
+            {"calls", "rate_after"},
+        ),
+    ],
+    ids=["converted", "a call is not", "there is nothing of PyTorch"],
+)
+def test_a_project_of_which_a_call_is_not_converted_fails(tmp_path, text, failing):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "main.py").write_text(text)
+    done = compared(tmp_path / "mine", program="main.py", part="13-1")
+    assert done.returncode == 0, done.stderr
+    names = ("calls", "rate_after", "open_after")
+    assert {name for name in names if judged(done, name, "13-1") == "failed"} == failing

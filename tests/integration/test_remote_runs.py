@@ -15,7 +15,7 @@ import ssh_server
 from checkouts import ROOT, Checkout, copy_of_this_checkout
 from containers import NAMES, checkout_on_the_base
 
-from harness.client import Client
+from harness.environments.client import Client
 
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@localhost")
 KEPT = (".venv", ".stacks")
@@ -61,7 +61,7 @@ def test_a_cell_runs_there_and_its_record_comes_here(near: Checkout, far: Checko
     assert json.loads(Path(path).read_text()) == record == far.records()[0]
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=near.folder, capture_output=True, text=True).stdout
     assert record["parameters"]["size"] == 5 and record["program"]["revision"] == head.strip()
-    assert record["program"]["clean"] is False, "there was a file that git does not know"
+    assert record["program"]["clean"] is True, "what git does not know decides no run there"
     assert near("verify").returncode == 0
     assert not (far.folder / "private.txt").exists() and not (far.folder / "results" / "reference").exists()
 
@@ -72,11 +72,11 @@ def test_only_changed_files_travel_and_removed_ones_go(near: Checkout, far: Chec
     assert "Nothing is to be sent" in (dry := near(*there, "--dry-run").stdout) and "main.py --part 1" in dry
     toy = near.folder / "projects" / "01-toy" / "main.py"
     toy.write_text(toy.read_text().replace("the toy's mode", "now its mode"))
-    (near.folder / "harness" / "outdoors" / "sketch.py").unlink()
+    (near.folder / "harness" / "attaching" / "outdoors" / "sketch.py").unlink()
     (far.folder / "hardware" / "cpu" / "hardware.yaml").write_text("changed by somebody there")
     done = near(*there)
     assert "Sending 2 of" in done.stdout and "now its mode is good" in done.stdout, done.stdout + done.stderr
-    assert not (far.folder / "harness" / "outdoors" / "sketch.py").exists()
+    assert not (far.folder / "harness" / "attaching" / "outdoors" / "sketch.py").exists()
     assert near.records()[-1]["program"]["clean"] is False and len(near.records()) == 2
 
 

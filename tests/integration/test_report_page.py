@@ -17,9 +17,11 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "unit" / "harness"))
 from samples import a_catalogue, a_kind, a_part, before_run, outcome  # noqa: E402
 
-from harness import matrix, report, traces  # noqa: E402
-from harness.catalogue import Metric  # noqa: E402
-from harness.records import LOG, Draft  # noqa: E402
+from harness.catalogue.entries import Metric  # noqa: E402
+from harness.evidence import traces  # noqa: E402
+from harness.evidence.records import LOG, Draft  # noqa: E402
+from harness.points import matrix  # noqa: E402
+from harness.publish import report  # noqa: E402
 
 pytestmark = pytest.mark.slow
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -93,7 +95,7 @@ def a_run(
         (draft.folder / "screen.png").write_bytes(png)
         grid = np.linspace(-1, 1, 64)
         np.savez(draft.folder / traces.FILE, loss=8 / np.arange(1.0, 151), field=np.outer(np.cos(grid), np.cos(grid)))
-        return draft.seal(**outcome(draft.folder, PARTS[part], a_kind(kind), draft.record))
+        return draft.seal(**outcome(draft.folder, PARTS[part], a_kind(kind), draft.record)).folder
 
 
 def written(results: Path) -> Path:

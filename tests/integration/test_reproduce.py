@@ -1,9 +1,11 @@
 """reproduce, compare and reference as a person types them, on the toy."""
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
-from checkouts import Checkout
+from checkouts import ROOT, Checkout
 
 TRACE = """
 import numpy
@@ -16,6 +18,15 @@ def with_a_trace(checkout: Checkout) -> Path:
     program = checkout.folder / "projects" / "01-toy" / "main.py"
     program.write_text(program.read_text() + TRACE)
     return program
+
+
+def commit(checkout: Checkout) -> None:
+    """Make it a git checkout whose tree is clean."""
+    shutil.copy(ROOT / ".gitignore", checkout.folder)
+    (checkout.folder / ".gitignore").open("a").write("/.venv\n")
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
+        named = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", "-C", checkout.folder, *named, *words], check=True)
 
 
 def test_a_run_again_finds_the_same(checkout: Checkout) -> None:
@@ -54,6 +65,11 @@ def test_the_reference_is_kept_and_held_against(checkout: Checkout) -> None:
     program = with_a_trace(checkout)
     missing = checkout("reproduce", "reference/1")
     assert missing.returncode == 2 and "Part 1 has no reference" in missing.stderr
+    checkout("run")
+    refused = checkout("reference", "--task", "1")
+    assert refused.returncode == 2 and "outside a git checkout" in refused.stderr
+    commit(checkout)
+    shutil.rmtree(checkout.results / "1")
     checkout("run", "--set", "size=2")
     assert "no passing run to take" in checkout("reference", "--task", "1").stdout
     checkout("run")
@@ -79,3 +95,12 @@ def test_two_runs_are_compared_by_their_traces(checkout: Checkout) -> None:
     assert checkout("compare", "--run", f"{first},{first}").returncode == 0
     nothing = checkout("compare", "--task", "1", "--hw", "cpu,sim")
     assert nothing.returncode == 2 and "There is nothing to compare" in nothing.stderr
+
+
+def test_runs_without_a_trace_are_not_called_equal(checkout: Checkout) -> None:
+    checkout("run")
+    checkout("run")
+    first, second = (record["id"] for record in checkout.records())
+    done = checkout("compare", "--run", f"{first},{second}")
+    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 3
+    assert "Nothing could be compared" in done.stderr and first in done.stderr

@@ -93,6 +93,42 @@ def test_a_setting_that_cannot_be_read_is_refused(plugin_folder: Path) -> None:
     assert done.returncode == 2 and "SIM_MEMORY=plenty" in done.stderr
 
 
+def test_a_card_without_float64_refuses_it_and_keeps_float32(plugin_folder: Path) -> None:
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "projects")!r})
+import paddle
+from kit import choose_dtype
+paddle.set_device("sim:0")
+print(choose_dtype())
+x = paddle.ones([4, 4], "float64")
+print(x.place, float(x.T.contiguous().numpy().sum()), float((x.astype("float32") @ x.astype("float32")).sum()))
+"""
+    chosen, kept = say(plugin_folder, code, SIM_LACKS="float64").splitlines()
+    assert chosen.startswith("('float32', 'sim:0 refuses float64") and kept == "Place(sim:0) 16.0 64.0"
+    assert say(plugin_folder, code).startswith("('float64', 'sim:0 computes in float64')")
+    done = python(plugin_folder, "import paddle", SIM_LACKS="float8")
+    assert done.returncode == 2 and "SIM_LACKS=float8: expected float64" in done.stderr
+
+
+def test_the_plate_runs_on_a_card_without_float64(plugin_folder: Path, tmp_path: Path) -> None:
+    from harness.catalogue import entries
+    from harness.runs import judge
+
+    command = [sys.executable, "-W", "ignore", ROOT / "projects/04-plate/main.py", "--part", "4", "--device", "sim"]
+    settings = {"CUSTOM_DEVICE_ROOT": str(plugin_folder), "GLOG_minloglevel": "2", "MPLCONFIGDIR": str(tmp_path)}
+    subprocess.run(
+        list(map(str, [*command, "--out", tmp_path])),
+        env={**os.environ, **settings, "SIM_LACKS": "float64"},
+        check=True,
+        capture_output=True,
+    )
+    part, metrics = entries.load().parts["4"], json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["compute_dtype"] == "float32"
+    checks = [judge.judge_metric(part, name, {}, metrics, category="simulated") for name in metrics]
+    assert [f"{check.name}: {check.why}" for check in checks if check.verdict == "failed"] == []
+
+
 def test_training_equals_the_cpu(plugin_folder: Path) -> None:
     code = """
 import numpy as np, paddle
@@ -121,12 +157,13 @@ print(max(abs(a - b) / a for a, b in zip(losses["cpu"], losses["sim:0"])))
 
 
 def test_a_missing_kernel_fails_the_cell_as_a_silent_fall_back(plugin_folder: Path, tmp_path: Path) -> None:
-    from harness import catalogue, judge, processes
+    from harness.catalogue import entries
+    from harness.runs import judge, processes
 
     command = [sys.executable, "-W", "ignore", ROOT / "projects/08-ffn/main.py", "--part", "8-1", "--device", "sim"]
     command += ["--out", tmp_path, "--set", "steps=20", "hidden=8", "inner=8"]
     settings = {"CUSTOM_DEVICE_ROOT": str(plugin_folder), "GLOG_minloglevel": "2", "MPLCONFIGDIR": str(tmp_path)}
-    book = catalogue.load()
+    book = entries.load()
     for missing, verdict in (("tanh,matmul_grad", False), ("", True)):
         environment = {**os.environ, **settings, "SIM_MISSING_KERNELS": missing}
         subprocess.run(list(map(str, command)), env=environment, check=True, capture_output=True)

@@ -136,7 +136,7 @@ def test_the_same_command_submits_only_what_is_missing(site: Site) -> None:
     first = site.run(*words, task="1,2")
     assert first.returncode == 1 and "1 of 2 cells failed" in first.stderr
     again = site.run(*words, task="1,2")
-    assert again.returncode == 0 and "1 on ascend has passed already" in again.stdout
+    assert again.returncode == 0 and "1 on ascend has run already" in again.stdout
     assert re.search(r"Job \d+: 1 cell on ascend", again.stdout)
     assert "Job " not in site.run(*words, task="1,2").stdout
     assert len(site.records()) == 3

@@ -73,7 +73,7 @@ def test_records_come_over_the_store_and_are_as_over_a_shared_folder(site: Site)
     assert site.inv("verify").returncode == 0
     assert not [path for path in (site.here.results / ".jobs").iterdir() if path.name != ".lock"]
     again = site.run(seed=1)
-    assert again.returncode == 0 and again.stdout.count("has passed already") == 2 and "Job " not in again.stdout
+    assert again.returncode == 0 and again.stdout.count("has run already") == 2 and "Job " not in again.stdout
 
 
 def test_no_key_of_the_store_is_written_down(site: Site) -> None:

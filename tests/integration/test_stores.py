@@ -25,8 +25,11 @@ from faults import NONE, Harm, Proxy, Request, proxy_before
 from results_samples import a_sealed_record, an_attachment, contents, write_sealed
 
 from harness.errors import HomeworkError, StoreError, VerificationError
-from harness.stores import Store, object_key, open_store, s3, sealed, team, transfer
+from harness.evidence import hashing, records
+from harness.stores import s3, team, transfer
 from harness.stores.multipart import PART
+from harness.stores.opening import open_store
+from harness.stores.store import Store, object_key
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = int(os.environ.get("HOMEWORK_KILLS", "6"))  # 200 take six minutes
@@ -94,7 +97,7 @@ def address_of(bucket: str, endpoint: str) -> str:
 def is_whole(store: Store) -> int:
     """Every manifest in the store has all that it names; their number is returned."""
     manifests = [one for one, _ in transfer.listed(store)]
-    named = [file for one in manifests for file in sealed.files(one, store.read(one.key, 10**7))]
+    named = [file for one in manifests for file in one.files(store.read(one.key, 10**7))]
     expected = {object_key(file.sha256): file.bytes for file in named}
     assert store.sizes(list(expected)) == expected
     return len(manifests)
@@ -138,7 +141,7 @@ def test_of_one_content_in_many_records_one_object_is_stored(store: Store, tmp_p
         shutil.copytree(first, folder)
         record = json.loads((folder / "record.json").read_text())
         (folder / "record.json").unlink()
-        sealed.records.seal_folder(tmp_path / "results", folder, {**record, "id": sealed.records.new_id()})
+        records.seal_folder(tmp_path / "results", folder, {**record, "id": hashing.new_id()})
     transfer.upload(tmp_path / "results", store)
     assert len(list(store.list("objects/"))) == 2 and is_whole(store) == 4
 
@@ -236,7 +239,7 @@ def hostile(results: Path, store: Store, change: Callable[[dict], None], name: s
     transfer.upload(results, store)
     forged = results / "forged.json"
     write_sealed(forged, manifest)
-    place = name or f"4/cpu/{sealed.records.new_id()}"
+    place = name or f"4/cpu/{hashing.new_id()}"
     if not name:
         manifest["id"] = place.split("/")[-1]
         write_sealed(forged, manifest)
@@ -295,7 +298,7 @@ def test_a_manifest_that_lies_is_refused(store: Store, tmp_path: Path, change: C
 @pytest.mark.parametrize("content", [b"", b"[]", b"nonsense", b'{"seal": 1}', b"[" * 100_000, b'{"seal": NaN}'])
 def test_a_manifest_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
     store = open_store(str(tmp_path / "store"))
-    path = tmp_path / "store" / f"sealed/4/cpu/{sealed.records.new_id()}/record.json"
+    path = tmp_path / "store" / f"sealed/4/cpu/{hashing.new_id()}/record.json"
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     outcome = transfer.download(tmp_path / "victim", store)
@@ -309,7 +312,7 @@ def test_keys_of_odd_places_links_and_pipes_are_left_alone(tmp_path: Path, resul
     for place in ("4/cpu/x/record.json", "../record.json", "4/cpu/record.json", "readme.txt"):
         (below / place).parent.mkdir(parents=True, exist_ok=True)
         (below / place).write_text("{}")
-    link, pipe = (below / "4/cpu" / sealed.records.new_id() / "record.json" for _ in range(2))
+    link, pipe = (below / "4/cpu" / hashing.new_id() / "record.json" for _ in range(2))
     link.parent.mkdir()
     link.symlink_to("/etc/passwd")
     pipe.parent.mkdir()
@@ -355,7 +358,7 @@ def big(tmp_path: Path) -> Path:
 def test_a_big_file_goes_in_parts_and_comes_back_as_it_was(store: Store, big: Path, tmp_path: Path) -> None:
     counted: list[int] = []
     path = next(big.rglob("weights"))
-    sha256 = sealed.records.sha256(path)
+    sha256 = hashing.sha256(path)
     assert store.put(object_key(sha256), path, sha256, counted.append)
     assert not store.put(object_key(sha256), path, sha256, len_)
     assert sum(counted) == path.stat().st_size
@@ -684,7 +687,7 @@ def test_an_uploader_that_is_killed_at_any_moment_harms_nothing(
     script.write_text(
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
         "from pathlib import Path\n"
-        "from harness.stores import open_store, transfer\n"
+        "from harness.stores import transfer\nfrom harness.stores.opening import open_store\n"
         "store = open_store(sys.argv[2])\n"
         "print('go', flush=True)\n"
         "transfer.upload(Path(sys.argv[1]), store)\n"

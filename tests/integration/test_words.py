@@ -116,8 +116,8 @@ def test_evidence_is_attached_packed_verified_and_taken_back(checkout: Checkout,
     assert checkout("detach", first).returncode == 0 and checkout("detach", first).returncode == 2
     pack = str(tmp_path / "pack.zip")
     assert checkout("pack", "--task", "1", "--to", pack).returncode == 0
-    assert "1 records, 1 attachments and 0 pairing sessions hold" in checkout("verify", pack).stdout
-    assert "3 attached are whole" in checkout("verify").stdout
+    assert "1 record, 1 attachment hold" in checkout("verify", pack).stdout
+    assert "Whole: 3 attachments." in checkout("verify").stdout
     (tmp_path / "pack.zip").write_bytes(b"no zip")
     refused = checkout("verify", pack)
     assert refused.returncode == 6 and "refused" in refused.stderr and "Traceback" not in refused.stderr

@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "tests/data/listers"
-SCHEMA = json.loads((ROOT / "harness/schemas/hardware.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((ROOT / "harness/catalogue/schemas/hardware.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)
 KINDS = {
     path.parent.name: yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -9,12 +9,16 @@ from types import ModuleType
 
 import pytest
 
-from harness import catalogue, probe, runs, stacks
-from harness.cells import Cell
+from harness.catalogue import entries
+from harness.catalogue.cells import Cell
+from harness.checkout import ROOT
 from harness.engines.local import LocalEngine
+from harness.environments import stacks
 from harness.errors import BuildError
+from harness.machine import probe
+from harness.runs import runner
 
-BOOK = catalogue.load()
+BOOK = entries.load()
 SIM = BOOK.hardware["sim"]
 
 
@@ -29,7 +33,7 @@ def test_the_lister_of_the_checkout_lists_as_many_cards_as_are_set(monkeypatch: 
 
 def test_auto_leaves_simulated_cards_out() -> None:
     findings = [probe.probe(SIM), probe.probe(BOOK.hardware["cpu"])]
-    assert [finding.hardware.name for finding in runs.hardware_here(findings)] == ["cpu"]
+    assert [finding.hardware.name for finding in runner.hardware_here(findings)] == ["cpu"]
 
 
 @pytest.mark.parametrize("code", [0, 5])
@@ -50,13 +54,13 @@ def test_prepare_runs_with_the_stacks_python(monkeypatch: pytest.MonkeyPatch, co
         LocalEngine().prepare(cell)
     assert [str(word) for word in called[0]] == [
         str(Path(sys.prefix) / "bin" / "python"),
-        str(catalogue.ROOT / "hardware" / "sim" / "build.py"),
+        str(ROOT / "hardware" / "sim" / "build.py"),
     ]
 
 
 @pytest.fixture
 def build() -> ModuleType:
-    path = catalogue.ROOT / "hardware" / "sim" / "build.py"
+    path = ROOT / "hardware" / "sim" / "build.py"
     specification = importlib.util.spec_from_file_location("sim_build", path)
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)

@@ -68,4 +68,5 @@ extern "C" __attribute__((visibility("default"))) void InitPlugin(CustomRuntimeP
   sim::FillStreamInterface(interface);
   sim::FillCollectiveInterface(interface);
   sim::StrikeOffKernels(sim::GetSettings().missing);
+  if (sim::GetSettings().lacks_float64) sim::StrikeOffFloat64();
 }

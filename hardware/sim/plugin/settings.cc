@@ -42,6 +42,10 @@ Settings Read() {
   for (std::string word; std::getline(words, word, ',');) {
     if (!word.empty()) settings.missing.insert(word);
   }
+  const char* lacks = std::getenv("SIM_LACKS");
+  const std::string type = lacks == nullptr ? "" : lacks;
+  if (!type.empty() && type != "float64") Refuse("SIM_LACKS", lacks, "expected float64");
+  settings.lacks_float64 = type == "float64";
   return settings;
 }
 

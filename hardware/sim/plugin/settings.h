@@ -1,4 +1,4 @@
-// What can be set from outside: four environment variables, read once.
+// What can be set from outside: five environment variables, read once.
 #pragma once
 
 #include <cstddef>
@@ -12,6 +12,7 @@ struct Settings {
   size_t memory;                  // SIM_MEMORY, bytes on each card
   double timeout;                 // SIM_TIMEOUT, seconds that a collective waits for another rank
   std::set<std::string> missing;  // SIM_MISSING_KERNELS, kernels that this card is to lack
+  bool lacks_float64;             // SIM_LACKS=float64: it computes in no such type
 };
 
 // Ends the process with a message if a variable cannot be read: a rehearsal with a setting that was silently ignored

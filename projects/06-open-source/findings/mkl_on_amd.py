@@ -14,7 +14,7 @@ from verdict import absent, elsewhere, present
 
 FASTER = 1.5
 PRODUCT = """
-import statistics, time
+import time
 import paddle
 
 paddle.set_device("cpu")
@@ -24,7 +24,7 @@ for _ in range(30):
     start = time.perf_counter()
     a @ b
     seconds.append(time.perf_counter() - start)
-print(2 * 1024 * 512 * 1024 / statistics.median(seconds) / 1e9)
+print(2 * 1024 * 512 * 1024 / min(seconds) / 1e9)  # the fastest: others may be at work here
 """
 
 

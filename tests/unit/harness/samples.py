@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import statements
-from harness.catalogue import Catalogue, Hardware, Metric, Parameter, Part, Rule
-from harness.cells import Cell
-from harness.engines import engines
-from harness.judge import judge, overall, read_measurements
-from harness.points import Result
-from harness.probe import Finding
-from harness.processes import Ending
-from harness.records import LOG, Draft
-from harness.runs import Planned
+from harness.catalogue.cells import CellRequest
+from harness.catalogue.entries import Catalogue, Hardware, Metric, Parameter, Part, Rule
+from harness.engines.choosing import engines
+from harness.evidence import statements
+from harness.evidence.records import LOG, Draft
+from harness.evidence.verdicts import overall
+from harness.machine.probe import Finding
+from harness.points.scoring import Result
+from harness.runs.judge import judge, read_measurements
+from harness.runs.processes import Ending
+from harness.runs.runner import Planned
 
 FINISHED = Ending("finished", 0, None, 1.5, 5, 0)
 CPU_DATA = {
@@ -43,7 +44,8 @@ def a_kind(name: str = "cpu", category: str = "cpu", aliases: tuple[str, ...] = 
 def a_cell_entry(finding: Finding, engine: str | None = "local") -> Planned:
     """A planned cell on what was found; without an engine it is left out."""
     chosen = engines()[engine] if engine else None
-    return Planned(Cell(a_part(), finding.hardware), {}, chosen, "", finding)
+    request = CellRequest(part=a_part(), kind=finding.hardware, parameters={})
+    return Planned(request, chosen, "", finding)
 
 
 def a_rule(name: str = "once", value: float = 3, limit: float | None = None, **more: Any) -> Rule:
@@ -87,7 +89,7 @@ def a_result(part: str = "4", hardware: str = "cpu", model: str = "A", **more: A
         "architecture": None,
         "cards": 1,
         "day": "2026-11-22",
-        "passed": True,
+        "verdict": "passed",
         "run": "run",
     }
     return Result(part=part, hardware=hardware, model=model, **{**fields, **more})
@@ -150,6 +152,7 @@ def a_record(
     model: str = "Processor A",
     day: str = "2026-11-22",
     error: float = 0.01,
+    judged_as: Part | None = None,
     **changes: Any,
 ) -> Path:
     """Seal a record of a run that finished with that error (over 0.1 fails); its folder is returned."""
@@ -157,10 +160,19 @@ def a_record(
         (draft.folder / "metrics.json").write_text(json.dumps({"error": error}))
         (draft.folder / "device.json").write_text(json.dumps({"device": kind, "places": {f"Place({kind}:0)": 3}}))
         (draft.folder / LOG).write_text("hello")
-        found = outcome(draft.folder, a_part(part), a_kind(kind), draft.record)
+        found = outcome(draft.folder, judged_as or a_part(part), a_kind(kind), draft.record)
         draft.record.update({**found, **changes})
         statements.write(draft.folder, draft.record)
-        return draft.seal()
+        return draft.seal().folder
+
+
+LEFT_OUT = Metric(name="error", at_most="u_float32", judged_when="method == 'pinn'", otherwise="no bound", when={})
+WHY_LEFT_OUT = "error (at most u_float32, when method == 'pinn'): no bound"
+
+
+def a_record_not_judged(results: Path, part: str = "4", **changes: Any) -> Path:
+    """Seal a record of a run that is not judged, for WHY_LEFT_OUT."""
+    return a_record(results, part, judged_as=a_part(part, metrics={"error": LEFT_OUT}), **changes)
 
 
 HARDWARE_FILE = r"""name: cpu

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[3]
 KINDS = [yaml.safe_load(path.read_text()) for path in sorted(ROOT.glob("hardware/*/hardware.yaml"))]
 CODE = sorted([ROOT / "tasks.py", *(ROOT / "harness").rglob("*.py")])
 GENERAL = {"cpu", "gpu", "sim", "simulated", "any", "this", "project"}  # classes of hardware, which the rules name
-THE_RULES_OWN = {"points.py": {"nvidia"}}  # the homework itself writes "a non-NVIDIA accelerator"
+THE_RULES_OWN = {"scoring.py": {"nvidia"}}  # the homework itself writes "a non-NVIDIA accelerator"
 
 
 def names():

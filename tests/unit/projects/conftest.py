@@ -11,19 +11,32 @@ and, where the whole program has to be run, in a process of its own as a person 
     def test_program(run_program):
         out = run_program("04-plate", "--part", "4", "--set", "grid=21")
         assert json.loads((out / "metrics.json").read_text())["relative_l2"] < 1e-6
+
+A planted fault is seen by the judge itself:
+
+    def test_a_lost_term(verdict, load, monkeypatch):
+        ...
+        assert verdict("4", "relative_l2", {"relative_l2": found}, grid=21) == "failed"
 """
 
 import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
+from harness.catalogue import entries
+from harness.catalogue.entries import Metric
+from harness.runs import judge
+from harness.runs.judge import judge_metric
+
+SEEN: dict[str, tuple[set[str], list[str]]] = {}  # of each function that plants faults: what failed, and its cases
 PROJECTS = Path(__file__).resolve().parents[3] / "projects"
 sys.path.insert(0, str(PROJECTS))  # for `import kit`
 
@@ -90,3 +103,37 @@ def run_program(tmp_path: Path) -> Callable[..., Path]:
         return out
 
     return run
+
+
+@pytest.fixture(scope="session")
+def verdict() -> Callable[..., str]:
+    """`verdict("1", "matmul_error", metrics, size=64)` is the judge's word: passed, failed or not judged."""
+    parts = entries.load().parts
+
+    def judged(part: str, name: str, metrics: Mapping[str, Any], **parameters: Any) -> str:
+        return judge_metric(parts[part], name, parameters, metrics).verdict
+
+    return judged
+
+
+@pytest.fixture(autouse=True)
+def planted_faults_are_seen(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test marked `plants(part, *metrics)` has seen each of these fail, once all its cases have run."""
+    named = {name for mark in request.node.iter_markers("plants") for name in mark.args[1:]}
+    if not named:
+        yield
+        return
+    function = request.node.nodeid.partition("[")[0]
+    failed, ran = SEEN.setdefault(function, (set(), []))
+    judged = judge._metric
+
+    def watched(metric: Metric, *more: Any) -> judge.Check:
+        check = judged(metric, *more)
+        failed.update({metric.name} if check.verdict == "failed" else ())
+        return check
+
+    monkeypatch.setattr(judge, "_metric", watched)
+    yield
+    ran.append(request.node.nodeid)
+    if len(ran) == sum(item.nodeid.partition("[")[0] == function for item in request.session.items):
+        assert named <= failed, f"its fault did not fail {', '.join(sorted(named - failed))}"

@@ -51,6 +51,12 @@ def test_an_unknown_call_stays_marked_and_is_reported(mending, tmp_path):
     assert line.startswith("unseen.py:") and "torch.unknown" in line
 
 
+def test_a_mark_that_no_rule_reaches_is_not_lifted(mending):
+    """`x.median(1)` has no torch in it, and PaConvert marks it: PyTorch's median is another number than Paddle's."""
+    text = ">>>>>>    return x.median(1)[0]\n"
+    assert mending.mend(text, mending.rules()) == (text, {})
+
+
 @pytest.mark.parametrize(
     ("text", "is_script"),
     [
@@ -70,3 +76,44 @@ def test_a_script_is_a_file_that_does_something(load, tmp_path, text, is_script)
 def test_an_absolute_path_in_lines_of_its_own_goes_too(mending):
     text = 'import sys\n\nsys.path.append(\n    "/a/very/long/path"\n)\nimport paddle\n'
     assert mending.mend(text, mending.rules()) == ("import paddle\n", {"absolute path": 1})
+
+
+# Planted faults
+
+
+@pytest.mark.plants("13-1", "open_after")
+def test_a_line_that_stays_open_fails(mending, verdict, tmp_path):
+    (tmp_path / "model.py").write_text(">>>>>>x = torch.unknown(x)\n")
+    mending.mend_folder(tmp_path)
+    assert verdict("13-1", "open_after", {"open_after": len(mending.open_lines(tmp_path))}) == "failed"
+
+
+PROJECT = """
+def used():
+    return 1
+
+def unused():
+    return 2
+
+if __name__ == "__main__":
+    used()
+"""
+
+
+@pytest.mark.plants("13-1", "ran", "functions", "functions_executed")
+@pytest.mark.parametrize(
+    ("text", "failing"),
+    [
+        (PROJECT.replace("    used()", "    used()\n    unused()"), set()),
+        (PROJECT, {"functions_executed"}),
+        (PROJECT.replace("return 1", "return absent").replace("    used()", "    unused()\n    used()"), {"ran"}),
+        ("for number in range(2):\n    print(number)\n", {"functions", "functions_executed"}),
+        ("", {"ran", "functions", "functions_executed"}),
+    ],
+    ids=["all is run", "a function is not run", "a script fails", "there is no function", "there is nothing to run"],
+)
+def test_what_is_not_run_fails(load, verdict, tmp_path, text, failing):
+    (tmp_path / "main.py").write_text(text)
+    found = load("13-conversion/main.py").run(tmp_path, lambda _: None)
+    metrics = {"ran": found.ran, "functions": found.functions, "functions_executed": found.share}
+    assert {name for name in metrics if verdict("13-1", name, metrics) == "failed"} == failing

@@ -4,12 +4,14 @@ import importlib
 import shutil
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import PROJECTS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mutants import run_mutant, verdicts
 
 paddle = pytest.importorskip("paddle")
 pytest.importorskip("matplotlib")
@@ -22,7 +24,7 @@ def splitting():
     """The project's module, with those of the compiler that it uses as its own."""
     folders = [str(PROJECTS / name) for name in ("03-decomposition", "02-compiler")]
     sys.path[:0] = folders
-    names = ("accuracy", "bridge", "emission", "loops", "lowering", "splitting", "toolchain")
+    names = {path.stem for name in folders for path in Path(name).glob("*.py")} - {"main"}
     before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
     module = importlib.import_module("splitting")
     module.accuracy = importlib.import_module("accuracy")
@@ -90,15 +92,73 @@ def test_results_and_gradients_are_those_of_float64_where_several_are_taken_apar
     def twice(x):
         return approximate(x) + 3 * approximate(approximate(x))
 
-    accuracy, bridge = splitting.accuracy, splitting.bridge
+    accuracy, tracing = splitting.accuracy, splitting.tracing
     inputs = accuracy.tensors([np.random.default_rng(0).standard_normal((4, 33), dtype="float32")], "float32")
     slope = np.random.default_rng(1).standard_normal((4, 33), dtype="float32")
     hook = splitting.Splitting() if route == "python" else splitting.Override()
     before = hook.calls
-    with bridge.decomposing(), nullcontext() if route == "python" else hook:
-        static, partial = bridge.to_static(twice, inputs)
+    with tracing.decomposing(), nullcontext() if route == "python" else hook:
+        static, partial = tracing.to_static(twice, inputs)
         partial._hookers[:0] = [hook] if route == "python" else []
         _ = partial.train_program
     assert hook.calls == before + 3
     found, exact = accuracy.evaluate(static, inputs, slope), accuracy.reference(twice, inputs, slope)
     assert max(accuracy.errors(found, exact)) < 1e-5
+
+
+MAIN = "03-decomposition/main.py"
+
+
+def failed(metrics, **parameters):
+    found = verdicts("3", metrics, **parameters)
+    return {name for name, verdict in found.items() if verdict == "failed"}
+
+
+@pytest.mark.slow
+@needs_compiler
+def test_the_program_passes_and_judges_no_time_of_small_tensors(tmp_path):
+    metrics = run_mutant(tmp_path, MAIN, {}, "--set", "rows=1", "columns=64", "rounds=3")
+    found = verdicts("3", metrics, rows=1, columns=64, rounds=3)
+    assert {name for name, verdict in found.items() if verdict == "not judged"} == {
+        "forward_speedup", "forward_speedup_compiled",
+    }  # fmt: skip
+    assert set(found.values()) == {"passed", "not judged"}
+
+
+@pytest.mark.slow
+@needs_compiler
+@pytest.mark.plants("3", "operators_after", "traffic_after", "python_calls", "same_operators")
+def test_a_rule_in_python_that_is_not_applied_fails(tmp_path):
+    changes = {"03-decomposition/splitting.py": [("        if hook:", "        if None:")]}
+    metrics = run_mutant(tmp_path, MAIN, changes, "--set", "rows=8", "columns=64", "rounds=3")
+    assert failed(metrics, rows=8, columns=64) == {"operators_after", "traffic_after", "python_calls", "same_operators"}
+
+
+@pytest.mark.slow
+@needs_compiler
+@pytest.mark.plants("3", "cpp_calls", "restored", "proven")
+def test_a_rule_in_c_plus_plus_that_stays_and_whose_wrong_twin_never_runs_fails(tmp_path):
+    changes = [
+        ("if (interface != nullptr && original != nullptr) interface->decomp_ = original;", "(void)interface;"),
+        ("without_cubic_term = wrong;", "without_cubic_term = wrong && false;"),
+    ]
+    metrics = run_mutant(
+        tmp_path, MAIN, {"03-decomposition/override.cc": changes}, "--set", "rows=8", "columns=64", "rounds=3"
+    )
+    assert failed(metrics, rows=8, columns=64) == {"cpp_calls", "restored", "proven"}
+
+
+@pytest.mark.slow
+@needs_compiler
+@pytest.mark.plants("3", "forward_error", "gradient_error", "forward_speedup", "forward_speedup_compiled")
+def test_a_rule_that_is_wrong_and_dear_and_a_kernel_that_runs_fifty_times_fail(tmp_path):
+    dear = "paddle.pow(x, 5.0) / paddle.pow(x, 3.0) * paddle.pow(x, 4.0) / paddle.pow(x, 2.0) / (x * x)"
+    rule = [
+        ("square = x * x\n", f"square = {dear}\n"),
+        ("0.0 if wrong else 0.044715 * CONSTANT", "0.0 if wrong else 0.0445 * CONSTANT"),
+    ]
+    calls = [("True)\n    return static", "True)\n    return lambda x: [static(x) for _ in range(50)][-1]")]
+    changes = {"03-decomposition/splitting.py": rule, MAIN: calls}
+    metrics = run_mutant(tmp_path, MAIN, changes, "--set", "rows=1024", "columns=1024", "rounds=3")
+    faults = {"forward_error", "gradient_error", "forward_speedup", "forward_speedup_compiled"}
+    assert faults <= failed(metrics, rows=1024, columns=1024)

@@ -170,3 +170,27 @@ def test_the_template_of_the_error_is_a_case(module, tmp_path):
     (tmp_path / "model.py").write_text("")
     (tmp_path / "case.json").write_text(module.TEMPLATE)
     assert module.read(tmp_path).classes == 10
+
+
+# Planted faults
+
+
+@pytest.fixture
+def same(load):
+    return load("13-conversion/same.py")
+
+
+@pytest.mark.plants("13-2", "batches_same")
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda loader: lambda data, **more: loader(data, **{**more, "drop_last": True}),
+        lambda loader: lambda data, **more: loader(data, **{**more, "batch_size": 8}),
+        lambda loader: lambda data, **more: loader(paddle.io.Subset(data, [0] * len(data)), **more),
+    ],
+    ids=["the last batch is dropped", "batches of another size", "one thing again and again"],
+)
+def test_a_loader_that_gives_other_batches_fails(same, verdict, monkeypatch, fault):
+    assert verdict("13-2", "batches_same", {"batches_same": same.same_batches()}) == "passed"
+    monkeypatch.setattr(same.paddle.io, "DataLoader", fault(paddle.io.DataLoader))
+    assert verdict("13-2", "batches_same", {"batches_same": same.same_batches()}) == "failed"

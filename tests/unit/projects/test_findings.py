@@ -67,8 +67,65 @@ def test_a_report_has_the_fault_the_output_and_code_that_runs(main, reproducer):
 
 def test_every_reproducer_is_judged_and_has_a_title_and_a_text(main):
     names = {path.stem for path in main.reproducers()}
-    assert names == set(PART["metrics"]) - {"present", "without_verdict"}
+    assert names == set(PART["metrics"]) - {"present", "without_verdict", "blind"}
     for path in main.reproducers():
         finding = main.Finding(path, "present", "")
         assert len(finding.title) < 120, path
         assert "Expected:" in finding.report, path
+
+
+# Whether a reproducer tells the fault from its absence
+
+
+def test_every_reproducer_has_a_counterfactual(main):
+    assert set(main.counterfactual.EXPECTED) == {path.stem for path in main.reproducers()}
+
+
+QUICK = ["register_decomp", "causal_attention", "after_infer", "one_thread", "silent_cinn", "protobuf_7"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*QUICK, "cross_mesh_reshard", "page_faults", "layer_norm_gradient"])
+def test_a_mended_fault_is_not_found_and_a_planted_one_is(main, name):
+    path = FOLDER / "findings" / f"{name}.py"
+    other = main.run(path, main.counterfactual.__file__, name)
+    assert other.word == main.counterfactual.EXPECTED[name][1], other.why
+
+
+@pytest.mark.parametrize("word", ["present", "absent"])
+@pytest.mark.plants("6", "blind")
+def test_a_reproducer_that_always_says_the_same_fails(main, reproducer, monkeypatch, verdict, word):
+    path = reproducer(f"import verdict\nverdict.{word}('whatever Paddle does')")
+    other = {"present": "absent", "absent": "present"}[word]
+    monkeypatch.setattr(main.counterfactual, "EXPECTED", {"fault": (lambda: None, other)})
+    monkeypatch.setattr(main.counterfactual, "__file__", str(path))  # the change that changes nothing
+    blind = sum(not main.tells_apart(finding) for finding in [main.run(path)])
+    assert verdict("6", "blind", {"blind": blind}) == "failed"
+
+
+@pytest.mark.plants("6", "without_verdict")
+def test_a_reproducer_that_falls_fails(main, reproducer, verdict):
+    unknown = main.run(reproducer("raise ValueError")).word == "unknown"
+    assert verdict("6", "without_verdict", {"without_verdict": int(unknown)}) == "failed"
+
+
+def test_one_that_needs_another_machine_is_not_asked(main):
+    assert main.tells_apart(main.Finding(FOLDER / "findings" / "protobuf_7.py", "elsewhere", ""))
+
+
+@pytest.mark.parametrize(
+    ("logs", "ends"),
+    [
+        (["ARRIVED", "ARRIVED"], "absent"),
+        (["RuntimeError: (Unavailable) Do not support send for cpu kernel now.", ""], "present"),
+        (["0 paddle::SameStatusReshardFunction::Eval\nSegmentation fault (SIGSEGV)", ""], "present"),
+        (["Segmentation fault (SIGSEGV)", "ARRIVED"], None),
+        (["ARRIVED"], None),
+        (["Address already in use", ""], None),
+    ],
+)
+def test_not_any_segmentation_fault_is_that_of_reshard(load, capsys, logs, ends):
+    with pytest.raises(SystemExit) as stop:
+        load("06-open-source/findings/cross_mesh_reshard.py").judge(logs, "")
+    assert (stop.value.code in (0, None)) == (ends is not None)
+    assert ends is None or capsys.readouterr().out.startswith(ends)

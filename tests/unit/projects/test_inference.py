@@ -9,15 +9,21 @@ import numpy as np
 import paddle
 import pytest
 from conftest import PROJECTS
+from llm import decoder as decoders
+from llm import exact
+from llm.decoder import KVCache, Llama
 from test_llm import SMALL, write_folder
+
+from harness.catalogue import entries
+from harness.runs.judge import judge_metric
 
 
 @pytest.fixture(scope="module")
-def small(load, tmp_path_factory):
+def small(tmp_path_factory):
     folder = tmp_path_factory.mktemp("small") / "m"
     write_folder(folder)
     model = llm.open_model(str(folder))
-    return model, load("09-inference/llama.py").Llama(model.config, model.weights)
+    return model, Llama(model.config, model.weights)
 
 
 def in_numpy(config, weights, tokens):
@@ -58,19 +64,21 @@ def in_numpy(config, weights, tokens):
 def test_logits_are_those_of_the_formulas(small):
     model, network = small
     tokens = [3, 14, 15, 9, 2, 6]
-    logits, _ = network.step(paddle.to_tensor([tokens]))
-    expected = in_numpy(model.config, model.weights, tokens)[-1]
-    np.testing.assert_allclose(logits[0].numpy(), expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+    expected = in_numpy(model.config, model.weights, tokens)
+    truth = exact.logits(model.config, model.weights, np.array([tokens, tokens[::-1]]))
+    np.testing.assert_allclose(truth[0], expected, rtol=1e-9)
+    logits = network.step(np.array([tokens]), KVCache()).numpy()
+    assert exact.error(logits[0], expected) < 1e-5
 
 
 @pytest.mark.parametrize("cut", [1, 4])
 def test_a_text_in_two_steps_gives_the_same_as_in_one(small, cut):
     _, network = small
-    tokens = paddle.to_tensor([[3, 14, 15, 9, 2, 6], [5, 3, 5, 8, 9, 7]])  # two texts at once
-    whole, _ = network.step(tokens)
-    _, cache = network.step(tokens[:, :cut])
-    parts, _ = network.step(tokens[:, cut:], cache)
-    np.testing.assert_allclose(parts.numpy(), whole.numpy(), rtol=1e-3, atol=1e-3)
+    tokens, cache = np.array([[3, 14, 15, 9, 2, 6], [5, 3, 5, 8, 9, 7]]), KVCache()  # two texts at once
+    whole = network.step(tokens, KVCache()).numpy()
+    network.step(tokens[:, :cut], cache)
+    parts = network.step(tokens[:, cut:], cache).numpy()
+    np.testing.assert_allclose(parts, whole[:, cut:], rtol=1e-3, atol=1e-5)
 
 
 class Script:
@@ -79,9 +87,10 @@ class Script:
     def __init__(self, says):
         self.says, self.config = says, llm.config.from_hugging_face({**SMALL, "max_position_embeddings": 10})
 
-    def step(self, tokens, cache=None):
-        place = 0 if cache is None else cache
-        return paddle.to_tensor(np.eye(48, dtype="float32")[[self.says[place]]]), place + 1
+    def step(self, tokens, cache, last=False):
+        place = len(cache.keys)
+        cache.keys.append(tokens)
+        return paddle.to_tensor(np.eye(48, dtype="float32")[[[self.says[place]]]])
 
 
 @pytest.mark.parametrize(
@@ -106,12 +115,106 @@ def test_a_prompt_without_room_is_refused(load, prompt, says):
         load("09-inference/generation.py").generate(Script([]), prompt, 4, llm.Sampler(), frozenset())
 
 
+# What the judge says
+
+
+PART = entries.load().parts["9"]
+
+
+def judged(name, **metrics):
+    return judge_metric(PART, name, {}, metrics).verdict
+
+
+def misturned(x, cos, sin):
+    """Rotary embedding with the wrong sign."""
+    return ROTATE(x, cos, -sin)
+
+
+def unscaled(q, k, v, mask):
+    """Attention whose scores are not divided by the root of the head's size."""
+    return ATTEND(q * q.shape[-1] ** 0.5, k, v, mask)
+
+
+def swapped(q, k, v, mask):
+    """Attention whose groups of query heads look at each other's keys and values."""
+    return ATTEND(q, k.flip([1]), v.flip([1]), mask)
+
+
+ROTATE, ATTEND = decoders.rotate, decoders.attend
+FAULTS = [("rotate", misturned), ("attend", unscaled), ("attend", swapped)]
+
+
+class LateCache(KVCache):
+    """A cache that counts positions one too far after the first step."""
+
+    def admit(self, real):
+        self.position = self.position + 1 if self.real is not None else 0
+        return super().admit(real)
+
+
+TEXT = [3, 14, 15, 9, 2, 6, 5, 35, 8, 9, 7, 9]
+
+
+def test_the_logits_pass(load, small):
+    accuracy = load("09-inference/accuracy.py").accuracy
+    model, network = small
+    found = accuracy(network, model, TEXT)
+    assert judged("logit_error", logit_error=found.error, rounding_error=found.rounding) == "passed"
+
+
+@pytest.mark.plants("9", "logit_error")
+@pytest.mark.parametrize(("name", "fault"), [*FAULTS, ("KVCache", LateCache)])
+def test_logits_of_a_wrong_decoder_fail(load, small, monkeypatch, name, fault):
+    accuracy = load("09-inference/accuracy.py").accuracy
+    model, network = small
+    monkeypatch.setitem(accuracy.__globals__ if name == "KVCache" else vars(decoders), name, fault)
+    found = accuracy(network, model, TEXT)
+    assert judged("logit_error", logit_error=found.error, rounding_error=found.rounding) == "failed"
+
+
+def spoken(network, tokenizer, prompts):
+    """Greedy answers in the form of reference.json."""
+    given = [tokenizer.encode(prompt) for prompt in prompts]
+    return [
+        {"prompt": prompt, "prompt_tokens": tokens, "tokens": greedy(network, tokens)}
+        for prompt, tokens in zip(prompts, given, strict=True)
+    ]
+
+
+def greedy(network, tokens):
+    cache, found = KVCache(), []
+    logits = network.step(np.array([tokens]), cache)
+    for _ in range(6):
+        found.append(int(logits[0, -1].argmax()))
+        logits = network.step(np.array([found[-1:]]), cache)
+    return found
+
+
+@pytest.mark.plants("9", "greedy_agreement")
+@pytest.mark.parametrize(("name", "fault"), FAULTS)
+def test_greedy_answers_of_a_wrong_decoder_fail(load, small, monkeypatch, name, fault):
+    accuracy = load("09-inference/accuracy.py")
+    model, network = small
+    tokenizer = model.tokenizer
+    monkeypatch.setattr(type(tokenizer), "chat", type(tokenizer).encode)
+    monkeypatch.setattr(type(tokenizer), "stops", frozenset(), raising=False)
+    answers = spoken(network, tokenizer, ["!$%", "()*+", "/,-."])
+    close = {"logit_difference": 1e-4, "reference_margin": 0.06}
+    share, _ = accuracy.agreement(network, tokenizer, answers)
+    assert judged("greedy_agreement", greedy_agreement=share, **close) == "passed"
+    monkeypatch.setattr(decoders, name, fault)
+    share, _ = accuracy.agreement(network, tokenizer, answers)
+    assert judged("greedy_agreement", greedy_agreement=share, **close) == "failed"
+    rough = {"logit_difference": 0.05, "reference_margin": 0.06}
+    assert judged("greedy_agreement", greedy_agreement=share, **rough) == "not judged"
+
+
 @pytest.mark.slow
 def test_greedy_answers_are_those_of_transformers(run_program):
     out = run_program("09-inference", "--set", "prompt=Name a fruit that is red.", "tokens=4")
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["greedy_agreement"] == 1.0
-    assert metrics["knows_paris"] is True
+    assert metrics["knows_paris"] is True and metrics["logit_error"] <= 8 * metrics["rounding_error"]
     assert metrics["answer"].startswith("The fruit")
 
 

@@ -74,7 +74,7 @@ def test_a_group_of_zeros_stays_zeros(packing):
 
 def test_weights_in_large_pages_are_themselves(load):
     arrays = [normal(3), NUMBERS.integers(0, 256, 5000, "uint8"), normal(2, 33)]
-    memory, places = load("10-optimised-inference/decoder.py").in_large_pages(list(arrays))
+    memory, places = load("10-optimised-inference/pages.py").in_large_pages(list(arrays))
     assert memory.data_ptr() % 64 == 0
     for array, (start, size) in zip(arrays, places.numpy(), strict=True):
         assert start % 64 == 0

@@ -2,8 +2,12 @@
 
 import json
 import math
+import os
+import platform
 import random
 import string
+import subprocess
+import sys
 from pathlib import Path
 
 import kit
@@ -12,7 +16,7 @@ import paddle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kit import arguments, choose_dtype, device, refuse, start
+from kit import arguments, choose_dtype, device, libraries, refuse, start
 
 PROJECT = """
 title: An example
@@ -264,6 +268,40 @@ class TestProof:
     @given(kind=st.text(string.ascii_lowercase, min_size=1, max_size=8).filter(lambda kind: kind != "cpu"))
     def test_this_paddle_has_no_kernels_for_a_device_without_plug_in(self, kind):
         assert not any(device.has_kernel(REGISTERED, operator, f"{kind}:0") for operator in device.PROBE_OPERATORS)
+
+
+class TestLibraries:
+    def test_each_says_what_it_chose(self):
+        found = {each["name"]: each for each in libraries.libraries()}
+        assert {"OpenBLAS"} <= found.keys(), "numpy brings one"
+        for each in found.values():
+            assert each.keys() == {"name", "of", "version", "kernel", "threads"}
+            assert each["of"] and each["version"] and each["kernel"]
+
+    @pytest.mark.skipif(platform.machine() != "x86_64", reason="the kernels of x86-64")
+    def test_what_was_asked_for_is_what_it_says(self, tmp_path):
+        code = (
+            "import sys; sys.path.insert(0, sys.argv[1]); import numpy, paddle; from kit.libraries import libraries;"
+            "x = paddle.ones([8, 8]); (x @ x).numpy(); print([(l['name'], l['kernel']) for l in libraries()])"
+        )
+        asked = {"OPENBLAS_CORETYPE": "Nehalem", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_DEBUG_CPU_TYPE": "5"}
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code, str(Path(device.__file__).parents[1])],
+            env={**os.environ, **asked},
+            capture_output=True,
+            text=True,
+        )
+        said = done.stdout.splitlines()[-1]
+        assert "('OpenBLAS', 'Nehalem')" in said and "('oneDNN', 'AVX2')" in said and "('MKL', 'AVX2')" in said
+
+    def test_where_the_system_says_nothing_none_is_named(self, monkeypatch):
+        monkeypatch.setattr(libraries, "loaded", lambda: iter(()))
+        assert libraries.libraries() == []
+
+    def test_a_file_that_is_not_what_its_name_says_is_left_out(self, monkeypatch, tmp_path):
+        (tmp_path / "libopenblas.so").write_text("no library")
+        monkeypatch.setattr(libraries, "loaded", lambda: iter((tmp_path / "libopenblas.so",)))
+        assert libraries.libraries() == []
 
 
 class TestPrecision:

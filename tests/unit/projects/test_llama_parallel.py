@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from conftest import PROJECTS
 
-from harness import catalogue
-from harness.judge import judge_metric
+from harness.catalogue import entries
+from harness.catalogue.cells import settled
+from harness.errors import WordsError
+from harness.runs.judge import judge_metric
 
 FOLDER = PROJECTS / "08-ffn"
-PART = catalogue.load().parts["8-3"]
+PART = entries.load().parts["8-3"]
 JUDGED = [name for name, metric in PART.metrics.items() if metric.bounded]
 
 
@@ -205,6 +207,21 @@ class TestFaults:
     @pytest.mark.plants("8-3", "planner_error_states")
     def test_a_plan_that_knows_of_one_moment(self, faults):
         assert "planner_error_states" in failed(faults["one moment"])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["pp=4"], ["layers=3"], ["batch=12"], ["micro_batches=5", "batch=5", "dp=1", "mp=4"], ["heads=1"],
+        ["inner=5"], ["vocabulary=257"], ["hidden=20"], ["model=paddlenlp", "recompute=true"], ["hidden=16384"],
+        ["batch=4096", "length=4096"],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_does_not_fit_is_refused_before_a_run(settings):
+    settled(PART, None, [], 8)
+    with pytest.raises(WordsError, match="8-3 cannot run"):
+        settled(PART, None, settings, 8)
 
 
 @pytest.mark.slow

@@ -173,7 +173,15 @@ def test_a_missing_shard_is_named(tmp_path):
     [
         ({"architectures": ["MambaForCausalLM"]}, "architecture 'MambaForCausalLM' is unknown"),
         ({"rope_scaling": {"rope_type": "yarn"}}, "rope scaling 'yarn'"),
-        ({"attention_bias": True}, "biases"),
+        ({"attention_bias": True}, "'attention_bias': True"),
+        ({"mlp_bias": True}, "'mlp_bias': True"),
+        ({"hidden_act": "gelu"}, "'hidden_act': 'gelu'"),
+        ({"use_sliding_window": True}, "'use_sliding_window': True"),
+        ({"sliding_window": 4096}, "'sliding_window': 4096"),
+        ({"max_window_layers": 21}, "'max_window_layers': 21"),
+        ({"num_local_experts": 8}, "'num_local_experts': 8"),
+        ({"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}}, "'partial_rotary_factor': 0.5"),
+        ({"quantization_config": {"bits": 4}}, "'quantization_config'"),
         ({"hidden_size": 64}, r"is \(48, 32\), its configuration says \(48, 64\)"),
         ({"num_hidden_layers": 3}, "has no tensor model.layers.2"),
     ],
@@ -183,6 +191,80 @@ def test_a_model_that_is_not_what_is_computed_here_is_refused(tmp_path, change, 
     (tmp_path / "m" / "config.json").write_text(json.dumps({**SMALL, **change}))
     with pytest.raises(llm.ModelError, match=says):
         llm.open_model(str(tmp_path / "m"))
+
+
+def test_what_changes_nothing_is_passed_over(tmp_path):
+    write_folder(tmp_path / "m")
+    harmless = {"hidden_act": "silu", "attention_bias": False, "sliding_window": None, "rope_scaling": None}
+    harmless |= {"use_sliding_window": False, "max_window_layers": 21, "torch_dtype": "bfloat16", "_name_or_path": "x"}
+    (tmp_path / "m" / "config.json").write_text(json.dumps({**SMALL, **harmless}))
+    assert llm.open_model(str(tmp_path / "m")).config.layers == 2
+
+
+@pytest.mark.parametrize("name", ["model.layers.0.self_attn.q_proj.bias", "model.layers.1.self_attn.k_norm.weight"])
+def test_a_tensor_that_nothing_computes_with_is_refused_by_its_name(tmp_path, name):
+    tensors = write_folder(tmp_path / "m")
+    write_safetensors(tmp_path / "m" / "model.safetensors", {**tensors, name: np.ones(32, "float32")})
+    with pytest.raises(llm.ModelError, match=f"has the tensor {name}"):
+        llm.open_model(str(tmp_path / "m"))
+
+
+def gguf_of(tmp_path, tensors, extra=(), **metadata):
+    """A whole small Llama as GGUF, with tensors and metadata beside what it needs."""
+    writer, config = gguf.GGUFWriter(tmp_path / "a.gguf", "llama"), llm.config.from_hugging_face(SMALL)
+    writer.add_block_count(config.layers)
+    writer.add_embedding_length(config.hidden)
+    writer.add_feed_forward_length(config.inner)
+    writer.add_head_count(config.heads)
+    writer.add_head_count_kv(config.kv_heads)
+    writer.add_context_length(config.context)
+    writer.add_layer_norm_rms_eps(config.epsilon)
+    writer.add_rope_dimension_count(config.head_dim)
+    for name, value in metadata.items():
+        key = "llama." + name.replace("__", ".")
+        writer.add_uint32(key, value) if isinstance(value, int) else writer.add_float32(key, value)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list([*(chr(33 + number) for number in range(47)), "!#"])
+    writer.add_token_merges(["! #"])
+    writer.add_eos_token_id(1)
+    names = dict(model.OUTSIDE)
+    for layer in range(config.layers):
+        for own, theirs in model.INSIDE.items():
+            names[f"model.layers.{layer}.{own}.weight"] = f"blk.{layer}.{theirs}.weight"
+    for name, tensor in tensors.items():
+        writer.add_tensor(names[name], tensor)
+    for name in extra:
+        writer.add_tensor(name, np.ones(32, "float32"))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return str(tmp_path / "a.gguf")
+
+
+def test_a_whole_gguf_is_opened(tmp_path):
+    tensors = write_folder(tmp_path / "m")
+    found = llm.open_model(gguf_of(tmp_path, tensors, rope__scale_linear=1.0, expert_count=0))
+    assert set(found.weights) == set(tensors) and found.config.layers == 2
+
+
+@pytest.mark.parametrize(
+    ("extra", "metadata", "says"),
+    [
+        (["rope_freqs.weight"], {}, "the tensor rope_freqs.weight"),
+        (["blk.0.attn_q.bias"], {}, "the tensor blk.0.attn_q.bias"),
+        (["blk.1.attn_k.bias"], {}, "the tensor blk.1.attn_k.bias"),
+        ([], {"rope__scale_linear": 4.0}, "llama.rope.scale_linear = 4.0"),
+        ([], {"expert_count": 8}, "llama.expert_count = 8"),
+        ([], {"attention__value_length": 16}, "llama.attention.value_length = 16"),
+        ([], {"attention__sliding_window": 4096}, "llama.attention.sliding_window = 4096"),
+        ([], {"logit_scale": 0.5}, "llama.logit_scale = 0.5"),
+    ],
+)
+def test_what_a_gguf_says_and_nothing_computes_is_refused_by_its_name(tmp_path, extra, metadata, says):
+    tensors = write_folder(tmp_path / "m")
+    with pytest.raises(llm.ModelError, match=says):
+        llm.open_model(gguf_of(tmp_path, tensors, extra, **metadata))
 
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer.json"])

@@ -1,0 +1,274 @@
+"""The dialogue: a question, the answer, its code run, and what failed as the next question.
+
+A session that stopped is continued by another, which names it and starts from its conversation, code and tests; a
+sealed one never changes.
+"""
+
+import contextlib
+import shutil
+import signal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from harness import terminal
+from harness.assistant import codeblocks, conversations, sandbox
+from harness.errors import WordsError
+from harness.evidence import screen, sessions, transcripts
+from harness.evidence.hashing import new_id, timestamp, unwritable
+from harness.evidence.sealed import SESSION, of_document
+
+RULES = (
+    "You write Python. Answer with whole files, each in one ```python block, with the file's name alone on the line "
+    "above the block. Use the standard library only. There is no network."
+)
+NO_CODE = "There was no complete ```python block in the answer. Answer with the whole file in one."
+SHOWN = 6000  # characters of an output that go back
+PASSED = "tests passed"
+RUNNER = f"""
+import runpy, sys, unittest
+sys.path.insert(0, "/pairing")
+try:
+    names = runpy.run_path(sys.argv[1], run_name="tests")
+    cases = [each for each in names.values() if isinstance(each, type) and issubclass(each, unittest.TestCase)]
+    functions = [unittest.FunctionTestCase(each) for name, each in names.items() if name.startswith("test_")]
+    load = unittest.defaultTestLoader.loadTestsFromTestCase
+    suite = unittest.TestSuite([*map(load, cases), *functions])
+    count = suite.countTestCases()
+    done = unittest.TextTestRunner(stream=sys.stdout).run(suite)
+except SystemExit as error:
+    sys.exit(f"the program ended itself: {{error.code}}")
+if not done.wasSuccessful() or done.skipped or not count:
+    sys.exit(f"{{count}} tests, not all passed")
+print(count, "{PASSED}")
+"""
+
+
+@dataclass
+class Session:
+    """What one session works on: the folder that keeps it, what has been said, and the latest files.
+
+    `before` counts the turns of the sessions that it continues, of which `continues` names the last by id and seal.
+    """
+
+    folder: Path
+    endpoint: str
+    model: str
+    file: str
+    tests: Mapping[str, str]
+    messages: list[dict[str, str]]
+    code: dict[str, str] = field(default_factory=dict)
+    continues: Mapping[str, str] | None = None
+    before: int = 0
+    chain: str = transcripts.START
+    turns: int = 0
+    passed: bool = False
+
+
+def begin(
+    results: Path, part: str, question: str, endpoint: str, model: str, tests: str = "", file: str = ""
+) -> Session:
+    """A new session, in which nothing has been said but the question.
+
+    Raises:
+        WordsError: --tests or --file means nothing here.
+    """
+    file = file or "solution.py"
+    texts = _tests(tests, file)
+    messages = [_says("system", RULES), _says("user", _asked(question, file, texts))]
+    return Session(results / sessions.FOLDER / part / new_id(), endpoint, model, file, texts, messages)
+
+
+def resume(
+    results: Path,
+    part: str,
+    word: str,
+    question: str,
+    endpoint: str = "",
+    model: str = "",
+    tests: str = "",
+    file: str = "",
+) -> Session:
+    """A new session that goes on where the one whose id begins with `word` stopped.
+
+    What is not given is as it was, as far as it is recorded: secrets that were taken out stay out. If its last answer
+    failed, its output is the next message, and the question stands before it.
+
+    Raises:
+        WordsError: none or several begin so, its code passed and nothing is asked, or a word means nothing here.
+        VerificationError: it, or one that it continues, is not as it was sealed.
+    """
+    last = sessions.find(results / sessions.FOLDER / part, word)
+    lineage = sessions.lineage(last)
+    then = lineage[-1]
+    turns = [turn for session in lineage for turn in transcripts.read(last.with_name(session["id"]))]
+    kept = {name.removeprefix("code/"): last / name for name in then["artefacts"] if name.startswith("code/")}
+    code = {name: path.read_bytes().decode("utf-8", "replace") for name, path in kept.items()}
+    known = {name: code.pop(name) for name in then["tests"]}
+    file_name = file or then.get("file", "")
+    texts = _tests(tests, file_name) or known
+    failed = "" if then["passed"] else _again(turns[-1])
+    asked = "\n\n".join(text for text in (question, failed) if text)
+    if not asked:
+        why = "Its code passed, so that there is no failure to send."
+        raise WordsError(f"--continue {word}: a question is needed.", why, f'./inv pair --continue {word} "What else?"')
+    messages = [_says("system", RULES)]
+    for turn in turns:
+        messages += [_says("user", turn["question"]), _says("assistant", turn["answer"])]
+    messages.append(_says("user", _asked(asked, file_name, texts) if tests or file else asked))
+    return Session(
+        last.with_name(new_id()), endpoint or then["endpoint"], model or then["model"], file_name, texts, messages,
+        code, continues={"id": then["id"], "seal": then["seal"]}, before=len(turns),
+    )  # fmt: skip
+
+
+def converse(session: Session, most: int) -> None:
+    """Ask, run and ask again, until the code passes, at most `most` times.
+
+    Raises:
+        WordsError: the endpoint is none.
+        EngineError: no answer came, or no sandbox can be made; the turns before it are kept.
+        StoreError: the results cannot be written.
+    """
+    conversations.check(session.endpoint)
+    sandbox.require()
+    try:
+        session.folder.mkdir(parents=True)
+        try:
+            _converse(session, most)
+        finally:
+            if not session.turns:
+                shutil.rmtree(session.folder, ignore_errors=True)
+    except OSError as error:
+        raise unwritable(session.folder.parents[2], error) from error
+
+
+# The conversation
+
+
+def _tests(path: str, file: str) -> dict[str, str]:
+    if Path(file).name != file or not file.endswith(".py"):
+        raise WordsError(f"--file {file}: not a name.", "It is a file's name without a folder.", "--file solution.py")
+    if not path:
+        return {}
+    try:
+        return {Path(path).name: Path(path).expanduser().read_text(encoding="utf-8")}
+    except (OSError, UnicodeDecodeError) as error:
+        raise WordsError(f"--tests {path}: it cannot be read.", f"{error}.", "Name a Python file.") from error
+
+
+def _converse(session: Session, most: int) -> None:
+    for turn in range(session.before + 1, session.before + most + 1):
+        print(terminal.bold(f"— turn {turn} of {session.before + most} —"))
+        answer = _listen(session)
+        said = {"question": session.messages[-1]["content"], "answer": answer, **_try(session, answer)}
+        with _undisturbed():
+            _keep(session, turn, said)
+            _seal(session)  # after every turn, so that a session that is killed keeps those before
+        if session.passed:
+            return
+        session.messages += [_says("assistant", answer), _says("user", _again(said))]
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C waits meanwhile, for half a turn would be a session that nobody can continue."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _says(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+def _asked(question: str, file: str, tests: Mapping[str, str]) -> str:
+    blocks = "".join(f"\n\nIt has to pass {name}:\n```python\n{text}```" for name, text in tests.items())
+    return f"{question}\n\nThe file is called {file}.{blocks}"
+
+
+def _again(turn: Mapping[str, str]) -> str:
+    """What goes back after a turn that failed."""
+    if not turn["diff"]:
+        return turn["result"]
+    return f"{turn['result']}\n\n{turn['output'][-SHOWN:]}\n\nCorrect it, and answer with the whole file."
+
+
+def _listen(session: Session) -> str:
+    """The answer, which the terminal shows as it comes, without what would steer the terminal.
+
+    A character beyond 16 bits may come as two halves in two pieces; a half that stays alone is none.
+    """
+    pieces = []
+    for piece in conversations.ask(session.endpoint, session.model, session.messages):
+        pieces.append(piece)
+        print(_harmless(piece), end="", flush=True)
+    print()
+    return "".join(pieces).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _harmless(text: str) -> str:
+    return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
+
+
+def _try(session: Session, answer: str) -> dict[str, str]:
+    """Run an answer's code: the diff against the latest files, the result in words, and the output."""
+    found = {name: text for name, text in codeblocks.files(answer, session.file).items() if name not in session.tests}
+    if not found:
+        print(terminal.yellow(NO_CODE))
+        return {"diff": "", "result": NO_CODE, "output": ""}
+    after = {**session.code, **found}
+    diff = codeblocks.diff(session.code, after) or "(unchanged)"
+    print(terminal.bold(f"Taken from the answer: {', '.join(found)}"))
+    for line in _harmless(diff).splitlines():
+        paint = {"+": terminal.green, "-": terminal.red}.get(line[:1], str)
+        print(paint(line))
+    session.code = after
+    words = ["-c", RUNNER, next(iter(session.tests))] if session.tests else [session.file]
+    outcome = sandbox.run({**after, **session.tests}, words)
+    last = outcome.output.rstrip().rpartition("\n")[2]
+    session.passed = outcome.passed and (not session.tests or last.endswith(PASSED))
+    why = f": {outcome.stopped}" if outcome.stopped else f", exit status {outcome.status}"
+    result = sessions.GOOD if session.passed else f"It failed{why}."
+    print(_harmless(outcome.output[-SHOWN:]).rstrip())
+    print((terminal.green if session.passed else terminal.red)(result))
+    return {"diff": diff, "result": result, "output": outcome.output}
+
+
+def _keep(session: Session, turn: int, said: Mapping[str, str]) -> None:
+    clean = {name: conversations.redactor().text(text) for name, text in said.items()}
+    at = timestamp(datetime.now(timezone.utc))
+    session.chain = transcripts.append(session.folder, {"turn": turn, "at": at, **clean}, session.chain)
+    session.turns += 1
+    shown = {"question": 12, "answer": 12, "diff": 20, "output": 12}
+    text = "\n".join(f"[{name}]\n" + "\n".join(clean[name].splitlines()[:most]) for name, most in shown.items())
+    content = f"{_harmless(text)}\n[{clean['result']}]".encode()
+    screen.draw_text(
+        session.folder / f"turn-{turn}.png", f"{session.model}, turn {turn}", content, f"turn sha256:{session.chain}"
+    )
+
+
+def _seal(session: Session) -> None:
+    turns = transcripts.read(session.folder)
+    (session.folder / sessions.CONVERSATION).write_text(transcripts.markdown(turns), encoding="utf-8")
+    code = session.folder / "code"
+    code.mkdir(exist_ok=True)
+    for name, text in {**session.code, **session.tests}.items():
+        (code / name).write_text(conversations.redactor().text(text), encoding="utf-8")
+    document: dict[str, Any] = {
+        "schema": 1,
+        "id": session.folder.name,
+        "part": session.folder.parent.name,
+        "endpoint": session.endpoint,
+        "model": session.model,
+        "file": session.file,
+        **({"continues": session.continues} if session.continues else {}),
+        "turns": session.turns,
+        "passed": session.passed,
+        "tests": [*session.tests],
+    }
+    of_document(SESSION, document).write(session.folder.parents[2], document, session.folder)

@@ -1,0 +1,249 @@
+"""Cells: one task part on one hardware kind. Words like `8`, `8-2`, `plate` or `npu` select them."""
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.catalogue import expressions
+from harness.catalogue.entries import Catalogue, Hardware, Parameter, Part, seconds
+from harness.errors import WordsError
+
+# Why a cell is not run.
+NOT_WRITTEN = "its program is not written yet"
+BY_HAND = "nothing runs here; what a person has is added with ./inv attach"
+
+
+@dataclass(frozen=True)
+class Cell:
+    part: Part
+    hardware: Hardware
+
+    def __str__(self) -> str:
+        return f"{self.part.name} on {self.hardware.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellRequest:
+    """A cell as it is asked to run, here or elsewhere: with these parameters, on so many cards, with this seed."""
+
+    part: Part
+    kind: Hardware
+    parameters: Mapping[str, Any]
+    cards: int = 1
+    seed: int = 0
+
+    @property
+    def cell(self) -> Cell:
+        return Cell(self.part, self.kind)
+
+    @property
+    def options(self) -> list[str]:
+        """The options of `./inv run` that ask for this cell, whatever the defaults are where they are read."""
+        words = ["--task", self.part.name, "--hw", self.kind.name, "--cards", str(self.cards), "--seed", str(self.seed)]
+        for name, value in self.parameters.items():
+            words += ["--set", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
+        return words + (["--timeout", f"{self.part.timeout:g}s"] if self.part.raised else [])
+
+    def __str__(self) -> str:
+        return str(self.cell)
+
+
+def requests(
+    parts: Sequence[Part],
+    kinds: Sequence[Hardware],
+    profile: str | None = None,
+    settings: Sequence[str] = (),
+    cards: int = 0,
+    seed: int = 0,
+) -> list[CellRequest]:
+    """One for every part on every kind; `cards` 0: as many as the part runs on by itself.
+
+    Raises:
+        WordsError: a setting or a number of cards that a part does not take.
+    """
+    found = []
+    for part in parts:
+        values, wanted = settled(part, profile, settings, cards) if part.program else ({}, 1)
+        found += [CellRequest(part=part, kind=kind, parameters=values, cards=wanted, seed=seed) for kind in kinds]
+    return found
+
+
+def select_parts(catalogue: Catalogue, words: str) -> list[Part]:
+    """The parts that comma-separated `words` name: numbers, parts, slugs (`08-ffn`, `ffn`) or `all`.
+
+    Raises:
+        WordsError: a word names no part; the nearest known one is offered.
+    """
+    return _select(words, _part_names(catalogue), "task", "./inv tasks")
+
+
+def select_hardware(catalogue: Catalogue, words: str) -> list[Hardware]:
+    """The kinds that comma-separated `words` name: names, aliases or `all`.
+
+    Raises:
+        WordsError: a word names no kind; the nearest known one is offered.
+    """
+    return _select(words, _hardware_names(catalogue), "hardware kind", "./inv hardware")
+
+
+def _part_names(catalogue: Catalogue) -> dict[str, list[Part]]:
+    names: dict[str, list[Part]] = {"all": list(catalogue.parts.values())}
+    for part in catalogue.parts.values():
+        number, _, word = part.slug.partition("-")
+        for name in {part.name, part.task, number, part.slug, word}:
+            names.setdefault(name, []).append(part)
+    return names
+
+
+def _hardware_names(catalogue: Catalogue) -> dict[str, list[Hardware]]:
+    kinds = catalogue.hardware.values()
+    names = {name: [kind] for kind in kinds for name in (kind.name, *kind.aliases)}
+    return {"all": list(kinds), **names}
+
+
+def _select(words: str, names: Mapping[str, list[Any]], noun: str, see: str) -> list[Any]:
+    chosen: dict[str, Any] = {}
+    for word in (word.strip() for word in words.split(",")):
+        if word not in names:
+            near = difflib.get_close_matches(word, names, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise WordsError(f"{word!r}: no such {noun}.", f"Known: {', '.join(_shown(names))}.{hint}", f"See {see}")
+        chosen.update((item.name, item) for item in names[word])
+    return list(chosen.values())
+
+
+def _shown(names: Mapping[str, list[Any]]) -> list[str]:
+    """Each item's own name only, so that the list stays short."""
+    return ["all"] + [name for name, items in names.items() if len(items) == 1 and items[0].name == name]
+
+
+def parameters(part: Part, profile: str | None, settings: Iterable[str]) -> dict[str, Any]:
+    """The part's parameters: its defaults, over them the profile, over that the settings ("grid=201").
+
+    Raises:
+        WordsError: an unknown profile or parameter, or a value outside its declared type, range or choices.
+    """
+    values = {name: parameter.default for name, parameter in part.parameters.items()}
+    if profile is not None:
+        values.update(part.profiles.get(profile, {}))
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise WordsError(f"--set {setting}: no value.", "A setting is NAME=VALUE.", f"Write --set {name}=VALUE")
+        if name not in part.parameters:
+            raise _unknown_parameter(part, name)
+        values[name] = _value(part, part.parameters[name], text)
+    return values
+
+
+def check_profile(parts: Sequence[Part], profile: str | None) -> None:
+    """Refuse a profile that none of `parts` declares."""
+    known = sorted({name for part in parts for name in part.profiles})
+    if profile is not None and profile not in known:
+        raise WordsError(
+            f"{profile!r}: no such profile.",
+            f"Known for these parts: {', '.join(known) or 'none'}.",
+            "Leave --profile out, or choose one of these.",
+        )
+
+
+def wanted_cards(part: Part, asked: int = 0) -> int:
+    """On how many cards a part runs: as many as asked for, or for 0 as it runs on by itself.
+
+    Raises:
+        WordsError: it does not run on that many.
+    """
+    if asked and not part.cards.at_least <= asked <= part.cards.at_most:
+        raise WordsError(
+            f"--cards {asked}: part {part.name} does not run on that many.",
+            f"It takes {part.cards.expects}.",
+            f"Leave it out for {part.cards.default}; with several parts, select one by --task.",
+        )
+    return asked or part.cards.default
+
+
+def settled(part: Part, profile: str | None, settings: Iterable[str], cards: int = 0) -> tuple[dict[str, Any], int]:
+    """The part's parameters and number of cards, which fit each other.
+
+    Raises:
+        WordsError: a value that it does not take, or values that do not fit.
+    """
+    values, wanted = parameters(part, profile, settings), wanted_cards(part, cards)
+    names = {**values, "cards": wanted}
+    for requirement in part.requires:
+        expression = expressions.parse(requirement.that)
+        try:
+            fits, also = expression.truth(names), ""
+        except expressions.ExpressionError as error:
+            fits, also = False, f" ({error})"
+        if not fits:
+            asked = ", ".join(f"{name}={values[name]}" for name in values if name in expression.names)
+            on = f" on {wanted} card{'s' * (wanted > 1)}" if "cards" in expression.names else ""
+            raise WordsError(
+                f"{part.name} cannot run" + f" with {asked}" * bool(asked) + f"{on}.",
+                f"{requirement.otherwise.rstrip('.')}: {requirement.that}{also}.",
+                f"Choose values that fit; the defaults do. ./inv tasks --task {part.name} shows them.",
+            )
+    return values, wanted
+
+
+def with_timeout(parts: Sequence[Part], text: str) -> list[Part]:
+    """The parts with a longer time limit than their own, as "2h"; an empty text leaves them theirs.
+
+    Raises:
+        WordsError: it is no time, or shorter than a part's own limit.
+    """
+    if not text:
+        return list(parts)
+    try:
+        asked = seconds(text)
+    except ValueError as error:
+        raise WordsError(f"--timeout {text}: {error}.", "It is a whole number and s, min or h.", "Write 2h.") from error
+    for part in parts:
+        if part.program and asked < part.timeout:
+            why = f"Part {part.name} has {part.timeout:g} s, and a limit is only raised."
+            raise WordsError(f"--timeout {text} is too short.", why, "Leave it out, or select the part by --task.")
+    return [replace(part, timeout=asked, raised=asked > part.timeout) if part.program else part for part in parts]
+
+
+def _unknown_parameter(part: Part, name: str) -> WordsError:
+    near = difflib.get_close_matches(name, part.parameters, n=1)
+    known = ", ".join(part.parameters) or "none"
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return WordsError(
+        f"{name!r}: part {part.name} has no such parameter.",
+        f"It has: {known}.{hint}",
+        f"See ./inv tasks --task {part.name}; with several parts, select one by --task.",
+    )
+
+
+def _value(part: Part, parameter: Parameter, text: str) -> Any:
+    try:
+        value = _parse(text, type(parameter.default))
+    except ValueError:
+        value = None
+    if value is None or not _allowed(parameter, value):
+        raise WordsError(
+            f"{parameter.name}={text}: not a value of part {part.name}'s {parameter.name}.",
+            f"It takes: {parameter.expects} ({parameter.help}).",
+            f"Leave it out for the default, {parameter.default}.",
+        )
+    return value
+
+
+def _parse(text: str, kind: type) -> Any:
+    if kind is bool:
+        return {"true": True, "false": False}.get(text.lower())
+    value = kind(text)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("not finite")
+    return value
+
+
+def _allowed(parameter: Parameter, value: Any) -> bool:
+    if parameter.choices and value not in parameter.choices:
+        return False
+    above = parameter.at_least is None or value >= parameter.at_least
+    return above and (parameter.at_most is None or value <= parameter.at_most)

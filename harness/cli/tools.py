@@ -1,0 +1,89 @@
+"""Tools that the words test, lint, bench, serve and python call, each in its own stack."""
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from harness.catalogue.entries import Catalogue, Hardware, Part, rooted
+from harness.checkout import ROOT
+from harness.environments import stacks
+from harness.errors import HomeworkError, WordsError
+
+DEVICE = re.compile(r"--device[=\0](\w+)")
+
+
+def run(stack: str, command: Sequence[str]) -> None:
+    """Run `command` from the stack's environment, which is made first if it is not there.
+
+    Raises:
+        HomeworkError: it failed; its own words stand above.
+    """
+    folder = stacks.prepare(stacks.stack(stack)).folder / "bin"
+    environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run([str(folder / command[0]), *command[1:]], cwd=ROOT, env=environment)
+    if done.returncode != 0:
+        raise HomeworkError(f"{command[0]} failed.", f"Its exit code was {done.returncode}.", "Its words stand above.")
+
+
+def become(stack: str, command: Sequence[str]) -> NoReturn:
+    """End as `command` from the stack's environment: it gets the signals itself, and its exit code is this one's."""
+    program = stacks.prepare(stacks.stack(stack)).folder / "bin" / command[0]
+    os.execv(program, [str(program), *command[1:]])
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A program of projects/ that a person runs by hand: its words, its part, and the kind it computes on."""
+
+    words: Sequence[str]
+    part: Part
+    kind: Hardware
+
+    def run(self) -> NoReturn:
+        """End as Python with the program, as the local engine would start it; what the user set stays as it is.
+
+        Raises:
+            BuildError: its stack could not be made.
+        """
+        from harness.catalogue.cells import Cell
+        from harness.engines.engine import Request, variables
+        from harness.engines.local import LocalEngine
+
+        cell, engine = Cell(self.part, self.kind), LocalEngine()
+        engine.prepare(cell)
+        settings: Mapping[str, str] = variables(Request(cell=cell, parameters={}, seed=0, cards=1, out=Path()))
+        python = stacks.stack(self.part.stack or "base", self.kind).python
+        environment = {**{name: rooted(value) for name, value in settings.items()}, **os.environ}
+        os.execve(python, [str(python), *self.words], environment)
+
+
+def lesson(book: Catalogue, words: Sequence[str]) -> Lesson:
+    """The lesson that `words` start: a file of projects/ with its arguments, of which --device names the kind.
+
+    Raises:
+        WordsError: they name no file of a project.
+    """
+    for word in words:
+        path = Path(word).absolute()
+        parts = [part for part in book.parts.values() if path.is_file() and ROOT / part.folders[0] in path.parents]
+        part = next((part for part in parts if part.program == path), parts[0] if parts else None)
+        if part is not None and part.stack is not None:
+            device = DEVICE.search("\0".join(words))
+            kinds = [kind for kind in book.hardware.values() if kind.device == (device[1] if device else "cpu")]
+            return Lesson(words, part, kinds[0] if len(kinds) == 1 else _here(kinds, book))
+    raise WordsError(
+        f"{' '.join(words) or 'Nothing'}: no program of projects/.",
+        "Python runs here in the stack of the project whose file is named first.",
+        "./inv python projects/04-plate/main.py --set grid=51",
+    )
+
+
+def _here(kinds: Sequence[Hardware], book: Catalogue) -> Hardware:
+    """Of several kinds that Paddle calls by one name, the one on this machine; where there is none, the CPU."""
+    from harness.machine.probe import probe
+
+    return next((kind for kind in kinds if probe(kind)), book.hardware["cpu"])

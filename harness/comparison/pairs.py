@@ -1,0 +1,80 @@
+"""Pairs: which runs are held against each other."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from harness.catalogue import cells
+from harness.catalogue.entries import Catalogue, Hardware, Part
+from harness.comparison import references
+from harness.comparison.comparing import Outcome, outcome
+from harness.errors import DataFileError, WordsError
+from harness.evidence import records
+
+Pair = tuple[Part, Outcome, Outcome]
+LIKE = ("parameters", "seed")  # what two runs have to have in common
+
+
+def choose(
+    catalogue: Catalogue, results: Path, parts: Sequence[Part], hw: str, run: str, reference: bool
+) -> list[Pair]:
+    """The pairs that the words of `compare` name: (part, then, now) for each.
+
+    Raises:
+        WordsError: they name none, or one run alone.
+        DataFileError: a record that was named is damaged.
+    """
+    if run:
+        return _named(catalogue, results, run.split(","), reference)
+    kinds = cells.select_hardware(catalogue, hw or "all")
+    if not reference and len(kinds) < 2:
+        raise WordsError("One kind alone is compared with nothing.", f"--hw {hw}.", "Write two: --hw cpu,sim")
+    pairs = [pair for part in parts for pair in (_referred if reference else _across)(results, part, kinds)]
+    if not pairs:
+        names = ", ".join(part.name for part in parts)
+        raise WordsError(
+            "There is nothing to compare.",
+            f"Of {names} no two passing runs with the same parameters and seed are here, on {hw or 'any kinds'}.",
+            "./inv run --task … --hw … makes them; --run A,B compares any two.",
+        )
+    return pairs
+
+
+def latest(results: Path, part: Part, kind: Hardware, like: Mapping[str, object] | None = None) -> Outcome | None:
+    """The latest passing run of a cell, with the parameters and the seed of `like`; None where there is none."""
+    for folder in sorted((results / part.name / kind.name).glob("*Z-*"), reverse=True):
+        with contextlib.suppress(DataFileError):  # a damaged record is no run; ./inv verify names it
+            record: Mapping[str, object] = records.read(folder / records.FILE)
+            if record["passed"] and (like is None or all(record[name] == like[name] for name in LIKE)):
+                return outcome(folder)
+    return None
+
+
+def _named(catalogue: Catalogue, results: Path, runs: Sequence[str], reference: bool) -> list[Pair]:
+    found = [outcome(folder) for run in runs for folder in records.find(results, run)]
+    parts = {one.record["cell"]["part"] for one in found}
+    if len(parts) > 1 or not parts <= catalogue.parts.keys():
+        raise WordsError("Runs of different parts are not compared.", f"They are of {', '.join(sorted(parts))}.", "")
+    part = catalogue.parts[parts.pop()]
+    if reference:
+        return [(part, references.read(results, part.name), one) for one in found]
+    if len(found) < 2:
+        raise WordsError("One run alone is compared with nothing.", f"--run {runs[0]}.", "Write two: --run A,B")
+    return [(part, found[0], other) for other in found[1:]]
+
+
+def _across(results: Path, part: Part, kinds: Sequence[Hardware]) -> Iterator[Pair]:
+    """The first kind that has run, against every other's latest run that is like it."""
+    first: Outcome | None = None
+    for kind in kinds:
+        run = latest(results, part, kind, like=first.record if first else None)
+        if run and first:
+            yield part, first, run
+        first = first or run
+
+
+def _referred(results: Path, part: Part, kinds: Sequence[Hardware]) -> Iterator[Pair]:
+    if references.path(results, part.name).is_file():
+        reference = references.read(results, part.name)
+        runs = (latest(results, part, kind, like=reference.record) for kind in kinds)
+        yield from ((part, reference, run) for run in runs if run)

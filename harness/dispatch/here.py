@@ -1,0 +1,78 @@
+"""Here: cells run on this machine, one after the other. A job that a scheduler started runs its cell so too."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.catalogue import cells
+from harness.dispatch.dispatcher import Outcome, RunRequest
+from harness.dispatch.slurm import allocation
+from harness.doctor import preflight
+from harness.errors import EngineError, HardwareError, WordsError
+from harness.evidence import finishing, records
+from harness.machine import probe
+from harness.machine.probe import Finding
+from harness.runs import runner
+from harness.runs.runner import Planned
+from harness.terminal import yellow
+
+
+@dataclass(frozen=True)
+class Plan:
+    entries: Sequence[Planned]
+    on: str
+    key: Path | None
+
+
+class Here:
+    def plan(self, request: RunRequest) -> Plan:
+        """The cells on what this machine has.
+
+        Raises:
+            HardwareError: a kind that was named is not here, or none was recognised.
+            WordsError: an unknown engine, or a setting or a number of cards that a part does not take.
+        """
+        if allocation.inside() and request.hw != "auto":
+            allocation.see_own_cards(cells.select_hardware(request.catalogue, request.hw))
+        findings = _findings(request)
+        asked = request.cells([finding.hardware for finding in findings])
+        return Plan(runner.plan(asked, findings, request.on), request.on, request.key)
+
+    def show(self, plan: Plan) -> None:
+        runner.show_plan(plan.entries)
+
+    def run(self, plan: Plan, results: Path) -> Outcome:
+        if allocation.inside() and allocation.finished_before(results):
+            print("An earlier attempt of this job has left its record.")
+            return Outcome([])
+        _refuse_empty(plan)
+        preflight.require_run(plan.entries)
+        for place in records.adopt_unfinished(results, finishing.complete_here):
+            print(yellow(f"Sealed a run that was killed: {os.path.relpath(place)}"))
+        return Outcome(runner.run_all(plan.entries, results, plan.key, allocation.job()))
+
+
+def _findings(request: RunRequest) -> list[Finding]:
+    """The kinds to run on: those named, each of which must be here, or what this machine has."""
+    if request.hw != "auto":
+        return [probe.require(probe.probe(kind)) for kind in cells.select_hardware(request.catalogue, request.hw)]
+    findings = [probe.probe(kind) for kind in request.catalogue.hardware.values()]
+    here = runner.hardware_here(findings)
+    if not here:
+        looked = "; ".join(line for finding in findings for line in finding.looked)
+        raise HardwareError("No hardware was recognised here, not even the CPU.", looked, "See ./inv doctor --hw all")
+    return here
+
+
+def _refuse_empty(plan: Plan) -> None:
+    if any(entry.engine for entry in plan.entries):
+        return
+    reasons = "; ".join(f"{entry.cell}: {entry.why}" for entry in plan.entries[:5])
+    if all(entry.why.startswith(runner.TOO_FEW) for entry in plan.entries):
+        raise HardwareError("Too few cards.", f"{reasons}.", "./inv run --cards N takes fewer, where a part does.")
+    if plan.on != "auto" and any(entry.cell.part.program for entry in plan.entries):
+        raise EngineError(
+            f"The {plan.on} engine can run none of it.", f"{reasons}.", "./inv doctor shows what answers."
+        )
+    raise WordsError("Nothing to run.", f"{reasons}.", "./inv run --dry-run shows every cell.")

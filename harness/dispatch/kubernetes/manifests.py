@@ -1,0 +1,150 @@
+"""Manifests: a batch/v1 Job for each cell, with no privilege beyond what its kind's data names.
+
+https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/job-v1/
+https://kueue.sigs.k8s.io/docs/tasks/run/jobs/
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.catalogue import datafiles
+from harness.catalogue.cells import CellRequest
+from harness.catalogue.entries import Hardware
+from harness.checkout import ROOT
+from harness.errors import WordsError
+
+SETTINGS = ROOT / "kubernetes.yaml"
+POD = Path(__file__).with_name("pod.py")
+SET_UP_SECONDS = 3600  # what a job gets beyond the part's limit: its image is pulled, its environment made
+KEPT_SECONDS = 86400  # after its end, for kubectl logs
+USER = 1000  # the images' own
+RUN_LABEL = "paddlehomework.io/run"
+SIZES = {"k": "Ki", "m": "Mi", "g": "Gi"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What kubernetes.yaml says."""
+
+    images: str
+    store: str
+    secret: str
+    namespace: str = "default"
+    queue: str = ""
+    cpu: str = "2"
+    memory: str = "8Gi"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a pod finds the project: an address that needs no keys, and the hash of what is there."""
+
+    address: str
+    sha256: str
+
+
+def settings(path: Path = SETTINGS) -> Settings:
+    """The settings of this team.
+
+    Raises:
+        WordsError: there are none.
+        DataFileError: kubernetes.yaml has a mistake; its line is named.
+    """
+    if not path.exists():
+        what, why = "--on kubernetes: there is no kubernetes.yaml.", "It names images, store and secret."
+        raise WordsError(what, why, "docs/kubernetes.md shows one.")
+    return Settings(**datafiles.read(path, path.parent)[0])
+
+
+def job(cell: CellRequest, site: Settings, source: Source, run: str) -> dict[str, Any]:
+    """The manifest of a cell's job; `run` is the id that all jobs of one call share."""
+    name = re.sub("[^a-z0-9-]", "-", f"homework-{cell.part.name}-{cell.kind.name}-{run}".lower())
+    labels = {"app.kubernetes.io/name": "paddlehomework", RUN_LABEL: run}
+    deadline = int(cell.part.timeout) + SET_UP_SECONDS
+    queue = {"kueue.x-k8s.io/queue-name": site.queue} if site.queue else {}
+    spec = {
+        "backoffLimit": 0,  # a cell that failed has a record that says so: running it again is for a person
+        "activeDeadlineSeconds": deadline,
+        "ttlSecondsAfterFinished": KEPT_SECONDS,
+        "template": {"metadata": {"labels": labels}, "spec": _pod(cell, site, source)},
+    }
+    if queue:
+        spec["suspend"] = True  # until Kueue lets it start
+    metadata = {"name": name, "namespace": site.namespace, "labels": {**labels, **queue}}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
+
+
+def _pod(cell: CellRequest, site: Settings, source: Source) -> dict[str, Any]:
+    mounts, volumes = _volumes(cell.kind)
+    environment = {"HOME": "/tmp", **site.environment}
+    container = {
+        "name": "cell",
+        "image": f"{site.images}/{cell.kind.name}:{cell.part.stack or 'base'}",
+        # The image's entry point stays: it sets the vendor's SDK up.
+        "args": ["python3", "-c", POD.read_text(), source.address, source.sha256, site.store, *_words(cell)],
+        "workingDir": "/homework",
+        "env": [{"name": name, "value": value} for name, value in environment.items()],
+        "envFrom": [{"secretRef": {"name": site.secret}}],
+        "resources": _resources(cell, site),
+        "securityContext": _security(cell.kind),
+        "volumeMounts": mounts,
+    }
+    pod: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "securityContext": {"runAsUser": USER, "runAsGroup": USER, "fsGroup": USER},
+        "containers": [container],
+        "volumes": volumes,
+    }
+    if selector := site.kinds.get(cell.kind.name, {}).get("node_selector"):
+        pod["nodeSelector"] = dict(selector)
+    return pod
+
+
+def _words(cell: CellRequest) -> list[str]:
+    """What the pod's ./inv run is called with; who submitted the jobs shows the matrix."""
+    return [*cell.options, "--on", "local", "--format", "bare"]
+
+
+def _resources(cell: CellRequest, site: Settings) -> dict[str, Any]:
+    named = site.kinds.get(cell.kind.name, {}).get("resource")
+    resource = named or cell.kind.data.get("scheduler", {}).get("kubernetes")
+    cards = {resource: str(cell.cards)} if resource else {}  # a CPU has none, nor have simulated cards
+    return {"requests": {"cpu": site.cpu, "memory": site.memory}, "limits": {"memory": site.memory, **cards}}
+
+
+def _security(kind: Hardware) -> dict[str, Any]:
+    """As a container of `--on container` has it: the kind's capabilities alone, and privileged where its data says."""
+    data = kind.data.get("container", {})
+    if data.get("privileged"):
+        return {"privileged": True}
+    options = data.get("options", {})
+    capabilities = {"drop": ["ALL"], **({"add": options["cap_add"]} if "cap_add" in options else {})}
+    unconfined = "seccomp=unconfined" in options.get("security_opt", ())
+    return {
+        "allowPrivilegeEscalation": False,
+        "capabilities": capabilities,
+        "seccompProfile": {"type": "Unconfined" if unconfined else "RuntimeDefault"},
+    }
+
+
+def _volumes(kind: Hardware) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The folder of the project, shared memory, and the driver's files, which the kind names; the last read-only."""
+    data = kind.data.get("container", {})
+    shared: dict[str, Any] = {"medium": "Memory"}
+    if size := data.get("options", {}).get("shm_size"):
+        shared["sizeLimit"] = size[:-1] + SIZES[size[-1]]
+    mounts: list[dict[str, Any]] = [
+        {"name": "homework", "mountPath": "/homework"},
+        {"name": "shared", "mountPath": "/dev/shm"},
+    ]
+    volumes: list[dict[str, Any]] = [{"name": "homework", "emptyDir": {}}, {"name": "shared", "emptyDir": shared}]
+    for number, place in enumerate(data.get("mounts", ())):
+        mounts.append({"name": f"driver-{number}", "mountPath": place, "readOnly": True})
+        volumes.append({"name": f"driver-{number}", "hostPath": {"path": place}})
+    return mounts, volumes

@@ -1,0 +1,87 @@
+"""Allocation: what a job has been given by its scheduler, seen from inside the job.
+
+A job runs `./inv run` with HOMEWORK_RUN set to its record's id. It sees only its own cards, its record says which job
+it was, and a signal that the scheduler sent gets its true name.
+"""
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness.catalogue.entries import Hardware
+from harness.dispatch.slurm import commands
+from harness.evidence import records, sealed
+from harness.runs.processes import Ending
+from harness.runs.runner import Job
+
+VARIABLE = "HOMEWORK_RUN"
+ANSWER_SECONDS = 10
+
+
+def inside() -> bool:
+    """Whether this process is the job of one cell."""
+    return VARIABLE in os.environ and "SLURM_JOB_ID" in os.environ
+
+
+def attempt(run: str, restarts: int) -> str:
+    """The id of a job's record when it was requeued that often: each attempt has a record of its own."""
+    moment, _, tail = run.rpartition("-")
+    return run if restarts == 0 else f"{moment}-{hashlib.sha256(f'{tail} {restarts}'.encode()).hexdigest()[:6]}"
+
+
+def job() -> Job | None:
+    """The job that this process is, as a run takes it; None outside a job."""
+    if not inside():
+        return None
+    restarts = _restarts()
+    facts = {"scheduler": "slurm", "id": _job(), "node": os.environ.get("SLURMD_NODENAME"), "attempt": restarts + 1}
+    return Job(run=attempt(os.environ[VARIABLE], restarts), facts=facts, true_ending=true_ending)
+
+
+def finished_before(results: Path) -> bool:
+    """Whether an earlier attempt got as far as its record: it was requeued at the very end, and needs no other."""
+    restarts = _restarts() if inside() else 0
+    earlier = {attempt(os.environ[VARIABLE], number) for number in range(restarts)}
+    for _, _, run in sealed.folders(results) if earlier else ():
+        if run.name in earlier and records.read(Path(run.path) / records.FILE)["exit"]["reason"] == "finished":
+            return True
+    return False
+
+
+def see_own_cards(kinds: Sequence[Hardware]) -> None:
+    """Let programs see only the cards that were allocated: Slurm itself does so for GPUs alone."""
+    details = _scontrol("--details")
+    for kind in kinds:
+        variable = kind.data.get("visible_devices")
+        cards = commands.read_cards(details, kind.data.get("scheduler", {}).get("slurm", ""))
+        if variable and cards and not os.environ.get(variable):
+            os.environ[variable] = ",".join(cards)
+
+
+def true_ending(ending: Ending) -> Ending:
+    """The ending, with the scheduler's reason where it was the scheduler that ended the program."""
+    if ending.reason not in ("interrupted", "killed") or ending.signal == "SIGINT":
+        return ending
+    reason = commands.read_ending(_scontrol(), _restarts())
+    return replace(ending, reason=reason) if reason else ending
+
+
+def _restarts() -> int:
+    return int(os.environ.get("SLURM_RESTART_COUNT") or 0)
+
+
+def _job() -> str:
+    """The job as 1042_3: a task's own number may be that of its array, and then names all of its tasks."""
+    array, place = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{place}" if array else os.environ["SLURM_JOB_ID"]
+
+
+def _scontrol(*options: str) -> str:
+    words = ("scontrol", "--oneliner", *options, "show", "job", _job())
+    try:
+        return subprocess.run(words, capture_output=True, text=True, timeout=ANSWER_SECONDS).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""

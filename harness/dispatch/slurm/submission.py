@@ -1,0 +1,200 @@
+"""Submission: cells handed to Slurm, those with equal needs as one array, after the images that they need."""
+
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from harness import checkout
+from harness.catalogue.cells import CellRequest
+from harness.catalogue.entries import Hardware, Part
+from harness.checkout import ROOT
+from harness.dispatch.slurm import batches, commands, deliveries, jobs
+from harness.dispatch.slurm.batches import Batch, JobCell
+from harness.dispatch.slurm.site import Settings
+from harness.errors import EngineError
+from harness.evidence import hashing
+
+BUILD_MINUTES = 60
+MOST_SENDING = 1000  # cells of an array whose script holds all of their lines: Slurm sends it whole with each job
+OUTPUTS = "/tmp"  # of jobs that do not see this folder; a node without a checkout can say so there as well
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """A cell that was asked for, and what its job needs."""
+
+    request: CellRequest
+    cell: JobCell
+    minutes: int
+
+    @property
+    def part(self) -> Part:
+        return self.request.part
+
+    @property
+    def kind(self) -> Hardware:
+        return self.request.kind
+
+
+@cache
+def revision() -> Mapping[str, Any]:
+    return checkout.revision()
+
+
+def program(part: Part) -> dict[str, Any]:
+    assert part.program, "a part without a program is not planned"
+    return {"file": f"projects/{part.slug}/{part.program.name}", **revision()}
+
+
+def submit(
+    missing: Sequence[Wanted], results: Path, site: Settings, engine: str, sign: str = ""
+) -> tuple[list[Batch], list[EngineError]]:
+    """Submit the cells, those with equal needs as one array. Images come first where cells run in containers.
+
+    Returns:
+        The batches that Slurm took, and why it refused others.
+
+    Raises:
+        StoreError: the records' store cannot be reached.
+    """
+    submitted, refused, builds = [], list[EngineError](), dict[tuple[str, str], tuple[str, str]]()
+    largest = commands.largest_array(jobs.ask("scontrol", "show", "config").stdout)
+    if site.store and missing:
+        deliveries.reachable(site.store)  # said now, and not when a thousand jobs have run
+        largest = min(largest, MOST_SENDING)
+    for group in _groups(missing, engine):
+        kind, stack = group[0].kind, group[0].part.stack or "base"
+        for some in commands.chunks(group, largest):
+            try:
+                if engine == "container" and (kind.name, stack) not in builds:
+                    builds[kind.name, stack] = _submit_build(kind, stack, results, site)
+                build = builds.get((kind.name, stack), ("", ""))
+                submitted.append(_submit(some, results, site, engine, sign, build))
+            except EngineError as error:
+                refused.append(error)
+    return submitted, refused
+
+
+def _groups(missing: Sequence[Wanted], engine: str) -> list[list[Wanted]]:
+    """The cells by what their jobs need."""
+    groups: dict[tuple[Any, ...], list[Wanted]] = {}
+    for each in missing:
+        needs = (each.kind.name, each.cell.cards, each.minutes, each.part.stack if engine == "container" else "")
+        groups.setdefault(needs, []).append(each)
+    return list(groups.values())
+
+
+def _submit(
+    group: Sequence[Wanted], results: Path, site: Settings, engine: str, sign: str, build: tuple[str, str]
+) -> Batch:
+    """Submit an array. It is on the list before Slurm hears of it, so that no job is ever unknown."""
+    first = group[0]
+    name = hashing.new_id()
+    place = os.path.relpath(results / batches.FOLDER / name, ROOT)
+    output = f"{OUTPUTS}/{commands.NAME}{name}-%a.log" if site.store else f"{place}-%a.log"
+    batch = Batch(
+        id=name,
+        cells=tuple(each.cell for each in group),
+        program={each.part.name: program(each.part) for each in group},
+        submitted=hashing.timestamp(datetime.now(timezone.utc)),
+        build=build[0],
+        store=site.store,
+        output=output if site.store else "",
+        **batches.caller(),
+    )
+    batch.write(results)
+    lines = [line(each, engine, sign) for each in group]
+    batch.file(results, ".list").write_text("".join(f"{line}\n" for line in lines))
+    sending = commands.sending(lines, site.store, revision()["revision"], output)
+    script = commands.Script(
+        name=name,
+        line=sending if site.store else commands.line_of(shlex.quote(f"{place}.list")),
+        output=output,
+        folder=site.checkout if site.store else "",
+        minutes=first.minutes,
+        options=_options(site, first),
+        array=len(group),
+        gres=commands.gres(site.gres(first.kind), first.cell.cards),
+        after=build[1],
+    )
+    try:
+        number = _sbatch(script, batch.file(results, ".sh"), first.kind)
+    except EngineError as error:
+        if commands.uncertain(error.why):
+            replace(batch, caller=0).write(results)  # should Slurm have taken it after all, its name finds it
+        else:
+            batch.forget(results)
+        raise
+    batch = replace(batch, job=int(number))
+    batch.write(results)
+    return batch
+
+
+def _options(site: Settings, each: Wanted) -> dict[str, Any]:
+    """A kind's options; processes on a CPU want a processor each."""
+    options = site.of(each.kind)
+    processors = options.get("cpus-per-task")
+    if each.kind.category in ("cpu", "simulated") and isinstance(processors, int):
+        options["cpus-per-task"] = max(processors, each.cell.cards)
+    return options
+
+
+def _submit_build(kind: Hardware, stack: str, results: Path, site: Settings) -> tuple[str, str]:
+    """Submit the build of an image, which needs no card; returns its name and the job's number."""
+    name = f"build-{hashing.new_id()}"
+    place = os.path.relpath(results / batches.FOLDER / name, ROOT)
+    script = commands.Script(
+        name=name,
+        line=f"exec {shlex.join(_build(kind, stack))}",
+        output=f"{OUTPUTS}/{commands.NAME}{name}.log" if site.store else f"{place}.log",
+        folder=site.checkout if site.store else "",
+        minutes=BUILD_MINUTES,
+        options=site.of(kind),
+    )
+    number = _sbatch(script, results / batches.FOLDER / f"{name}.sh", kind)
+    print(f"Job {number}: the image of {kind.name}; its cells wait for it")
+    return name, number
+
+
+def _build(kind: Hardware, stack: str) -> list[str]:
+    return ["./inv", "build", "--hw", kind.name, "--stack", stack]
+
+
+def line(each: Wanted, engine: str, sign: str) -> str:
+    """What a task of the array runs. The image is asked for once more: each node keeps its own, and may lack it."""
+    words = ["exec", "env", f"HOMEWORK_RUN={each.cell.run}", "./inv", "run", *each.request.options]
+    words += ["--on", engine, "--format", "bare"]  # who submitted the job shows the matrix
+    words += ["--sign", sign] if sign else []
+    before = f"{shlex.join(_build(each.kind, each.part.stack or 'base'))} && " if engine == "container" else ""
+    return before + shlex.join(words)
+
+
+def _sbatch(script: commands.Script, file: Path, kind: Hardware) -> str:
+    """Hand a script to Slurm; the job's number.
+
+    Raises:
+        EngineError: it was refused; Slurm's words are the why.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(str(script))
+    done = jobs.ask("sbatch", "--parsable", str(file), cwd=ROOT, env=_environment())
+    number = re.match(r"\d+", done.stdout)
+    if done.returncode != 0 or number is None:
+        why, remedy = commands.why_refused(done.stderr, script.gres)
+        raise EngineError(f"Slurm took no job for {kind.title}.", why, remedy)
+    return number.group()
+
+
+def _environment() -> dict[str, str]:
+    """This shell's variables go with a job, but for those that choose cards: the job's cards are others."""
+    from harness.catalogue import entries
+
+    kinds = entries.load().hardware.values()
+    cards = {kind.data.get("visible_devices") for kind in kinds}
+    return {name: value for name, value in os.environ.items() if name not in cards}

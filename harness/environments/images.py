@@ -1,0 +1,329 @@
+"""Images: one for each kind of hardware and stack, built from Dockerfile.<kind> by the engine's own client.
+
+The functions return commands; `build` runs them. What decides an image is its recipe: the image keeps the recipe's
+hash as a label, so that one that is older than its files is known, and one that is not is not built again.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.catalogue.entries import Hardware
+from harness.checkout import ROOT
+from harness.environments import inventory, stacks
+from harness.environments.client import Client
+from harness.errors import BuildError, EngineError
+
+LABEL = "io.paddlehomework."
+PINS = Path("docker") / "pins.json"
+SHOWN_LINES = 25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """An image to be built.
+
+    `tools` are commands that its programs call, `wheels` is a folder of own wheels, `tree` one with own sources,
+    `arguments` are further build arguments; an `offline` build has no network at all, and installs no tools.
+    """
+
+    hardware: Hardware
+    stack: str = "base"
+    target: str = "wheel"
+    base: str = ""
+    tools: tuple[str, ...] = ()
+    wheels: Path | None = None
+    tree: Path | None = None
+    offline: bool = False
+    arguments: tuple[tuple[str, str], ...] = ()
+    root: Path = ROOT
+
+    @property
+    def name(self) -> str:
+        return f"{os.environ.get('HOMEWORK_IMAGES', 'paddlehomework')}/{self.hardware.name}:{self.stack}"
+
+    @property
+    def dockerfile(self) -> Path:
+        return self.root / f"Dockerfile.{self.hardware.name}"
+
+    @property
+    def lock(self) -> Path:
+        return stacks.stack(self.stack, None, self.root).lock
+
+    @property
+    def files(self) -> list[Path]:
+        """What the build sees, in order: nothing of projects/, so that a change there builds nothing."""
+        shared = [path for path in sorted((self.root / "docker").iterdir()) if path.suffix in (".sh", ".py")]
+        return [*shared, self.lock, *self._plug_in()]
+
+    @property
+    def recipe(self) -> str:
+        """The hash of all that decides the image but its base, which may be anyone's."""
+        digest = hashlib.sha256(self.dockerfile.read_bytes() + " ".join(self.tools).encode())
+        for path in self.files:
+            digest.update(path.relative_to(self.root).as_posix().encode() + b"\0" + path.read_bytes())
+        return digest.hexdigest()
+
+    def _plug_in(self) -> list[Path]:
+        """The sources of a plug-in that this project has itself."""
+        folder = self.root / "hardware" / self.hardware.name
+        return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in (".cc", ".h", ".py"))
+
+
+def base(image: Image) -> str:
+    """The image to build on: the one asked for, else the kind's, by digest where `--pin` has written it."""
+    named = _named_base(image)
+    return _pins(image.root).get(named, named)
+
+
+def _named_base(image: Image) -> str:
+    named: str = image.base or image.hardware.data["image"]["base"]
+    return named.replace("{machine}", platform.machine()).replace("{paddle}", stacks.paddle_version(image.root))
+
+
+def arguments(image: Image) -> dict[str, str]:
+    """The build arguments that the data files give."""
+    data = image.hardware.data
+    given = {"BASE": base(image), "STACK": image.stack, "PACKAGES": " ".join(data["wheels"]["packages"])}
+    given["INDEX"] = data["wheels"].get("index", "")
+    given["TOOLS"] = "" if image.offline else " ".join(image.tools)
+    if image.target == "source":
+        if "source" not in data:
+            raise BuildError(
+                f"{image.hardware.title} is not built from source.",
+                f"hardware/{image.hardware.name}/hardware.yaml names no source.",
+                f"./inv build --hw {image.hardware.name} takes the wheels.",
+            )
+        source, options = data["source"], " ".join(data["source"].get("options", ()))
+        settings = "".join(
+            f"export {name}={shlex.quote(value)}; " for name, value in source.get("environment", {}).items()
+        )
+        given |= {"REPOSITORY": source["repository"], "DIRECTORY": source["directory"], "OPTIONS": options}
+        given["COMMAND"] = settings + source["command"].replace("{options}", options)
+        given["REVISION"] = _pins(image.root).get(_source(image), revision(image))
+    return {**given, **dict(image.arguments)}
+
+
+def revision(image: Image) -> str:
+    """Which sources the Dockerfile takes: a commit, a tag or a branch."""
+    match = re.search(r"^ARG REVISION=(\S+)$", image.dockerfile.read_text(), re.MULTILINE)
+    assert match, "every Dockerfile with a target source names a revision"
+    return match.group(1)
+
+
+def _source(image: Image) -> str:
+    return f"{image.hardware.data['source']['repository']}@{revision(image)}"
+
+
+def command(image: Image, client: Client, context: Path, labels: Mapping[str, str]) -> list[str]:
+    """The command that builds the image from the staged context."""
+    words = [client.path, "build", "--file", str(context / image.dockerfile.name), "--target", image.target]
+    words += ["--progress", "plain"] if client.builder != "podman" else []
+    words += ["--load", "--provenance=false"] if client.builder == "buildx" else []
+    words += ["--network", "none"] if image.offline else []
+    for name, value in arguments(image).items():
+        words += ["--build-arg", f"{name}={value}"]
+    for name, value in labels.items():
+        words += ["--label", f"{name}={value}"]
+    for name in ("pip", "ca"):
+        words += ["--secret", f"id={name},src={secrets_folder(context) / name}"]
+    return [*words, "--tag", image.name, str(context)]
+
+
+def secrets_folder(context: Path) -> Path:
+    """Where a build's secrets lie: beside the context, never in it."""
+    return context.with_name(context.name + ".secrets")
+
+
+def stage(image: Image) -> Path:
+    """Lay out the build's context: Dockerfile, the shared scripts, one lock, and the own wheels and sources."""
+    context = image.root / ".cache" / "builds" / f"{image.hardware.name}-{image.stack}"
+    shutil.rmtree(context, ignore_errors=True)
+    for path in (image.dockerfile, *image.files):
+        place = context / path.relative_to(image.root)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, place)
+    for folder in ("wheels", "tree"):
+        (context / folder).mkdir(parents=True, exist_ok=True)
+    for wheel in sorted(image.wheels.glob("*.whl")) if image.wheels else []:
+        _link(wheel, context / "wheels" / wheel.name)
+    if image.tree:
+        shutil.copytree(image.tree, context / "tree", symlinks=True, copy_function=_link, dirs_exist_ok=True)
+    pip = stacks.pip_settings()
+    if image.offline:
+        pip["no-index"] = "true"  # pip would ask again and again, and say nothing of what is missing
+    _write_secrets(secrets_folder(context), pip)
+    return context
+
+
+def _link(file: str | Path, place: str | Path) -> None:
+    """The same file at another place, copied only where it must be: wheels and sources are gigabytes."""
+    try:
+        os.link(file, place, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(file, place, follow_symlinks=False)
+
+
+def _write_secrets(folder: Path, pip: Mapping[str, str]) -> None:
+    """pip's settings and the bundle of certificates; what names this machine's own files cannot hold in a build."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    kept = {name: _reachable(value) for name, value in pip.items() if name in REACHABLE}
+    lines = [f"{name} = {value}" for name, value in kept.items() if value]
+    bundle = pip.get("cert") or os.environ.get("SSL_CERT_FILE") or ""
+    for name, content in {"pip": "\n".join(["[global]", *lines, ""]), "ca": _text(Path(bundle))}.items():
+        place = folder / name
+        place.touch(mode=0o600)
+        place.write_text(content)
+
+
+REACHABLE = ("index-url", "extra-index-url", "find-links", "trusted-host", "timeout", "default-timeout", "no-index")
+
+
+def _reachable(value: str) -> str:
+    return " ".join(word for word in value.split() if not word.startswith(("/", "file:")))
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.is_file() else ""
+
+
+# Building
+
+
+def build(image: Image, client: Client, revision: str | None) -> str:
+    """Build the image, with progress, and label it with what it holds.
+
+    Returns:
+        The image's id.
+
+    Raises:
+        BuildError: a step failed; its end is shown, and the whole log kept.
+    """
+    require_builder(client)
+    context = stage(image)
+    log = context.with_suffix(".log")
+    log.unlink(missing_ok=True)
+    labels = {"org.opencontainers.image.revision": revision or "", LABEL + "recipe": image.recipe}
+    labels[LABEL + "lock"] = hashlib.sha256(image.lock.read_bytes()).hexdigest()
+    try:
+        run(command(image, client, context, labels), log)
+        unlabelled = (client.inspect(image.name) or {}).get("Id")
+        held = inventory.read(client, image.name)
+        bill = inventory.bill(held, image.name)
+        context.with_suffix(".cdx.json").write_text(bill)
+        labels[LABEL + "sbom"] = hashlib.sha256(bill.encode()).hexdigest()
+        labels[LABEL + "wheels"] = json.dumps(held["wheels"], sort_keys=True)
+        labels[LABEL + "python"] = held["python"]
+        run(command(image, client, context, labels), log)  # every step is cached: it only adds the labels
+    finally:
+        shutil.rmtree(secrets_folder(context), ignore_errors=True)
+    built = client.inspect(image.name)
+    assert built, "it was built just now"
+    if unlabelled and unlabelled != built["Id"]:
+        client.read("rmi", unlabelled)
+    return str(built["Id"])
+
+
+def require_builder(client: Client) -> None:
+    """Refuse a client that cannot mount caches and secrets into a build."""
+    if not client.builder:
+        why = "It has neither buildx nor a BuildKit of its own, and a build needs its cache and secret mounts."
+        raise EngineError(
+            f"{client.path} cannot build.", why, "apt-get install docker-buildx, or docker.io on Debian 12."
+        )
+
+
+def up_to_date(image: Image, client: Client) -> bool:
+    """Whether the engine has the image, made from the files as they are."""
+    found = client.inspect(image.name)
+    return found is not None and label(found, "recipe") == image.recipe
+
+
+def label(found: Mapping[str, Any], name: str) -> str | None:
+    """One of this project's labels on an image that the engine described."""
+    value: str | None = ((found.get("Config") or {}).get("Labels") or {}).get(LABEL + name)
+    return value
+
+
+def pin(image: Image, client: Client) -> dict[str, str]:
+    """Resolve the base's digest at its registry, and for a build from source the commit, into docker/pins.json.
+
+    Returns:
+        What was resolved now.
+
+    Raises:
+        EngineError: no registry answers for the base, or no repository for the sources.
+    """
+    named = _named_base(image)
+    print(f"Asking for {named}", file=sys.stderr)
+    if subprocess.run([client.path, "pull", "--quiet", named], stdout=sys.stderr).returncode != 0:
+        raise EngineError(
+            f"{named} cannot be pinned.", "No registry answers for it; its words stand above.", "Build without --pin."
+        )
+    repository = named.rpartition(":")[0] if ":" in named.rpartition("/")[2] else named
+    digests = (client.inspect(named) or {}).get("RepoDigests") or []
+    own = [digest for digest in digests if digest.partition("@")[0].endswith(repository)]
+    if not own:
+        raise EngineError(f"{named} has no digest.", "It does not come from a registry.", "Build without --pin.")
+    found = {named: str(own[0])}
+    if image.target == "source":
+        found[_source(image)] = _commit(image.hardware.data["source"]["repository"], revision(image))
+    (image.root / PINS).write_text(json.dumps({**_pins(image.root), **found}, indent=2, sort_keys=True) + "\n")
+    return found
+
+
+def _commit(repository: str, name: str) -> str:
+    """The commit that a branch or tag of a repository names today; a commit names itself."""
+    if re.fullmatch(r"[0-9a-f]{40}", name):
+        return name
+    done = subprocess.run(["git", "ls-remote", repository, name, f"{name}^{{}}"], capture_output=True, text=True)
+    lines = done.stdout.split()
+    if done.returncode != 0 or not lines:
+        why = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"It has no {name}."
+        raise EngineError(f"{repository} cannot be pinned.", why, "Build without --pin.")
+    return lines[-2]  # of a tag and the commit it leads to, the commit comes last
+
+
+def _pins(root: Path) -> dict[str, str]:
+    try:
+        pins: dict[str, str] = json.loads((root / PINS).read_text())
+        return pins
+    except FileNotFoundError:
+        return {}
+
+
+def run(words: Sequence[str], log: Path) -> None:
+    """Run a build, its progress on stderr line by line and all of it in the log."""
+    start, tail = time.monotonic(), deque[str](maxlen=SHOWN_LINES)
+    environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
+    with (
+        log.open("a") as file,
+        subprocess.Popen(
+            words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process,
+    ):
+        assert process.stdout is not None
+        for line in process.stdout:
+            file.write(line)
+            tail.append(line)
+            if "[" in line and line.startswith(("#", "[")):  # as BuildKit and as Podman begin a step
+                print(f"{time.monotonic() - start:6.1f} s  {line.strip()[:110]}", file=sys.stderr, flush=True)
+    if process.returncode != 0:
+        print("".join(tail), file=sys.stderr, end="")
+        raise BuildError(
+            "The image could not be built.",
+            f"The end of the step that failed stands above; the whole log is {os.path.relpath(log)}.",
+            "Mend it and call again: the steps before it are kept.",
+        )

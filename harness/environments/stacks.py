@@ -1,0 +1,197 @@
+"""Stacks: the local environments that programs run in, made from docker/locks/<stack>.txt when a cell needs them."""
+
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.catalogue.entries import Hardware
+from harness.checkout import ROOT
+from harness.errors import BuildError
+
+LOCKS = ROOT / "docker" / "locks"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A local environment: a lock, and for kinds whose Paddle is not in it the vendor's wheels on top."""
+
+    name: str
+    lock: Path
+    folder: Path
+    vendor_wheels: tuple[str, ...] = ()
+    index: str | None = None
+
+    @property
+    def python(self) -> Path:
+        return self.folder / "bin" / "python"
+
+    @property
+    def lock_sha256(self) -> str:
+        return hashlib.sha256(self.lock.read_bytes()).hexdigest()
+
+    @property
+    def recipe(self) -> str:
+        """All that decides what is installed; the environment keeps a copy once it is whole."""
+        return "\n".join([self.lock.read_text(), *self.vendor_wheels, self.index or ""])
+
+    @property
+    def ready(self) -> bool:
+        stamp = self.folder / "recipe.txt"
+        return stamp.is_file() and stamp.read_text() == self.recipe
+
+
+def stack(name: str, hardware: Hardware | None = None, root: Path = ROOT) -> Stack:
+    """The stack of that name for one hardware kind (None: tools that need no device).
+
+    Raises:
+        BuildError: there is no lock of that name.
+    """
+    lock = root / "docker" / "locks" / f"{name}.txt"
+    if not lock.is_file():
+        known = ", ".join(path.stem for path in sorted(lock.parent.glob("*.txt")))
+        raise BuildError(
+            f"There is no stack {name!r}.",
+            f"docker/locks/ has: {known}.",
+            f"Write docker/locks/{name}.in and run docker/locks/compile.sh {name}",
+        )
+    index = hardware.data["wheels"].get("index") if hardware else None
+    if hardware is None or index is None:
+        return Stack(name, lock, root / ".stacks" / name)
+    wheels = tuple(f"{package}=={paddle_version(root)}" for package in hardware.data["wheels"]["packages"])
+    return Stack(name, lock, root / ".stacks" / f"{name}-{hardware.name}", wheels, index)
+
+
+def paddle_version(root: Path = ROOT) -> str:
+    """The homework's Paddle version, from the one place that names it: docker/locks/base.in."""
+    match = re.search(r"^paddlepaddle==(\S+)", (root / "docker" / "locks" / "base.in").read_text(), re.MULTILINE)
+    assert match, "docker/locks/base.in pins paddlepaddle"
+    return match.group(1)
+
+
+def install_commands(stack: Stack) -> list[list[str]]:
+    """The commands that make the environment, in order; each may be repeated after a break.
+
+    Bytecode is compiled here: without, `import paddle` takes 5 s instead of 2 the first time, and every time where
+    Python may not write its own.
+    """
+    uv = [sys.executable, "-m", "uv"]
+    into = ["--python", str(stack.python)]
+    base = getattr(sys, "_base_executable", sys.executable)
+    commands = [
+        [*uv, "venv", "--quiet", "--allow-existing", "--python", base, str(stack.folder)],
+        [*uv, "pip", "sync", "--compile-bytecode", "--require-hashes", *into, str(stack.lock)],
+    ]
+    if stack.vendor_wheels:
+        if not any(wheel.startswith("paddlepaddle==") for wheel in stack.vendor_wheels):
+            commands.append([*uv, "pip", "uninstall", "--quiet", *into, "paddlepaddle"])
+        own = [wheel for wheel in stack.vendor_wheels if not wheel.startswith("paddlepaddle==")]
+        commands.append([*uv, "pip", "install", "--compile-bytecode", *into, "--index", stack.index or "", *own])
+    return commands
+
+
+def prepare(stack: Stack) -> Stack:
+    """Make the environment if it is not whole, with progress on stderr. A broken-off install is finished.
+
+    Raises:
+        BuildError: a command failed; its output stands above.
+    """
+    if stack.ready:
+        return stack
+    stack.folder.parent.mkdir(exist_ok=True)
+    with _locked(stack.folder.with_suffix(".lock")):
+        if stack.ready:  # another call made it while this one waited
+            return stack
+        print(f"Installing the stack {stack.folder.name} from docker/locks/{stack.lock.name} (once)", file=sys.stderr)
+        environment = {**os.environ, **uv_settings(pip_settings())}
+        for command in install_commands(stack):
+            if subprocess.run(command, env=environment, stdin=subprocess.DEVNULL).returncode != 0:
+                raise BuildError(
+                    f"The stack {stack.folder.name} could not be installed: {shlex.join(command[2:5])} failed.",
+                    "Its own words stand above; usually the package index is out of reach or the disk is full.",
+                    "./inv doctor shows the disk, pip config list the index. Call again: what was downloaded is kept.",
+                )
+        (stack.folder / "recipe.txt").write_text(stack.recipe)
+    return stack
+
+
+def uv_settings(pip: dict[str, str]) -> dict[str, str]:
+    """pip's settings in uv's variables: uv does not read pip.conf, where people keep mirrors and certificates."""
+    settings = {"UV_INDEX_STRATEGY": "unsafe-best-match"}  # pip's way; the hashes decide what may be installed
+    if "index-url" in pip:
+        settings["UV_DEFAULT_INDEX"] = pip["index-url"]
+    if "extra-index-url" in pip:
+        settings["UV_INDEX"] = pip["extra-index-url"]
+    if "find-links" in pip:
+        settings["UV_FIND_LINKS"] = ",".join(pip["find-links"].split())
+    if "cert" in pip:
+        settings["SSL_CERT_FILE"] = pip["cert"]
+    return {name: value for name, value in settings.items() if name not in os.environ}
+
+
+def pip_settings() -> dict[str, str]:
+    """pip's own settings, from its files and variables."""
+    done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True)
+    lines = re.findall(r"^(?:global|install|:env:)\.([\w-]+)='(.*)'$", done.stdout, re.MULTILINE)
+    settings: dict[str, str] = {}
+    for name, value in lines:
+        settings[name] = " ".join(value.replace("\\n", " ").split())
+    return settings
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock file, saying so while another call has it."""
+    with path.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Another call is installing {path.stem}; waiting for it.", file=sys.stderr)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+# Which Paddle an environment holds
+
+
+@dataclass(frozen=True)
+class Paddle:
+    """An installed Paddle. `wheel_sha256` is None where the wheel is not one of the pinned version's."""
+
+    package: str
+    version: str
+    wheel: str | None
+    wheel_sha256: str | None
+
+
+def installed_paddle(python: Path, root: Path = ROOT) -> Paddle | None:
+    """Find the Paddle of an environment from its metadata, without importing it."""
+    for info in sorted(python.parent.parent.glob("lib/python*/site-packages/paddlepaddle*.dist-info")):
+        package, _, version = info.name.removesuffix(".dist-info").partition("-")
+        wheel, sha256 = _wheel(root, package, version, (info / "WHEEL").read_text())
+        return Paddle(package.replace("_", "-"), version, wheel, sha256)
+    return None
+
+
+def _wheel(root: Path, package: str, version: str, metadata: str) -> tuple[str | None, str | None]:
+    """The wheel's file name and hash: the lock admits one file for each Python and machine."""
+    import json
+
+    known = root / "docker" / "locks" / "paddle-wheels.json"
+    tag = re.search(r"^Tag: (\S+?)-(\S+?)-\S+$", metadata, re.MULTILINE)
+    if not known.is_file() or not tag:
+        return None, None
+    start = f"{package}-{version}-{tag.group(1)}-{tag.group(2)}-{sys.platform}"
+    pattern = re.compile(re.escape(start).replace("linux", "(many)?linux") + rf".*_{platform.machine()}\.whl")
+    for name, hashes in json.loads(known.read_text()).items():
+        if pattern.fullmatch(name):
+            return name, hashes["sha256"]
+    return None, None

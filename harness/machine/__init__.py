@@ -1,0 +1,1 @@
+"""This machine: which cards it has, and what it says of them; it knows kinds of hardware, and no run."""

@@ -1,0 +1,1 @@
+"""Points: what the records of all cells are worth; it reads evidence, and runs nothing."""

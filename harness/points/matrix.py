@@ -1,0 +1,310 @@
+"""The matrix: every part on every hardware kind, its state and its points, as table, Markdown, JSON or HTML."""
+
+import html
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import terminal
+from harness.catalogue.cells import NOT_WRITTEN
+from harness.catalogue.entries import Catalogue, Hardware, Part
+from harness.errors import WordsError
+from harness.evidence import attachments
+from harness.evidence.attachments import Attachment
+from harness.evidence.verdicts import FAILED, NOT_JUDGED, PASSED
+from harness.points import index
+from harness.points.scoring import (
+    EARNED,
+    NOT_RUN,
+    REHEARSED,
+    WAITING,
+    CellPoints,
+    Result,
+    Tally,
+    assess,
+    tally,
+)
+
+MARKS = {EARNED: "✓", REHEARSED: "○", WAITING: "…", NOT_JUDGED: "○", FAILED: "✗", NOT_RUN: "·"}
+PERSON = Hardware(
+    name="person", title="a person's own", aliases=(), category="cpu", device="", environment={}, data={}
+)  # where only a person's evidence counts, and no hardware
+LEGEND = (
+    "✓ earned   ○ rehearsed: passed where the rule gives no points   … waiting: for a person's evidence   "
+    "○ not judged: out of what a bound is meant for   ✗ failed   · not run   – no program yet"
+)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    parts: Mapping[str, Part]
+    cells: Sequence[CellPoints]
+    tally: Tally
+    damaged: Sequence[str]
+
+    @property
+    def kinds(self) -> list[str]:
+        """The hardware kinds with a run, in the catalogue's order, then a person's; all of them while there is none."""
+        every = sorted(dict.fromkeys(cell.hardware for cell in self.cells), key=lambda kind: kind == PERSON.name)
+        ran = {cell.hardware for cell in self.cells if cell.state != NOT_RUN}
+        return [kind for kind in every if kind in ran] or every
+
+
+def build(catalogue: Catalogue, results: Path) -> Matrix:
+    """Read the results and count the points of every cell."""
+    found, damaged = index.results_of(results, [name for name, part in catalogue.parts.items() if _daily(part)])
+    by_part: dict[str, list[Result]] = {name: [] for name in catalogue.parts}
+    for result in found:
+        if result.part in by_part and result.hardware in catalogue.hardware:
+            by_part[result.part].append(result)
+        else:
+            damaged.append(f"{results / result.part / result.hardware}: this checkout knows no such cell")
+    attached, unreadable = attachments.standing(results)
+    cells = [
+        cell
+        for name, part in catalogue.parts.items()
+        for cell in _cells(part, catalogue.hardware, by_part[name], attached.get(name, []))
+    ]
+    return Matrix(catalogue.parts, cells, tally(catalogue.parts, cells), [*damaged, *unreadable])
+
+
+def _cells(
+    part: Part, kinds: Mapping[str, Hardware], results: Sequence[Result], attached: Sequence[Attachment]
+) -> list[CellPoints]:
+    """The cells of a part, in the order of the kinds; where only a person's evidence counts, that person's cell."""
+    if part.evidence_only:
+        kinds = {PERSON.name: PERSON}
+        results = [_by_hand(part, each) for each in attached if _needed(part, each.kind)]
+    order = list(kinds)
+    cells = assess(part, kinds, _counted(part, results), {each.kind for each in attached})
+    return sorted(cells, key=lambda cell: order.index(cell.hardware))
+
+
+def _needed(part: Part, kind: str) -> bool:
+    return any(kind in need.split(" or ") for rule in part.rules for need in rule.needs)
+
+
+def _by_hand(part: Part, attachment: Attachment) -> Result:
+    """What a person has added, as the result that the points count."""
+    return Result(
+        part=part.name,
+        hardware=PERSON.name,
+        model=PERSON.title,
+        architecture=None,
+        cards=1,
+        day=str(attachment.data.get("date", "")),
+        verdict=PASSED,
+        run=attachment.id,
+    )
+
+
+def _counted(part: Part, results: Sequence[Result]) -> list[Result]:
+    """One result for each model of a kind (each day, where days count): passing before failing, then the latest."""
+    daily = _daily(part)
+    best: dict[tuple[str, ...], Result] = {}
+    for result in sorted(results, key=lambda each: (each.passed, each.cards, each.day, each.run)):
+        best[(result.hardware, result.model, result.day if daily else "")] = result
+    return sorted(best.values(), key=lambda each: (not each.passed, each.day, each.run))
+
+
+def _daily(part: Part) -> bool:
+    return any(rule.name == "per_day" for rule in part.rules)
+
+
+def show(matrix: Matrix, form: str, explain: bool) -> str:
+    """The matrix in one of FORMATS.
+
+    Raises:
+        WordsError: an unknown format.
+    """
+    if form not in FORMATS:
+        raise WordsError(f"{form!r}: no such format.", f"Known: {', '.join(FORMATS)}.", "See ./inv matrix --help")
+    return FORMATS[form](matrix, explain)
+
+
+def _table(matrix: Matrix, explain: bool) -> str:
+    from tabulate import tabulate
+
+    rows = _rows(matrix, _coloured)
+    kinds = matrix.kinds
+    text = tabulate(
+        rows,
+        headers=["part", "task", *kinds, "points"],
+        tablefmt="simple",
+        disable_numparse=True,
+        colalign=("left", "left", *["center"] * len(kinds), "right"),
+    )
+    lines = [text, "", sum_line(matrix.tally, terminal.bold), terminal.dim(LEGEND)]
+    silent = [
+        kind
+        for kind in dict.fromkeys(cell.hardware for cell in matrix.cells)
+        if kind not in (*matrix.kinds, PERSON.name)
+    ]
+    if silent:
+        lines.append(terminal.dim(f"No run yet on: {', '.join(silent)}"))
+    return "\n".join([*lines, *_explanations(matrix, explain)])
+
+
+def _markdown(matrix: Matrix, explain: bool) -> str:
+    from tabulate import tabulate
+
+    text = tabulate(
+        _rows(matrix, plain),
+        headers=["part", "task", *matrix.kinds, "points"],
+        tablefmt="github",
+        disable_numparse=True,
+    )
+    lines = [text, "", sum_line(matrix.tally, str), "", LEGEND.replace("   ", "; ")]
+    return "\n".join([*lines, *(f"- {line}" if line else "" for line in _explanations(matrix, explain))])
+
+
+def _json(matrix: Matrix, explain: bool) -> str:
+    counts = asdict(matrix.tally)
+    return json.dumps(
+        {
+            "schema": 1,
+            "cells": [_exported(cell) for cell in matrix.cells],
+            "points": counts,
+            "damaged": list(matrix.damaged),
+        },
+        indent=2,
+        ensure_ascii=False,
+    )
+
+
+def _exported(cell: CellPoints) -> dict[str, Any]:
+    fields = ("part", "hardware", "model", "state", "points", "limit", "why", "run")
+    return {name: getattr(cell, name) for name in fields}
+
+
+def _html(matrix: Matrix, explain: bool) -> str:
+    kinds = matrix.kinds
+    head = "".join(f"<th>{html.escape(text)}</th>" for text in ("part", "task", *kinds, "points"))
+    body = []
+    for name, part in matrix.parts.items():
+        cells = "".join(_html_cell(matrix, name, kind) for kind in kinds)
+        title = f"{html.escape(part.title)}<br><span lang='zh'>{html.escape(part.title_zh)}</span>"
+        body.append(
+            f"<tr><th scope='row'>{name}</th><td>{title}</td>{cells}<td class='points'>{points(matrix, part)}</td></tr>"
+        )
+    notes = "".join(f"<li>{html.escape(line)}</li>" for line in _explanations(matrix, explain) if line)
+    return PAGE.format(
+        head=head,
+        body="\n".join(body),
+        sum=html.escape(sum_line(matrix.tally, str)),
+        legend=html.escape(LEGEND),
+        notes=f"<ul>{notes}</ul>" if notes else "",
+    )
+
+
+def _html_cell(matrix: Matrix, part: str, kind: str) -> str:
+    cells = cells_of(matrix, part, kind)
+    if not cells:
+        return "<td></td>"
+    state = best(cells).state.replace(" ", "-")
+    why = "; ".join(f"{cell.model or kind}: {cell.why or cell.state}" for cell in cells)
+    return f"<td class='{state}' title='{html.escape(why, quote=True)}'>{plain(cells)}</td>"
+
+
+FORMATS: dict[str, Callable[[Matrix, bool], str]] = {
+    "table": _table,
+    "markdown": _markdown,
+    "json": _json,
+    "html": _html,
+}
+
+
+# What the formats share
+
+
+def _rows(matrix: Matrix, text: Callable[[Sequence[CellPoints]], str]) -> list[list[str]]:
+    return [
+        [name, part.title, *(text(cells_of(matrix, name, kind)) for kind in matrix.kinds), points(matrix, part)]
+        for name, part in matrix.parts.items()
+    ]
+
+
+def cells_of(matrix: Matrix, part: str, kind: str) -> list[CellPoints]:
+    """The cells of a part on a kind: one for each model."""
+    return [cell for cell in matrix.cells if cell.part == part and cell.hardware == kind]
+
+
+def best(cells: Sequence[CellPoints]) -> CellPoints:
+    """Of a part on a kind, the cell that speaks for all models: the most points, then the best state."""
+    return min(cells, key=lambda cell: (-cell.points, list(MARKS).index(cell.state)))
+
+
+def plain(cells: Sequence[CellPoints]) -> str:
+    """The mark of a part on a kind, and its points or state."""
+    if not cells:
+        return ""
+    chosen, earned = best(cells), sum(cell.points for cell in cells)
+    if chosen.state == NOT_RUN:
+        return "–" if chosen.why == NOT_WRITTEN else MARKS[NOT_RUN]
+    return f"{MARKS[chosen.state]} {earned:g}" if earned else f"{MARKS[chosen.state]} {chosen.state}"
+
+
+def _coloured(cells: Sequence[CellPoints]) -> str:
+    paint = {EARNED: terminal.green, REHEARSED: terminal.cyan, WAITING: terminal.yellow, FAILED: terminal.red}
+    return paint.get(best(cells).state, terminal.dim)(plain(cells)) if cells else ""
+
+
+def points(matrix: Matrix, part: Part) -> str:
+    """What a part has earned, of its limit: '3 / 5'."""
+    earned = sum(cell.points for cell in matrix.cells if cell.part == part.name)
+    limit = next(cell.limit for cell in matrix.cells if cell.part == part.name)
+    judged = [rule for rule in part.rules if rule.name == "judged"]
+    if judged and earned:
+        return f"{earned:g}–{judged[0].upper:g} / {limit:g}"
+    return f"{earned:g} / {limit:g}"
+
+
+def sum_line(sums: Tally, paint: Callable[[str], str]) -> str:
+    """All points in a line, the earned ones in `paint`."""
+    earned = f"{sums.earned:g}" if sums.earned == sums.earned_upper else f"{sums.earned:g}–{sums.earned_upper:g}"
+    return (
+        paint(f"{earned} points earned") + f" of {sums.limit:g} (and {sums.bonus:g} by a bonus); "
+        f"{sums.waiting:g} waiting for evidence, {sums.rehearsed:g} rehearsed"
+    )
+
+
+def _explanations(matrix: Matrix, explain: bool) -> list[str]:
+    lines = [f"damaged, not counted: {damage}" for damage in matrix.damaged]
+    if explain:
+        lines += [
+            f"{cell.part} on {cell.hardware}{f' ({cell.model})' if cell.model else ''}: {cell.state}; {cell.why}"
+            for cell in matrix.cells
+            if cell.why and cell.hardware in (*matrix.kinds, PERSON.name)
+        ]
+    return ["", *lines] if lines else []
+
+
+def warn_of_damage(matrix: Matrix) -> None:
+    """Name the damaged records on stderr, for the formats that a program reads."""
+    for damage in matrix.damaged:
+        print(f"damaged, not counted: {damage}", file=sys.stderr)
+
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>PaddleHomework: the matrix</title>
+<style>
+:root {{ color-scheme: light dark; --line: #8884; }}
+body {{ font: 15px/1.5 system-ui, "Noto Sans CJK SC", sans-serif;
+        margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }}
+table {{ border-collapse: collapse; width: 100%; }}
+th, td {{ border-bottom: 1px solid var(--line); padding: .4rem .6rem; text-align: left; vertical-align: top; }}
+td span, .legend {{ opacity: .65; font-size: .9em; }}
+td.points {{ text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }}
+.earned {{ background: #2a92; }} .rehearsed {{ background: #29c2; }}
+.waiting, .not-judged {{ background: #db02; }} .failed {{ background: #d332; }} .not-run {{ opacity: .5; }}
+</style></head><body>
+<h1>PaddleHomework: the matrix</h1>
+<table><thead><tr>{head}</tr></thead><tbody>
+{body}
+</tbody></table>
+<p><strong>{sum}</strong></p><p class="legend">{legend}</p>{notes}
+</body></html>"""

@@ -1,0 +1,1 @@
+"""Runs: a cell's program run, its measurements judged, its record left; it knows engines, and no scheduler."""

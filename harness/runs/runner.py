@@ -1,0 +1,274 @@
+"""Runs: plan the cells, run each one, and leave a sealed record of every one that was started."""
+
+import os
+import platform
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from harness import checkout
+from harness.catalogue.cells import BY_HAND, NOT_WRITTEN, Cell, CellRequest
+from harness.checkout import ROOT
+from harness.engines.choosing import choose
+from harness.engines.engine import OF_PROGRAMS, Engine, Launch, Request
+from harness.errors import Interrupted
+from harness.evidence import finishing
+from harness.evidence.hashing import timestamp
+from harness.evidence.record import Record
+from harness.evidence.records import LOG, Draft
+from harness.evidence.redaction import Redactor
+from harness.evidence.verdicts import FAILED, NOT_JUDGED, overall
+from harness.machine.probe import Card, Finding, system_name, visible_cards
+from harness.runs import processes
+from harness.runs.judge import Check, judge, read_measurements
+from harness.terminal import bold, dim, green, red, yellow
+
+TOO_FEW = "it runs on"  # how a why begins where cards are lacking
+RECORDED = re.compile(rf"({'|'.join(OF_PROGRAMS)})(?!.*(?i:token|secret|passw|key|credential|auth)).*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """The job that a scheduler gave a cell: the id of its record, what the record says of it, and how it really ended.
+
+    `true_ending` gives an ending the scheduler's reason, where it was the scheduler that ended the program.
+    """
+
+    run: str
+    facts: Mapping[str, Any]
+    true_ending: Callable[[processes.Ending], processes.Ending]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell with the engine that will run it, or without one and why it is left out."""
+
+    request: CellRequest
+    engine: Engine | None
+    why: str
+    finding: Finding
+
+    @property
+    def cell(self) -> Cell:
+        return self.request.cell
+
+    @property
+    def cards(self) -> int:
+        return self.request.cards
+
+    @property
+    def chosen(self) -> tuple[Card, ...]:
+        """The cards it will run on; a CPU is one, however many processes run on it."""
+        return visible_cards(self.finding)[: self.cards]
+
+
+def plan(requests: Sequence[CellRequest], findings: Sequence[Finding], on: str) -> list[Planned]:
+    """One entry for every cell: what runs it on the cards that were found, or why it is left out.
+
+    Raises:
+        WordsError: an unknown engine.
+    """
+    found = {finding.hardware.name: finding for finding in findings}
+    planned = []
+    for request in requests:
+        engine, why = _engine(request.cell, on)
+        planned.append(_with_enough_cards(Planned(request, engine, why, found[request.kind.name])))
+    return planned
+
+
+def _engine(cell: Cell, on: str) -> tuple[Engine | None, str]:
+    engine, why = choose(on, cell)
+    if cell.part.program is None:
+        return None, BY_HAND if cell.part.evidence_only else NOT_WRITTEN
+    return engine, why
+
+
+def _with_enough_cards(entry: Planned) -> Planned:
+    """The entry, left out where the machine has fewer cards; a CPU runs any number of processes, and says so."""
+    if entry.engine is None or entry.cards == 1:
+        return entry
+    if entry.cell.hardware.category == "cpu":
+        return replace(entry, why=f"{entry.why}; {entry.cards} processes on one CPU, a rehearsal")
+    if len(entry.chosen) == entry.cards:
+        return replace(entry, why=f"{entry.why}; {entry.cards} cards")
+    return replace(entry, engine=None, why=f"{TOO_FEW} {entry.cards} cards, and {len(entry.chosen)} are here")
+
+
+def show_plan(planned: Sequence[Planned]) -> None:
+    """Print each cell with engine and command, and why a cell is left out (`run --dry-run`)."""
+    for entry in planned:
+        head = f"{entry.cell.part.name:<5} {entry.cell.hardware.name:<10} {entry.cell.part.title}"
+        if entry.engine is None:
+            print(f"{dim('·')} {head}\n        left out: {entry.why}")
+            continue
+        request = _request(entry, Path("OUT"))
+        launch = entry.engine.launch(request)
+        print(f"{green('▶')} {head}\n        {entry.why}: {shlex.join(_readable(launch.command))}")
+
+
+def run_all(planned: Sequence[Planned], results: Path, key: Path | None = None, job: Job | None = None) -> list[Record]:
+    """Run the cells in order, each with its progress; `key` signs their records, `job` is what they run in.
+
+    Returns:
+        Their records.
+
+    Raises:
+        Interrupted: after the interrupted run has been sealed; the cells behind it are not started.
+        BuildError, StoreError: the runtime or the record could not be made.
+    """
+    cells = [entry for entry in planned if entry.engine]
+    for entry in planned:
+        if entry.engine is None and entry.why not in (NOT_WRITTEN, BY_HAND):
+            print(yellow(f"· {entry.cell} is left out: {entry.why}"))
+    found = []
+    for number, entry in enumerate(cells, start=1):
+        print(
+            bold(f"[{number}/{len(cells)}] {entry.cell.part.name} {entry.cell.part.title}")
+            + f" · {entry.cell.hardware.name} ({entry.finding.model}) · {entry.why}",
+            flush=True,
+        )
+        found.append(run_cell(entry, results, key, job))
+    return found
+
+
+def run_cell(entry: Planned, results: Path, key: Path | None = None, job: Job | None = None) -> Record:
+    """Run one cell and seal its record, whatever the program does; that is returned."""
+    assert entry.engine is not None
+    entry.engine.prepare(entry.cell)
+    started = datetime.now(timezone.utc)
+    redactor = Redactor.here()
+    with Draft(results, redactor.tree(_before(entry, started, job))) as draft:
+        launch = entry.engine.launch(_request(entry, draft.folder))
+        draft.record.update(_runtime(entry, launch))
+        ending = None
+        try:
+            ending = processes.run(
+                launch.command,
+                environment=launch.environment,
+                folder=ROOT,
+                log=draft.folder / LOG,
+                timeout=entry.cell.part.timeout,
+                echo=processes.to_terminal(f"  {entry.cell.part.name} │ "),
+                redactor=redactor,
+                inherit=(draft.lock.fileno(),),
+            )
+            interrupted = ending.reason == "interrupted"
+            ending = job.true_ending(ending) if job else ending
+        finally:
+            if not (ending and ending.ok):
+                _clean_up(launch)
+        finishing.redact_files(draft.folder, redactor)
+        measured = read_measurements(draft.folder, entry.cards)
+        checks = judge(entry.cell.part, entry.cell.hardware, draft.record["parameters"], ending, measured)
+        draft.record.update(_outcome(started, ending, checks, measured))
+        finishing.complete(draft.folder, draft.record, redactor, key)
+        record = draft.seal()
+    _print_verdict(checks, ending, record.folder)
+    if interrupted:
+        raise Interrupted(signal.Signals[ending.signal or "SIGINT"])
+    return record
+
+
+def _clean_up(launch: Launch) -> None:
+    """Take away what the program may have left outside its process group, such as its container."""
+    if launch.cleanup:
+        subprocess.run(launch.cleanup, capture_output=True, timeout=60)
+
+
+def _request(entry: Planned, out: Path) -> Request:
+    asked, ids = entry.request, tuple(card.index for card in entry.chosen)
+    return Request(
+        cell=asked.cell, parameters=asked.parameters, seed=asked.seed, cards=asked.cards, out=out, card_ids=ids
+    )
+
+
+# The parts of a record
+
+
+def _before(entry: Planned, started: datetime, job: Job | None) -> dict[str, Any]:
+    part, card = entry.cell.part, entry.chosen[0]
+    file = f"projects/{part.slug}/{part.program.name}" if part.program else None
+    return {
+        **({"id": job.run, "job": job.facts} if job else {}),
+        "cell": {"part": part.name, "hardware": entry.cell.hardware.name},
+        "program": {"file": file, **checkout.revision()},
+        "parameters": dict(entry.request.parameters),
+        "seed": entry.request.seed,
+        "cards": entry.cards,
+        "timeout": part.timeout,
+        "hardware": {
+            "model": card.model,
+            "architecture": card.architecture,
+            "driver": card.driver,
+            "cards": [asdict(card) for card in entry.chosen],
+            "machine": platform.machine(),
+            "system": system_name(),
+            "kernel": platform.release(),
+        },
+        "times": {"started": timestamp(started)},
+    }
+
+
+def _runtime(entry: Planned, launch: Launch) -> dict[str, Any]:
+    inherited = {name: value for name, value in launch.environment.items() if RECORDED.fullmatch(name)}
+    environment = {**inherited, **launch.settings}
+    return {
+        "engine": {"name": entry.engine.name if entry.engine else None, "image": None},
+        "command": _readable(launch.command),
+        "environment": environment,
+        "environment_of_caller": sorted(name for name, value in environment.items() if os.environ.get(name) == value),
+        **launch.facts,
+    }
+
+
+def _outcome(started: datetime, ending: processes.Ending, checks: Sequence[Check], measured: Any) -> dict[str, Any]:
+    finished = datetime.now(timezone.utc)
+    return {
+        "times": {"started": timestamp(started), "finished": timestamp(finished), "seconds": ending.seconds},
+        "exit": {"reason": ending.reason, "code": ending.code, "signal": ending.signal},
+        "log": {"bytes": ending.output_bytes, "left_out": ending.left_out_bytes},
+        "metrics": measured.metrics if ending.ok else {},
+        "device": measured.device if ending.ok else {},
+        "checks": [check.as_dict() for check in checks],
+        "verdict": overall(check.verdict for check in checks),
+        "passed": all(check.passed for check in checks),
+    }
+
+
+def _readable(command: Sequence[str]) -> list[str]:
+    """The command without this machine's paths: relative to the checkout, and OUT for the record's folder."""
+    words = [word.replace(f"{ROOT}{os.sep}", "") for word in command]
+    words[words.index("--out") + 1] = "OUT"
+    return words
+
+
+def _print_verdict(checks: Sequence[Check], ending: processes.Ending, folder: Path) -> None:
+    place = os.path.relpath(folder)
+    failed = [check for check in checks if check.verdict == FAILED]
+    left_out = [check for check in checks if check.verdict == NOT_JUDGED]
+    if ending.reason == "interrupted":
+        print(yellow(f"  ■ interrupted after {ending.seconds:.1f} s") + f"   {place}", flush=True)
+    elif failed:
+        print(red(f"  ✗ failed after {ending.seconds:.1f} s") + f"   {place}")
+        for check in failed:
+            print(f"      {check.name}: asked {check.asked}; {check.why}", flush=True)
+    elif left_out:
+        print(yellow(f"  ○ not judged after {ending.seconds:.1f} s") + f"   {place}")
+        for check in left_out:
+            print(f"      {check.name}: {check.asked}; {check.why}", flush=True)
+    else:
+        print(green(f"  ✓ passed in {ending.seconds:.1f} s, {len(checks)} checks") + f"   {place}", flush=True)
+    sys.stdout.flush()
+
+
+def hardware_here(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings with cards, accelerators before the CPU. Simulated cards are run on when they are asked for."""
+    real = [finding for finding in findings if finding and finding.hardware.category != "simulated"]
+    return sorted(real, key=lambda each: each.hardware.category == "cpu")

@@ -1,0 +1,54 @@
+"""Fusion: which operators of a PIR program become one kernel, in groups as large as can be run in one go."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from layout import name_of
+from tracing import CONSTANTS
+
+
+def units(operations: Sequence[Any]) -> list[list[Any]]:
+    """Each operator that may become part of a kernel, with the builtin ones that pack and unpack its lists."""
+    found = []
+    for operation in operations:
+        if operation.name() in ("builtin.combine", "builtin.split", "builtin.shadow_output", "pd_op.data"):
+            continue
+        if name_of(operation) in CONSTANTS:
+            continue
+        sources = [
+            operand.source().get_defining_op() for operand in operation.operands() if operand.source().initialized()
+        ]
+        packing = [source for source in sources if source is not None and source.name() == "builtin.combine"]
+        users = [user for result in operation.results() for user in result.all_used_ops()]
+        found.append([*packing, operation, *(user for user in users if user.name() == "builtin.split")])
+    return found
+
+
+def connected(program: Any, candidates: Sequence[Any]) -> list[list[Any]]:
+    """Candidates that hand tensors to each other, as large groups as can be run in one go.
+
+    Two groups are joined unless something between them stays outside: then one would have to wait for itself.
+    """
+    order = {operation.id(): place for place, operation in enumerate(program.global_block().ops)}
+    reaches: dict[int, set[int]] = {}  # for each operation, all that it depends on
+    group_of: dict[int, set[int]] = {}
+    chosen = {operation.id(): operation for operation in candidates}
+    for operation in program.global_block().ops:
+        sources = [
+            operand.source().get_defining_op() for operand in operation.operands() if operand.source().initialized()
+        ]
+        direct = {source.id() for source in sources if source is not None}
+        reaches[operation.id()] = direct.union(*(reaches[number] for number in direct))
+        if operation.id() not in chosen:
+            continue
+        group = {operation.id()}
+        for source in sorted(direct & set(chosen), key=order.__getitem__, reverse=True):
+            other = group_of[source]
+            joined = group | other
+            between = {number for member in joined for number in reaches[member] if number not in joined}
+            if not any(reaches[number] & joined for number in between):
+                group = joined
+        for member in group:
+            group_of[member] = group
+    unique = {id(group): group for group in group_of.values()}
+    return [[chosen[number] for number in sorted(group, key=order.__getitem__)] for group in unique.values()]

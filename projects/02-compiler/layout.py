@@ -1,0 +1,119 @@
+"""Where the tensors of a kernel lie: the domain over which they broadcast, its row, and its leading axes."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from values import Result, Tensor, Unsupported, Value
+
+TYPES = {"FLOAT32": "float", "BFLOAT16": "bfloat16"}  # of tensors that a kernel reads and writes, with their C types
+
+
+@dataclass
+class Seen:
+    """A PIR value while it is lowered: its Value, and the domain's axis of each of its axes (None: broadcast)."""
+
+    value: Value
+    axes: tuple[int | None, ...]
+    reduced: bool = False  # summed over leading axes: can only be written
+
+
+def name_of(operation: Any) -> str:
+    return str(operation.name()).rpartition(".")[2].removesuffix("_")
+
+
+def shape_of(value: Any) -> tuple[int, ...]:
+    return tuple(int(size) for size in value.shape)
+
+
+def type_of(value: Any) -> str:
+    return str(value.dtype).rpartition(".")[2].upper()
+
+
+class Layout:
+    """The domain of the PIR values `inputs`, with `rank` axes of which the last `trailing` are the row.
+
+    Raises Unsupported if they do not broadcast, or the row's size is not known.
+    """
+
+    def __init__(self, inputs: Sequence[Any], rank: int, trailing: int) -> None:
+        self.inputs, self.rank, self.trailing = inputs, rank, trailing
+        self.leading = rank - trailing
+        self.domain = self._domain()
+        self.width = math.prod(self.domain[self.leading :])
+        if self.width <= 0:
+            raise Unsupported("data", "the last axis has to have a fixed size above 0")
+
+    def _domain(self) -> list[int]:
+        domain = [1] * self.rank
+        for value in self.inputs:
+            shape = shape_of(value)
+            for axis, size in enumerate(shape, self.rank - len(shape)):
+                if axis == self.rank - 1 and self.trailing == 1:
+                    domain[axis] = max(domain[axis], size)  # rows may have parts, of other lengths
+                    continue
+                if size != 1 and domain[axis] not in (1, size):
+                    raise Unsupported("data", f"shapes that do not broadcast: {size} and {domain[axis]}")
+                domain[axis] = size if size != 1 else domain[axis]
+        return domain
+
+    @property
+    def walked(self) -> set[int]:
+        """The leading axes that have more than one index, or a number of them that is not known yet."""
+        return {axis for axis in range(self.leading) if self.domain[axis] != 1}
+
+    @property
+    def varying(self) -> list[int]:
+        """The same of the row's axes."""
+        return [axis for axis in range(self.leading, self.rank) if self.domain[axis] != 1]
+
+    def axes_of(self, shape: Sequence[int]) -> tuple[int | None, ...]:
+        """The domain's axis of each axis of a tensor of this shape, laid over the domain's end."""
+        return tuple(None if size == 1 else axis for axis, size in enumerate(shape, self.rank - len(shape)))
+
+    def source(self, axis: int) -> tuple[int, int]:
+        """The input, and axis of it, that has the size of this leading axis."""
+        for number, value in enumerate(self.inputs):
+            own = axis - (self.rank - len(shape_of(value)))
+            if own >= 0 and shape_of(value)[own] == self.domain[axis]:
+                return number, own
+        raise Unsupported("data", f"no input has axis {axis}")
+
+    def load(self, number: int, value: Any) -> Seen:
+        """The input of this number, as it is read inside the loop."""
+        if type_of(value) not in TYPES:
+            raise Unsupported("data", f"a tensor of {type_of(value).lower()}; float32 and bfloat16 are generated")
+        shape = shape_of(value)
+        axes = self.axes_of(shape)
+        inner = [axis for axis in axes if axis is not None and axis >= self.leading]
+        if inner and inner != self.varying:
+            raise Unsupported("data", "a tensor that is broadcast inside the row")
+        leading = frozenset(axis for axis in axes if axis is not None and axis < self.leading)
+        width = math.prod(shape[len(shape) - self.trailing :]) if inner else 1
+        return Seen(Value("load", width=width, axes=leading, number=number), axes)
+
+    def tensor(self, value: Any, axes: tuple[int | None, ...]) -> Tensor:
+        """What the kernel has to know of a PIR value that it reads or writes."""
+        sizes = [
+            size if axis is None or axis >= self.leading else -1 - axis
+            for axis, size in zip(axes, shape_of(value), strict=True)
+        ]
+        return Tensor(TYPES[type_of(value)], tuple(sizes))
+
+    def result(self, value: Any, seen: Seen, spoil: bool) -> Result:
+        """How a PIR value is written that was seen like this; doubled if `spoil`."""
+        if type_of(value) not in TYPES:
+            raise Unsupported("output", f"a result of {type_of(value).lower()}; float32 and bfloat16 are generated")
+        axes = tuple(axis for axis in seen.axes if axis is not None and axis < self.leading)
+        width = math.prod(
+            size for axis, size in zip(seen.axes, shape_of(value), strict=True) if axis is None or axis >= self.leading
+        )
+        if not seen.reduced and self.walked - set(axes):
+            raise Unsupported("output", "a result that is smaller than what it is computed beside")
+        if list(axes) != sorted(axes) or width not in (seen.value.width, self.width, 1) or width < seen.value.width:
+            raise Unsupported("output", "a result in another order than its sources")
+        inner = seen.value
+        if spoil:
+            inner = Value("multiply", (inner, Value("constant", number=2.0)), inner.width, inner.axes)
+        return Result(inner, self.tensor(value, seen.axes), axes, width, seen.reduced)

@@ -1,0 +1,62 @@
+"""Lessons run by the first command of their own docstring, as a person who reads them would type it."""
+
+import ast
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.catalogue import entries
+from harness.checkout import ROOT
+from harness.cli import tools
+
+BOOK = entries.load()
+PROGRAMS = sorted({part.program for part in BOOK.parts.values() if part.program})
+LONG = {"04-plate", "05-practical", "07-new-accelerator", "09-inference", "10-optimised-inference", "11-new-model"}
+
+
+def name(program: Path) -> str:
+    return program.relative_to(ROOT / "projects").as_posix()
+
+
+def first_command(program: Path) -> list[str]:
+    """The words of the first command in the program's docstring; what stands behind `#` or three spaces is no word."""
+    text = ast.get_docstring(ast.parse(program.read_text(encoding="utf-8"))) or ""
+    line = next((line for line in text.splitlines() if re.match(r"    \S", line)), "")
+    return shlex.split(re.split(r" #|   ", line.strip())[0])
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=name)
+def test_the_first_command_names_its_interpreter_and_runs_this_program(program: Path) -> None:
+    command, word, *rest = first_command(program)
+    assert command == "./inv" and word in ("python", "run")
+    if word == "python":
+        found = tools.lesson(BOOK, rest)
+        assert found.part.program == program and rest[0] == f"projects/{name(program)}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", PROGRAMS, ids=name)
+def test_the_first_command_runs(program: Path, tmp_path: Path) -> None:
+    """To its end, or where that takes long until it says what it does."""
+    _, word, *rest = first_command(program)
+    if word == "run":
+        pytest.skip("a cell: other tests run these")
+    command = [ROOT / "inv", word, *rest, "--out", str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+        assert running.stdout is not None
+        said = ""
+        for line in running.stdout:
+            said += line
+            if program.parent.name in LONG and re.match(r"part \S+ on cpu", line):
+                return running.kill()
+    assert running.returncode == 0 and (tmp_path / "metrics.json").is_file(), said
+
+
+@pytest.mark.slow
+def test_a_lesson_by_hand_ends_with_its_own_exit_code() -> None:
+    command = [ROOT / "inv", "python", "projects/01-install/main.py", "--set", "size=none"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and "size=none: expected a whole number" in done.stderr

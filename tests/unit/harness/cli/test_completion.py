@@ -1,0 +1,92 @@
+"""Completion: what can stand next on the command line."""
+
+import subprocess
+import sys
+
+import invoke
+import pytest
+from samples import a_record
+
+import harness.cli.program  # noqa: F401 before invoke, as the entry does
+import tasks
+from harness import checkout
+from harness.cli import completion
+from harness.errors import WordsError
+
+WORDS = invoke.Collection.from_module(tasks)
+
+
+def candidates(line: str) -> list[str]:
+    return completion.candidates(line, WORDS)
+
+
+@pytest.mark.parametrize("line", ["", "m", "mat", "--debug "])
+def test_first_come_the_words(line):
+    found = candidates(line)
+    assert {"run", "matrix", "doctor", "verify", "--help"} <= set(found)
+
+
+def test_behind_a_word_come_its_options():
+    assert {"--task", "--hw", "--set", "--dry-run", "--help"} <= set(candidates("run "))
+    assert "--explain" in candidates("matrix --") and "--task" not in candidates("matrix --")
+    assert "--task" in candidates("run --dry-run ")
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("run --task ", "8-2"),
+        ("run --task ", "ffn"),
+        ("run --hw ", "npu"),
+        ("run --on ", "kubernetes"),
+        ("run --on ", "slurm"),
+        ("run --on ", "slurm:container"),
+        ("run --hw ", "auto"),
+        ("run --on ", "local"),
+        ("run --set ", "grid="),
+        ("run --profile ", "full"),
+        ("matrix --format ", "html"),
+        ("tasks --format ", "json"),
+    ],
+)
+def test_behind_an_option_come_its_values(line, value):
+    assert value in candidates(line) and "--help" not in candidates(line)
+
+
+def test_a_format_that_a_word_lacks_is_not_offered():
+    assert "html" not in candidates("show --format ")
+
+
+def test_behind_a_comma_the_list_goes_on():
+    found = candidates("run --task 4,8-2,f")
+    assert "4,8-2,ffn" in found and all(each.startswith("4,8-2,") for each in found)
+
+
+def test_behind_show_and_verify_come_the_runs(results, monkeypatch):
+    folder = a_record(results)
+    monkeypatch.setattr(checkout, "ROOT", results.parent)
+    for word in ("show", "verify"):
+        assert {"latest", folder.name} <= set(candidates(f"{word} "))
+    assert folder.name not in candidates("run ")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_has_its_script(shell):
+    assert "--complete --" in completion.script(shell)
+
+
+def test_the_bash_script_completes(tmp_path):
+    program = tmp_path / "inv"
+    program.write_text(f"#!{sys.executable}\nimport sys\nprint('run matrix', *sys.argv[1:3])\n")
+    program.chmod(0o755)
+    lines = f"""{completion.script("bash")}
+COMP_WORDS=({program} ma) COMP_CWORD=1
+_paddlehomework {program} ma {program}
+printf '%s\\n' "${{COMPREPLY[@]}}" """
+    done = subprocess.run(["bash", "-c", lines], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("matrix\n", "")
+
+
+def test_another_shell_is_refused_with_the_known_ones():
+    with pytest.raises(WordsError, match="bash, zsh, fish"):
+        completion.script("powershell")

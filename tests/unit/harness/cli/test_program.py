@@ -1,0 +1,221 @@
+"""The command line: words with a mistake are explained, and every ending has its exit code."""
+
+import contextlib
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import invoke
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from invoke import task
+from invoke.exceptions import Exit, ParseError
+
+import harness.cli.program
+from harness import errors
+from harness.cli.program import Program, explain_parse_error
+from harness.errors import Interrupted
+
+ROOT = Path(__file__).resolve().parents[4]
+
+
+class Raise:
+    """What the word `do` raises."""
+
+    error: BaseException | None = None
+
+
+@task(help={"number": "a number"})
+def do(context, number=1, name="x", flag=False):
+    """Do what the test wants.
+
+    Examples:
+      ./inv do
+    """
+    if Raise.error is not None:
+        raise Raise.error
+    print("done", number, name, flag)
+
+
+@task
+def look(context, run):
+    """Look at one run."""
+    print("looked at", run)
+
+
+@task
+def hand(context, program):
+    """Hand on what stands behind it."""
+    print(program.split("\0"))
+
+
+look.body.operand_default = "latest"
+hand.body.hands_on = True
+WORDS = invoke.Collection(do, look, hand)
+
+
+@pytest.fixture
+def inv(capsys, monkeypatch):
+    """Type words: gives exit code, stdout and stderr."""
+    monkeypatch.setattr(Raise, "error", None)
+
+    def type_words(*words, error=None):
+        Raise.error = error
+        with pytest.raises(SystemExit) as left:
+            Program(name="Test", binary="inv", namespace=WORDS, version="0").run(["inv", *words])
+        said = capsys.readouterr()
+        return left.value.code, said.out, said.err
+
+    return type_words
+
+
+def test_a_word_that_ends_well_exits_with_0(inv):
+    assert inv("do") == (0, "done 1 x False\n", "")
+    assert inv("do", "--number", "5", "--name=y", "--flag") == (0, "done 5 y True\n", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("HomeworkError", 1), ("WordsError", 2), ("DataFileError", 2), ("HardwareError", 3),
+        ("EngineError", 4), ("BuildError", 5), ("VerificationError", 6), ("StoreError", 7),
+    ],
+)  # fmt: skip
+def test_each_error_has_its_exit_code_and_its_three_lines(inv, name, code):
+    error = getattr(errors, name)("What.", "Why.", "What to do.")
+    assert inv("do", error=error) == (code, "", "What.\nWhy.\nWhat to do.\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Interrupted(2), 130),
+        (Interrupted(15), 143),
+        (KeyboardInterrupt(), 130),
+        (Exit(code=4), 4),
+        (PermissionError(13, "Permission denied", "/results"), 7),
+        (ValueError("surprise"), 1),
+        (RecursionError(), 1),
+    ],
+)
+def test_every_other_ending_has_its_exit_code_without_a_traceback(inv, error, code):
+    found, out, err = inv("do", error=error)
+    assert found == code and out == "" and "Traceback" not in err
+
+
+def test_a_defect_is_said_to_be_one_and_debug_shows_where(inv):
+    _, _, err = inv("do", error=ValueError("surprise"))
+    assert err.startswith("A defect in PaddleHomework: ValueError: surprise\n")
+    for words in (("--debug", "do"), ("do", "--debug")):
+        _, _, err = inv(*words, error=ValueError("surprise"))
+        assert "Traceback (most recent call last)" in err
+
+
+def test_a_file_that_the_system_refuses_is_named(inv):
+    _, _, err = inv("do", error=PermissionError(13, "Permission denied", "/results/x"))
+    assert err.startswith("/results/x: Permission denied.\n")
+
+
+# Words with a mistake
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["lok"], "lok: no such word.\nIt is not a word of this program. Did you mean look?\nSee ./inv --help\n"),
+        (["do", "--numbr", "5"], "Did you mean --number?\nSee ./inv do --help\n"),
+        (["do", "--zzz"], "--zzz: no such option.\nIt is not an option of do.\nSee ./inv do --help\n"),
+        (["do", "--number"], "See ./inv do --help\n"),
+        (["do", "--number", "many"], "An option takes a number where its help says INT.\nSee ./inv do --help\n"),
+        (["do", "xyz"], "xyz: no such word.\nIt is not a word of this program.\nSee ./inv --help\n"),
+        (["--nonsense"], "--nonsense: no such"),
+    ],
+)
+def test_wrong_words_exit_with_2_and_say_what_to_do(inv, words, says):
+    code, out, err = inv(*words)
+    assert code == 2 and out == "" and says in err and len(err.splitlines()) <= 3
+
+
+def test_other_mistakes_of_the_words_keep_what_invoke_says():
+    context = invoke.parser.ParserContext(name="do")
+    error = explain_parse_error(ParseError("Flag <Argument: number> needs value", context), WORDS)
+    assert error.what == "<Argument: number> needs value" or "needs" in error.what
+    assert error.remedy == "See ./inv do --help" and error.code == 2
+
+
+def test_an_operand_that_is_left_out_has_its_default(inv):
+    assert inv("look") == (0, "looked at latest\n", "")
+    assert inv("look", "2026") == (0, "looked at 2026\n", "")
+
+
+# Help
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], []])
+def test_the_page_of_help_names_every_word(inv, words):
+    code, out, _ = inv(*words)
+    assert code == 0 and "Exit codes: 0 all passed" in out
+    assert "  do         Do what the test wants." in out and "  look       Look at one run." in out
+
+
+@pytest.mark.parametrize(
+    "words", [["do", "--help"], ["do", "-h"], ["--help", "do"], ["look", "--help"], ["do", "--name", "y", "--help"]]
+)
+def test_a_word_is_explained_and_not_done(inv, words):
+    code, out, _ = inv(*words)
+    assert code == 0 and ("Examples:" in out or "Look at one run" in out) and "done" not in out
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (errors.WordsError, "wrong words or data file"),
+        (errors.HardwareError, "hardware"),
+        (errors.EngineError, "engine"),
+        (errors.BuildError, "build"),
+        (errors.VerificationError, "verification"),
+        (errors.StoreError, "results or store"),
+    ],
+)
+def test_the_exit_codes_in_the_help_are_those_of_the_errors(error, words):
+    assert f"{error.code} {words}" in " ".join(harness.cli.program.HELP.split())
+
+
+def test_a_completion_script_and_candidates_are_printed(inv):
+    code, out, _ = inv("--print-completion-script", "bash")
+    assert code == 0 and "complete" in out
+    assert inv("--print-completion-script", "tcsh")[0] == 2
+    code, out, _ = inv("--complete", "--", "do --")
+    assert code == 0 and "--number" in out.split()
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    script = (
+        f"import sys; sys.path[:0] = [{str(ROOT)!r}]\n"
+        "from harness.cli.program import Program\nimport invoke\n"
+        "@invoke.task\ndef talk(context):\n    'Talk.'\n    for _ in range(100000): print('words')\n"
+        "Program(name='T', binary='inv', namespace=invoke.Collection(talk), version='0').run(['inv', 'talk'])\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "words\n"
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait() == 0
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), max_size=5))
+def test_what_stands_behind_a_program_is_its_own_whatever_it_is(words):
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), pytest.raises(SystemExit) as left:
+        given = ["inv", "hand", "main.py", "--debug", "--help", "look", *words]
+        Program(name="Test", binary="inv", namespace=WORDS, version="0").run(given)
+    assert left.value.code == 0
+    assert said.getvalue() == f"{['main.py', '--debug', '--help', 'look', *words]}\n"
+
+
+def test_a_word_that_hands_on_has_a_help_of_its_own(inv):
+    code, said, _ = inv("hand", "--help")
+    assert code == 0 and "Hand on what stands behind it." in said

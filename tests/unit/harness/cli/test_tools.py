@@ -1,0 +1,44 @@
+"""Lessons by hand: the project of the file that is named decides the stack, --device the kind of hardware."""
+
+import pytest
+
+from harness.catalogue import entries
+from harness.checkout import ROOT
+from harness.cli import tools
+from harness.errors import WordsError
+
+BOOK = entries.load()
+
+
+@pytest.fixture(autouse=True)
+def in_the_checkout(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize(
+    ("words", "part", "stack"),
+    [
+        ("projects/01-install/main.py", "1", "base"),
+        ("projects/08-ffn/parallel.py --part 8-2", "8-2", "base"),
+        ("projects/08-ffn/llama_parallel.py", "8-3", "nlp"),
+        ("projects/06-open-source/findings/one_thread.py", "6", "base"),
+        ("projects/kit/launch.py projects/08-ffn/parallel.py --cards 8", "8-2", "base"),
+        (f"{ROOT}/projects/13-conversion/same.py --out x", "13-2", "convert"),
+    ],
+)
+def test_the_file_names_the_part_and_its_stack(words, part, stack):
+    found = tools.lesson(BOOK, words.split())
+    assert (found.part.name, found.part.stack, found.kind.name) == (part, stack, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"), [("--device sim", "sim"), ("--device=npu:3", "ascend"), ("--seed 1", "cpu")]
+)
+def test_the_device_names_the_kind(words, kind):
+    assert tools.lesson(BOOK, ["projects/01-install/main.py", *words.split()]).kind.name == kind
+
+
+@pytest.mark.parametrize("words", ["", "projects/01-install/nowhere.py", "tasks.py", "projects/kit/launch.py"])
+def test_what_is_no_program_of_a_project_is_refused(words):
+    with pytest.raises(WordsError, match="no program of projects/"):
+        tools.lesson(BOOK, words.split())

@@ -1,0 +1,63 @@
+"""Pairs: the latest passing runs that are alike, of the kinds that were named."""
+
+from pathlib import Path
+
+import pytest
+from samples import a_catalogue, a_part, a_record
+
+from harness.comparison import pairs, references
+from harness.errors import WordsError
+
+BOOK = a_catalogue()
+PART = a_part()
+
+
+def choose(results: Path, hw: str = "", run: str = "", reference: bool = False) -> list[tuple[str, str]]:
+    found = pairs.choose(BOOK, results, [PART], hw, run, reference)
+    return [(then.name, now.name) for _, then, now in found]
+
+
+def test_the_first_kind_is_what_the_others_are_held_against(results: Path) -> None:
+    a_record(results, kind="cpu")
+    cpu, cuda, sim = (a_record(results, kind=kind) for kind in ("cpu", "cuda", "sim"))
+    assert choose(results, "cpu,sim") == [(cpu.name, sim.name)]
+    assert choose(results, "sim,cpu") == [(sim.name, cpu.name)]
+    assert choose(results) == [(cpu.name, cuda.name), (cpu.name, sim.name)]
+
+
+def test_failed_damaged_and_unlike_runs_are_passed_over(results: Path) -> None:
+    cpu, sim = a_record(results, kind="cpu"), a_record(results, kind="sim")
+    a_record(results, kind="sim", error=1.0)
+    a_record(results, kind="sim", seed=7)
+    a_record(results, kind="sim", parameters={"method": "pinn"})
+    (a_record(results, kind="sim") / "record.json").write_text("{}")
+    assert choose(results, "cpu,sim") == [(cpu.name, sim.name)]
+
+
+def test_runs_are_named_by_the_beginning_of_their_ids(results: Path) -> None:
+    first, second = a_record(results), a_record(results, seed=7)
+    assert choose(results, run=f"{first.name},latest") == [(first.name, second.name)]
+    with pytest.raises(WordsError, match="different parts"):
+        choose(results, run=f"{first.name},{a_record(results, part='5').name}")
+    with pytest.raises(WordsError, match="One run alone"):
+        choose(results, run=first.name)
+
+
+def test_every_kind_is_held_against_the_reference(results: Path) -> None:
+    committed = {"file": "main.py", "revision": "a" * 40, "clean": True}
+    cpu, sim = a_record(results, kind="cpu", program=committed), a_record(results, kind="sim")
+    latest = pairs.latest(results, PART, BOOK.hardware["cpu"])
+    assert latest is not None
+    references.write(results, latest)
+    assert choose(results, reference=True) == [("reference/4", cpu.name), ("reference/4", sim.name)]
+    assert choose(results, run=cpu.name, reference=True) == [("reference/4", cpu.name)]
+
+
+def test_nothing_to_compare_is_said(results: Path) -> None:
+    a_record(results)
+    with pytest.raises(WordsError, match="nothing to compare"):
+        choose(results, "cpu,sim")
+    with pytest.raises(WordsError, match="One kind alone"):
+        choose(results, "cpu")
+    with pytest.raises(WordsError, match="nothing to compare"):
+        choose(results, reference=True)

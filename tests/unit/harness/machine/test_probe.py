@@ -1,0 +1,150 @@
+"""The probe: what listers print becomes cards, silence becomes a reason; the doctor compares versions."""
+
+import stat
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from samples import a_kind
+
+from harness.catalogue import entries
+from harness.errors import HardwareError
+from harness.machine import probe
+from harness.machine.probe import Card, Finding
+
+CUDA = {
+    "lister": {
+        "command": ["smi"],
+        "card": r"^(?P<index>\d+), (?P<model>.+), (?P<driver>[\d.]+), (?P<architecture>\d\.\d)$",
+    },
+    "architectures": {"9.0": "Hopper"},
+}
+SAMPLES = sorted((Path(__file__).resolve().parents[3] / "data" / "listers").glob("*.txt"))
+KINDS = entries.load().hardware
+
+
+@pytest.fixture
+def lister(tmp_path, monkeypatch):
+    """A tool named `lscpu` that does what a test says, first on PATH."""
+
+    def write(script: str) -> None:
+        path = tmp_path / "bin" / "lscpu"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(script)
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        monkeypatch.setenv("PATH", f"{path.parent}:/usr/bin:/bin")
+
+    return write
+
+
+# Reading what a lister prints
+
+
+def test_a_match_is_a_card_with_what_its_groups_say():
+    cards = probe.read_cards(CUDA, "0, NVIDIA H200, 570.86, 9.0\n1, NVIDIA H200, 570.86, 9.0\nno card\n")
+    assert cards[0] == Card(index="0", model="NVIDIA H200", driver="570.86", architecture="Hopper")
+    assert [card.index for card in cards] == ["0", "1"]
+
+
+def test_an_architecture_that_is_not_named_stays_as_it_was_printed():
+    (card,) = probe.read_cards(CUDA, "0, New, 1.0, 9.9\n")
+    assert card.architecture == "9.9"
+
+
+def test_cards_without_an_index_are_counted_and_share_the_driver_that_stands_outside():
+    data = {"lister": {"command": ["x"], "card": r"^Card (?P<model>.+)$", "driver": r"Driver (?P<driver>\S+)"}}
+    cards = probe.read_cards(data, "Driver 5.1\nCard A\nCard B  \n")
+    assert [(card.index, card.model, card.driver) for card in cards] == [("0", "A", "5.1"), ("1", "B", "5.1")]
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+def test_what_real_listers_printed_is_read(sample):
+    kind = KINDS[sample.stem.partition("-")[0]]
+    cards = probe.read_cards(kind.data, sample.read_text(encoding="utf-8"))
+    assert cards and all(card.model == card.model.strip() != "" for card in cards)
+
+
+@given(data=st.data())
+@settings(max_examples=150)
+def test_any_output_gives_cards_with_a_model_or_none(data):
+    kind = data.draw(st.sampled_from(sorted(KINDS)))
+    text = data.draw(st.sampled_from([path.read_text(encoding="utf-8") for path in SAMPLES]))
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, len(text)))
+    output = text[:start] + data.draw(st.text(max_size=30)) + text[end:]
+    for card in probe.read_cards(KINDS[kind].data, output):
+        assert card.model.strip() and isinstance(card.index, str)
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_a_long_output_without_cards_is_read_in_a_moment(name):
+    start = time.monotonic()
+    for line in ("| 0 ", "|" + " " * 200, "0, " * 80, "Model name" + " " * 200):
+        assert probe.read_cards(KINDS[name].data, (line + "\n") * 2000) == ()
+    assert time.monotonic() - start < 5
+
+
+# Asking a lister
+
+
+def test_a_lister_that_answers_gives_a_finding(lister):
+    lister("#!/bin/sh\necho 'Model name:   Processor A'\n")
+    finding = probe.probe(a_kind())
+    assert finding and finding.model == "Processor A"
+    assert finding.looked == ("lscpu: 1 found",)
+    assert probe.require(finding) is finding
+
+
+def test_a_lister_that_is_not_there_is_a_reason(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    finding = probe.probe(a_kind(device_files=["/dev/no-such-card[0-9]*"]))
+    assert not finding
+    assert finding.looked == ("/dev/no-such-card[0-9]*: none", "lscpu: not on PATH")
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        ("echo driver not loaded >&2; exit 9", "exit code 9, no card in its output; it said: driver not loaded"),
+        ("echo No devices were found", "it said: No devices were found"),
+        ("exit 0", "it said: nothing"),
+        ("kill -9 $$", "exit code -9"),
+        ("printf '\\377\\376'; exit 1", "exit code 1"),
+        ("head -c 1000 /dev/zero | tr '\\0' x", "it said: " + "x" * 200),
+    ],
+)
+def test_a_lister_without_a_card_says_why(lister, script, says):
+    lister(f"#!/bin/sh\n{script}\n")
+    finding = probe.probe(a_kind())
+    assert not finding and says in finding.looked[-1]
+    assert len(finding.looked[-1]) < 400
+
+
+def test_a_lister_that_cannot_be_executed_is_a_reason(lister):
+    lister("#!/no/such/interpreter\n")
+    assert probe.probe(a_kind()).looked == ("lscpu: No such file or directory",)
+
+
+def test_a_lister_that_hangs_is_left_after_its_time(lister, monkeypatch):
+    monkeypatch.setattr(probe, "LISTER_SECONDS", 0.3)
+    lister("#!/bin/sh\necho 'Model name: A'; exec sleep 30\n")
+    start = time.monotonic()
+    finding = probe.probe(a_kind())
+    assert time.monotonic() - start < 5
+    assert not finding and "no answer in 0.3 s" in finding.looked[-1]
+
+
+def test_a_lister_speaks_english_and_reads_no_input(lister, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    lister('#!/bin/sh\necho "Model name: $LC_ALL$(cat)"\n')
+    assert probe.probe(a_kind()).model == "C"
+
+
+def test_hardware_that_is_not_here_is_refused_with_where_it_was_looked_for():
+    with pytest.raises(HardwareError) as caught:
+        probe.require(Finding(a_kind("ascend"), (), ("/dev/davinci*: none", "npu-smi: not on PATH")))
+    assert caught.value.what == "No ASCEND on this machine."
+    assert caught.value.why == "Looked for: /dev/davinci*: none; npu-smi: not on PATH."
+    assert caught.value.remedy.endswith("Then: ./inv doctor --hw ascend")
