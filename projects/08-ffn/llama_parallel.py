@@ -3,7 +3,8 @@
     ./inv run --task 8-3 --hw cpu                                                    8 processes, 2 x 2 x 2
     ./inv run --task 8-3 --hw cpu --set model=paddlenlp                              with PaddleNLP's own layers
     ./inv run --task 8-3 --hw cpu --cards 4 --set pp=1 sharding=2 recompute=true     any mesh, any setting
-    OMP_NUM_THREADS=1 python projects/kit/launch.py projects/08-ffn/llama_parallel.py --part 8-3 --cards 8 --out DIR
+    OMP_NUM_THREADS=1 ./inv python projects/kit/launch.py projects/08-ffn/llama_parallel.py --part 8-3 --cards 8 \
+        --out DIR
 
 1. The plan: does Llama 13B, as PaddleNLP's script for eight cards trains it, fit cards of that memory? What would?
 2. One process alone (alone.py) trains PaddleNLP's LlamaForCausalLMNet, at a small size, on Python's documentation.

@@ -1,7 +1,7 @@
 """Does Llama fit? Bytes of each card before anything is started, and the settings that would fit.
 
-    python projects/08-ffn/memory_plan.py --memory-gb 64
-    python projects/08-ffn/memory_plan.py --memory-gb 80 --set mp=2 pp=2 dp=2 sharding=1 recompute=true
+    ./inv python projects/08-ffn/memory_plan.py --memory-gb 64
+    ./inv python projects/08-ffn/memory_plan.py --memory-gb 80 --set mp=2 pp=2 dp=2 sharding=1 recompute=true
 
 The plan of 8-3 (llama_parallel.py), which holds it against measured memory. The configuration is llama-13b.yaml,
 PaddleNLP's for eight cards: bfloat16 with AdamW, that is parameters of 2 bytes, gradients of 2 or 4 ("master

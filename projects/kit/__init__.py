@@ -6,7 +6,8 @@ A program is started as
 
 (or by any Python that has its packages) and leaves in DIR what a stranger needs to check it: `metrics.json` (what it
 measured), `trace.npz` (arrays that a run on other hardware is compared with), `device.json` (the device that really
-computed, and the libraries that multiplied) and its artefacts. It measures and does not judge: bounds stand in `project.yaml`, next to `main.py`. In full:
+computed, and the libraries that multiplied) and its artefacts. It measures and does not judge: bounds stand in
+`project.yaml`, next to `main.py`. In full:
 
     import kit
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import catalogue
-from harness.judge import judge_metric
+from harness.catalogue import entries
+from harness.runs.judge import judge_metric
 
 ACTIVATIONS = ["gelu", "relu", "swish"]
-PART = catalogue.load().parts["8-1"]
+PART = entries.load().parts["8-1"]
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from conftest import PROJECTS
 
+from harness.catalogue import entries
+
 paddle = pytest.importorskip("paddle")
 F = pytest.importorskip("paddle.nn.functional")
 pytest.importorskip("sklearn")
@@ -20,7 +22,10 @@ MAIN = PROJECTS / "07-new-accelerator" / "main.py"
 
 @pytest.fixture(scope="module")
 def modules(load):
-    return {name: load(f"07-new-accelerator/{name}.py") for name in ("transformer", "subjects", "checkpoint", "main")}
+    return {
+        name: load(f"07-new-accelerator/{name}.py")
+        for name in ("transformer", "subjects", "checkpoint", "trainer", "main")
+    }
 
 
 def test_a_letter_is_told_from_those_before_it_alone(modules):
@@ -78,7 +83,7 @@ def test_what_is_held_out_is_never_drawn(modules):
 
 
 def test_the_rate_rises_and_falls(modules):
-    rates = [modules["main"].learning_rate(step, 100, 1.0) for step in range(100)]
+    rates = [modules["trainer"].learning_rate(step, 100, 1.0) for step in range(100)]
     assert rates[0] < 0.11 and max(rates) == max(rates[8:12]) and rates[-1] == pytest.approx(0.1, abs=0.01)
     assert all(a > b for a, b in pairwise(rates[10:]))
 
@@ -144,3 +149,111 @@ def test_what_cannot_be_divided_ends_with_2_and_one_line(tmp_path):
     done = subprocess.run(words(tmp_path, "accumulate=3"), capture_output=True, text=True)
     assert done.returncode == 2 and "digits_batch=8 cannot be divided among 1 cards x accumulate=3" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+class Alone:
+    """A program of one process, as the trainer knows it."""
+
+    rank, processes = 0, 1
+
+    def __init__(self, folder, seed=0, **parameters):
+        defaults = {name: parameter.default for name, parameter in entries.load().parts["7"].parameters.items()}
+        self.parameters, self.seed, self.folder = {**defaults, **parameters}, seed, folder
+        self.metrics, self.traces = {}, {}
+
+    def metric(self, name, value):
+        self.metrics[name] = value
+
+    def trace(self, **arrays):
+        self.traces |= arrays
+
+    def used(self, *things):
+        pass
+
+    def artefact(self, name):
+        return self.folder / name
+
+
+def test_in_lower_precision_step_after_step_is_taken(modules, tmp_path):
+    """Paddle's autocast can be entered once: a second step that enters it again falls."""
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        paddle.seed(0)
+        training = modules["trainer"].Training(Alone(tmp_path), modules["subjects"].Digits(), precision)
+        losses[precision] = [training.step() for _ in range(3)]
+    np.testing.assert_allclose(losses["bfloat16"], losses["float32"], rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("really", "chosen"), [("bfloat16", "bfloat16"), ("float16", "float16"), ("float32", "float32")]
+)
+def test_the_precision_is_what_products_are_really_in(modules, monkeypatch, really, chosen):
+    """Autocast does nothing on a CPU, and on a device whose bfloat16 Paddle does not know."""
+    main = modules["main"]
+    true = paddle.matmul
+    monkeypatch.setattr(main.paddle, "matmul", lambda x, y: true(x, y).astype(really))
+    assert main.choose_precision("auto") == chosen
+
+
+def test_a_precision_that_is_not_computed_in_is_refused(modules, capsys):
+    with pytest.raises(SystemExit) as stop:
+        modules["main"].choose_precision("bfloat16")
+    assert stop.value.code == 3
+    assert "precision=bfloat16: cpu does not compute in it.\nprecision=auto" in capsys.readouterr().err
+
+
+def test_losses_are_traced_as_they_were_computed(modules, tmp_path):
+    program = Alone(tmp_path, digits_steps=2, digits_batch=8)
+    modules["main"].train(program, modules["subjects"].Digits(), "float32")
+    assert program.traces["digits_loss"].dtype == np.float32 and program.traces["digits_loss"].shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("digits_accuracy", {"digits_steps": 1}),
+        ("digits_accuracy", {"digits_rate": 0.0}),
+        ("digits_accuracy", {"digits_rate": 1.0}),
+        ("digits_accuracy", {"digits_batch": 8}),
+        ("text_held_out_loss", {"text_steps": 1}),
+        ("text_held_out_loss", {"text_rate": 0.0}),
+        ("text_held_out_loss", {"text_batch": 1}),
+    ],
+)
+def test_where_it_is_not_known_how_well_it_learns_nothing_is_judged(verdict, name, settings):
+    assert verdict("7", name, {name: 0.1, "text_pair_loss": 2.3}, **settings) == "not judged"
+
+
+def without_attention(modules):
+    return modules["transformer"].Block, "attention", lambda self, x: paddle.zeros_like(x)
+
+
+def without_places(modules):
+    def body(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return modules["transformer"].norm(x)
+
+    return modules["transformer"].Transformer, "body", body
+
+
+@pytest.mark.slow
+@pytest.mark.plants("7", "digits_accuracy", "text_held_out_loss")
+@pytest.mark.parametrize(
+    ("subject", "name", "fault"),
+    [
+        ("Digits", "digits_accuracy", None),
+        ("Digits", "digits_accuracy", without_places),
+        ("Documentation", "text_held_out_loss", None),
+        ("Documentation", "text_held_out_loss", without_attention),
+    ],
+)
+def test_a_network_that_cannot_see_where_or_what_before_does_not_learn_enough(
+    modules, verdict, monkeypatch, tmp_path, subject, name, fault
+):
+    if fault:
+        monkeypatch.setattr(*fault(modules))
+    paddle.seed(0)
+    program = Alone(tmp_path)
+    modules["main"].train(program, getattr(modules["subjects"], subject)(), "float32")
+    assert verdict("7", name, program.metrics) == ("failed" if fault else "passed")
