@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import catalogue
+from harness.catalogue import entries
 from harness.runs.judge import judge_metric
 
 pytest.importorskip("scipy")
@@ -27,7 +27,7 @@ def program(load):
 
 @pytest.fixture(scope="module")
 def part():
-    return catalogue.load().parts["5"]
+    return entries.load().parts["5"]
 
 
 class Run:
