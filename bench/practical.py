@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # small matrices: more threads only wait for each other
-sys.path.append(str(Path(__file__).resolve().parents[1] / "projects" / "05-practical"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "projects" / "05-practical"))  # before bench/inference.py
 
 import classical
 import experiment as simulated

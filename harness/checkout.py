@@ -4,7 +4,6 @@ Sent is what git knows, with the contents that the files have now. Files that gi
 results/: among them may be keys, and whatever else is private.
 """
 
-import hashlib
 import json
 import os
 import subprocess
@@ -57,6 +56,8 @@ def _entry(path: Path) -> tuple[str, int, int] | None:
     """None where there is no such file any more; a link means something else on another machine."""
     if path.is_symlink() or not path.is_file():
         return None
+    import hashlib  # 10 ms, which a command that only lists does not need
+
     content = path.read_bytes()
     return hashlib.sha256(content).hexdigest(), 0o755 if os.access(path, os.X_OK) else 0o644, len(content)
 

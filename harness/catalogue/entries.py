@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from harness.catalogue import datafiles
 from harness.checkout import ROOT, committed
@@ -21,6 +21,8 @@ TIME = re.compile(r"([0-9]{1,6}) ?(s|min|h)")
 REPRODUCES = 1.0e-4
 TIMED = re.compile(r"(.*/)?[mµn]?s")  # a unit of time, or of something per time
 
+Category = Literal["cpu", "gpu", "accelerator", "simulated"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Hardware:
@@ -29,7 +31,7 @@ class Hardware:
     name: str
     title: str
     aliases: tuple[str, ...]
-    category: str
+    category: Category
     device: str
     environment: Mapping[str, str]
     data: Mapping[str, Any]

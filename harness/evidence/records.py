@@ -16,7 +16,7 @@ from typing import IO, Any, cast
 
 from harness.errors import WordsError
 from harness.evidence.hashing import LOCK, RUN_ID, new_id, timestamp, unwritable, write_json
-from harness.evidence.record import Record, RecordData
+from harness.evidence.record import Reason, Record, RecordData
 from harness.evidence.sealed import RECORD, folders, of_document
 
 SCHEMA_VERSION = max(RECORD.versions)
@@ -109,7 +109,7 @@ def adopt_unfinished(results: Path, complete: Callable[[Path, dict[str, Any]], N
     return places
 
 
-def ended(record: Mapping[str, Any], log: Path, reason: str, why: str) -> dict[str, Any]:
+def ended(record: Mapping[str, Any], log: Path, reason: Reason, why: str) -> dict[str, Any]:
     """The outcome of a run that others ended, and that its harness could not seal."""
     now = datetime.now(timezone.utc)
     return {

@@ -5,15 +5,14 @@ A trace may come from a stranger: its hash has to be the record's, nothing in it
 
 import math
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from harness.errors import DataFileError
 from harness.evidence.hashing import sha256
+from harness.evidence.record import RecordData
 
 FILE = "trace.npz"
 BYTES = 2**30
@@ -66,7 +65,7 @@ class Parting:
     curve: bool = False
 
 
-def read(folder: Path, record: Mapping[str, Any]) -> dict[str, Tensor]:
+def read(folder: Path, record: RecordData) -> dict[str, Tensor]:
     """The tensors of a run by name, in the order in which the program wrote them; none where it left no trace.
 
     Raises:

@@ -12,12 +12,17 @@ Nothing is ever earned on simulated hardware, nor by a run that is not judged.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, Literal
 
 from harness.catalogue.cells import BY_HAND, NOT_WRITTEN
 from harness.catalogue.entries import Hardware, Part, Rule
-from harness.evidence.verdicts import PASSED
+from harness.evidence.verdicts import PASSED, Verdict
 
-EARNED, REHEARSED, WAITING, NOT_RUN = "earned", "rehearsed", "waiting", "not run"
+State = Literal["earned", "rehearsed", "waiting", "not run", "failed", "not judged"]
+EARNED: Final = "earned"
+REHEARSED: Final = "rehearsed"
+WAITING: Final = "waiting"
+NOT_RUN: Final = "not run"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +35,7 @@ class Result:
     architecture: str | None
     cards: int
     day: str
-    verdict: str
+    verdict: Verdict
     run: str
     why: str = ""
 
@@ -46,7 +51,7 @@ class CellPoints:
     part: str
     hardware: str
     model: str | None
-    state: str
+    state: State
     points: float
     limit: float
     why: str
@@ -125,8 +130,8 @@ def _rules(part: Part) -> tuple[Rule, Rule | None]:
     return plain[0], bonuses[0] if bonuses else None
 
 
-def _state(rule: Rule, kind: Hardware, result: Result, evidence: Collection[str]) -> tuple[str, str]:
-    if not result.passed:
+def _state(rule: Rule, kind: Hardware, result: Result, evidence: Collection[str]) -> tuple[State, str]:
+    if result.verdict != PASSED:
         return result.verdict, result.why
     unfit = _unfit(rule, kind, result)
     if unfit:

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.catalogue import expressions
 from harness.catalogue.entries import Hardware, Metric, Part
-from harness.evidence.verdicts import FAILED, NOT_JUDGED, PASSED
+from harness.evidence.verdicts import FAILED, NOT_JUDGED, PASSED, Verdict
 from harness.runs.processes import Ending
 
 FILE_BYTES = 2**20
@@ -23,7 +23,7 @@ class Check:
     name: str
     asked: str
     found: Any
-    verdict: str
+    verdict: Verdict
     why: str = ""
 
     @property
@@ -130,7 +130,7 @@ def _ending(ending: Ending, timeout: float) -> Check:
         "requeued": "its job was put back into the queue; another attempt followed",
         "node failed": "its node failed",
     }
-    verdict = PASSED if ending.ok else FAILED
+    verdict: Verdict = PASSED if ending.ok else FAILED
     return Check("program", "finished, code 0", found, verdict, whys.get(ending.reason, "stopped before its end"))
 
 
@@ -216,8 +216,10 @@ def _metric(metric: Metric, parameters: Mapping[str, Any], metrics: Mapping[str,
     try:
         if metric.judged_when and not expressions.parse(metric.judged_when).truth(names):
             whole = value is None or _is_plain(value)
-            verdict, why = (NOT_JUDGED, metric.otherwise) if whole else (FAILED, "not a finite number or a text")
-            return Check(metric.name, f"{asked}, when {metric.judged_when}", value, verdict, why)
+            asked = f"{asked}, when {metric.judged_when}"
+            if not whole:
+                return Check(metric.name, asked, value, FAILED, "not a finite number or a text")
+            return Check(metric.name, asked, value, NOT_JUDGED, metric.otherwise)
         if metric.name not in metrics:
             return Check(metric.name, asked, None, FAILED, "the program did not write it")
         least, most = _bound(metric.at_least, names), _bound(metric.at_most, names)

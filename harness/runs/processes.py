@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from harness.errors import Interrupted
+from harness.evidence.record import Reason
 from harness.evidence.redaction import Redactor, after_gap
 
 HEAD_BYTES = TAIL_BYTES = 4 * 2**20
@@ -31,7 +32,7 @@ class Ending:
     `signal` names the one that ended or interrupted it.
     """
 
-    reason: str
+    reason: Reason
     code: int | None
     signal: str | None
     seconds: float
@@ -133,7 +134,7 @@ def run(
     start = time.monotonic()
     output = Log(log, echo, redactor)
     mark = f"PADDLEHOMEWORK_RUN={secrets.token_hex(16)}"
-    reason = "finished"
+    reason: Reason = "finished"
     with _Interrupts() as interrupts:
         try:
             process = subprocess.Popen(

@@ -4,9 +4,8 @@ First polynomials alone; where they do not do, together with what is singular in
 
 All lower degrees of a network cost nothing: the leading block of the triangle is theirs. So what the series of features
 leaves out at degree N is estimated from the differences to degrees ⅔N and ⁴⁄₉N. If these say that an error shrinks by a
-factor ρ from one to the next, the error left is about the last difference / (ρ - 1); twice that is stated, never less
-than a tenth of the difference (with corner functions, where the decrease is less even, 0.3 of it), and no more than
-the whole of it.
+factor ρ from one to the next, the error left is about the last difference / (ρ - 1); twice that is stated, no more than
+the whole difference and never less than a share of it (`least_share`).
 
 Beside it stands what rounding leaves, which those differences do not show, for all of them share one triangle:
 rounding times the condition, by a few random samples (features.Solution.roundings). The estimate is the sum, and can
@@ -61,15 +60,23 @@ def layers(solution: features.Solution) -> np.ndarray:
     return np.column_stack([*found, solution.roundings(SAMPLES)])
 
 
+def least_share(solution: features.Solution) -> float:
+    """How far the decrease from degree to degree is trusted: less with corner functions, where it is less even.
+
+    Not at all with those in float32, where singular values are cut off that still tell something.
+    """
+    return 0.1 if not solution.corners else 0.3 if solution.network.dtype == "float64" else 1.0
+
+
 def estimate(
-    values: np.ndarray, in_corners: bool, norm: Callable[[np.ndarray], float] = lambda v: float(np.linalg.norm(v))
+    values: np.ndarray, least_share: float, norm: Callable[[np.ndarray], float] = lambda v: float(np.linalg.norm(v))
 ) -> Estimate:
     """The estimated error of `values` (…, LAYERS + SAMPLES), by what they are for each of `layers`, in some norm."""
     found = [values[..., layer] for layer in range(LAYERS)]
     size = max(norm(found[0]), 1e-300)
     last, before = (norm(a - b) / size for a, b in pairwise(found))
     ratio = before / max(last, 1e-300)
-    share = 1.0 if ratio <= 3 else max(2 / (ratio - 1), 0.3 if in_corners else 0.1)
+    share = 1.0 if ratio <= 3 else max(2 / (ratio - 1), least_share)
     squares = [norm(values[..., LAYERS + sample]) ** 2 for sample in range(SAMPLES)]
     return Estimate(last * share, max(float(np.sqrt(np.mean(squares))) / size, float(np.finfo(float).eps)))
 
@@ -80,7 +87,7 @@ def estimate_deflection(solution: features.Solution) -> Estimate:
     x, y = (axis.ravel() for axis in np.meshgrid(nodes * solution.plate.length / 2, nodes * solution.plate.width / 2))
     root = np.sqrt(np.outer(weights, weights).ravel())
     values = solution.derivatives(x, y, [(0, 0)], layers(solution))[0]
-    return estimate(root[:, None] * values, bool(solution.corners))
+    return estimate(root[:, None] * values, least_share(solution))
 
 
 def even(number: float) -> int:

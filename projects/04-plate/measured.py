@@ -52,7 +52,7 @@ def features(answer: accuracy.Answer, x: np.ndarray, y: np.ndarray, reference: n
         "energy_rounding_error": energy_rounding(solution),
         "corner_force": max(fields.corner_forces(solution).values(), key=abs),
         **{f"max_{name.lower()}": float(np.abs(found[name]).max()) for name in MOMENTS},
-        **within(fields.stacked(layers), bool(solution.corners)),
+        **within(fields.stacked(layers), accuracy.least_share(solution)),
     }
     if plate.load.kind in SMOOTH_LOADS:
         metrics |= {
@@ -62,16 +62,17 @@ def features(answer: accuracy.Answer, x: np.ndarray, y: np.ndarray, reference: n
         }
         stacked = fields.stacked(layers)
         for kind in ("moments", "shear"):
-            metrics[f"estimated_{kind}_error"] = accuracy.estimate(stacked[kind], bool(solution.corners)).total
+            metrics[f"estimated_{kind}_error"] = accuracy.estimate(stacked[kind], accuracy.least_share(solution)).total
     metrics |= against_series(plate, found["w"], reference)
     if "relative_l2" in metrics:
+        metrics["series_error"] = errors(levy.deflection(plate, x, y, levy.TERMS // 2), reference)[0]
         metrics |= moments_errors(plate, found, x, y)
     return Measured(metrics, found, [] if reference is None else true_errors(answer, x, y, reference))
 
 
 def energy_rounding(solution: random_features.Solution) -> float:
     """What rounding may make of the energy, relatively."""
-    return accuracy.estimate(solution.work * solution.lengths @ accuracy.layers(solution), in_corners=False).rounding
+    return accuracy.estimate(solution.work * solution.lengths @ accuracy.layers(solution), 1.0).rounding
 
 
 def ritz(solution: Any, deflection: np.ndarray, reference: np.ndarray | None, seed: int, dtype: str) -> dict[str, Any]:
@@ -88,13 +89,13 @@ def pinn(solution: Any, deflection: np.ndarray, reference: np.ndarray | None) ->
     return {"pinn_loss_ratio": ratio, **against_series(solution.plate, deflection, reference, "pinn_")}
 
 
-def within(stacked: Mapping[str, np.ndarray], in_corners: bool) -> dict[str, float]:
+def within(stacked: Mapping[str, np.ndarray], least_share: float) -> dict[str, float]:
     """The estimated largest error of one value, over its size, or over the mean size of its kind if that is larger."""
     found = {}
     for kind, values in stacked.items():
         size = np.abs(values[..., 0])
         size = np.maximum(size, size.mean())[..., None]
-        found[f"{kind}_within"] = accuracy.estimate(values / size, in_corners, lambda v: float(np.abs(v).max())).total
+        found[f"{kind}_within"] = accuracy.estimate(values / size, least_share, lambda v: float(np.abs(v).max())).total
     return found
 
 

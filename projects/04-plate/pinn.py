@@ -109,21 +109,24 @@ def solve(
     model = ppsci.arch.MLP(
         ("x", "y"), ("u",), None, settings.layers, settings.activation, weight_norm=settings.weight_norm
     )
-    equation = {"plate": ppsci.equation.Biharmonic(dim=2, q=load_shape(plate) * plate.scale / unit, D=1.0)}
-    geometry = {
-        "plate": ppsci.geometry.Rectangle((-plate.length / 2, -plate.width / 2), (plate.length / 2, plate.width / 2))
-    }
-    constraint = constraints(plate, equation["plate"], geometry["plate"], settings)
-
+    equation = ppsci.equation.Biharmonic(dim=2, q=load_shape(plate) * plate.scale / unit, D=1.0)
+    geometry = ppsci.geometry.Rectangle((-plate.length / 2, -plate.width / 2), (plate.length / 2, plate.width / 2))
     points = on_grid(x, y)
-    everything = len(x) * len(y)
-    validator = validators(points, reference, unit)
-    visualizer = {
-        "plate": ppsci.visualize.VisualizerVtu(
-            points, {"deflection": lambda output: output["u"] * unit}, prefix="plate", batch_size=everything
-        )
-    }  # in one batch: this visualizer keeps the last batch only
+    visualizer = ppsci.visualize.VisualizerVtu(
+        points, {"deflection": lambda output: output["u"] * unit}, prefix="plate", batch_size=len(x) * len(y)
+    )  # in one batch: this visualizer keeps the last batch only
+    problem = {
+        "constraint": constraints(plate, equation, geometry, settings),
+        "equation": {"plate": equation},
+        "geom": {"plate": geometry},
+        "validator": validators(points, reference, unit),
+        "visualizer": {"plate": visualizer},
+    }
+    return Solution(plate, model, unit, train(model, problem, out, seed, settings))
 
+
+def train(model: ppsci.arch.Arch, problem: dict, out: Path, seed: int, settings: Settings) -> np.ndarray:
+    """Adam, then L-BFGS, each by a ppsci Solver of `problem`; validate and draw. Returns the losses (epochs,)."""
     adam = ppsci.optimizer.Adam(learning_rate=settings.learning_rate)(model)
     lbfgs = ppsci.optimizer.LBFGS(
         learning_rate=1.0,
@@ -139,25 +142,21 @@ def solve(
             continue
         solver = ppsci.solver.Solver(
             model,
-            constraint,
-            str(out),
-            optimizer,
+            output_dir=str(out),
+            optimizer=optimizer,
             epochs=epochs,
             iters_per_epoch=1,
             log_freq=log_every,
             save_freq=0,
             seed=seed,
-            equation=equation,
-            geom=geometry,
-            validator=validator,
-            visualizer=visualizer,
+            **problem,
         )
         solver.train()
         losses += solver.train_loss_info["loss"].history
-    if validator:
+    if problem["validator"]:
         solver.eval()
     solver.visualize()
-    return Solution(plate, model, unit, np.array(losses))
+    return np.array(losses)
 
 
 def load_shape(plate: Plate) -> sympy.Expr | float:

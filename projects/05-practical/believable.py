@@ -111,7 +111,7 @@ def doubts(belief: Belief, fit: Fit) -> list[str]:
     if belief.memory > REMEMBERS:
         said.append(
             f"What remains is not noise: successive residuals have a correlation of {belief.memory:.2f}. The model "
-            "does not describe this bar, and the intervals are too narrow. Are power, geometry, heat capacity and air "
-            "right?"
+            "does not describe this bar, and the intervals are too narrow. Are power, geometry, heat capacity, air and "
+            "times right? If they are, more splines may follow a k that changes fast."
         )
     return said

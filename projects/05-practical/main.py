@@ -178,8 +178,11 @@ def peers(
     readings = fit.readings[thin]
     page.constant(*classical.solve_constant(bar, *rows, readings, guess), fit)
 
-    several = experiment.readings[:5] if experiment else [readings]
-    where = (experiment.times, experiment.positions) if experiment else rows
+    several, where = [readings], rows
+    if experiment:
+        every = slice(None, None, -(-len(experiment.times) // PEERS_ROWS))
+        several = list(experiment.readings[:5, every])
+        where = experiment.times[every], experiment.positions[every]
     found, seconds = [], []
     for one in several:
         started = time.perf_counter()

@@ -21,7 +21,7 @@ def check(measured: Measurements, bar: Bar, name: str) -> tuple[Measurements, li
     refuse_other_units(measured, bar, name)
     refuse_swapped(measured, name)
     refuse_unheated(measured, bar, name)
-    measured = without_stuck(measured)
+    measured = without_stuck(measured, bar)
     odd = refuse_one_place(measured, bar, name)
     odd += refuse_more_heat_than_given(measured, bar, name)
     return measured, odd
@@ -44,7 +44,8 @@ def refuse_other_units(measured: Measurements, bar: Bar, name: str) -> None:
     """The bar begins as warm as the air: a coldest reading that is so in another unit tells of a wrong one."""
     coldest = float(np.quantile(measured.temperatures, 0.01))
     typical = float(np.median(measured.temperatures))
-    if abs(coldest - bar.ambient) > 2 * AS_WARM_AS_THE_AIR:
+    from_the_beginning = measured.times.min() < 0.1 * bar.duration  # later on all of it may be warm
+    if abs(coldest - bar.ambient) > 2 * AS_WARM_AS_THE_AIR and from_the_beginning:
         for unit, (factor, offset) in UNITS["temperature"].items():
             for taken, (its_factor, its_offset) in UNITS["temperature"].items():
                 meant = (coldest - its_offset) / its_factor * factor + offset
@@ -89,26 +90,35 @@ def refuse_unheated(measured: Measurements, bar: Bar, name: str) -> None:
         )
 
 
-def without_stuck(measured: Measurements) -> Measurements:
-    """Leave out thermometers that always read the same, and all readings at the end of a thermometer's range."""
+def without_stuck(measured: Measurements, bar: Bar) -> Measurements:
+    """Leave out thermometers that are stuck, always or for long, and all readings at the end of their range.
+
+    A bar that is not warm yet is no stuck thermometer: a value of about the air's is let pass.
+    """
     ends = set()
     for place in np.unique(measured.positions):
         own = measured.positions == place
         values = measured.temperatures[own][np.argsort(measured.times[own])]
-        if len(values) >= RUN and len(np.unique(values)) == 1:
-            problem = f"the thermometer at {place * 1e3:g} mm is stuck: it always reads {values[0]:g} °C"
-            measured = measured.without(own, problem)
+        value, run, others = longest_run(values)
+        if run < max(RUN, 3 * others) or (others and abs(value - bar.ambient) < 1):
             continue
-        begins = np.flatnonzero(np.diff(values, prepend=np.nan) != 0)  # of runs of one value
-        lengths = np.diff(np.append(begins, len(values)))
-        for end in (values.max(), values.min()):
-            at_end = values[begins] == end
-            if lengths[at_end].max() >= max(RUN, 3 * lengths[~at_end].max(initial=0)):
-                ends.add(float(end))
+        if value in (values.min(), values.max()) and others:
+            ends.add(value)
+        else:
+            stuck = own & (measured.temperatures == value)
+            measured = measured.without(stuck, f"the thermometer at {place * 1e3:g} mm is stuck at {value:g} °C")
     for end in sorted(ends):
         at_end = measured.temperatures == end
         measured = measured.without(at_end, f"a thermometer is at the end of its range, {end:g} °C")
     return measured
+
+
+def longest_run(values: np.ndarray) -> tuple[float, int, int]:
+    """Which of the `values` (readings,) most successive ones are, how many, and the longest run of any other value."""
+    begins = np.flatnonzero(np.diff(values, prepend=np.nan) != 0)
+    lengths = np.diff(np.append(begins, len(values)))
+    value = values[begins[lengths.argmax()]]
+    return float(value), int(lengths.max()), int(lengths[values[begins] != value].max(initial=0))
 
 
 def refuse_one_place(measured: Measurements, bar: Bar, name: str) -> list[str]:

@@ -22,7 +22,9 @@ from generation import Answer, generate
 from llm.decoder import Llama
 
 MEGABYTE = 1e6
-TEXT = "Say hello."  # whose logits are compared
+TEXT = """A program that reads can be asked for nothing at all: it takes in a text of some length, piece by piece, and
+what it expects behind each word is compared with the same numbers, computed more exactly. Any text would do for this,
+as long as it is neither short nor strange; this one speaks of itself, so that nobody has to look for its author."""
 
 
 def answer_prompt(program: Any, network: Llama, tokenizer: llm.Tokenizer) -> tuple[Answer, str]:
@@ -49,8 +51,7 @@ def answer_prompt(program: Any, network: Llama, tokenizer: llm.Tokenizer) -> tup
 
 def measure_accuracy(program: Any, network: Llama, model: llm.Model) -> None:
     """Note how right the decoder is, and trace the logits that say so."""
-    text = model.tokenizer.chat(TEXT) if program.parameters["chat"] else model.tokenizer.encode(TEXT)
-    found = accuracy.accuracy(network, model, text)
+    found = accuracy.accuracy(network, model, model.tokenizer.encode(TEXT))
     print(f"logits are {found.error:.1e} from float64, relatively; numpy in float32 is {found.rounding:.1e} from it")
     program.metric("logit_error", found.error)
     program.metric("rounding_error", found.rounding)

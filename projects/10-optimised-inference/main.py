@@ -98,11 +98,11 @@ class Bench:
         """How the decoder of these kinds reads the passages."""
         read = [measures.order_error(self.decoder(kind, cache), passage) for passage in self.passages]
         found = [logits for logits, _ in read]
-        takes_fused = self.kernels is None and fused.is_fused(kind, paddle.get_device())
+        by = "kernels" if self.kernels else "fused" if fused.is_fused(kind, paddle.get_device()) else "plain"
         return Quality(
             perplexity=measures.perplexity(found, self.passages),
             divergence=measures.divergence(self.yardstick.truth, np.stack(found)),
-            expected=self.yardstick.divergence(kind, cache, takes_fused),
+            expected=self.yardstick.divergence(kind, cache, by),
             order_error=max(error for _, error in read),
         )
 

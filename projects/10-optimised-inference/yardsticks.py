@@ -95,10 +95,14 @@ class Yardstick:
         self.config, self.weights, self.texts = config, weights, np.array(texts)
         self.truth = exact.logits(config, weights, self.texts)
 
-    def divergence(self, kind: str, cache: str, fused: bool = False) -> float:
-        """KL from the truth to weights of `kind` and a `cache` of a kind, in nats; in float32 beside that."""
-        rounded = Rounded(self.weights, kind, fused)
-        inputs = exact.unchanged if fused else INPUTS.get(kind, exact.unchanged)
+    def divergence(self, kind: str, cache: str, by: str = "kernels") -> float:
+        """KL from the truth to weights of `kind` and a `cache` of a kind, in nats; in float32 beside that.
+
+        `by` whom it is computed: "kernels" round the inputs of products, too, "plain" operators nothing else, and
+        "fused" ones have a scale for each output.
+        """
+        rounded = Rounded(self.weights, kind, by == "fused")
+        inputs = INPUTS.get(kind, exact.unchanged) if by == "kernels" else exact.unchanged
         config = replace(self.config, tied=False)
         found = exact.logits(config, rounded, self.texts, "float32", inputs, CACHED[cache])
         return measures.divergence(self.truth, found)

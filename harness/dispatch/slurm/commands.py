@@ -8,6 +8,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from harness.evidence.record import Reason
+
 ALL = -1
 NAME = "homework-"  # how the names of its jobs begin; behind it stands the batch
 FIELDS = ("JobArrayID", "State", "RestartCnt", "NodeList", "Name", "Reason", "exit_code")
@@ -22,8 +24,9 @@ QUEUE = (
 HISTORY = ("sacct", "--noheader", "--allocations", "--parsable2", "--format=JobID,State,NodeList,ExitCode", "--name")
 LARGEST_ARRAY = re.compile(r"^MaxArraySize\s*=\s*(\d+)", re.MULTILINE)
 
-# The states in which a job ends, with the word of the record and why; in every other state it may still run.
-ENDED = {
+Stop = tuple[Reason, str]  # how a record says that a job ended, and why
+# The states in which a job ends; in every other state it may still run.
+ENDED: Mapping[str, Stop] = {
     "COMPLETED": ("not started", "its job ended without running the cell"),
     "FAILED": ("killed", "its job ended before the cell did"),
     "OUT_OF_MEMORY": ("killed", "its job took more memory than was asked for: raise mem in slurm.yaml"),
@@ -34,12 +37,15 @@ ENDED = {
     "NODE_FAIL": ("node failed", "its node failed"),
     "BOOT_FAIL": ("node failed", "its node did not boot"),
 }
-REQUEUED = ("requeued", "its job was put back into the queue, as after a node's failure; another attempt followed")
+REQUEUED: Stop = (
+    "requeued",
+    "its job was put back into the queue, as after a node's failure; another attempt followed",
+)
 # Exit codes of the script of `sending`, besides those of ./inv run.
 NOT_SENT, OTHER_COMMIT = 75, 76
-AT_ANOTHER_COMMIT = ("not started", "the checkout on its node is not at the commit that was submitted")
-GIVEN_UP = ("killed", "its job ended, but its record stayed on its node and was given up")
-FORGOTTEN = ("killed", "its job is over, and Slurm does not know any more how it ended")
+AT_ANOTHER_COMMIT: Stop = ("not started", "the checkout on its node is not at the commit that was submitted")
+GIVEN_UP: Stop = ("killed", "its job ended, but its record stayed on its node and was given up")
+FORGOTTEN: Stop = ("killed", "its job is over, and Slurm does not know any more how it ended")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +180,7 @@ def read_cards(text: str, name: str) -> list[str]:
     return cards
 
 
-def read_ending(text: str, restarts: int) -> str | None:
+def read_ending(text: str, restarts: int) -> Reason | None:
     """Why a running job is being ended, as records say it, from `scontrol show job`; None where it is not.
 
     While a job is being ended its state is COMPLETING, whatever the cause; `restarts` are those before this attempt.

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.dispatch.slurm import allocation, commands
 from harness.dispatch.slurm.batches import Batch, JobCell
-from harness.dispatch.slurm.commands import Job
+from harness.dispatch.slurm.commands import Job, Stop
 from harness.evidence import finishing, hashing, records
 from harness.evidence.redaction import Redactor
 
@@ -30,7 +30,7 @@ def draft_of(results: Path, cell: JobCell, restarts: int) -> Path:
     return results / ".unfinished" / allocation.attempt(cell.run, restarts)
 
 
-def complete(results: Path, batch: Batch, place: int, restarts: int, job: Job | None, ending: tuple[str, str]) -> None:
+def complete(results: Path, batch: Batch, place: int, restarts: int, job: Job | None, ending: Stop) -> None:
     """Seal what an attempt left, or that it left nothing; if meanwhile it has done so itself, its own record stands.
 
     What is sealed is a copy: on a node that was given up, the program may still be running, and writing.

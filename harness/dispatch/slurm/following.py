@@ -91,8 +91,8 @@ def _verdict(head: str, folder: Path, width: int) -> str:
 def total(statuses: Sequence[Status]) -> str:
     """How many are where: '3 waiting, 2 running, 5 over'."""
     numbers = Counter(status.state for status in statuses)
-    states = ["waiting", "running", "over", *(["away"] if numbers["away"] else [])]
-    return ", ".join(f"{numbers[state]} {state}" for state in states)
+    told = f"{numbers['waiting']} waiting, {numbers['running']} running, {numbers['over']} over"
+    return told + (f", {numbers['away']} away" if numbers["away"] else "")
 
 
 def follow(results: Path, cells: Sequence[tuple[Batch, int]]) -> list[Status]:

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from harness.dispatch.slurm import batches, commands, deliveries, endings
 from harness.dispatch.slurm.batches import Batch, JobCell
-from harness.dispatch.slurm.commands import Job
+from harness.dispatch.slurm.commands import Job, Stop
 from harness.dispatch.slurm.deliveries import Delivery
 from harness.errors import EngineError
 from harness.evidence import records
@@ -37,7 +37,7 @@ class Status:
     batch: Batch
     place: int
     job: Job | None
-    state: str
+    state: Literal["waiting", "running", "away", "over"]
     detail: str = ""
     record: Path | None = None
 
@@ -138,7 +138,7 @@ def _status(results: Path, batch: Batch, place: int, job: Job | None, delivery: 
     return replace(status, state="over", detail="", record=_last(results, cell, restarts))
 
 
-def _ending(job: Job | None) -> tuple[str, str]:
+def _ending(job: Job | None) -> Stop:
     if job and job.code == commands.OTHER_COMMIT:
         return commands.AT_ANOTHER_COMMIT
     return commands.ENDED[job.state] if job else commands.FORGOTTEN

@@ -291,7 +291,7 @@ def test_a_kernel_is_compiled_once_and_a_broken_one_again(compiler, tmp_path, mo
 
 def test_a_kernel_that_does_not_compile_is_a_defect_with_the_compilers_words(compiler, tmp_path, monkeypatch):
     monkeypatch.setenv("KERNEL_CACHE", str(tmp_path))
-    with pytest.raises(compiler.toolchain.CompilationFailed, match=r"wrong-\w+\.c.*undeclared.*defect") as raised:
+    with pytest.raises(compiler.toolchain.CompilationFailed, match=r"(?s)wrong-\w+\.c.*undeclared.*defect") as raised:
         compiler.toolchain.compile_kernel("wrong", "int one(void) { return two; }\n")
     assert not isinstance(raised.value, compiler.toolchain.NoCompiler)
 

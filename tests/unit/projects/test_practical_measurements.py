@@ -309,10 +309,17 @@ def test_good_readings_are_not_suspected(check, good):
 def test_a_stuck_thermometer_and_one_at_the_end_of_its_range_are_left_out_aloud(check, good):
     stuck = columns(good, lambda t, x, u: f"{t},{x},{34.5 if x == 60.6 else u}")
     measured, _ = check(stuck)
-    assert len(measured) == 300 and "60.6 mm is stuck: it always reads 34.5 °C" in measured.problems[0][1]
+    assert len(measured) == 300 and "60.6 mm is stuck at 34.5 °C" in measured.problems[0][1]
+    measured, _ = check(columns(good, lambda t, x, u: f"{t},{x},{34.5 if x == 60.6 and t > 400 else u}"))
+    assert len(measured) == 340
     measured, _ = check(columns(good, lambda t, x, u: f"{t},{x},{min(u, 60)}"))
     assert measured.temperatures.max() < 60
     assert all("at the end of its range, 60 °C" in problem for _, problem in measured.problems)
+
+
+def test_a_bar_that_is_not_warm_yet_is_no_stuck_thermometer(check, good):
+    measured, _ = check(columns(good, lambda t, x, u: f"{t},{x},{20 if x == 147 and t < 150 else u}"))
+    assert len(measured) == 360
 
 
 def test_the_order_of_the_rows_does_not_matter(check, good):

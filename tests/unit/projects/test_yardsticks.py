@@ -4,6 +4,7 @@ import shutil
 
 import llm
 import numpy as np
+import paddle
 import pytest
 from llm import decoder as decoders
 from test_engine import SETTINGS
@@ -70,6 +71,16 @@ def test_the_steps_of_a_kind_are_those_that_it_is_packed_in(load, kind):
     assert np.median(off) <= 2**-11 * np.abs(weight).max() and off.max() <= 0.4
 
 
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_the_steps_of_fused_products_are_paddles(load, kind):
+    yardsticks, fused = (load(f"10-optimised-inference/{name}.py") for name in ("yardsticks", "fused"))
+    weight = np.random.default_rng(1).normal(size=(32, 64)).astype("float32")
+    whole = paddle.to_tensor(weight.T.copy()).astype("float16")
+    _, scales = paddle.nn.quant.weight_quantize(whole, algo=fused.ALGORITHMS[kind], arch=80)
+    steps = np.diff(np.unique(yardsticks.FUSED[kind](weight)[5])).min()
+    assert steps == pytest.approx(float(scales[5].astype("float32")), rel=2e-3)
+
+
 def test_a_group_of_zeros_is_rounded_to_zeros(load):
     yardsticks = load("10-optimised-inference/yardsticks.py")
     for rounding in (*yardsticks.WEIGHTS.values(), *yardsticks.FUSED.values()):
@@ -80,7 +91,8 @@ def test_a_group_of_zeros_is_rounded_to_zeros(load):
 @pytest.mark.parametrize(("kind", "cache"), [*((kind, CACHE.get(kind, "float16")) for kind in KINDS), ("int4", "int8")])
 def test_a_right_decoder_is_where_the_steps_lead(main, model, yardstick, make, kind, cache):
     word = "kv8" if cache == "int8" else kind
-    found, expected = divergence(main, yardstick, make(main, model, kind, cache)), yardstick.divergence(kind, cache)
+    by = "plain" if make is plain else "kernels"
+    found, expected = divergence(main, yardstick, make(main, model, kind, cache)), yardstick.divergence(kind, cache, by)
     assert judged(word, found, expected) == "passed"
     assert 0.02 * expected < found < 6 * expected
 
@@ -140,7 +152,7 @@ def test_swapped_keys_and_values_of_groups_fail(main, model, yardstick, monkeypa
     monkeypatch.setattr(decoders, "attend", lambda q, k, v, mask: right(q, k.flip([1]), v.flip([1]), mask))
     cache = CACHE.get(kind, "float16")
     found = divergence(main, yardstick, plain(main, model, kind, cache))
-    assert judged(kind, found, yardstick.divergence(kind, cache)) == "failed"
+    assert judged(kind, found, yardstick.divergence(kind, cache, "plain")) == "failed"
 
 
 @pytest.mark.plants("10", "divergence_kv8")
@@ -149,7 +161,7 @@ def test_a_cache_that_loses_its_scales_fails(main, model, yardstick):
     eight = decoder.cache.round
     decoder.cache.round = lambda x: eight(x) / x.abs().max(-1, keepdim=True)
     found = divergence(main, yardstick, decoder)
-    assert judged("kv8", found, yardstick.divergence("int4", "int8")) == "failed"
+    assert judged("kv8", found, yardstick.divergence("int4", "int8", "plain")) == "failed"
 
 
 # Answers
