@@ -62,7 +62,7 @@ def main() -> None:
         k, loss, _ = classical.solve_constant(bar, times, positions, one, GUESS)
         note("SciPy, one constant k", np.full(len(x), k), loss, time.perf_counter() - started)
     started = time.perf_counter()
-    many = inference.infer_many(model, times, positions, everything, GUESS)
+    many = inference.infer_many(model, times, positions, everything, GUESS, start)
     seconds = (time.perf_counter() - started) / seeds
     for log_k, loss in zip(many.log_conductivity(x)[0], many.loss, strict=True):
         note(f"this program, {seeds} seeds in a batch", np.exp(log_k), loss, seconds)
