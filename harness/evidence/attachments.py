@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.errors import DataFileError
 from harness.evidence.hashing import new_id, timestamp, unwritable
-from harness.evidence.sealed import ATTACHMENT, Document, of_document, verify
+from harness.evidence.sealed import ATTACHMENT, Document, of_document, of_folder
 
 FOLDER = ATTACHMENT.under
 FILE = ATTACHMENT.manifest
@@ -83,9 +83,11 @@ def read(folder: Path) -> Document:
     Raises:
         DataFileError: it is not; what is wrong is named.
     """
-    for line in verify(ATTACHMENT, folder):
+    results, sealed = of_folder(ATTACHMENT, folder)
+    document = sealed.valid(results)
+    for line in sealed.differences(results, document):
         raise DataFileError(line, "", ATTACHMENT.again)
-    return ATTACHMENT.read(folder / FILE)
+    return document
 
 
 def standing(results: Path) -> tuple[dict[str, list[Attachment]], list[str]]:

@@ -13,6 +13,7 @@ import json
 import platform
 import re
 import sys
+from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -59,39 +60,58 @@ def worked(heard: str, device: str, cards: int = 1) -> bool:
     return is_right_kind and wanted in heard
 
 
+@dataclass(frozen=True)
+class Installed:
+    """What is installed, how it came here, and whether its files are still the wheel's."""
+
+    name: str
+    method: str
+    reasons: list[str]
+    checked: int
+    wrong: list[str]
+    record_hash: str
+    wheel: installation.Wheel
+
+
+def look(package: Path) -> Installed:
+    """Look at the Paddle that was imported from the folder `package`."""
+    distribution = installation.find(package)
+    method, reasons = installation.decide(installation.gather(distribution, package, paddle.version.full_version))
+    if distribution is None:
+        wheel = installation.Wheel(file=None, sha256=None, reason="not installed from a wheel")
+        return Installed("none", method, reasons, 0, [], "unknown: no RECORD", wheel)
+    record = distribution.read_text("RECORD")
+    checked, wrong = installation.verify(package.parent, record)
+    name = f"{distribution.metadata['Name']} {distribution.version}"
+    record_hash = installation.record_sha256(record.splitlines())
+    origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+    wheel = installation.identify(record, origin, wrong, PUBLISHED)
+    return Installed(name, method, reasons, checked, wrong, record_hash, wheel)
+
+
+def plugins() -> str:
+    """The installed plug-ins of Paddle with their versions."""
+    named = {found.metadata["Name"] or "": found.version for found in distributions()}
+    ours = {name: version for name, version in named.items() if name.lower().replace("_", "-").startswith("paddle-")}
+    return ", ".join(f"{name} {version}" for name, version in sorted(ours.items())) or "none"
+
+
 def main() -> None:
     program = kit.start(__file__, __doc__)
     numbers = np.random.default_rng(program.seed)
-    size = program.parameters["size"]
 
     # 1. Paddle's own word
     is_well, heard = run_check(program.device, program.cards)
     print(heard.rstrip())
 
     # 2. What is installed, and how it came here
-    package = Path(paddle.__file__).resolve().parent
-    distribution = installation.find(package)
-    evidence = installation.gather(distribution, package, paddle.version.full_version)
-    method, reasons = installation.decide(evidence)
-    if distribution is None:
-        checked, wrong, record_hash = 0, [], "unknown: no RECORD"
-        wheel = installation.Wheel(file=None, sha256=None, reason="not installed from a wheel")
-    else:
-        record = distribution.read_text("RECORD")
-        checked, wrong = installation.verify(package.parent, record)
-        record_hash = installation.record_sha256(record.splitlines())
-        wheel = installation.identify(record, evidence.direct_url, wrong, PUBLISHED)
-    plugins = {
-        found.metadata["Name"]: found.version
-        for found in distributions()
-        if (found.metadata["Name"] or "").lower().replace("_", "-").startswith("paddle-")
-    }
+    found = look(Path(paddle.__file__).resolve().parent)
 
     # 3. Where we are, and whether it computes right
     model, source = machine.hardware_model(paddle.get_device())
-    product = computation.matmul(numbers, size)
+    product = computation.matmul(numbers, program.parameters["size"])
     images = computation.convolution(numbers)
-    solution = computation.solve(numbers, size)
+    solution = computation.solve(numbers, program.parameters["size"])
     program.used(product.found, images.found, solution.found)
 
     program.metric("run_check", is_well)
@@ -100,41 +120,45 @@ def main() -> None:
     program.metric("convolution_roundoff", images.roundoff)
     program.metric("convolution_error", images.error)
     program.metric("solve_error", solution.error)
-    program.metric("files_checked", checked)
-    program.metric("files_wrong", len(wrong))
+    program.metric("files_checked", found.checked)
+    program.metric("files_wrong", len(found.wrong))
     program.metric("paddle_version", paddle.version.full_version)
     program.metric("paddle_commit", paddle.version.commit)
-    program.metric("method", method)
-    program.metric("wheel_sha256", wheel.sha256 or f"unknown: {wheel.reason}")
-    program.metric("record_sha256", record_hash)
+    program.metric("method", found.method)
+    program.metric("wheel_sha256", found.wheel.sha256 or f"unknown: {found.wheel.reason}")
+    program.metric("record_sha256", found.record_hash)
     program.metric("hardware_model", model)
     program.trace(product=product.found, images=images.found, solution=solution.found)
-
-    report = {
-        "Paddle": f"{paddle.version.full_version}, commit {paddle.version.commit}",
-        "distribution": f"{distribution.metadata['Name']} {distribution.version}" if distribution else "none",
-        "plug-ins": ", ".join(f"{name} {version}" for name, version in sorted(plugins.items())) or "none",
-        "method": f"{method}: {'; '.join(reasons)}",
-        "wheel": f"{wheel.file or 'unknown'}: {wheel.reason}",
-        "wheel's SHA-256": wheel.sha256 or "unknown",
-        "RECORD's SHA-256": record_hash,
-        "files": f"{checked} checked, {len(wrong)} wrong {wrong[:5] or ''}".rstrip(),
+    computed = {"matmul": product, "convolution": images, "linear system": solution}
+    lines = report(found, computed) | {
         "hardware": f"{model} ({source})",
+        "run_check": "passed" if is_well else "FAILED",
+    }
+    width = max(map(len, lines))
+    print("\n".join(["", *(f"{name:{width}} │ {value}" for name, value in lines.items()), ""]))
+    program.artefact("install.json").write_text(
+        json.dumps(lines | {"files_wrong": found.wrong}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    program.finish()
+
+
+def report(found: Installed, computed: dict[str, computation.Result]) -> dict[str, str]:
+    """The table for a person, line by line."""
+    return {
+        "Paddle": f"{paddle.version.full_version}, commit {paddle.version.commit}",
+        "distribution": found.name,
+        "plug-ins": plugins(),
+        "method": f"{found.method}: {'; '.join(found.reasons)}",
+        "wheel": f"{found.wheel.file or 'unknown'}: {found.wheel.reason}",
+        "wheel's SHA-256": found.wheel.sha256 or "unknown",
+        "RECORD's SHA-256": found.record_hash,
+        "files": f"{found.checked} checked, {len(found.wrong)} wrong {found.wrong[:5] or ''}".rstrip(),
         "device": paddle.get_device(),
         "system": platform.platform(),
         "Python": f"{platform.python_version()} at {sys.prefix}",
-        "run_check": "passed" if is_well else "FAILED",
-        "matmul error": f"{product.error:.1e}",
-        "convolution error": f"{images.error:.1e}",
-        "linear system error": f"{solution.error:.1e}",
-        "factors rounded to": f"{product.roundoff:.1e}, float32's own roundoff is {computation.U:.1e}",
+        **{f"{name} error": f"{result.error:.1e}" for name, result in computed.items()},
+        "factors rounded to": f"{computed['matmul'].roundoff:.1e}; float32's own roundoff is {computation.U:.1e}",
     }
-    width = max(map(len, report))
-    print("\n".join(["", *(f"{name:{width}} │ {value}" for name, value in report.items()), ""]))
-    program.artefact("install.json").write_text(
-        json.dumps(report | {"files_wrong": wrong}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
-    program.finish()
 
 
 if __name__ == "__main__":

@@ -96,26 +96,7 @@ def solve(
     models = ppsci.arch.ModelList((temperature, conductivity))
     equation = HeatLoss(bar, guess[1])
 
-    x, t = qmc.Sobol(2, seed=seed).random(INSIDE).T
-    edge = (np.arange(EDGE) + 0.5) / EDGE
-    left = np.where(edge * bar.duration < bar.switch, bar.power_left, 0.0)
-    right = np.where(edge * bar.duration < bar.switch, 0.0, bar.power_right)
-    constraints = {
-        "inside": constraint("inside", x, t, "heat", np.zeros(INSIDE), equation.equations["heat"], 1.0),
-        "left": constraint("left", 0 * edge, edge, "outflow", left / 5, equation.equations["outflow"], EDGE_WEIGHT),
-        "right": constraint(
-            "right", 0 * edge + 1, edge, "outflow", -right / 5, equation.equations["outflow"], EDGE_WEIGHT
-        ),
-        "readings": constraint(
-            "readings",
-            positions / bar.length,
-            times / bar.duration,
-            "u",
-            readings / SCALE,
-            lambda made: made["u"],
-            READING_WEIGHT,
-        ),
-    }
+    constraints = conditions(bar, equation, times, positions, readings, seed)
     lbfgs = ppsci.optimizer.LBFGS(
         learning_rate=1.0,
         max_iter=LBFGS_ITERATIONS,
@@ -145,6 +126,32 @@ def solve(
         predicted = SCALE * models(points)["u"].numpy().astype("float64").ravel()
     misfit = float(np.sqrt(np.mean((predicted - readings) ** 2)))
     return Solution(bar, models, float(np.exp(equation.log_loss.item())), misfit)
+
+
+def conditions(
+    bar: Bar, equation: HeatLoss, times: np.ndarray, positions: np.ndarray, readings: np.ndarray, seed: int
+) -> dict[str, ppsci.constraint.SupervisedConstraint]:
+    """What the networks shall satisfy: the equation in the bar, the heaters at its ends, and the readings."""
+    x, t = qmc.Sobol(2, seed=seed).random(INSIDE).T
+    edge = (np.arange(EDGE) + 0.5) / EDGE
+    left = np.where(edge * bar.duration < bar.switch, bar.power_left, 0.0)
+    right = np.where(edge * bar.duration < bar.switch, 0.0, bar.power_right)
+    return {
+        "inside": constraint("inside", x, t, "heat", np.zeros(INSIDE), equation.equations["heat"], 1.0),
+        "left": constraint("left", 0 * edge, edge, "outflow", left / 5, equation.equations["outflow"], EDGE_WEIGHT),
+        "right": constraint(
+            "right", 0 * edge + 1, edge, "outflow", -right / 5, equation.equations["outflow"], EDGE_WEIGHT
+        ),
+        "readings": constraint(
+            "readings",
+            positions / bar.length,
+            times / bar.duration,
+            "u",
+            readings / SCALE,
+            lambda made: made["u"],
+            READING_WEIGHT,
+        ),
+    }
 
 
 def constraint(

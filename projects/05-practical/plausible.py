@@ -44,7 +44,8 @@ def refuse_other_units(measured: Measurements, bar: Bar, name: str) -> None:
     """The bar begins as warm as the air: a coldest reading that is so in another unit tells of a wrong one."""
     coldest = float(np.quantile(measured.temperatures, 0.01))
     typical = float(np.median(measured.temperatures))
-    if abs(coldest - bar.ambient) > 2 * AS_WARM_AS_THE_AIR:
+    from_the_beginning = measured.times.min() < 0.1 * bar.duration  # later on all of it may be warm
+    if abs(coldest - bar.ambient) > 2 * AS_WARM_AS_THE_AIR and from_the_beginning:
         for unit, (factor, offset) in UNITS["temperature"].items():
             for taken, (its_factor, its_offset) in UNITS["temperature"].items():
                 meant = (coldest - its_offset) / its_factor * factor + offset

@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from design import Advice
 from inference import NORMAL_90, Posterior
+from matplotlib.axes import Axes
 from measurements import Measurements
 
 STYLES = {
@@ -32,10 +33,26 @@ def draw(
     first of the batch is drawn.
     """
     figure, ((top, right), (left, bottom)) = plt.subplots(2, 2, figsize=(12, 8), layout="constrained")
+    draw_conductivity(top, x, posterior, others, truth, np.unique(measured.positions))
+    draw_fits(right, left, posterior, measured)
+    draw_advice(bottom, advice)
+    for axes in figure.axes:
+        axes.grid(alpha=0.25)
+    figure.savefig(path, dpi=160)
+    plt.close(figure)
+
+
+def draw_conductivity(
+    top: Axes,
+    x: np.ndarray,
+    posterior: Posterior,
+    others: dict[str, np.ndarray],
+    truth: np.ndarray | None,
+    sensors: np.ndarray,
+) -> None:
+    """k(x) with its band, by all methods; `sensors` (thermometers,) in metres."""
     log_k, deviation = (value[0] for value in posterior.log_conductivity(x))
     mm = x * 1e3
-    sensors = np.unique(measured.positions)
-
     band = np.exp(log_k + NORMAL_90 * deviation * np.array([[-1], [1]]))
     top.fill_between(mm, *band, color="tab:blue", alpha=0.25, lw=0, label="90 % interval")
     top.plot(mm, np.exp(log_k), color="tab:blue", label="this program")
@@ -48,6 +65,10 @@ def draw(
     top.legend(ncols=2, fontsize=8, loc="lower left", bbox_to_anchor=(0.0, 0.03))
     top.set_title("Conductivity along the bar")
 
+
+def draw_fits(right: Axes, left: Axes, posterior: Posterior, measured: Measurements) -> None:
+    """Readings and fits on the `right`, and what remains on the `left`."""
+    sensors = np.unique(measured.positions)
     predicted = measured.temperatures + posterior.residuals[0]
     shown = sensors[np.linspace(0, len(sensors) - 1, min(len(sensors), 8)).astype(int)]
     colours = plt.get_cmap("viridis")(np.linspace(0, 0.9, len(sensors)))
@@ -69,6 +90,9 @@ def draw(
         title=f"Residuals; noise estimated as {posterior.noise[0]:.3g} K",
     )
 
+
+def draw_advice(bottom: Axes, advice: Advice) -> None:
+    """What one more thermometer would do, by its place."""
     bottom.plot(advice.positions * 1e3, 100 * advice.deviations, color="tab:green", label="with one more thermometer")
     bottom.axhline(100 * advice.before, color="black", lw=1, ls="--", label="as it is")
     bottom.plot(advice.best * 1e3, 100 * advice.deviations.min(), "o", color="tab:green")
@@ -86,7 +110,3 @@ def draw(
         ylim=(0, None),
     )
     bottom.legend(fontsize=8, loc="lower right")
-    for axes in figure.axes:
-        axes.grid(alpha=0.25)
-    figure.savefig(path, dpi=160)
-    plt.close(figure)

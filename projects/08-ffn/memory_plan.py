@@ -106,15 +106,16 @@ class Llama:
         """Numbers in the matrices of one layer: q, k, v, o, and gate, up, down."""
         return 4 * self.hidden**2 + 3 * self.hidden * self.inner
 
+    def sizes(self, setting: Setting, stage: int) -> list[int]:
+        """Numbers in each weight that a card of this stage holds before sharding; norms are not sliced."""
+        h, sliced = self.hidden, [self.hidden**2] * 4 + [self.hidden * self.inner] * 3  # q, k, v, o; gate, up, down
+        found = ([size // setting.mp for size in sliced] + [h, h]) * (self.layers // setting.pp)
+        ends = (stage == 0) + (stage == setting.pp - 1)  # the embedding, and the head with the norm before it
+        return found + [self.vocabulary * h // setting.mp] * ends + [h] * (stage == setting.pp - 1)
+
     def weights(self, setting: Setting, stage: int) -> int:
-        """Numbers that a card of this stage holds before sharding; norms are not sliced."""
-        h, v, mp = self.hidden, self.vocabulary, setting.mp
-        count = self.layers // setting.pp * (self.layer_weights // mp + 2 * h)
-        if stage == 0:
-            count += v * h // mp  # the embedding
-        if stage == setting.pp - 1:
-            count += v * h // mp + h  # the head and the norm before it
-        return count
+        """The sum of `sizes`."""
+        return sum(self.sizes(setting, stage))
 
     def layer_activations(self, run: Run, setting: Setting) -> int:
         """Bytes that one layer keeps of one micro-batch for its backward pass."""
@@ -133,14 +134,14 @@ class Llama:
             bytes_of_token += run.number * self.heads * run.length / mp  # each softmax's result
         return round(tokens * bytes_of_token)
 
-    def activations(self, run: Run, setting: Setting, stage: int) -> int:
-        """Bytes of activations at the worst moment of a 1F1B schedule, which keeps pp - stage micro-batches.
+    def activations(self, run: Run, setting: Setting, stage: int, kept: int) -> int:
+        """Bytes of activations of so many micro-batches at the worst moment.
 
         It is when the backward pass begins, in the loss or in the last layer, and has its own gradients to hold; and
         with sharding 3 the weights that it has gathered.
         """
         h, mp, tokens = self.hidden, setting.mp, run.length * run.micro_batch
-        kept, layers = min(setting.pp - stage, run.accumulation), self.layers // setting.pp
+        layers = self.layers // setting.pp
         layer, gathered = self.layer_activations(run, setting), run.number if setting.sharding == 3 else 0
         width = tokens * run.number * h // (mp if run.sequence_parallel else 1)
         stays = kept * layers * (width if setting.recompute else layer)  # recomputing needs each layer's input alone
@@ -172,11 +173,20 @@ class Bytes:
 def of_stage(model: Llama, run: Run, setting: Setting, stage: int) -> Bytes:
     """The bytes of a card of this stage; raises PlanError where the setting cannot be."""
     model.check(setting)
-    count, activations = model.weights(setting, stage), model.activations(run, setting, stage)
     sharing = [1 if setting.sharding < level else setting.dp for level in (3, 2, 1)]  # cards that share each of them
-    sizes = run.number, run.gradient, run.optimiser
-    shares = [-(-count // cards) * size for cards, size in zip(sharing, sizes, strict=True)]
-    return Bytes(*shares, activations)
+    counts = [sum(-(-size // cards) for size in model.sizes(setting, stage)) for cards in sharing]
+    parameters, gradients, optimiser = (
+        count * size for count, size in zip(counts, (run.number, run.gradient, run.optimiser), strict=True)
+    )
+    kept = min(setting.pp - stage, run.accumulation)  # by a 1F1B schedule
+    activations = model.activations(run, setting, stage, kept)
+    if (
+        kept == run.accumulation
+    ):  # with the first backward pass, when there are no gradients, fewer are kept from then on
+        activations = max(activations - gradients, model.activations(run, setting, stage, kept - 1))
+    if setting.sharding:  # after the step a weight is gathered: its shares, all joined, and the weight itself
+        activations = max(activations, 3 * run.number * max(model.sizes(setting, stage)))
+    return Bytes(parameters, gradients, optimiser, activations)
 
 
 def fullest(model: Llama, run: Run, setting: Setting) -> Bytes:

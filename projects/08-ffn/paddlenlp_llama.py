@@ -41,9 +41,9 @@ class PaddleNLPLlama(nn.Layer):
         return self.lm_head(hidden) if self.held.last else hidden
 
 
-def whole(sizes: Sizes, length: int, weights: Mapping[str, np.ndarray]) -> PaddleNLPLlama:
-    """All of it, with these weights."""
+def whole(sizes: Sizes, length: int, weights: Mapping[str, np.ndarray], dtype: str) -> PaddleNLPLlama:
+    """All of it, with these weights, in Paddle's default type, which `dtype` names."""
     network = PaddleNLPLlama(sizes, Section(0, sizes.layers, True, True), length)
     for name, parameter in network.named_parameters():
-        parameter.set_value(weights[name])
+        parameter.set_value(weights[name].astype(dtype))
     return network

@@ -23,8 +23,8 @@ from llm.decoder import Llama
 
 MEGABYTE = 1e6
 TEXT = """A program that reads can be asked for nothing at all: it takes in a text of some length, piece by piece, and
-what it expects behind each word is compared with the same numbers, computed more exactly. Any text would do for this, as
-long as it is neither short nor strange; this one speaks of itself, so that nobody has to look for its author."""
+what it expects behind each word is compared with the same numbers, computed more exactly. Any text would do for this,
+as long as it is neither short nor strange; this one speaks of itself, so that nobody has to look for its author."""
 
 
 def answer_prompt(program: Any, network: Llama, tokenizer: llm.Tokenizer) -> tuple[Answer, str]:

@@ -41,6 +41,7 @@ from starlette.routing import Route
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by hand from a plain checkout
 import kept
+import kit
 import kit.device
 import llm
 from batching import Answer, EngineThread, Failed, Full
@@ -378,8 +379,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (llm.ModelError, NoKernels, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    kit.main(main, llm.ModelError, NoKernels, ValueError)

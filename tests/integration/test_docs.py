@@ -49,6 +49,14 @@ def test_the_articles_numbers_and_figures_come_from_records(site: Path) -> None:
         assert "{{" not in text and text.count("<figure") == 2
 
 
+def test_the_architecture_is_drawn_from_the_code(site: Path) -> None:
+    for name in ("architecture.html", "architecture.zh.html"):
+        text = (site / name).read_text()
+        for room in (path.name for path in (ROOT / "harness").iterdir() if (path / "__init__.py").is_file()):
+            assert f">{room}</text>" in text and f"<code>{room}/</code>" in text
+        assert "<!-- rooms" not in text and text.count("<path d=") > 50
+
+
 def test_chinese_sentences_have_no_spaces_where_lines_end(site: Path) -> None:
     text = (site / "article.zh.html").read_text()
     assert "每家一个文件，代码里没有一行" in text

@@ -92,25 +92,40 @@ PASS = 12 * 2 * 3 * 16 + WIDTH  # gradients in the network of a layer, and the o
 LOSS = WIDTH + 2 * 12 * 32 * 6  # the last norm; logits and their softmax, each with its gradient
 
 
-def test_earlier_stages_keep_more_micro_batches_and_the_last_has_the_logits(small):
+def test_earlier_stages_keep_more_micro_batches_and_the_last_has_the_logits(memory, small):
     model, run, setting = small
     setting = replace(setting, cards=2, pp=2)
-    assert model.activations(run, setting, 0) == 2 * (LAYER + WIDTH) + PASS
-    assert model.activations(run, setting, 1) == LAYER + LOSS
-    assert model.activations(replace(run, accumulation=1), setting, 0) == LAYER + WIDTH + PASS
+    found = [memory.of_stage(model, run, setting, stage).activations for stage in (0, 1)]
+    assert found == [2 * (LAYER + WIDTH) + PASS, LAYER + LOSS]
 
 
-def test_recomputing_keeps_the_inputs_of_layers_and_one_layer(small):
+def test_with_the_first_backward_pass_there_are_no_gradients(memory, small):
+    """Where no more micro-batches follow, fewer are kept from then on: the worst is either of the two moments."""
+    model, run, setting = small
+    setting = replace(setting, cards=2, pp=2)
+    held = memory.of_stage(model, replace(run, accumulation=2), setting, 0)
+    assert held.activations == max(2 * (LAYER + WIDTH) + PASS - held.gradients, LAYER + WIDTH + PASS)
+
+
+def test_recomputing_keeps_the_inputs_of_layers_and_one_layer(memory, small):
     model, run, setting = small
     setting = replace(setting, recompute=True, cards=2, pp=2)
-    assert model.activations(run, setting, 0) == 2 * 2 * WIDTH + LAYER + PASS
+    assert memory.of_stage(model, run, setting, 0).activations == 2 * 2 * WIDTH + LAYER + PASS
 
 
-def test_sharding_3_gathers_the_weights_of_a_layer(small):
+def test_sharding_3_gathers_the_weights_of_a_layer(memory, small):
     model, run, setting = small
     setting = replace(setting, cards=2, pp=2)
-    more = model.activations(run, replace(setting, sharding=3), 0) - model.activations(run, setting, 0)
-    assert more == 2 * (4 * 8 * 8 + 3 * 8 * 16)
+    found = [memory.of_stage(model, run, replace(setting, sharding=level), 0).activations for level in (0, 3)]
+    assert found[1] - found[0] == 2 * (4 * 8 * 8 + 3 * 8 * 16)
+
+
+def test_a_share_is_filled_up_to_the_same_length_on_every_card(memory, small):
+    """Each weight for itself, as sharding.py does."""
+    model, run, setting = small
+    setting = replace(setting, cards=3, dp=3, sharding=1)
+    of_one_layer = 4 * 22 + 3 * 43 + 2 * 3  # a third of 64, of 128 and of 8, each rounded up
+    assert memory.of_stage(model, run, setting, 0).optimiser == 12 * (2 * of_one_layer + 2 * 86 + 3)
 
 
 def test_more_sharding_never_needs_more(memory, llama):

@@ -16,6 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.catalogue import entries
+from harness.catalogue.cells import settled
+from harness.errors import WordsError
 from harness.runs.judge import judge_metric
 
 LAUNCHER = PROJECTS / "kit" / "launch.py"
@@ -374,6 +376,25 @@ class TestJudgement:
         assert found == dict.fromkeys(ERRORS, "failed")
         for setting in ({"activation": "relu"}, {"learning_rate": 0.1}):
             assert verdicts(METRICS, **setting) == found | {"loss_error_1f1b": "not judged"}
+
+    @pytest.mark.parametrize(
+        ("settings", "cards"),
+        [
+            (["pp=4"], 8),
+            (["blocks=3"], 8),
+            (["inner=5"], 8),
+            (["batch=12"], 8),
+            (["fleet=true", "pp=1", "dp=4"], 8),
+            (["hidden=16384", "inner=65536"], 8),
+            (["batch=4096", "length=8192"], 8),
+            ([], 4),
+        ],
+        ids=str,
+    )
+    def test_what_does_not_fit_is_refused_before_a_run(self, settings, cards):
+        settled(PART, None, [], 8)
+        with pytest.raises(WordsError, match="8-2 cannot run"):
+            settled(PART, None, settings, cards)
 
     def test_the_room_is_what_plain_float32_needs_and_a_kink_s(self):
         wide = {**METRICS, "gradient_rounding": 3e-4, "gradient_kinks": 0.0}
