@@ -50,10 +50,12 @@ class Calibration:
         return self.possible <= TELLS and self.bias <= FOLLOWS
 
 
-def calibrate(model: Model, experiment: Experiment, guess: tuple[float, float], x: np.ndarray) -> Calibration:
-    """Invert all seeds of the `experiment`; k is compared at `x` (points,), in metres."""
+def calibrate(
+    model: Model, experiment: Experiment, guess: tuple[float, float], start: np.ndarray, x: np.ndarray
+) -> Calibration:
+    """Invert all seeds of the `experiment` from `start` (unknowns,); k is compared at `x` (points,), in metres."""
     rows = experiment.times, experiment.positions
-    many = inference.infer_many(model, *rows, experiment.readings, guess)
+    many = inference.infer_many(model, *rows, experiment.readings, guess, start)
     truth = simulated.true_conductivity(model.bar, x)
     best = simulated.best_splines(model.bar, model.unknowns, *rows)
     bound = inference.cramer_rao(model, best, *rows, experiment.noise)
@@ -104,6 +106,6 @@ def with_another(
     readings = experiment.readings[:most]
     more = exact + experiment.noise * numbers.normal(size=(len(readings), len(exact)))
     rows = np.append(experiment.times, times), np.append(experiment.positions, positions)
-    again = inference.infer_many(model, *rows, np.hstack([readings, more]), guess)
+    again = inference.infer_many(model, *rows, np.hstack([readings, more]), guess, before.many.theta[0])
     error = again.log_conductivity(x)[0] - np.log(simulated.true_conductivity(model.bar, x))
     return float(np.sqrt(np.mean(error**2) / np.mean(before.log_errors[:most] ** 2)))

@@ -17,6 +17,7 @@ OUTLIER = 5.0  # robust deviations; one in two million readings is so far off by
 MOST_WILD = 0.3  # share of the readings: of more the rest cannot be told
 SHIFT = 0.12  # deviations; an interval that is so far off holds 89.8 % instead of 90 %
 MOST_MODES = 54
+VAGUE = 1.5  # deviation of a coefficient of log k: the readings do not tell it, on no grid
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Fit:
 
 def fit(model: Model, measured: Measurements, guess: tuple[float, float]) -> Fit:
     """Invert the `measured` temperatures, from a first `guess` of k in W/(m K) and h in W/(m² K)."""
-    rows, start = len(measured), None
+    rows, start = len(measured), rough(model, measured, guess)
     while True:
         readings = measured.temperatures - model.bar.ambient
         posterior = infer(model, measured.times, measured.positions, readings[None], guess, start)
@@ -58,9 +59,21 @@ def fit(model: Model, measured: Measurements, guess: tuple[float, float]) -> Fit
             measured = measured.without(wild, f"further than {OUTLIER:g} deviations from the fit")
             continue
         shift = discretisation(model, measured, posterior)
-        if shift <= SHIFT or model.modes >= MOST_MODES or not posterior.converged.all():
+        vague = np.sqrt(posterior.covariance[0].diagonal().max()) > VAGUE
+        if shift <= SHIFT or vague or model.modes >= MOST_MODES or not posterior.converged.all():
             return Fit(model, measured, readings, posterior, rows - len(measured), shift)
         model = model.finer()
+
+
+def rough(model: Model, measured: Measurements, guess: tuple[float, float]) -> np.ndarray:
+    """Where to begin (1, unknowns): of constant k and h from a thousandth to a thousand times the guess, the best."""
+    factors = np.log(10.0) * np.arange(-3, 4)
+    log_k, log_h = (axis.ravel() for axis in np.meshgrid(np.log(guess[0]) + factors, np.log(guess[1]) + factors))
+    tried = np.column_stack([np.tile(log_k[:, None], model.unknowns.splines), log_h])
+    few = measured.only(slice(None, None, max(len(measured) // 300, 1)))
+    predicted, _ = model.predict(tried, few.times, few.positions, derivatives=False)
+    misfits = np.abs(predicted - (few.temperatures - model.bar.ambient)).mean(axis=1)
+    return tried[[misfits.argmin()]]
 
 
 def outliers(residuals: np.ndarray) -> np.ndarray:

@@ -109,15 +109,23 @@ def infer(
 
 
 def infer_many(
-    model: Model, times: np.ndarray, positions: np.ndarray, readings: np.ndarray, guess: tuple[float, float]
+    model: Model,
+    times: np.ndarray,
+    positions: np.ndarray,
+    readings: np.ndarray,
+    guess: tuple[float, float],
+    start: np.ndarray,
 ) -> Posterior:
-    """As `infer`, of many experiments (seeds, rows), as many at once as fit into memory."""
+    """As `infer`, of many experiments (seeds, rows), as many at once as fit into memory.
+
+    All begin at `start` (unknowns,), which is the answer of one of them and near to that of the others.
+    """
     one = 8 * max(model.modes**2 * 8, 4 * len(model.times) * len(np.unique(positions)) * model.unknowns.count)
     batch = max(1, BATCH_BYTES // one)
-    parts = [
-        infer(model, times, positions, readings[begin : begin + batch], guess)
-        for begin in range(0, len(readings), batch)
-    ]
+    parts = []
+    for begin in range(0, len(readings), batch):
+        some = readings[begin : begin + batch]
+        parts.append(infer(model, times, positions, some, guess, np.tile(start, (len(some), 1))))
     joined = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("theta", "covariance", "noise", "residuals", "J", "converged")

@@ -74,7 +74,7 @@ def main() -> None:
     # 4. Does it hold for other noise? Simulated, many experiments against the truth.
     if experiment:
         started = time.perf_counter()
-        calibrated = calibration.calibrate(fit.model, experiment, guess, x)
+        calibrated = calibration.calibrate(fit.model, experiment, guess, fit.theta, x)
         page.calibration(calibrated, fit, time.perf_counter() - started)
 
     # 5. Where to put the next thermometer; and, simulated, is the advice true?

@@ -1,7 +1,8 @@
-"""What the language-model programs share: model files, tokenizer, chat template and sampling.
+"""What the language-model programs share: model files, tokenizer, chat template, sampling, and one decoder.
 
 Like `kit` it is a library beside the projects and none of them: it has no `project.yaml`. It reads a model as it
-lies on the disk and says what is in it; how to compute with it is what the projects teach.
+lies on the disk and says what is in it. `llm.decoder`, which alone needs Paddle, computes with it in plain operators;
+`llm.exact` does in numpy, for others to be held against. The new models of task 11 are small differences of the first.
 
     import llm
 

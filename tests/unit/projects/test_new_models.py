@@ -300,6 +300,7 @@ def test_real_weights_give_the_answer_of_transformers(load):
         "vocab_size": c.vocabulary,
         "rms_norm_eps": c.epsilon,
         "rope_theta": c.rope_theta,
+        "max_position_embeddings": c.context,
         "tie_word_embeddings": c.tied,
     }
     network = llama32.Llama32(config, model.weights)

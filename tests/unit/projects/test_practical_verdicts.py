@@ -229,7 +229,7 @@ def calibrate(program, part, simulated):
         first = program.Measurements(*rows, bar.ambient + experiment.readings[0], np.arange(len(rows[0])))
         fit = program.fitting.fit(model, first, GUESS)
         page = program.notes.Notes(Run(data="", seeds=SEEDS, **parameters))
-        page.calibration(program.calibration.calibrate(model, experiment, GUESS, x), fit, 1.0)
+        page.calibration(program.calibration.calibrate(model, experiment, GUESS, fit.theta, x), fit, 1.0)
         page.program.metrics["rows_used"] = len(first)
         return checks(part, page.program)
 
@@ -293,7 +293,9 @@ def test_an_experiment_that_cannot_tell_is_not_judged_and_no_failure(
 def test_what_the_residuals_say_is_standard_normal_for_noise(program, simulated):
     model, experiment, _ = simulated
     rows = experiment.times, experiment.positions
-    many = program.calibration.inference.infer_many(model, *rows, experiment.readings, GUESS)
+    many = program.calibration.inference.infer_many(
+        model, *rows, experiment.readings, GUESS, np.append(np.full(8, 4.7), 3.2)
+    )
     first = program.Measurements(*rows, experiment.readings[0], np.arange(len(rows[0])))
     scores = []
     for seed in range(SEEDS):
