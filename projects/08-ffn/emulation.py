@@ -17,13 +17,14 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 import yaml
-from ffn import ACTIVATIONS
-from mesh import CUT_BY_MP, Mesh, piece
-from one_process import Named, Trained, in_float32, in_float64
-from problem import Problem
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by hand from a plain checkout
+from ffn import ACTIVATIONS
+from hybrid.mesh import Mesh
 from kit.arguments import resolve
+from one_process import Named, Trained, in_float32, in_float64
+from pieces import CUT_BY_MP, piece
+from problem import Problem
 
 Pieces = list[dict[str, list[paddle.Tensor]]]  # of each block and weight, the slices' pieces
 

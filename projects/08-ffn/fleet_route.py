@@ -12,6 +12,8 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 from ffn import ACTIVATIONS
+from hybrid.ranks import everyone_s
+from hybrid.stage import first_gradients
 from measures import Report
 from one_process import Trained
 from paddle import nn
@@ -22,8 +24,7 @@ from paddle.distributed.fleet.meta_parallel import (
     PipelineLayer,
     RowParallelLinear,
 )
-from routes import Rank, everyone_s
-from stage import first_gradients
+from routes import Rank
 
 ORDER = ["pp", "dp", "sharding", "sep", "mp"]  # so that a rank stands where it does in mesh.py
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from mesh import AXES, Mesh, local_shape
+from hybrid.mesh import AXES, Mesh
+from hybrid.schedule import SCHEDULES, Slot, Work, bubble, expected_bubble, in_flight, timeline
+from hybrid.stage import Event
+from pieces import local_shape
 from problem import Problem
-from schedule import SCHEDULES, Slot, Work, bubble, expected_bubble, in_flight, timeline
-from stage import Event
 from traffic import Counts, Message, by_axis, expected, headers, messages
 
 MAIN = "1f1b"  # the route whose times, traffic and pieces are measured

@@ -20,22 +20,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import measures
 import numpy as np
 import paddle
 import paddle.distributed as dist
-from boundary import suitable_here
-from measures import Report
-from mesh import Mesh, MeshError, local_shape
-from one_process import Trained, in_float32, in_float64
-from problem import Problem
-from routes import Rank, everyone_s
-from schedule import SCHEDULES
-from stage import is_custom
-from traffic import Counts, Message, counted, short
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by hand from a plain checkout
 import kit
+import measures
+from hybrid.boundary import suitable_here
+from hybrid.mesh import Mesh, MeshError
+from hybrid.ranks import everyone_s
+from hybrid.schedule import SCHEDULES
+from hybrid.stage import is_custom
+from measures import Report
+from one_process import Trained, in_float32, in_float64
+from pieces import local_shape
+from problem import Problem
+from routes import Rank
+from traffic import Counts, Message, counted, short
 
 ROUTES = ("1f1b", "f-then-b", "explicit")
 

@@ -7,9 +7,9 @@ import matplotlib
 
 matplotlib.use("Agg")  # no screen needed
 import matplotlib.pyplot as plt
+from hybrid.mesh import Mesh
+from hybrid.schedule import Slot, bubble
 from matplotlib.patches import Rectangle
-from mesh import Mesh
-from schedule import Slot, bubble
 
 COLOURS = {"F": "tab:blue", "B": "tab:orange"}
 

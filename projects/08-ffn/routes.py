@@ -7,23 +7,19 @@ from typing import Any
 import numpy as np
 import paddle
 import paddle.distributed as dist
-from boundary import BOUNDARIES, LAYOUT, suitable_here
-from explicit import ExplicitStage, groups
+from explicit import ExplicitFFNStage
+from hybrid.boundary import BOUNDARIES, LAYOUT, suitable_here
+from hybrid.mesh import AXES, Mesh
+from hybrid.ranks import everyone_s, groups
+from hybrid.schedule import SCHEDULES, actions
+from hybrid.stage import Event, Stage, is_custom
 from measures import Report
-from mesh import AXES, Mesh, piece
 from one_process import Named, Trained, make_blocks
 from paddle.distributed.auto_parallel.api import dtensor_from_local
+from pieces import piece
 from problem import Problem, Step
-from schedule import SCHEDULES, actions
-from stage import Event, Stage, is_custom
+from stage import FFNStage
 from traffic import Message, counted
-
-
-def everyone_s(thing: Any) -> list[Any]:
-    """What each rank has to say, on every rank, in the order of ranks."""
-    things: list[Any] = []
-    dist.all_gather_object(things, thing)
-    return things
 
 
 class Rank:
@@ -48,7 +44,7 @@ class Rank:
     def stage(self, collectives: str) -> Stage:
         """This rank's blocks, with their first weights."""
         own = make_blocks(self.problem, self.blocks), self.stages[self.at["pp"]], self.p["learning_rate"]
-        return ExplicitStage(*own, self.groups) if collectives == "explicit" else Stage(*own)
+        return ExplicitFFNStage(*own, self.groups) if collectives == "explicit" else FFNStage(*own)
 
     def train(self, stage: Stage, schedule: str, exact: Trained, counting: bool = False) -> Report:
         """All steps, held against those in float64; what is sent in the last one is counted if `counting`."""

@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import paddle.distributed as dist
-from mesh import AXES, CUT_BY_MP, Mesh
+from hybrid.mesh import AXES, Mesh
+from pieces import CUT_BY_MP
 
 BYTES_RECEIVED = 128  # where it stands in the kernel's struct tcp_info, as a 64-bit number
 FLOAT = 4  # bytes of a number

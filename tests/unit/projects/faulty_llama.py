@@ -9,24 +9,25 @@ from pathlib import Path
 from unittest.mock import PropertyMock, patch
 
 sys.path.append(str(Path(__file__).resolve().parents[3] / "projects"))
-sys.path.append(str(Path(__file__).resolve().parents[3] / "projects" / "08-ffn"))
+sys.path.append(str(Path(__file__).resolve().parents[3] / "projects" / "08-llama"))
 sys.path.insert(0, str(Path(__file__).with_name("stand_in")))  # for the process of alone.py too
 
-import llama_parallel
-import llama_stage
+import main as program
 import memory_plan
+import routes
+from hybrid import stage
 
 
 def uncut():
     """`dist.parallelize` is told to cut nothing."""
-    return patch.object(llama_parallel, "plan", lambda dist: {})
+    return patch.object(routes, "plan", lambda dist: {})
 
 
 def stale():
     """Every micro-batch is the first one."""
-    own = llama_stage.Stage.step
+    own = stage.Stage.step
     return patch.object(
-        llama_stage.Stage, "step",
+        stage.Stage, "step",
         lambda self, actions, batch, answers, boundary: own(self, actions, [batch[0]] * len(batch), answers, boundary),
     )  # fmt: skip
 
@@ -51,7 +52,7 @@ def main():
         words[words.index("--out") + 1] = str(out / name)
         sys.argv[1:] = words
         with fault():
-            llama_parallel.main()
+            program.main()
         words = sys.argv[1:]
 
 

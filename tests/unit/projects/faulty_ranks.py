@@ -22,45 +22,47 @@ import problem
 import routes
 import stage
 import yaml
+from hybrid import explicit as collectives
+from hybrid import stage as base
+from hybrid.mesh import Mesh
 from kit import device
 from kit.arguments import resolve
-from mesh import Mesh
 
 
 def sum_for_mean():
     """The loss that gradients come from lacks the division by the shares: all gradients are twice what they should."""
-    own = explicit.ExplicitStage.loss
+    own = explicit.ExplicitFFNStage.loss
 
     def loss(self, output, answers, micro_batches):
         found, value = own(self, output, answers, micro_batches)
         return found * self.mesh.shape[0], value
 
-    return patch.object(explicit.ExplicitStage, "loss", loss)
+    return patch.object(explicit.ExplicitFFNStage, "loss", loss)
 
 
 def sum_for_mean_by_the_api():
-    own = stage.Stage.loss
+    own = stage.FFNStage.loss
 
     def loss(self, output, answers, micro_batches):
         found, value = own(self, output, answers, micro_batches)
         return found * 2.0, value
 
-    return patch.object(stage.Stage, "loss", loss)
+    return patch.object(stage.FFNStage, "loss", loss)
 
 
 def no_all_reduce():
     """No share hears of the others' gradients."""
-    return patch.object(explicit.ExplicitStage, "sum_gradients", lambda self: None)
+    return patch.object(collectives.ExplicitStage, "sum_gradients", lambda self: None)
 
 
 def stale_micro_batch():
     """The first stage works on the micro-batch before once more."""
-    own = stage.Stage.step
+    own = base.Stage.step
 
     def step(self, actions, batch, answers, other):
         return own(self, actions, [batch[0], batch[0], *batch[2:]], answers, other)
 
-    return patch.object(stage.Stage, "step", step)
+    return patch.object(base.Stage, "step", step)
 
 
 def a_thousandth_off(kind):
@@ -109,8 +111,8 @@ FAULTS = {
     "sum for mean by the API": sum_for_mean_by_the_api,
     "no all-reduce": no_all_reduce,
     "stale micro-batch": stale_micro_batch,
-    "a thousandth off": lambda: a_thousandth_off(explicit.ExplicitStage),
-    "a thousandth off by the API": lambda: a_thousandth_off(stage.Stage),
+    "a thousandth off": lambda: a_thousandth_off(collectives.ExplicitStage),
+    "a thousandth off by the API": lambda: a_thousandth_off(base.Stage),
     "swapped halves": swapped_halves,
     "whole weights": whole_weights,
     "gathered activations": gathered_activations,

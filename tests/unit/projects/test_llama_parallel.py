@@ -15,14 +15,14 @@ from harness.catalogue.cells import settled
 from harness.errors import WordsError
 from harness.runs.judge import judge_metric
 
-FOLDER = PROJECTS / "08-ffn"
+FOLDER = PROJECTS / "08-llama"
 PART = entries.load().parts["8-3"]
 JUDGED = [name for name, metric in PART.metrics.items() if metric.bounded]
 
 
 @pytest.fixture(scope="module")
 def llama(load):
-    return load("08-ffn/llama.py")
+    return load("08-llama/llama.py")
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_the_cross_entropy_of_one_slice_is_paddle_s(load):
     import paddle
     import paddle.nn.functional as F
 
-    stage = load("08-ffn/llama_stage.py")
+    stage = load("08-llama/stage.py")
     logits = paddle.to_tensor(np.random.default_rng(0).normal(size=(2, 5, 32)).astype("float32"))
     answers = paddle.to_tensor(TOKENS)
     found, expected = stage.cross_entropy(logits, answers, 1, 0, None), F.cross_entropy(logits, answers.unsqueeze(-1))
@@ -129,7 +129,7 @@ def run(out, *settings, cards=4):
     """The program on ranks, without PaddleNLP, which the tests' packages lack."""
     words = ["--part", "8-3", "--device", "cpu", "--cards", str(cards), "--seed", "0", "--out", str(out)]
     words += ["--set", "compare=false", "steps=2", *settings]
-    command = [sys.executable, str(PROJECTS / "kit" / "launch.py"), str(FOLDER / "llama_parallel.py"), *words]
+    command = [sys.executable, str(PROJECTS / "kit" / "launch.py"), str(FOLDER / "main.py"), *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOG_minloglevel": "2"}
     return subprocess.run(command, capture_output=True, text=True, timeout=280, env=environment)
 
@@ -159,7 +159,7 @@ def test_ranks_come_to_the_losses_of_one_process_and_to_the_memory_that_was_plan
     done = run(tmp_path, "pp=1")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     metrics = json.loads((tmp_path / "metrics.json").read_text())
-    expected = loss_alone(llama, load, load("08-ffn/llama_parallel.py"), 2)
+    expected = loss_alone(llama, load, load("08-llama/problem.py"), 2)
     with np.load(tmp_path / "trace.npz") as trace:
         assert np.allclose(trace["loss"], expected, rtol=1e-6)
         assert np.allclose(trace["loss_measured"], expected, rtol=1e-6)  # of every setting that was measured

@@ -6,12 +6,12 @@ import pytest
 import yaml
 from conftest import PROJECTS
 
-CONFIG = yaml.safe_load((PROJECTS / "08-ffn/llama-13b.yaml").read_text())
+CONFIG = yaml.safe_load((PROJECTS / "08-llama/llama-13b.yaml").read_text())
 
 
 @pytest.fixture(scope="module")
 def memory(load):
-    return load("08-ffn/memory_plan.py")
+    return load("08-llama/memory_plan.py")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Task 8-2: mesh, schedules, the boundary's choice and the traffic's formula; and the program on real ranks."""
 
+import importlib
 import itertools
 import json
 import os
@@ -32,13 +33,18 @@ degrees = st.integers(1, 6)
 
 
 @pytest.fixture(scope="module")
-def mesh(load):
-    return load("08-ffn/mesh.py")
+def mesh():
+    return importlib.import_module("hybrid.mesh")
 
 
 @pytest.fixture(scope="module")
-def schedule(load):
-    return load("08-ffn/schedule.py")
+def pieces(load):
+    return load("08-ffn/pieces.py")
+
+
+@pytest.fixture(scope="module")
+def schedule():
+    return importlib.import_module("hybrid.schedule")
 
 
 @pytest.fixture(scope="module")
@@ -83,24 +89,24 @@ class TestMesh:
             mesh.Mesh(2, 2, 2).check(**{**fitting, **numbers})
 
     @pytest.mark.parametrize("mp", [1, 2, 4])
-    def test_the_pieces_of_a_weight_are_the_weight(self, mesh, mp):
+    def test_the_pieces_of_a_weight_are_the_weight(self, pieces, mp):
         numbers = np.random.default_rng(0)
         for name, shape in SHAPES.items():
-            whole, cut = numbers.normal(size=shape), mesh.CUT_BY_MP[name]
-            pieces = [mesh.piece(whole, name, mp, index) for index in range(mp)]
-            assert {piece.shape for piece in pieces} == {mesh.local_shape(shape, name, mp)}
-            joined = pieces[0] if cut is None else np.concatenate(pieces, axis=cut)
+            whole, cut = numbers.normal(size=shape), pieces.CUT_BY_MP[name]
+            found = [pieces.piece(whole, name, mp, index) for index in range(mp)]
+            assert {piece.shape for piece in found} == {pieces.local_shape(shape, name, mp)}
+            joined = found[0] if cut is None else np.concatenate(found, axis=cut)
             assert np.array_equal(joined, whole)
 
-    def test_the_two_large_weights_are_cut(self, mesh):
-        assert mesh.local_shape((64, 256), "up.weight", 2) == (64, 128)
-        assert mesh.local_shape((256, 64), "down.weight", 2) == (128, 64)
+    def test_the_two_large_weights_are_cut(self, pieces):
+        assert pieces.local_shape((64, 256), "up.weight", 2) == (64, 128)
+        assert pieces.local_shape((256, 64), "down.weight", 2) == (128, 64)
 
-    def test_the_pieces_compute_what_the_whole_does(self, mesh):
+    def test_the_pieces_compute_what_the_whole_does(self, pieces):
         """Columns first, rows second: the sum over the slices is the output, with nothing sent between."""
         numbers = np.random.default_rng(0)
         x, up, down = (numbers.normal(size=shape) for shape in ((5, 64), (64, 256), (256, 64)))
-        cut = [(mesh.piece(up, "up.weight", 4, i), mesh.piece(down, "down.weight", 4, i)) for i in range(4)]
+        cut = [(pieces.piece(up, "up.weight", 4, i), pieces.piece(down, "down.weight", 4, i)) for i in range(4)]
         assert np.allclose(sum(np.maximum(x @ a, 0) @ b for a, b in cut), np.maximum(x @ up, 0) @ down)
 
 
@@ -188,8 +194,8 @@ class TestSchedule:
 
 
 @pytest.fixture(scope="module")
-def boundary(load):
-    return load("08-ffn/boundary.py")
+def boundary():
+    return importlib.import_module("hybrid.boundary")
 
 
 class TestBoundary:

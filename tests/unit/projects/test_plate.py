@@ -600,11 +600,11 @@ def test_the_deep_ritz_network_reaches_one_in_a_hundred_thousand_by_default(plat
 
 @pytest.fixture(scope="module")
 def trained(plate, levy, load, measured):
-    """`trained()`: the metrics of the trained network after ten steps."""
+    """`trained()`: the metrics of the trained network after thirty steps."""
     ritz, (x, y) = load("04-plate/ritz.py"), plate.grid(11)
 
     def trained() -> dict:
-        solution = ritz.train(plate, steps=10)
+        solution = ritz.train(plate, steps=30)
         return measured.ritz(solution, solution.deflection(x, y), levy.deflection(plate, x, y), 0, "float64")
 
     return trained
@@ -613,16 +613,16 @@ def trained(plate, levy, load, measured):
 RITZ = ("ritz_energy_excess", "ritz_relative_l2")
 
 
-def test_ten_steps_of_the_trained_network_pass(trained, judged):
+def test_thirty_steps_of_the_trained_network_pass(trained, judged):
     metrics = trained()
-    assert [judged(name, metrics, method="ritz", ritz_steps=10) for name in RITZ] == ["passed", "passed"]
+    assert [judged(name, metrics, method="ritz", ritz_steps=30) for name in RITZ] == ["passed", "passed"]
 
 
 @pytest.mark.plants("4", "ritz_energy_excess", "ritz_relative_l2")
 def test_a_network_that_is_not_trained_fails(load, trained, judged, monkeypatch):
     monkeypatch.setattr(load("04-plate/ritz.py"), "moved", lambda weights, step: weights)
     metrics = trained()
-    assert [judged(name, metrics, method="ritz", ritz_steps=10) for name in RITZ] == ["failed", "failed"]
+    assert [judged(name, metrics, method="ritz", ritz_steps=30) for name in RITZ] == ["failed", "failed"]
 
 
 @pytest.mark.plants("4", "ritz_energy_excess", "ritz_relative_l2")
@@ -633,7 +633,7 @@ def test_a_network_trained_on_another_load_fails(load, trained, judged, monkeypa
     works = Energy.works
     monkeypatch.setattr(Energy, "works", lambda self, weights: factor * works(self, weights))
     metrics = trained()
-    verdicts = [judged(name, metrics, method="ritz", ritz_steps=10) for name in RITZ]
+    verdicts = [judged(name, metrics, method="ritz", ritz_steps=30) for name in RITZ]
     assert verdicts[1] == "failed" and (verdicts[0] == "failed" or factor == -1)
 
 

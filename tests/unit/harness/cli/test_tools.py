@@ -20,7 +20,7 @@ def in_the_checkout(monkeypatch):
     [
         ("projects/01-install/main.py", "1", "base"),
         ("projects/08-ffn/parallel.py --part 8-2", "8-2", "base"),
-        ("projects/08-ffn/llama_parallel.py", "8-3", "nlp"),
+        ("projects/08-llama/main.py", "8-3", "nlp"),
         ("projects/06-open-source/findings/one_thread.py", "6", "base"),
         ("projects/kit/launch.py projects/08-ffn/parallel.py --cards 8", "8-2", "base"),
         (f"{ROOT}/projects/13-conversion/same.py --out x", "13-2", "convert"),

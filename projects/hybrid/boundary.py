@@ -9,22 +9,16 @@ There each rank sends its piece to the rank with the same share and slice in the
 from collections.abc import Iterable, Mapping
 from copy import copy
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Protocol
 
 import paddle
 import paddle.distributed as dist
-from mesh import Mesh
 from paddle.distributed.auto_parallel.api import dtensor_from_local
 
+from .mesh import Mesh
+from .ranks import make_group
+
 LAYOUT = [dist.Shard(0), dist.Replicate()]  # of activations on (dp, mp): each share of the batch whole on every slice
-
-
-def make_group(ranks: list[int]) -> Any:
-    """A group of these ranks. All ranks must make all groups, in the same order."""
-    if len(ranks) == dist.get_world_size():
-        return dist.get_group()
-    dist.barrier()  # gloo mixes up groups that are made at the same time: "Connection refused"
-    return dist.new_group(ranks)
 
 
 class Boundary(Protocol):

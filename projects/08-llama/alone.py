@@ -5,15 +5,12 @@ It runs beside the ranks, in a process of its own: importing PaddleNLP takes ten
 
 import concurrent.futures
 import multiprocessing
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import paddle
 import paddle.nn.functional as F
 from llama import FirstWeights, Sizes
-
-Steps = Sequence[tuple[np.ndarray, np.ndarray]]  # of each step, token numbers and the next ones, (batch, length) each
+from problem import Steps
 
 
 def train(device: str, sizes: Sizes, seed: int, steps: Steps, rate: float) -> dict[str, list[float]]:

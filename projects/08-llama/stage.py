@@ -7,11 +7,11 @@ import numpy as np
 import paddle
 import paddle.distributed as dist
 import paddle.nn.functional as F
-from explicit import ExplicitStage
+from hybrid.explicit import ExplicitStage
+from hybrid.stage import Stage, shard
 from llama import Llama, Section, name_in_whole, piece
 from paddle import nn
 from sharding import ShardedAdamW
-from stage import Stage, shard
 
 WHOLE = [dist.Replicate(), dist.Replicate()]
 
@@ -72,9 +72,8 @@ class ExplicitLlamaStage(ExplicitStage):
         level: int,
         own: dict[str, Any],
     ) -> None:
-        self.mesh, self.groups, self.network, self.held = mesh, own, network, network.held
-        here = np.argwhere(np.array(mesh.process_ids).reshape(mesh.shape) == dist.get_rank())[0]
-        self.share, self.slices = int(here[0]), (mesh.shape[1], int(here[1]))
+        super().__init__(mesh, own)
+        self.network, self.held = network, network.held
         for name in list(dict(network.named_parameters())):
             local = piece(weights[name_in_whole(name, self.held)], name, *self.slices)
             replace_parameter(network, name, local)
