@@ -1,9 +1,9 @@
 """Does Llama fit? Bytes of each card before anything is started, and the settings that would fit.
 
-    ./inv python projects/08-ffn/memory_plan.py --memory-gb 64
-    ./inv python projects/08-ffn/memory_plan.py --memory-gb 80 --set mp=2 pp=2 dp=2 sharding=1 recompute=true
+    ./inv python projects/08-llama/memory_plan.py --memory-gb 64
+    ./inv python projects/08-llama/memory_plan.py --memory-gb 80 --set mp=2 pp=2 dp=2 sharding=1 recompute=true
 
-The plan of 8-3 (llama_parallel.py), which holds it against measured memory. The configuration is llama-13b.yaml,
+The plan of 8-3 (main.py), which holds it against measured memory. The configuration is llama-13b.yaml,
 PaddleNLP's for eight cards: bfloat16 with AdamW, that is parameters of 2 bytes, gradients of 2 or 4 ("master
 gradients"), and 12 bytes of optimiser (master weight and two moments in float32). In float32, as 8-3 trains by itself,
 they are 4, 4 and 8. Activations are counted tensor by tensor, in the manner of https://arxiv.org/abs/2205.05198.
@@ -50,7 +50,7 @@ class Run:
 
     @classmethod
     def of_this_program(cls, length: int, micro_batch: int, accumulation: int) -> "Run":
-        """As llama_parallel.py trains."""
+        """As main.py trains."""
         return cls(length, micro_batch, accumulation, False, False, False, mixed=False, fused=False)
 
     @property
