@@ -4,61 +4,50 @@ Each is a thin function: it reads words and prints answers. How things are done 
 """
 
 import dataclasses
-import functools
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from invoke import Context, task
+from invoke import Context
 
 from harness import terminal
 from harness.catalogue import cells
 from harness.catalogue import entries as catalogues
 from harness.catalogue.entries import Catalogue
 from harness.checkout import ROOT
+from harness.cli import options
+from harness.cli.commands import command
+from harness.cli.options import Option
 from harness.errors import HardwareError, HomeworkError, VerificationError, WordsError
 
-word = functools.partial(task, auto_shortflags=False)  # -h stays the help
 RESULTS = ROOT / "results"
 SHELL_SCRIPTS = ("inv", ".ci/run", "docker/locks/compile.sh")
 
-TASK_HELP = "number, part or slug (4, 8-2, plate), several with commas, or all"
-HW_HELP = "names or aliases (cuda, gpu, npu), several with commas, or auto: what this machine has"
 
-
-@word(
-    help={
-        "task": TASK_HELP,
-        "hw": HW_HELP,
-        "on": "engine: auto, container, local; a job per cell: slurm, slurm:container, kubernetes",
-        "host": "another machine to run on: ssh://user@box, or with port and folder: ssh://user@box:22/srv/homework",
-        "set": "a parameter of the part: NAME=VALUE; may be given again",
-        "profile": "a named set of parameters, e.g. full",
-        "cards": "how many cards, where the part takes several; on a CPU so many processes",
-        "seed": "seed of the random numbers",
-        "timeout": "a longer time limit than the part's own: 2h, 90min, 600s",
-        "sign": "an SSH key that signs the records",
-        "dry-run": "print each cell, its engine and command, and why a cell is left out",
-        "format": "table, json: the records' paths as the last line, or bare: no matrix",
-    },
-    iterable=["set_"],
-)
+@command("run")
 def run(
     context: Context,
-    task: str = "all",
-    hw: str = "auto",
-    on: str = "auto",
-    host: str = "",
-    set_: Sequence[str] | None = None,
-    profile: str = "",
-    cards: int = 0,
-    seed: int = 0,
-    timeout: str = "",
-    sign: str = "",
-    dry_run: bool = False,
-    format: str = "table",
+    task: options.Parts = "all",
+    hw: options.Kinds = "auto",
+    on: options.Place = "auto",
+    host: Annotated[
+        str,
+        Option(
+            help="another machine to run on: ssh://user@box, or with port and folder: ssh://user@box:22/srv/homework"
+        ),
+    ] = "",
+    set_: options.Settings = None,
+    profile: options.Profile = "",
+    cards: Annotated[int, Option(help="how many cards, where the part takes several; on a CPU so many processes")] = 0,
+    seed: Annotated[int, Option(help="seed of the random numbers")] = 0,
+    timeout: Annotated[str, Option(help="a longer time limit than the part's own: 2h, 90min, 600s")] = "",
+    sign: options.Key = "",
+    dry_run: Annotated[
+        bool, Option(help="print each cell, its engine and command, and why a cell is left out")
+    ] = False,
+    format: options.RunFormat = "table",
 ) -> None:
     """Run parts on the hardware here; ends with the matrix.
 
@@ -79,7 +68,6 @@ def run(
     from harness.dispatch import registry
     from harness.dispatch.dispatcher import RunRequest
 
-    _one_of("format", format, ("table", "json", "bare"))
     book = catalogues.load()
     parts = cells.with_timeout(cells.select_parts(book, task), timeout)
     cells.check_profile(parts, profile or None)
@@ -116,8 +104,12 @@ def _show_runs(book: Catalogue, records: Sequence[Any], format: str) -> None:
         print(json.dumps([str(record.file) for record in records]))
 
 
-@word(help={"once": "show them, and do not follow", "cancel": "cancel those that are not over"})
-def jobs(context: Context, once: bool = False, cancel: bool = False) -> None:
+@command("elsewhere")
+def jobs(
+    context: Context,
+    once: Annotated[bool, Option(help="show them, and do not follow")] = False,
+    cancel: Annotated[bool, Option(help="cancel those that are not over")] = False,
+) -> None:
     """Follow the jobs that --on slurm has submitted, until all are over.
 
     What a job could not write itself is completed: a node that failed, a job that was cancelled or ran out of time
@@ -134,34 +126,26 @@ def jobs(context: Context, once: bool = False, cancel: bool = False) -> None:
     following.require_passed(following.show(RESULTS, once, cancel), [])
 
 
-@word(
-    help={
-        "hw": "names or aliases of kinds, several with commas, or all",
-        "source": "build Paddle or its plug-in from source (hours) instead of taking the wheel",
-        "base": "the image to build on, instead of the kind's own",
-        "stack": "which lock goes in: base, science",
-        "wheels": "a folder of own wheels, asked before any index",
-        "tree": "a folder of own sources for --source, instead of the repository",
-        "offline": "build without any network: the base, --wheels and --tree hold everything",
-        "pin": "resolve the base's digest and the sources' commit, and keep them in docker/pins.json",
-        "check-reproducible": "build twice from nothing and compare the bytes",
-        "push": "push the image afterwards, under NAME: registry and repository",
-        "dry-run": "print the exact command, and build nothing",
-    }
-)
+@command("run")
 def build(
     context: Context,
-    hw: str,
-    source: bool = False,
-    base: str = "",
-    stack: str = "base",
-    wheels: str = "",
-    tree: str = "",
-    offline: bool = False,
-    pin: bool = False,
-    check_reproducible: bool = False,
-    push: str = "",
-    dry_run: bool = False,
+    hw: Annotated[str, Option(help="names or aliases of kinds, several with commas, or all", values=options.kinds)],
+    source: Annotated[
+        bool, Option(help="build Paddle or its plug-in from source (hours) instead of taking the wheel")
+    ] = False,
+    base: Annotated[str, Option(help="the image to build on, instead of the kind's own")] = "",
+    stack: options.Stack = "base",
+    wheels: options.Wheels = "",
+    tree: options.Sources = "",
+    offline: Annotated[
+        bool, Option(help="build without any network: the base, --wheels and --tree hold everything")
+    ] = False,
+    pin: Annotated[
+        bool, Option(help="resolve the base's digest and the sources' commit, and keep them in docker/pins.json")
+    ] = False,
+    check_reproducible: Annotated[bool, Option(help="build twice from nothing and compare the bytes")] = False,
+    push: Annotated[str, Option(help="push the image afterwards, under NAME: registry and repository")] = "",
+    dry_run: Annotated[bool, Option(help="print the exact command, and build nothing")] = False,
 ) -> None:
     """Build the image of a kind of hardware.
 
@@ -182,15 +166,13 @@ def build(
     building.build_all(images, building.Wishes(pin=pin, twice=check_reproducible, push=push, dry_run=dry_run))
 
 
-@word(
-    name="matrix",
-    help={
-        "format": "table, markdown, json or html",
-        "explain": "say why a cell does not count",
-        "from": "count the records of these stores instead, several with commas",
-    },
-)
-def matrix_(context: Context, format: str = "table", explain: bool = False, from_: str = "") -> None:
+@command("look")
+def matrix_(
+    context: Context,
+    format: options.MatrixFormat = "table",
+    explain: Annotated[bool, Option(help="say why a cell does not count")] = False,
+    from_: Annotated[str, Option(help="count the records of these stores instead, several with commas")] = "",
+) -> None:
     """Show the points of every part on every kind of hardware.
 
     Examples:
@@ -217,11 +199,13 @@ def _gathered(addresses: Sequence[str]) -> tuple[Path, list[str]]:
     return team.gather([open_store(address, reading=True) for address in addresses])
 
 
-STORE_HELP = "a folder, s3://BUCKET/PREFIX, or a name from store.yaml"
-
-
-@word(help={"to": STORE_HELP, "task": TASK_HELP, "dry-run": "say what would be sent, and send nothing"})
-def upload(context: Context, to: str = "", task: str = "", dry_run: bool = False) -> None:
+@command("share")
+def upload(
+    context: Context,
+    to: options.Store = "",
+    task: options.Parts = "",
+    dry_run: Annotated[bool, Option(help="say what would be sent, and send nothing")] = False,
+) -> None:
     """Send records, and what is attached to them, to a store.
 
     What is there is not sent again, a transfer that broke off goes on, and nothing is ever overwritten or deleted.
@@ -247,8 +231,13 @@ def upload(context: Context, to: str = "", task: str = "", dry_run: bool = False
     transfer.require_all(outcome, "uploaded")
 
 
-@word(help={"from": STORE_HELP, "task": TASK_HELP, "dry-run": "say what would be fetched, and fetch nothing"})
-def download(context: Context, from_: str = "", task: str = "", dry_run: bool = False) -> None:
+@command("share")
+def download(
+    context: Context,
+    from_: options.Store = "",
+    task: options.Parts = "",
+    dry_run: Annotated[bool, Option(help="say what would be fetched, and fetch nothing")] = False,
+) -> None:
     """Fetch the records of a store that are not here.
 
     Each is checked, seal and every hash, before it comes among the others; exit code 6 if one does not hold.
@@ -266,8 +255,13 @@ def download(context: Context, from_: str = "", task: str = "", dry_run: bool = 
     transfer.require_all(outcome, "downloaded")
 
 
-@word(help={"with": STORE_HELP, "task": TASK_HELP, "dry-run": "say what would be moved, and move nothing"})
-def sync(context: Context, with_: str = "", task: str = "", dry_run: bool = False) -> None:
+@command("share")
+def sync(
+    context: Context,
+    with_: options.Store = "",
+    task: options.Parts = "",
+    dry_run: Annotated[bool, Option(help="say what would be moved, and move nothing")] = False,
+) -> None:
     """Upload what a store lacks, and download what is not here.
 
     Examples:
@@ -283,8 +277,8 @@ def sync(context: Context, with_: str = "", task: str = "", dry_run: bool = Fals
         raise failures[0]
 
 
-@word(help={"task": TASK_HELP, "format": "table or json"})
-def tasks(context: Context, task: str = "", format: str = "table") -> None:
+@command("look")
+def tasks(context: Context, task: options.Parts = "", format: options.Format = "table") -> None:
     """List the tasks, or show one with its parameters.
 
     Examples:
@@ -294,14 +288,13 @@ def tasks(context: Context, task: str = "", format: str = "table") -> None:
     """
     from harness.cli import listing
 
-    _one_of("format", format, ("table", "json"))
     book = catalogues.load()
     parts = cells.select_parts(book, task or "all")
     print(listing.parts_json(parts) if format == "json" else listing.parts(parts, detailed=bool(task)))
 
 
-@word(help={"hw": HW_HELP, "format": "table or json"})
-def hardware(context: Context, hw: str = "", format: str = "table") -> None:
+@command("look")
+def hardware(context: Context, hw: options.Kinds = "", format: options.Format = "table") -> None:
     """List the kinds of hardware, or show one.
 
     Examples:
@@ -311,13 +304,12 @@ def hardware(context: Context, hw: str = "", format: str = "table") -> None:
     """
     from harness.cli import listing
 
-    _one_of("format", format, ("table", "json"))
     kinds = cells.select_hardware(catalogues.load(), hw or "all")
     print(listing.kinds_json(kinds) if format == "json" else listing.kinds(kinds, detailed=bool(hw)))
 
 
-@word(help={"hw": HW_HELP})
-def doctor(context: Context, hw: str = "auto") -> None:
+@command("look")
+def doctor(context: Context, hw: options.Kinds = "auto") -> None:
     """Say what is here, what is missing, what to install.
 
     It holds driver, SDK, wheel and chip against what each kind requires.
@@ -345,8 +337,8 @@ def doctor(context: Context, hw: str = "auto") -> None:
         raise HardwareError("Something is missing.", "The lines marked ✗ say what.", "Each names what to install.")
 
 
-@word(help={"run": "a run id, a prefix of one, or latest", "format": "table or json"})
-def show(context: Context, run: Any, format: str = "table") -> None:
+@command("look")
+def show(context: Context, run: options.Run, format: options.Format = "table") -> None:
     """Show a record: what ran, where, with what result.
 
     Examples:
@@ -357,19 +349,13 @@ def show(context: Context, run: Any, format: str = "table") -> None:
     from harness.cli import listing
     from harness.evidence import records
 
-    _one_of("format", format, ("table", "json"))
     folder = _one_run("show", run)
     record = records.read(folder / records.FILE)
     print(json.dumps(record, indent=2, ensure_ascii=False) if format == "json" else listing.record(record, folder))
 
 
-@word(
-    help={
-        "run": "a run id, a prefix of one, latest, all, or a pack: FILE.zip",
-        "signers": "an allowed_signers file (man ssh-keygen): every record, or the pack, must be signed by one of them",
-    }
-)
-def verify(context: Context, run: Any, signers: str = "") -> None:
+@command("evidence")
+def verify(context: Context, run: options.RunOrPack, signers: options.Signers = "") -> None:
     """Check records, or a pack: hashes, schema, statement and verdict.
 
     Everything is computed and judged again; exit code 6 on any difference.
@@ -391,26 +377,20 @@ def verify(context: Context, run: Any, signers: str = "") -> None:
     print(verifying.verify_all(RESULTS, run, book, allowed))
 
 
-@word(
-    help={
-        "what": "addresses and files, one or several",
-        "task": "the part that they belong to: 6, 13-1",
-        "kind": "photo, track, link, pull request, article or conversation; else what it looks like",
-        "note": "a sentence to go with them",
-        "date": "the day that they show, YYYY-MM-DD; a photo's own where it is left out",
-        "zone": "the time zone of a track's days; else what the file says, else this machine's",
-        "radius": "metres around home that the drawing of a track leaves out; 500",
-    }
-)
+@command("evidence")
 def attach(
     context: Context,
-    what: Any,
-    task: str = "",
-    kind: str = "",
-    note: str = "",
-    date: str = "",
-    zone: str = "",
-    radius: str = "",
+    what: options.Evidence,
+    task: Annotated[str, Option(help="the part that they belong to: 6, 13-1", values=options.parts)] = "",
+    kind: Annotated[
+        str, Option(help="photo, track, link, pull request, article or conversation; else what it looks like")
+    ] = "",
+    note: Annotated[str, Option(help="a sentence to go with them")] = "",
+    date: Annotated[str, Option(help="the day that they show, YYYY-MM-DD; a photo's own where it is left out")] = "",
+    zone: Annotated[
+        str, Option(help="the time zone of a track's days; else what the file says, else this machine's")
+    ] = "",
+    radius: Annotated[str, Option(help="metres around home that the drawing of a track leaves out; 500")] = "",
 ) -> None:
     """Add what only a person has to a part: a photo, a track, a link, a pull request, an article, a conversation.
 
@@ -435,33 +415,24 @@ def attach(
         return print(attachments.show(RESULTS))
     (part,) = _one_part(task)
     settings = outings.privacy(zone, radius)
-    for folder in attaching.attach(RESULTS, part, what.split("\n"), kind, note, date, settings):
+    for folder in attaching.attach(RESULTS, part, what, kind, note, date, settings):
         data = attachments.read(folder)
         print(terminal.green("✓ attached") + f"  {data['kind']}: {data.get('checked', '')}   {os.path.relpath(folder)}")
 
 
-@word(
-    help={
-        "question": "what the code should do, in quotes",
-        "endpoint": "an OpenAI-compatible address, up to and with /v1; the key only from OPENAI_API_KEY",
-        "model": "the model's name at that endpoint",
-        "tests": "a Python file of unittest cases or test_ functions",
-        "file": "what the code's file is called; solution.py where it is left out",
-        "turns": "how many answers at most",
-        "continue": "go on with a session that stopped: its id or the beginning of it",
-        "task": "the part that it belongs to",
-    }
-)
+@command("evidence")
 def pair(
     context: Context,
-    question: Any,
-    endpoint: str = "",
-    model: str = "",
-    tests: str = "",
-    file: str = "",
-    turns: int = 5,
-    continue_: str = "",
-    task: str = "12",
+    question: options.Question,
+    endpoint: Annotated[
+        str, Option(help="an OpenAI-compatible address, up to and with /v1; the key only from OPENAI_API_KEY")
+    ] = "",
+    model: Annotated[str, Option(help="the model's name at that endpoint")] = "",
+    tests: options.Tests = "",
+    file: Annotated[str, Option(help="what the code's file is called; solution.py where it is left out")] = "",
+    turns: Annotated[int, Option(help="how many answers at most")] = 5,
+    continue_: Annotated[str, Option(help="go on with a session that stopped: its id or the beginning of it")] = "",
+    task: Annotated[str, Option(help="the part that it belongs to", values=options.parts)] = "12",
 ) -> None:
     """Ask a model for code, run it in a sandbox, and send what fails back, until the tests pass.
 
@@ -503,8 +474,8 @@ def pair(
         raise HomeworkError("The code did not pass.", "The last turn says why.", f"Go on with {onward}")
 
 
-@word(help={"attachment": "its id, or the beginning of it", "note": "why"})
-def detach(context: Context, attachment: Any, note: str = "") -> None:
+@command("evidence")
+def detach(context: Context, attachment: options.Attachment, note: Annotated[str, Option(help="why")] = "") -> None:
     """Take an attachment back.
 
     A withdrawal is sealed beside it, so that it does not count again when it comes back from a store.
@@ -520,15 +491,14 @@ def detach(context: Context, attachment: Any, note: str = "") -> None:
     print(f"{attachments.read(folder)['withdraws']} counts no more   {os.path.relpath(folder)}")
 
 
-@word(
-    help={
-        "task": "one task or part: 13, 8-1",
-        "to": "the file; homework-TASK.zip where it is left out",
-        "crate": "add Workflow-Run RO-Crate metadata",
-        "sign": "an SSH key that signs the pack",
-    }
-)
-def pack(context: Context, task: str, to: str = "", crate: bool = False, sign: str = "") -> None:
+@command("share")
+def pack(
+    context: Context,
+    task: Annotated[str, Option(help="one task or part: 13, 8-1", values=options.parts)],
+    to: options.PackFile = "",
+    crate: Annotated[bool, Option(help="add Workflow-Run RO-Crate metadata")] = False,
+    sign: options.Key = "",
+) -> None:
     """Make a submission: records, pictures, code and links in one zip, with a cover page.
 
     It is byte-identical when it is made again, and ./inv verify FILE.zip checks it anywhere.
@@ -551,8 +521,12 @@ def pack(context: Context, task: str, to: str = "", crate: bool = False, sign: s
     )
 
 
-@word(help={"run": "a run id, a prefix of one, latest, or reference/PART", "hw": "another kind to run it on"})
-def reproduce(context: Context, run: Any, hw: str = "") -> None:
+@command("run")
+def reproduce(
+    context: Context,
+    run: options.RunOrReference,
+    hw: Annotated[str, Option(help="another kind to run it on", values=options.kinds)] = "",
+) -> None:
     """Run a record's cell again; compare the values.
 
     Part, parameters, seed and engine are those of the record; what differs beyond tolerance, and what differs in the
@@ -573,15 +547,18 @@ def reproduce(context: Context, run: Any, hw: str = "") -> None:
     comparing.require_same([found])
 
 
-@word(
-    help={
-        "task": TASK_HELP,
-        "hw": "kinds, with commas; the first is what the others are held against",
-        "run": "runs instead, with commas: ids, prefixes or latest",
-        "reference": "hold the latest run of each against results/reference, metrics as well",
-    }
-)
-def compare(context: Context, task: str = "all", hw: str = "", run: str = "", reference: bool = False) -> None:
+@command("look")
+def compare(
+    context: Context,
+    task: options.Parts = "all",
+    hw: Annotated[
+        str, Option(help="kinds, with commas; the first is what the others are held against", values=options.kinds)
+    ] = "",
+    run: options.Runs = "",
+    reference: Annotated[
+        bool, Option(help="hold the latest run of each against results/reference, metrics as well")
+    ] = False,
+) -> None:
     """Compare the traces of runs, across hardware.
 
     Loss curves, outputs and fields of the latest passing runs with the same parameters and seed, within tolerances by
@@ -601,8 +578,12 @@ def compare(context: Context, task: str = "all", hw: str = "", run: str = "", re
     comparing.require_same(found)
 
 
-@word(help={"task": TASK_HELP, "hw": "the kind whose runs are taken"})
-def reference(context: Context, task: str = "all", hw: str = "cpu") -> None:
+@command("evidence")
+def reference(
+    context: Context,
+    task: options.Parts = "all",
+    hw: Annotated[str, Option(help="the kind whose runs are taken", values=options.kinds)] = "cpu",
+) -> None:
     """Keep the latest runs' values as the reference.
 
     Metrics and a sample of each trace, in results/reference/PART.json; ./inv compare --reference and
@@ -620,8 +601,8 @@ def reference(context: Context, task: str = "all", hw: str = "cpu") -> None:
         print(os.path.relpath(references.write(RESULTS, latest)) if latest else f"{part.name}: no passing run to take")
 
 
-@word(help={"out": "the file to write"})
-def report(context: Context, out: str = "") -> None:
+@command("look")
+def report(context: Context, out: options.PageFile = "") -> None:
     """Write all results as one HTML page.
 
     Matrix with filter, and of every cell verdicts, metrics, plots, pictures, log, environment and provenance. The file
@@ -644,35 +625,8 @@ def report(context: Context, out: str = "") -> None:
     print(f"{os.path.relpath(path)}: {len(text) / 2**20:.1f} MiB")
 
 
-@word(
-    help={
-        "model": "smollm2, a GGUF file, or a folder in Hugging Face's layout",
-        "name": "what requests call the model; else as --model ends",
-        "host": "the address to listen on; another than loopback wants a key",
-        "port": "0: one that is free, which is printed",
-        "weights": "float32, bfloat16, int8, int4 or float8",
-        "cache": "keys and values: float32 or int8",
-        "blocks": "blocks of 16 positions in the cache",
-        "batch": "requests that are answered at the same time",
-        "chunk": "the most tokens computed in a step",
-        "queue": "requests that may wait beside these; then the answer is 429",
-        "isa": "kernels: best, avx512, avx2, portable; none: plain operators",
-    }
-)
-def serve(
-    context: Context,
-    model: str = "smollm2",
-    name: str = "",
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    weights: str = "bfloat16",
-    cache: str = "float32",
-    blocks: int = 512,
-    batch: int = 32,
-    chunk: int = 128,
-    queue: int = 256,
-    isa: str = "best",
-) -> None:
+@command("elsewhere")
+def serve(context: Context, arguments: options.ServerArguments) -> None:
     """Serve a language model over HTTP, as OpenAI's API.
 
     Chat and completions, streaming or not, by the engine of task 10 on the CPU; any client of that API can ask. The
@@ -689,15 +643,12 @@ def serve(
     """
     from harness.cli import tools
 
-    options = {"model": model, "name": name, "host": host, "port": port, "weights": weights, "cache": cache}
-    options |= {"blocks": blocks, "batch": batch, "chunk": chunk, "queue": queue, "isa": isa}
-    words = [f"--{option}={value}" for option, value in options.items()]
     server = ROOT / "projects" / "10-optimised-inference" / "server.py"
-    tools.become("inference", ("python", "-W", "ignore:No ccache found", str(server), *words))
+    tools.become("inference", ("python", "-W", "ignore:No ccache found", str(server), *arguments))
 
 
-@word(help={"program": "a file of projects/, and its own arguments behind it"})
-def python(context: Context, program: str) -> None:
+@command("run")
+def python(context: Context, program: options.Program) -> None:
     """Run a lesson by hand: a program of projects/ in its stack, which is installed first.
 
     Its exit code is the answer. It leaves no record; ./inv run does.
@@ -710,20 +661,15 @@ def python(context: Context, program: str) -> None:
     """
     from harness.cli import tools
 
-    tools.lesson(catalogues.load(), program.split("\0")).run()
+    tools.lesson(catalogues.load(), program).run()
 
 
-show.body.operand_default = "latest"
-verify.body.operand_default = "all"
-attach.body.operand_default = ""
-attach.body.several_operands = True
-python.body.hands_on = True
-pair.body.operand_default = ""
-reproduce.body.operand_default = "latest"
-
-
-@word(help={"only": "paths or pytest's own options, in quotes", "fast": "leave out the tests that run real programs"})
-def test(context: Context, only: str = "tests", fast: bool = False) -> None:
+@command("develop")
+def test(
+    context: Context,
+    only: Annotated[str, Option(help="paths or pytest's own options, in quotes")] = "tests",
+    fast: Annotated[bool, Option(help="leave out the tests that run real programs")] = False,
+) -> None:
     """Run the tests.
 
     Examples:
@@ -734,7 +680,7 @@ def test(context: Context, only: str = "tests", fast: bool = False) -> None:
     _tool("test", "pytest", *only.split(), *(["-m", "not slow"] if fast else []))
 
 
-@word()
+@command("develop")
 def lint(context: Context) -> None:
     """Check style, types, what imports what, scripts and data files.
 
@@ -754,8 +700,11 @@ def lint(context: Context) -> None:
     _tool("lint", "ruff", "check", ".", then=style)
 
 
-@word(help={"serve": "show it at http://127.0.0.1:8000 and again when a text changes"})
-def docs(context: Context, serve: bool = False) -> None:
+@command("develop")
+def docs(
+    context: Context,
+    serve: Annotated[bool, Option(help="show it at http://127.0.0.1:8000 and again when a text changes")] = False,
+) -> None:
     """Build the documentation as a site.
 
     Pages of hardware, tasks, images, words and files are made from this project's own texts and data. It fails at a
@@ -773,8 +722,8 @@ def docs(context: Context, serve: bool = False) -> None:
         print("built: .cache/site/index.html")
 
 
-@word(help={"only": "all, or several with commas: startup, overhead, matrix, container, fresh, stores, bounds, …"})
-def bench(context: Context, only: str = "all") -> None:
+@command("develop")
+def bench(context: Context, only: options.Measurements = "all") -> None:
     """Measure this program beside its peers.
 
     Both sides run in turn; medians and ratios are printed, and kept in docs/benchmarks.md.
@@ -783,41 +732,12 @@ def bench(context: Context, only: str = "all") -> None:
       ./inv bench                                every measurement: an hour, and gigabytes of peers on first use
       ./inv bench --only startup                 how fast a word starts, beside nox, ReFrame and Snakemake
       ./inv bench --only allocator               Paddle's operators with glibc's defaults and with ours
-      ./inv bench --only sim                     the simulated cards beside the CPU
-      ./inv bench --only container               what a container adds; skipped where no engine answers
-      ./inv bench --only fresh                   a fresh clone to its first matrix; downloads everything again
-      ./inv bench --only stores                  uploads beside the AWS CLI and s5cmd, on a server of its own
-      ./inv bench --only bounds                  every judged metric beside its bound, over kernels, threads and corners
-      ./inv bench --only plate                   task 4 beside scikit-fem and DeepXDE, four minutes
-      ./inv bench --only practical               task 5 beside SciPy and PaddleScience
-      ./inv bench --only compiler                task 2-3 beside torch.compile, with the profile; torch is gigabytes
-      ./inv bench --only training                task 7 beside PyTorch, and over two processes beside one
-      ./inv bench --only cluster                 200 cells on a Slurm of four nodes, started here
-      ./inv bench --only scaling                 100,000 cells on 1,000 nodes, simulated; ten million records
-      ./inv bench --only serving                 ./inv serve beside llama.cpp's server: 32 conversations at once
-      ./inv bench --only inference               task 10 beside llama.cpp, which is compiled first, and transformers on
-                                                 torch, which is gigabytes; for an idle machine
     """
-    own_stack = {
-        "bounds": "test",
-        "allocator": "test",
-        "sim": "test",
-        "cluster": "test",
-        "stores": "bench-stores",
-        "plate": "bench-plate",
-        "practical": "science",
-        "compiler": "bench-compiler",
-        "training": "bench-compiler",
-        "inference": "bench-inference",
-        "serving": "bench-inference",
-        "scaling": "bench-stores",
-    }
-    names = ("startup", "overhead", "matrix", "container", "fresh", *own_stack)
-    chosen = names if only == "all" else only.split(",")
-    for name in chosen:
-        _one_of("only", name, ("all", *names))
-    for name in chosen:
-        _tool(own_stack.get(name, "bench"), "python", str(ROOT / "bench" / "keep.py"), name)
+    from harness.cli import tools
+
+    programs = tools.measurements()
+    for name in programs if only == "all" else only.split(","):
+        _tool(programs[name].stack, "python", str(ROOT / "bench" / "keep.py"), name)
 
 
 def _parts(task: str) -> list[str] | None:
@@ -846,11 +766,6 @@ def _one_run(word: str, run: str) -> Path:
         raise WordsError(f"{word} takes one run.", "`all` names every one.", f"./inv {word} latest")
     (folder,) = records.find(RESULTS, run)
     return folder
-
-
-def _one_of(option: str, word: str, known: Sequence[str]) -> None:
-    if word not in known:
-        raise WordsError(f"--{option} {word}: not known.", f"Known: {', '.join(known)}.", "Choose one of these.")
 
 
 def _tool(stack: str, *command: str, then: Sequence[Sequence[str]] = ()) -> None:

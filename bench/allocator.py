@@ -20,6 +20,8 @@ from pathlib import Path
 from measuring import ROOT, keep
 from tabulate import tabulate
 
+STACK = "test"  # that ./inv bench runs it in
+
 ROUNDS, CALLS = 5, 20
 SHAPE = (4096, 1024)
 

@@ -34,6 +34,7 @@ from harness.engines.local import LocalEngine
 from harness.evidence.verdicts import FAILED, NOT_JUDGED
 from harness.runs.judge import judge_metric, limits
 
+STACK = "test"  # that ./inv bench runs it in
 CORNERS = Path(__file__).resolve().parent / "bounds"
 MKL = (None, "5", "7")  # MKL_DEBUG_CPU_TYPE: by the processor, AVX2, AVX-512
 OPENBLAS = ("Haswell", "SkylakeX", "Zen", "Nehalem")  # OPENBLAS_CORETYPE

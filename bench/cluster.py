@@ -35,6 +35,7 @@ from slurm_cluster import Cluster, running
 
 from harness.evidence import hashing
 
+STACK = "test"  # that ./inv bench runs it in
 NODES = {"n1": "npu:910b:2", "n2": "xpu:p800:2", "n3": "gpu:h200:2", "n4": "mlu:370:2"}
 KINDS = {"ascend": ("npu", "n1"), "kunlun": ("xpu", "n2"), "cuda": ("gpu", "n3"), "cambricon": ("mlu", "n4")}
 CELLS = 200

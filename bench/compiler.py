@@ -23,6 +23,7 @@ import yaml
 from compiler_sides import MODES, NAMES
 from tabulate import tabulate
 
+STACK = "bench-compiler"  # that ./inv bench runs it in
 ROOT = Path(__file__).resolve().parents[1]
 QUESTIONS = [f"{name} {mode}" for mode in MODES for name in NAMES]
 ASKED = {"paddle": ("call", "kernels", "small", "faults", "eager"), "torch": ("call", "kernels", "small", "faults")}

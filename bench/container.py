@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from harness.environments import client, inventory
 
+STACK = "bench"  # that ./inv bench runs it in
 ROUNDS = 7
 NAMES = "paddlehomework-bench"
 IMAGE = f"{NAMES}/cpu:base"

@@ -17,6 +17,7 @@ from pathlib import Path
 from measuring import ROOT, goal
 from tabulate import tabulate
 
+STACK = "bench"  # that ./inv bench runs it in
 VERDICT = re.compile(r"  \S (?:passed in|failed after) ([\d.]+) s")
 PHASE = re.compile(r"(Setting up|Installing|Building|\[\d+/\d+\]).*")
 KEPT = re.compile(r"PATH|PIP_.*|SSL_CERT_.*|REQUESTS_CA_BUNDLE")

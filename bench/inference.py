@@ -28,6 +28,7 @@ import numpy as np
 from measuring import keep
 from tabulate import tabulate
 
+STACK = "bench-inference"  # that ./inv bench runs it in
 PROJECTS = Path(__file__).resolve().parents[1] / "projects"
 WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "100000"}  # as task 10 does; the peers have their own ways
 THREADS = len(os.sched_getaffinity(0))

@@ -27,6 +27,7 @@ from harness.catalogue import datafiles, entries
 from harness.evidence import hashing, records
 from harness.points import index
 
+STACK = "bench"  # that ./inv bench runs it in
 SIZES = (0, 1_000, 10_000, 100_000)
 ROUNDS = 5
 MODELS = 4

@@ -6,6 +6,7 @@
 from measuring import ROOT, TOOLS, Side, added, commit, copy_of_checkout, goal, interleaved, table
 from startup import write_peers
 
+STACK = "bench"  # that ./inv bench runs it in
 ROUNDS = 11
 STACKS = ("base", "science", "nlp")
 PROJECT = """\

@@ -31,6 +31,8 @@ from plate import Plate
 from skfem.helpers import dd, ddot, eye, trace
 from tabulate import tabulate
 
+STACK = "bench-plate"  # that ./inv bench runs it in
+
 Solver = Callable[[], Any]
 ROUNDS = 5
 PAIRS = [(4, 4), (6, 6), (8, 7)]  # degree of the features, halvings of Morley's mesh: the features err less

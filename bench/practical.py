@@ -21,6 +21,8 @@ import inference
 import numpy as np
 from bar import Bar, Model, Unknowns
 
+STACK = "science"  # that ./inv bench runs it in
+
 NOISE, GUESS, PINN_SEEDS = 0.1, (100.0, 10.0), 2
 
 

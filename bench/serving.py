@@ -28,6 +28,8 @@ from inference import PROJECTS, THREADS, judged, llama_file
 from measuring import keep
 from tabulate import tabulate
 
+STACK = "bench-inference"  # that ./inv bench runs it in
+
 CONVERSATIONS, TURNS, ANSWER = 32, 2, 64  # at the same time; human turns of each; the most tokens of an answer
 QUESTION = 200  # words of a turn, at most
 CONTEXT = 1024  # tokens of a conversation

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+STACK = "test"  # that ./inv bench runs it in
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "hardware" / "sim"))
 GLIBC = {

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from measuring import ROOT, TOOLS, Side, goal, interleaved, table
 
+STACK = "bench"  # that ./inv bench runs it in
 ROUNDS = 15
 PYTHON = ROOT / ".venv" / "bin" / "python"
 PEER_FILES = {

@@ -28,6 +28,8 @@ import s3_server
 
 from harness.evidence import hashing, records
 
+STACK = "bench-stores"  # that ./inv bench runs it in
+
 RECORDS, FILES = 400, 4  # with record.json: five files a record
 BIG_FILES, BIG_BYTES = 4, 512 * 2**20
 SMALL_ROUNDS, BIG_ROUNDS, VERIFY_ROUNDS = 5, 3, 5

@@ -28,6 +28,7 @@ import yaml
 from tabulate import tabulate
 from training_sides import CONTEXT
 
+STACK = "bench-compiler"  # that ./inv bench runs it in
 ROOT = Path(__file__).resolve().parents[1]
 SIDES = ("paddle", "torch", "torch, fused")
 SIZES = ((64, 2, 32), (128, 4, 16))  # channels, layers, sequences in a batch; the first are those of part 7

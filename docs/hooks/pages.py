@@ -124,6 +124,7 @@ def words() -> str:
     from invoke import Collection
 
     import tasks
+    from harness.cli import commands
 
     parts = ["# Words\n\n`./inv WORD`; in the activated environment `invoke WORD` is the same.\n"]
     for name, word in sorted(Collection.from_module(tasks).tasks.items()):
@@ -133,13 +134,11 @@ def words() -> str:
         if examples:
             parts.append(f"\n```text\n{inspect.cleandoc(examples)}\n```\n")
         rows = [
-            f"| `{', '.join(flags)}` | {help_ or ''} |"
-            for flags, help_ in (
-                ([f"--{argument.name.rstrip('_').replace('_', '-')}"], argument.help)
-                for argument in word.get_arguments()
-                if not argument.positional
-            )
+            f"| `{'' if option.operand else '--'}{name.upper() if option.operand else name}` | {option.help} |"
+            for name, option in commands.options(word).items()
         ]
         if rows:
             parts.append("\n" + "\n".join(["| option | |", "| --- | --- |", *rows]) + "\n")
+        more = [option.more() for option in commands.options(word).values() if option.more]
+        parts += [f"\n```text\n{text}\n```\n" for text in more]
     return "".join(parts)

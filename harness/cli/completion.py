@@ -1,10 +1,10 @@
 """Completion: what can stand next on the command line."""
 
-from collections.abc import Iterator
-from pathlib import Path
+import re
 
 import invoke
 
+from harness.cli import commands
 from harness.errors import WordsError
 
 SCRIPTS = {
@@ -12,7 +12,7 @@ SCRIPTS = {
 _paddlehomework() {
     COMPREPLY=( $(compgen -W "$("${COMP_WORDS[0]}" --complete -- "${COMP_WORDS[@]:1:COMP_CWORD}")" -- "$2") )
 }
-complete -o default -F _paddlehomework inv ./inv invoke""",
+complete -o default -o nosort -F _paddlehomework inv ./inv invoke""",
     "zsh": """\
 _paddlehomework() { reply=( $("${words[1]}" --complete -- "${words[2,CURRENT][@]}") ) }
 compctl -K _paddlehomework + -f inv ./inv invoke""",
@@ -21,8 +21,8 @@ function __paddlehomework
     set --local words (commandline --tokenize --cut-at-cursor) (commandline --current-token)
     $words[1] --complete -- $words[2..]
 end
-complete --command inv --no-files --arguments '(__paddlehomework)'
-complete --command invoke --no-files --arguments '(__paddlehomework)'""",
+complete --command inv --keep-order --no-files --arguments '(__paddlehomework)'
+complete --command invoke --keep-order --no-files --arguments '(__paddlehomework)'""",
 }
 
 
@@ -42,52 +42,30 @@ def script(shell: str) -> str:
 
 
 def candidates(line: str, collection: invoke.Collection) -> list[str]:
-    """What can stand at the end of `line` (the words typed so far; the last may be unfinished or empty)."""
-    *before, last = line.split(" ")
-    words = sorted(collection.task_names)
-    word = next((each for each in before if each in words), None)
-    if word is None:
-        return [*words, "--help", "--list", "--debug"]
-    if before[-1].startswith("-"):
-        values = list(_values(before[-1], before))
-        if values:
-            return _with_commas(values, last)
-    flags = [flag for argument in collection[word].get_arguments() for flag in _flags(argument)]
-    return [*flags, "--help", "--debug", *(_runs() if word in ("show", "verify") else [])]
+    """What can stand at the end of `line` (what is typed so far; its last word may be unfinished or empty)."""
+    *typed, last = line.split(" ")
+    names = sorted(collection.task_names)
+    name = next((each for each in typed if each in names), None)
+    if name is None:
+        return [*names, "--help", "--list", "--debug"]
+    task = collection[name]
+    options, operand = commands.options(task), commands.operand(task)
+    before = typed[-1].removeprefix("--")
+    if typed[-1].startswith("--") and before in options and _takes_value(task, before):
+        return _with_commas(options[before].offered(typed), last)
+    if operand and operand.handed_on:
+        found = re.finditer(r"^  (--[\w-]+)(?: {(.*)})?", operand.more() if operand.more else "", re.MULTILINE)
+        declared = {each[1]: each[2] for each in found}
+        return declared[typed[-1]].split(",") if declared.get(typed[-1]) else [*declared, "--help"]
+    flags = [f"--{each.names[0]}" for each in task.get_arguments() if not each.positional]
+    return [*flags, "--help", "--debug", *(operand.offered(typed) if operand else [])]
 
 
-def _flags(argument: invoke.Argument) -> list[str]:
-    return [] if argument.positional else [f"--{argument.names[0]}"]
-
-
-def _values(option: str, before: list[str]) -> Iterator[str]:
-    from harness.catalogue import entries
-    from harness.dispatch.registry import schedulers
-    from harness.engines.choosing import engines
-
-    book = entries.load()
-    if option == "--task":
-        yield from ("all", *book.parts, *(part.slug.partition("-")[2] for part in book.parts.values()))
-    elif option == "--hw":
-        yield from ("auto", "all", *(name for kind in book.hardware.values() for name in (kind.name, *kind.aliases)))
-    elif option == "--on":
-        yield from ("auto", *engines(), *schedulers(), *(f"slurm:{engine}" for engine in engines()))
-    elif option == "--format":
-        yield from ("table", "markdown", "json", "html") if "matrix" in before else ("table", "json")
-    elif option == "--profile":
-        yield from dict.fromkeys(profile for part in book.parts.values() for profile in part.profiles)
-    elif option == "--set":
-        yield from dict.fromkeys(f"{name}=" for part in book.parts.values() for name in part.parameters)
+def _takes_value(task: invoke.Task, name: str) -> bool:
+    return any(each.takes_value for each in task.get_arguments() if name in each.names)
 
 
 def _with_commas(values: list[str], last: str) -> list[str]:
     """`--task 1,<TAB>` goes on behind the comma."""
     done = last.rpartition(",")[0]
     return [f"{done},{value}" for value in values] if done else values
-
-
-def _runs() -> list[str]:
-    from harness.checkout import ROOT
-    from harness.evidence import sealed
-
-    return ["latest", *sorted(Path(run.path).name for _, _, run in sealed.folders(ROOT / "results"))[-50:]]

@@ -31,32 +31,8 @@ from invoke.exceptions import Exit, ParseError  # noqa: E402
 for _name in _standing_in:  # others may want the real ones
     del sys.modules[_name]
 
+from harness.cli import commands  # noqa: E402
 from harness.errors import HomeworkError, Interrupted, StoreError, WordsError  # noqa: E402
-
-HELP = """\
-PaddleHomework: fifteen PaddlePaddle 3.0 tasks on every accelerator, with records that anyone can check.
-
-Usage: ./inv WORD [options]          ./inv WORD --help explains a word, with examples
-
-Start with
-  ./inv run                          run every part on the hardware found here; ends with the matrix
-  ./inv run --task 4 --set grid=201  run one part, with a parameter of it
-  ./inv run --dry-run                print what would run, and why the rest would not
-  ./inv matrix --explain             the points, and why a cell does not count
-  ./inv doctor                       what is here, what is missing, what to install
-
-Words
-{words}
-
-Options for every word
-  --help                             explain the word
-  --debug                            show the traceback of an error
-  --list                             the words, a line each
-  --print-completion-script SHELL    for bash, zsh or fish: source <(./inv --print-completion-script bash)
-
-Exit codes: 0 all passed, 1 a program or check failed, 2 wrong words or data file, 3 hardware,
-4 engine, 5 build, 6 verification, 7 results or store, 130 or 143 interrupted.
-"""
 
 
 class Program(invoke.Program):
@@ -108,9 +84,9 @@ class Program(invoke.Program):
 
             return print(completion.script(argv[-1]))
         if self._hands_on(argv):
-            argv = [*argv[:2], "\0".join(argv[2:])]
+            argv = [*argv[:2], "".join(f"\0{each}" for each in argv[2:])]
         elif {"--help", "-h"} & set(argv) and not argv[1].startswith("-"):
-            argv = [argv[0], "--help", argv[1]]  # else a word with an operand would take --help for it
+            argv = [argv[0], "--help", argv[1]]  # else a command with an operand would take --help for it
         self.create_config()
         self.parse_core(self._joined(argv))
         sys.dont_write_bytecode = False  # invoke turns it off; harness/ starts faster from bytecode
@@ -120,35 +96,43 @@ class Program(invoke.Program):
         self.update_config()
         self.execute()
 
-    def _hands_on(self, argv: list[str]) -> bool:
-        """Whether the word is one that hands on all behind it as it stands, joined by NUL, which no word contains."""
+    def _task(self, name: str) -> invoke.Task | None:
         known = self.namespace
-        body = known[argv[1]].body if known and len(argv) > 2 and argv[1] in known.task_names else None
-        return getattr(body, "hands_on", False) and not argv[2].startswith("-")
+        return known[name] if known and name in known.task_names else None
+
+    def _hands_on(self, argv: list[str]) -> bool:
+        """Whether the command hands on all behind it as it stands: led by NUL each, which no argument contains.
+
+        --help is the command's own: everywhere where it knows the options of its program, else only at the front.
+        """
+        task = self._task(argv[1]) if len(argv) > 2 else None
+        operand = commands.operand(task) if task else None
+        if not operand or not operand.handed_on:
+            return False
+        return not {"--help", "-h"} & set(argv) if operand.more else not argv[2].startswith("-")
 
     def _joined(self, argv: list[str]) -> list[str]:
-        """For a word that takes several operands, where invoke knows only of one: all of them, a line each."""
-        word = argv[1] if len(argv) > 1 else ""
-        collection = self.namespace
-        assert collection is not None, "main gives it the words"
-        if word not in collection.task_names or not getattr(collection[word].body, "several_operands", False):
+        """For a command that takes several operands, where invoke knows only of one: all of them, a line each."""
+        task = self._task(argv[1]) if len(argv) > 1 else None
+        operand = commands.operand(task) if task else None
+        if not task or not operand or not operand.several:
             return argv
-        takes_value = {f"--{each.names[0]}" for each in collection[word].get_arguments() if each.takes_value}
+        takes_value = {f"--{each.names[0]}" for each in task.get_arguments() if each.takes_value}
         options, operands = argv[:2], list[str]()
         for before, token in itertools.pairwise(argv[1:]):
             (options if token.startswith("--") or before in takes_value else operands).append(token)
         return [*options, "\n".join(operands)] if operands else options
 
     def parse_tasks(self) -> None:
-        """Parse the words; where the last one lacks its only operand, use its `operand_default` (verify, show)."""
+        """Parse the arguments; where the last command lacks its only operand, take its default (verify, show)."""
         try:
             super().parse_tasks()
         except ParseError as error:
-            word = (error.context.name if error.context else None) or ""
-            default = getattr(self.collection[word].body, "operand_default", None) if word else None
-            if default is None or "required positional" not in str(error):
+            name = (error.context.name if error.context else None) or ""
+            operand = commands.operand(self.collection[name]) if name else None
+            if operand is None or operand.default is None or "required positional" not in str(error):
                 raise
-            self.core.unparsed.insert(self.core.unparsed.index(word) + 1, default)
+            self.core.unparsed.insert(self.core.unparsed.index(name) + 1, operand.default)
             super().parse_tasks()
         except ValueError as error:  # invoke converts values and lets int() speak
             what, see = " ".join(self.core.unparsed), f"See ./inv {self.core.unparsed[0]} --help"
@@ -165,11 +149,21 @@ class Program(invoke.Program):
 
     def print_help(self) -> None:
         """Print the page behind `./inv --help` and a bare `./inv`."""
-        words = sorted(self.collection.task_names)
-        print(HELP.format(words="\n".join(f"  {word:<10} {self._summary(word)}" for word in words)))
+        from harness.cli import pages
 
-    def _summary(self, word: str) -> str:
-        return (self.collection[word].__doc__ or "").strip().splitlines()[0]
+        print(pages.everything(self.collection), end="")
+
+    def list_tasks(self) -> None:
+        """Print what `./inv --list` answers."""
+        from harness.cli import pages
+
+        print(pages.listed(self.collection))
+
+    def print_task_help(self, name: str) -> None:
+        """Print the page behind `./inv COMMAND --help`."""
+        from harness.cli import pages
+
+        print(pages.page(self.collection[name]))
 
     def _report(self, error: HomeworkError) -> int:
         from harness.terminal import red

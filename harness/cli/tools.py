@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,33 @@ def become(stack: str, command: Sequence[str]) -> NoReturn:
     """End as `command` from the stack's environment: it gets the signals itself, and its exit code is this one's."""
     program = stacks.prepare(stacks.stack(stack)).folder / "bin" / command[0]
     os.execv(program, [str(program), *command[1:]])
+
+
+def options_of(program: Path) -> str:
+    """The options that a program declares in a file of its own, as its --help has them; none where it is not there."""
+    if not program.is_file():
+        return ""
+    asked = subprocess.run([sys.executable, str(program), "--help"], capture_output=True, text=True, check=True)
+    return asked.stdout[asked.stdout.index("options:") :].replace("options:", "Options", 1).rstrip()
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A program of bench/: the stack that it names as its own, and what it measures, in a line."""
+
+    stack: str
+    summary: str
+
+
+def measurements() -> dict[str, Measurement]:
+    """The programs of bench/ that name a stack, without which a file is a part of another."""
+    found = {}
+    for path in sorted((ROOT / "bench").glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        stack = re.search(r'^STACK = "([\w-]+)"', text, re.MULTILINE)
+        if stack:
+            found[path.stem] = Measurement(stack[1], text.partition("\n")[0].strip('"'))
+    return found
 
 
 @dataclass(frozen=True)

@@ -61,11 +61,8 @@ def layers(solution: features.Solution) -> np.ndarray:
 
 
 def least_share(solution: features.Solution) -> float:
-    """How far the decrease from degree to degree is trusted: less with corner functions, where it is less even.
-
-    Not at all with those in float32, where singular values are cut off that still tell something.
-    """
-    return 0.1 if not solution.corners else 0.3 if solution.network.dtype == "float64" else 1.0
+    """How far the decrease from degree to degree is trusted: with corner functions, where it is uneven, not at all."""
+    return 1.0 if solution.corners else 0.1
 
 
 def estimate(

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import numpy as np
 
 BLOCK = 16  # positions in a block
-CACHES = ("float32", "float16", "int8")  # kinds of keys and values; int8 with a scale for each head of a position
 
 
 class Decoder(Protocol):

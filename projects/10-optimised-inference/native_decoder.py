@@ -7,6 +7,7 @@ import numpy as np
 import packing
 import paddle
 from decoder import BLOCK
+from formats import KINDS
 from llm.decoder import rotary_frequencies
 from native import Kernels
 from pages import in_large_pages
@@ -22,7 +23,7 @@ def angles(config: Any) -> np.ndarray:
 
 class NativeDecoder:
     """The decoder on the CPU by the kernels of kernels/; `packed` by packing.pack_weights as `kind`, its
-    cache of decoder.CACHES.
+    cache of formats.CACHES.
 
     Raises ValueError for heads that the kernels do not divide.
     """
@@ -55,7 +56,7 @@ class NativeDecoder:
         for number, table in enumerate(tables):
             padded[number, : len(table)] = table
         integers = [paddle.to_tensor(np.asarray(x, "int32")) for x in (sequences, positions, padded, wanted)]
-        kinds = packing.KINDS[self.kind], packing.KINDS[self.head_kind]
+        kinds = KINDS[self.kind], KINDS[self.head_kind]
         logits = self.kernels(
             "step", paddle.to_tensor(embedded), *integers, self.angles, *self.cache, *self.weights,
             c.heads, c.inner, c.vocabulary, *kinds, c.epsilon,

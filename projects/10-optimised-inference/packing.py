@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 
 GROUP = 32  # inputs that share a scale
-KINDS = {"float32": 0, "bfloat16": 1, "int8": 2, "int4": 3, "float8": 4}  # kernels.h: Kind
 HEADS = {"int4": "int8", "float8": "int8"}  # the output layer bears fewer bits less well: it has int8 there
 LARGEST_FLOAT8 = 448.0
 

@@ -15,7 +15,6 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "100000")
 
-import argparse
 import asyncio
 import contextlib
 import hmac
@@ -45,17 +44,14 @@ import kit
 import kit.device
 import llm
 from batching import Answer, EngineThread, Failed, Full
-from decoder import CACHES
 from engine import Engine
 from engine import Request as Prompt
 from native import NoKernels, make_kernels
 from native_decoder import NativeDecoder
-from packing import KINDS
 from plain_decoder import PlainDecoder
 from protocol import Refusal
+from server_options import KEY, arguments
 
-KEY = "PADDLEHOMEWORK_API_KEY"
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MOST_BYTES = 4 * 2**20  # of a request's body
 FILES = 65536  # connections are open files: as many as the system lets us, up to this
 
@@ -314,32 +310,6 @@ def age() -> float:
     """Seconds since this process began, with the time that ./inv and the interpreter took (proc(5))."""
     ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-
-
-def arguments(words: list[str] | None = None) -> argparse.Namespace:
-    summary, _, details = str(__doc__).partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", default="smollm2", help="smollm2, a GGUF file, or a folder in Hugging Face's layout")
-    parser.add_argument("--name", default="", help="what requests call the model; else as --model ends")
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen; another than loopback wants a key")
-    parser.add_argument("--port", type=int, default=8000, help="0: one that is free, which is printed")
-    parser.add_argument("--weights", default="bfloat16", choices=list(KINDS), help="the kind of weights")
-    parser.add_argument("--cache", default="float16", choices=CACHES, help="keys and values")
-    parser.add_argument("--blocks", type=int, default=512, help="blocks of 16 positions in the cache")
-    parser.add_argument("--batch", type=int, default=32, help="requests that are answered at the same time")
-    parser.add_argument("--chunk", type=int, default=128, help="the most tokens computed in a step")
-    parser.add_argument("--queue", type=int, default=256, help="requests that may wait beside these; then it is 429")
-    parser.add_argument("--device", default="cpu", help="Paddle's name of the device")
-    parser.add_argument("--isa", default="best", help="kernels: best, avx512, avx2, portable; none: plain operators")
-    chosen = parser.parse_args(words)
-    for name, least in {"port": 0, "blocks": 4, "batch": 1, "chunk": 1, "queue": 0}.items():
-        if getattr(chosen, name) < least:
-            parser.error(f"--{name} must be {least} or more")
-    if chosen.host not in LOOPBACK and not os.environ.get(KEY):
-        parser.error(f"--host {chosen.host} lets others in: set a key in the environment variable {KEY}")
-    return chosen
 
 
 def main() -> None:

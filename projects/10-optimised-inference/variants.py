@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from decoder import cache_for
 from engine import Counts, Request
-from packing import KINDS
+from formats import KINDS
 
 OPTIONS = ("lookup", "unshared", "single", "kv8")
 OPTIONS_ON = "int4"

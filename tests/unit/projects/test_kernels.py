@@ -19,6 +19,11 @@ def packing(load):
     return load("10-optimised-inference/packing.py")
 
 
+@pytest.fixture(scope="module")
+def formats(load):
+    return load("10-optimised-inference/formats.py")
+
+
 @pytest.fixture(scope="module", params=["portable", "avx2", "avx512"])
 def kernels(native, request):
     if shutil.which(native.COMPILER) is None:
@@ -86,11 +91,11 @@ def test_weights_in_large_pages_are_themselves(load):
 
 @pytest.mark.parametrize("tokens", [1, 2, 3, 8, 11, 101])
 @pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8", "int4", "float8"])
-def test_a_product_is_numpys(kernels, packing, kind, tokens):
+def test_a_product_is_numpys(kernels, packing, formats, kind, tokens):
     weight, x = normal(3 * kernels.rows, 160), normal(tokens, 160)
     quantised = packing.quantise(weight, kind)
     packed = paddle.to_tensor(packing.pack(quantised, kind, kernels.rows))
-    found = kernels("linear", paddle.to_tensor(x), packed, len(weight), packing.KINDS[kind]).numpy()
+    found = kernels("linear", paddle.to_tensor(x), packed, len(weight), formats.KINDS[kind]).numpy()
     if kind in ("int8", "int4"):
         x = rounded_activations(x)
     if kind == "bfloat16" and kernels.isa == "avx512":
@@ -99,13 +104,13 @@ def test_a_product_is_numpys(kernels, packing, kind, tokens):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-4)
 
 
-def test_the_largest_numbers_do_not_overflow(kernels, packing):
+def test_the_largest_numbers_do_not_overflow(kernels, packing, formats):
     weight, x = np.full((kernels.rows, 64), 1.0, "float32"), np.full((2, 64), -1.0, "float32")
     weight[:, ::2] = -1
     x[:, ::2] = 1
     for kind in ("int8", "int4"):
         packed = paddle.to_tensor(packing.pack(packing.quantise(weight, kind), kind, kernels.rows))
-        found = kernels("linear", paddle.to_tensor(x), packed, kernels.rows, packing.KINDS[kind]).numpy()
+        found = kernels("linear", paddle.to_tensor(x), packed, kernels.rows, formats.KINDS[kind]).numpy()
         np.testing.assert_allclose(found, -64, rtol=1e-3)
 
 

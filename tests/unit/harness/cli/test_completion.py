@@ -10,6 +10,7 @@ from samples import a_record
 import harness.cli.program  # noqa: F401 before invoke, as the entry does
 import tasks
 from harness import checkout
+from harness.catalogue import entries
 from harness.cli import completion
 from harness.errors import WordsError
 
@@ -43,6 +44,9 @@ def test_behind_a_word_come_its_options():
         ("run --on ", "slurm:container"),
         ("run --hw ", "auto"),
         ("run --on ", "local"),
+        ("build --stack ", "science"),
+        ("bench --only ", "startup"),
+        ("serve --weights ", "int4"),
         ("run --set ", "grid="),
         ("run --profile ", "full"),
         ("matrix --format ", "html"),
@@ -51,6 +55,27 @@ def test_behind_a_word_come_its_options():
 )
 def test_behind_an_option_come_its_values(line, value):
     assert value in candidates(line) and "--help" not in candidates(line)
+
+
+def test_set_offers_the_parameters_of_the_part_in_the_order_of_its_data_file():
+    book = entries.load()
+    for name in ("4", "7", "8-2"):
+        expected = [f"{parameter}=" for parameter in book.parts[name].parameters]
+        assert candidates(f"run --task {name} --set ") == expected
+        assert candidates(f"run --set grid=5 --task={name} --set ") == expected
+    assert candidates("run --task nowhere --set ") == []
+    text = (checkout.ROOT / "projects/04-plate/project.yaml").read_text()
+    places = [text.index(f"\n      {each[:-1]}:") for each in candidates("run --task 4 --set ")]
+    assert places == sorted(places)
+
+
+def test_an_option_that_names_a_file_leaves_it_to_the_shell():
+    assert candidates("run --sign ") == [] and candidates("verify --signers ") == []
+
+
+def test_behind_serve_come_the_options_of_the_server():
+    assert {"--model", "--weights", "--cache", "--help"} <= set(candidates("serve --"))
+    assert candidates("serve --cache ") == ["float32", "float16", "int8"]
 
 
 def test_a_format_that_a_word_lacks_is_not_offered():

@@ -5,16 +5,18 @@ import io
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import invoke
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from invoke import task
 from invoke.exceptions import Exit, ParseError
 
-import harness.cli.program
 from harness import errors
+from harness.cli import pages
+from harness.cli.commands import command
+from harness.cli.options import Option
 from harness.cli.program import Program, explain_parse_error
 from harness.errors import Interrupted
 
@@ -27,8 +29,8 @@ class Raise:
     error: BaseException | None = None
 
 
-@task(help={"number": "a number"})
-def do(context, number=1, name="x", flag=False):
+@command("run")
+def do(context, number: Annotated[int, Option(help="a number")] = 1, name="x", flag=False):
     """Do what the test wants.
 
     Examples:
@@ -39,21 +41,31 @@ def do(context, number=1, name="x", flag=False):
     print("done", number, name, flag)
 
 
-@task
-def look(context, run):
+@command("look")
+def look(context, run: Annotated[str, Option(help="a run", operand=True, default="latest")]):
     """Look at one run."""
     print("looked at", run)
 
 
-@task
-def hand(context, program):
+@command("run")
+def hand(context, program: Annotated[list, Option(help="a program", operand=True, handed_on=True, default="")]):
     """Hand on what stands behind it."""
-    print(program.split("\0"))
+    print(program)
 
 
-look.body.operand_default = "latest"
-hand.body.hands_on = True
-WORDS = invoke.Collection(do, look, hand)
+@command("elsewhere")
+def serve(
+    context,
+    arguments: Annotated[
+        list,
+        Option(help="its own", operand=True, handed_on=True, default="", more=lambda: "Options\n  --port PORT  a port"),
+    ],
+):
+    """Serve, with the options of a program."""
+    print(arguments)
+
+
+WORDS = invoke.Collection(do, look, hand, serve)
 
 
 @pytest.fixture
@@ -157,7 +169,7 @@ def test_an_operand_that_is_left_out_has_its_default(inv):
 def test_the_page_of_help_names_every_word(inv, words):
     code, out, _ = inv(*words)
     assert code == 0 and "Exit codes: 0 all passed" in out
-    assert "  do         Do what the test wants." in out and "  look       Look at one run." in out
+    assert "Run\n  do     Do what the test wants." in out and "Look\n  look   Look at one run." in out
 
 
 @pytest.mark.parametrize(
@@ -171,7 +183,7 @@ def test_a_word_is_explained_and_not_done(inv, words):
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (errors.WordsError, "wrong words or data file"),
+        (errors.WordsError, "usage error, a named file that is not there, or a bad data file"),
         (errors.HardwareError, "hardware"),
         (errors.EngineError, "engine"),
         (errors.BuildError, "build"),
@@ -180,7 +192,7 @@ def test_a_word_is_explained_and_not_done(inv, words):
     ],
 )
 def test_the_exit_codes_in_the_help_are_those_of_the_errors(error, words):
-    assert f"{error.code} {words}" in " ".join(harness.cli.program.HELP.split())
+    assert f"{error.code} {words}" in " ".join(pages.HELP.split())
 
 
 def test_a_completion_script_and_candidates_are_printed(inv):
@@ -194,8 +206,8 @@ def test_a_completion_script_and_candidates_are_printed(inv):
 def test_a_reader_that_leaves_early_is_no_error():
     script = (
         f"import sys; sys.path[:0] = [{str(ROOT)!r}]\n"
-        "from harness.cli.program import Program\nimport invoke\n"
-        "@invoke.task\ndef talk(context):\n    'Talk.'\n    for _ in range(100000): print('words')\n"
+        "from harness.cli.program import Program\nfrom harness.cli.commands import command\nimport invoke\n"
+        "@command('run')\ndef talk(context):\n    'Talk.'\n    for _ in range(100000): print('words')\n"
         "Program(name='T', binary='inv', namespace=invoke.Collection(talk), version='0').run(['inv', 'talk'])\n"
     )
     process = subprocess.Popen(
@@ -219,3 +231,27 @@ def test_what_stands_behind_a_program_is_its_own_whatever_it_is(words):
 def test_a_word_that_hands_on_has_a_help_of_its_own(inv):
     code, said, _ = inv("hand", "--help")
     assert code == 0 and "Hand on what stands behind it." in said
+
+
+def test_what_stands_behind_serve_goes_to_its_program_as_it_stands(inv):
+    assert inv("serve") == (0, "[]\n", "")
+    assert inv("serve", "--port", "0", "--model=x y", "--debug") == (
+        0,
+        "['--port', '0', '--model=x y', '--debug']\n",
+        "",
+    )
+    code, said, _ = inv("serve", "--port", "0", "--help")
+    assert code == 0 and "Usage: ./inv serve [options]\n" in said and "  --port PORT  a port" in said
+
+
+def test_the_list_has_every_command_in_its_group(inv):
+    code, said, _ = inv("--list")
+    assert code == 0 and [line for line in said.splitlines() if line and line[0] != " "] == ["Run", "Look", "Elsewhere"]
+    assert "other tasks" not in said + inv("do", "--help")[1]
+
+
+def test_the_help_of_a_command_has_each_option_with_its_default(inv):
+    _, said, _ = inv("do", "--help")
+    assert "Usage: ./inv do [options]\n" in said and "  --number INT  a number [1]\n" in said
+    _, said, _ = inv("look", "--help")
+    assert "Usage: ./inv look [RUN] [options]\n" in said and "  RUN  a run [latest]\n" in said

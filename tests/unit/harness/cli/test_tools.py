@@ -42,3 +42,10 @@ def test_the_device_names_the_kind(words, kind):
 def test_what_is_no_program_of_a_project_is_refused(words):
     with pytest.raises(WordsError, match="no program of projects/"):
         tools.lesson(BOOK, words.split())
+
+
+def test_every_program_of_bench_that_names_a_stack_is_a_measurement():
+    found = tools.measurements()
+    assert {"startup", "compiler", "bounds"} <= set(found) and not {"measuring", "keep", "compiler_sides"} & set(found)
+    assert found["compiler"].stack == "bench-compiler" and found["startup"].summary.startswith("How long")
+    assert all((ROOT / "docker" / "locks" / f"{each.stack}.txt").is_file() for each in found.values())

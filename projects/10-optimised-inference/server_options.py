@@ -1,0 +1,50 @@
+"""The options of server.py, and nothing that takes time to import: so ./inv serve --help has them at once.
+
+./inv serve --help
+"""
+
+import argparse
+import os
+
+from formats import CACHES, KINDS
+
+KEY = "PADDLEHOMEWORK_API_KEY"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
+    """The options among `words`, by default the process's own; where they mean nothing it ends with exit code 2."""
+    parser = argparse.ArgumentParser("server.py", description="An HTTP server that speaks OpenAI's API.")
+    parser.add_argument(
+        "--model", default="smollm2", help="smollm2, a GGUF file, or a folder in Hugging Face's layout [%(default)s]"
+    )
+    parser.add_argument("--name", default="", help="what requests call the model; else as --model ends")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="where to listen; another than loopback wants a key [%(default)s]"
+    )
+    parser.add_argument("--port", type=int, default=8000, help="0: one that is free, which is printed [%(default)s]")
+    parser.add_argument("--weights", default="bfloat16", choices=list(KINDS), help="the kind of weights [%(default)s]")
+    parser.add_argument("--cache", default="float16", choices=CACHES, help="keys and values [%(default)s]")
+    parser.add_argument("--blocks", type=int, default=512, help="blocks of 16 positions in the cache [%(default)s]")
+    parser.add_argument(
+        "--batch", type=int, default=32, help="requests that are answered at the same time [%(default)s]"
+    )
+    parser.add_argument("--chunk", type=int, default=128, help="the most tokens computed in a step [%(default)s]")
+    parser.add_argument(
+        "--queue", type=int, default=256, help="requests that may wait beside these; then it is 429 [%(default)s]"
+    )
+    parser.add_argument("--device", default="cpu", help="Paddle's name of the device [%(default)s]")
+    parser.add_argument(
+        "--isa", default="best", help="kernels: best, avx512, avx2, portable; none: plain operators [%(default)s]"
+    )
+    chosen = parser.parse_args(words)
+    for name, least in {"port": 0, "blocks": 4, "batch": 1, "chunk": 1, "queue": 0}.items():
+        if getattr(chosen, name) < least:
+            parser.error(f"--{name} must be {least} or more")
+    if chosen.host not in LOOPBACK and not os.environ.get(KEY):
+        parser.error(f"--host {chosen.host} lets others in: set a key in the environment variable {KEY}")
+    return chosen
+
+
+if __name__ == "__main__":
+    arguments()
