@@ -53,7 +53,8 @@ def judge(fit: Fit) -> Belief:
 def memory(residuals: np.ndarray, times: np.ndarray, positions: np.ndarray) -> float:
     """The correlation of successive residuals of one thermometer: about 0 for noise, near 1 for a wrong model.
 
-    It is below 0 where every other reading is stale. All arguments are (rows,). Errors that remember are not the noise that the intervals count on.
+    It is below 0 where every other reading is stale. All arguments are (rows,). Errors that remember are not the noise
+    that the intervals count on.
     """
     order = np.lexsort([times, positions])
     same = np.diff(positions[order]) == 0

@@ -82,14 +82,13 @@ def read(path: Path, length: float, duration: float) -> Measurements:
     Raises Unusable for a file that cannot be read, has not the columns, or of which less than half can be used.
     """
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise Unusable(f"{path} is too large", f"above {MOST_BYTES / 1e6:g} MB", "thin the measurements out")
-        content = path.read_bytes()
-    except Unusable:
-        raise
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)  # and not all: a device has no end
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise Unusable(f"{path} cannot be read", why, "give the path of a CSV file: --set data=FILE") from None
+    if len(content) > MOST_BYTES:
+        raise Unusable(f"{path} is too large", f"above {MOST_BYTES / 1e6:g} MB", "thin the measurements out")
     refusals = []
     for text in table.decodings(content):
         try:

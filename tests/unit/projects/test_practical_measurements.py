@@ -208,6 +208,11 @@ def test_files_that_cannot_be_used_are_refused_with_what_why_and_what_to_do(pars
     assert len(lines) == 3 and why in str(refusal.value) and "what to do" in lines[2]
 
 
+def test_a_device_without_an_end_is_no_file(measurements, unusable):
+    with pytest.raises(unusable, match="too large"):
+        measurements.read(Path("/dev/zero"), LENGTH, DURATION)
+
+
 def test_a_row_in_the_file_twice_counts_once_and_two_readings_that_differ_both(parse):
     found = parse(HEADER + "\n1,2,25\n1,2,25\n1,2,25.1\n2,2,25")
     assert len(found) == 3 and found.repeated == 1 and found.bad == 0
