@@ -83,7 +83,7 @@ def run(
         cards=cards,
         seed=seed,
         timeout=timeout,
-        key=_key(sign),
+        key=_path(sign),
     )
     dispatcher = registry.dispatcher(on, host)
     plan = dispatcher.plan(request)
@@ -369,11 +369,11 @@ def verify(context: Context, run: options.RunOrPack, signers: options.Signers = 
     """
     from harness.verification import verifying
 
-    book, allowed = catalogues.load(), Path(signers) if signers else None
+    book, allowed = catalogues.load(), _path(signers)
     if run.endswith(".zip"):
         from harness.verification import unpacking
 
-        return print(unpacking.verify(Path(run), book, allowed))
+        return print(unpacking.verify(Path(run).expanduser(), book, allowed))
     print(verifying.verify_all(RESULTS, run, book, allowed))
 
 
@@ -512,8 +512,8 @@ def pack(
 
     book = catalogues.load()
     parts = cells.select_parts(book, task)
-    file = Path(to or f"homework-{task}.zip")
-    made = archive.make(book, parts, RESULTS, file, crate=crate, key=_key(sign))
+    file = _path(to) or Path(f"homework-{task}.zip")
+    made = archive.make(book, parts, RESULTS, file, crate=crate, key=_path(sign))
     for line in made.missing:
         print(terminal.yellow(f"· still to be added: {line}"))
     print(
@@ -616,7 +616,7 @@ def report(context: Context, out: options.PageFile = "") -> None:
     from harness.publish import report as reports
 
     book = catalogues.load()
-    path = Path(out).expanduser() if out else RESULTS / "report.html"
+    path = _path(out) or RESULTS / "report.html"
     built = matrix.build(book, RESULTS)
     matrix.warn_of_damage(built)
     text = reports.page(built, book, RESULTS)
@@ -744,10 +744,8 @@ def _parts(task: str) -> list[str] | None:
     return [part.name for part in cells.select_parts(catalogues.load(), task)] if task else None
 
 
-def _key(path: str) -> Path | None:
-    if path and not Path(path).expanduser().is_file():
-        raise WordsError(f"--sign {path}: no such key.", "It is a private SSH key.", "Make one: ssh-keygen -t ed25519")
-    return Path(path).expanduser() if path else None
+def _path(text: str) -> Path | None:
+    return Path(text).expanduser() if text else None
 
 
 def _one_part(word: str) -> list[Any]:

@@ -80,13 +80,23 @@ def _file(why: str, remedy: str) -> Callable[[str, str], None]:
 
 
 def _written_file(written: str, value: str) -> None:
-    if not Path(value).expanduser().absolute().parent.is_dir():
-        raise WordsError(f"{written} {value}: its folder is not there.", "It is a file to write.", "Make the folder.")
+    path = Path(value).expanduser().absolute()
+    if not path.parent.is_dir():
+        raise WordsError(f"{written} {value}: no such folder.", f"{path.parent} is not there.", "Make it first.")
+    if path.is_dir():
+        raise WordsError(f"{written} {value}: it is a folder.", "A file is written.", "Name a file in it.")
 
 
 def _pack(written: str, value: str) -> None:
     if value.endswith(".zip"):
         _file("It is a pack, made by ./inv pack.", "Name a pack that is there.")(written, value)
+
+
+def _known_stack(written: str, value: str) -> None:
+    known = stacks([])
+    if value not in known:
+        remedy = f"Write docker/locks/{value}.in and run docker/locks/compile.sh {value}"
+        raise WordsError(f"{written} {value}: no such stack.", f"docker/locks/ has: {', '.join(known)}.", remedy)
 
 
 def _measured(written: str, value: str) -> None:
@@ -139,7 +149,7 @@ def places(typed: Sequence[str]) -> Iterator[str]:
     yield from ("auto", *engines(), *schedulers(), *(f"slurm:{engine}" for engine in engines()))
 
 
-def stacks(typed: Sequence[str]) -> Iterable[str]:
+def stacks(typed: Sequence[str]) -> list[str]:
     return sorted(path.stem for path in (ROOT / "docker" / "locks").glob("*.txt"))
 
 
@@ -189,7 +199,7 @@ Settings = Annotated[
     Option(help="a parameter of the part: NAME=VALUE; may be given again", values=settings, repeated=True),
 ]
 Profile = Annotated[str, Option(help="a named set of parameters, e.g. full", values=profiles)]
-Stack = Annotated[str, Option(help="which lock goes in: base, science", values=stacks)]
+Stack = Annotated[str, Option(help="which lock goes in: base, science", values=stacks, must=_known_stack)]
 Store = Annotated[str, Option(help="a folder, s3://BUCKET/PREFIX, or a name from store.yaml")]
 Measurements = Annotated[
     str,
