@@ -20,7 +20,7 @@ from harness.checkout import ROOT
 from harness.cli import options
 from harness.cli.commands import command
 from harness.cli.options import Option
-from harness.errors import HardwareError, HomeworkError, VerificationError, WordsError
+from harness.errors import HardwareError, HomeworkError, UsageError, VerificationError
 
 RESULTS = ROOT / "results"
 SHELL_SCRIPTS = ("inv", ".ci/run", "docker/locks/compile.sh")
@@ -456,7 +456,7 @@ def pair(
 
     if not (continue_ or (question and endpoint and model)) or turns < 1:
         what = "pair needs --endpoint, --model and a question, or --continue; and a turn or more."
-        raise WordsError(what, "", "./inv pair --help shows examples.")
+        raise UsageError(what, "", "./inv pair --help shows examples.")
     (part,) = _one_part(task)
     if continue_:
         session = dialogue.resume(RESULTS, part.name, continue_, question, endpoint, model, tests, file)
@@ -751,7 +751,7 @@ def _path(text: str) -> Path | None:
 def _one_part(word: str) -> list[Any]:
     parts = cells.select_parts(catalogues.load(), word or "none given")
     if len(parts) > 1:
-        raise WordsError(
+        raise UsageError(
             f"--task {word}: {len(parts)} parts.", f"It has {', '.join(part.name for part in parts)}.", "Name one."
         )
     return parts
@@ -761,7 +761,7 @@ def _one_run(word: str, run: str) -> Path:
     from harness.evidence import records
 
     if run == "all":
-        raise WordsError(f"{word} takes one run.", "`all` names every one.", f"./inv {word} latest")
+        raise UsageError(f"{word} takes one run.", "`all` names every one.", f"./inv {word} latest")
     (folder,) = records.find(RESULTS, run)
     return folder
 

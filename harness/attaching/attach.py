@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.attaching import inspection
 from harness.attaching.outdoors.outings import Privacy
 from harness.catalogue.entries import Part
-from harness.errors import WordsError
+from harness.errors import UsageError
 from harness.evidence import attachments, sessions
 from harness.evidence.redaction import Redactor
 
@@ -37,7 +37,7 @@ def attach(
         again is not written: the folder that has it is returned.
 
     Raises:
-        WordsError: one of them is not what it should be, or cannot be read; nothing was written.
+        UsageError: one of them is not what it should be, or cannot be read; nothing was written.
         VerificationError: one is of a pairing session that was changed; nothing was written.
         StoreError: the results folder cannot be written.
     """
@@ -86,19 +86,19 @@ def detach(results: Path, word: str, note: str = "") -> Path:
     """Take the attachment back whose id begins with `word`: a withdrawal is sealed, whose folder is returned.
 
     Raises:
-        WordsError: none or several begin so, or it is taken back already.
+        UsageError: none or several begin so, or it is taken back already.
     """
     every = attachments.read_all(results)[0]
     matching = [each for each in every if each.id.startswith(word) and each.kind != attachments.WITHDRAWAL]
     standing = {each.id for each in attachments.standing_of(every)}
     if not matching or not word:
         known = "; ".join(str(each) for each in every if each.id in standing) or "none"
-        raise WordsError(f"{word!r}: no such attachment.", f"There are: {known}.", "./inv attach lists them.")
+        raise UsageError(f"{word!r}: no such attachment.", f"There are: {known}.", "./inv attach lists them.")
     if len(matching) > 1:
-        raise WordsError(f"{word!r}: {len(matching)} begin so.", "", "Write more of the ID.")
+        raise UsageError(f"{word!r}: {len(matching)} begin so.", "", "Write more of the ID.")
     (attachment,) = matching
     if attachment.id not in standing:
-        raise WordsError(f"{attachment.id}: it is taken back already.", "", "Attach it again with ./inv attach")
+        raise UsageError(f"{attachment.id}: it is taken back already.", "", "Attach it again with ./inv attach")
     document = {
         "kind": attachments.WITHDRAWAL,
         "withdraws": attachment.id,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from harness.checkout import ROOT
-from harness.errors import WordsError
+from harness.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Option:
         """The value for the command: as it is typed, or the list that is within.
 
         Raises:
-            WordsError: it is none of the choices, or cannot be meant.
+            UsageError: it is none of the choices, or cannot be meant.
         """
         written = name.upper() if self.operand else f"--{name}"
         if self.handed_on:
@@ -53,7 +53,7 @@ class Option:
         for each in several or [value]:
             if self.choices and each not in self.choices:
                 known = f"Known: {', '.join(self.choices)}."
-                raise WordsError(f"{written} {each}: not known.", known, "Choose one of these.")
+                raise UsageError(f"{written} {each}: not known.", known, "Choose one of these.")
             if self.must and each:
                 self.must(written, each)
         return several if self.several else value
@@ -74,7 +74,7 @@ def one_of(*choices: str, help: str = "") -> Option:
 def _file(why: str, remedy: str) -> Callable[[str, str], None]:
     def must(written: str, value: str) -> None:
         if not Path(value).expanduser().is_file():
-            raise WordsError(f"{written} {value}: no such file.", why, remedy)
+            raise UsageError(f"{written} {value}: no such file.", why, remedy)
 
     return must
 
@@ -82,9 +82,9 @@ def _file(why: str, remedy: str) -> Callable[[str, str], None]:
 def _written_file(written: str, value: str) -> None:
     path = Path(value).expanduser().absolute()
     if not path.parent.is_dir():
-        raise WordsError(f"{written} {value}: no such folder.", f"{path.parent} is not there.", "Make it first.")
+        raise UsageError(f"{written} {value}: no such folder.", f"{path.parent} is not there.", "Make it first.")
     if path.is_dir():
-        raise WordsError(f"{written} {value}: it is a folder.", "A file is written.", "Name a file in it.")
+        raise UsageError(f"{written} {value}: it is a folder.", "A file is written.", "Name a file in it.")
 
 
 def _pack(written: str, value: str) -> None:
@@ -96,14 +96,14 @@ def _known_stack(written: str, value: str) -> None:
     known = stacks([])
     if value not in known:
         remedy = f"Write docker/locks/{value}.in and run docker/locks/compile.sh {value}"
-        raise WordsError(f"{written} {value}: no such stack.", f"docker/locks/ has: {', '.join(known)}.", remedy)
+        raise UsageError(f"{written} {value}: no such stack.", f"docker/locks/ has: {', '.join(known)}.", remedy)
 
 
 def _measured(written: str, value: str) -> None:
     known = measurements([])
     for name in value.split(","):
         if name not in known:
-            raise WordsError(f"{written} {name}: not known.", f"Known: {', '.join(known)}.", "Choose of these.")
+            raise UsageError(f"{written} {name}: not known.", f"Known: {', '.join(known)}.", "Choose of these.")
 
 
 # What completes
@@ -123,7 +123,7 @@ def _named_parts(typed: Sequence[str]) -> Sequence[Any]:
     named = re.search(r"--task[ =]+(\S+)", " ".join(typed))
     try:
         return cells.select_parts(entries.load(), named.group(1) if named else "all")
-    except WordsError:
+    except UsageError:
         return []
 
 

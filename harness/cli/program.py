@@ -32,7 +32,7 @@ for _name in _standing_in:  # others may want the real ones
     del sys.modules[_name]
 
 from harness.cli import commands  # noqa: E402
-from harness.errors import HomeworkError, Interrupted, StoreError, WordsError  # noqa: E402
+from harness.errors import HomeworkError, Interrupted, StoreError, UsageError  # noqa: E402
 
 
 class Program(invoke.Program):
@@ -136,7 +136,7 @@ class Program(invoke.Program):
             super().parse_tasks()
         except ValueError as error:  # invoke converts values and lets int() speak
             what, see = " ".join(self.core.unparsed), f"See ./inv {self.core.unparsed[0]} --help"
-            raise WordsError(f"{what}: {error}.", "An option takes a number where its help says INT.", see) from error
+            raise UsageError(f"{what}: {error}.", "An option takes a number where its help says INT.", see) from error
 
     def parse_cleanup(self) -> None:
         """Answer the options that end a call: --help, --list and completion."""
@@ -175,20 +175,20 @@ class Program(invoke.Program):
         return error.code
 
 
-def explain_parse_error(error: ParseError, collection: invoke.Collection) -> WordsError:
+def explain_parse_error(error: ParseError, collection: invoke.Collection) -> UsageError:
     """Turn invoke's words for a mistake into what, why and what to do, with the nearest known word."""
     unknown = re.match(r"No idea what '(.*)' is!", str(error))
     context = error.context
     word = context.name if context else None
     if not unknown:
-        return WordsError(str(error).replace("Flag <Argument: ", "<Argument: "), "", f"See ./inv {word} --help")
+        return UsageError(str(error).replace("Flag <Argument: ", "<Argument: "), "", f"See ./inv {word} --help")
     given = unknown.group(1)
     if context and word and given.startswith("-"):
         known, where, see = list(context.flags), f"an option of {word}", f"./inv {word} --help"
     else:
         known, where, see = list(collection.task_names), "a word of this program", "./inv --help"
     near = difflib.get_close_matches(given, known, n=1)
-    return WordsError(
+    return UsageError(
         f"{given}: no such {'option' if given.startswith('-') else 'word'}.",
         f"It is not {where}." + (f" Did you mean {near[0]}?" if near else ""),
         f"See {see}",

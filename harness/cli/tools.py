@@ -12,7 +12,7 @@ from typing import NoReturn
 from harness.catalogue.entries import Catalogue, Hardware, Part, rooted
 from harness.checkout import ROOT
 from harness.environments import stacks
-from harness.errors import HomeworkError, WordsError
+from harness.errors import HomeworkError, UsageError
 
 DEVICE = re.compile(r"--device[=\0](\w+)")
 
@@ -93,7 +93,7 @@ def lesson(book: Catalogue, words: Sequence[str]) -> Lesson:
     """The lesson that `words` start: a file of projects/ with its arguments, of which --device names the kind.
 
     Raises:
-        WordsError: they name no file of a project.
+        UsageError: they name no file of a project.
     """
     for word in words:
         path = Path(word).absolute()
@@ -103,7 +103,7 @@ def lesson(book: Catalogue, words: Sequence[str]) -> Lesson:
             device = DEVICE.search("\0".join(words))
             kinds = [kind for kind in book.hardware.values() if kind.device == (device[1] if device else "cpu")]
             return Lesson(words, part, kinds[0] if len(kinds) == 1 else _here(kinds, book))
-    raise WordsError(
+    raise UsageError(
         f"{' '.join(words) or 'Nothing'}: no program of projects/.",
         "Python runs here in the stack of the project whose file is named first.",
         "./inv python projects/04-plate/main.py --set grid=51",

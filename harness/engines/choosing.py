@@ -4,7 +4,7 @@ from harness.catalogue.cells import Cell
 from harness.engines.container import ContainerEngine
 from harness.engines.engine import Engine
 from harness.engines.local import LocalEngine
-from harness.errors import WordsError
+from harness.errors import UsageError
 
 
 def engines() -> dict[str, Engine]:
@@ -17,11 +17,11 @@ def choose(word: str, cell: Cell) -> tuple[Engine | None, str]:
     """The engine for a cell and why: a name takes that one, `auto` the first that can run the cell.
 
     Raises:
-        WordsError: no engine has that name.
+        UsageError: no engine has that name.
     """
     known = engines()
     if word != "auto" and word not in known:
-        raise WordsError(f"{word!r}: no such engine.", f"Known: auto, {', '.join(known)}.", "See ./inv run --help")
+        raise UsageError(f"{word!r}: no such engine.", f"Known: auto, {', '.join(known)}.", "See ./inv run --help")
     reasons: list[str] = []
     for engine in known.values() if word == "auto" else (known[word],):
         reason = engine.missing(cell)

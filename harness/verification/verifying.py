@@ -138,7 +138,7 @@ def verify_all(results: Path, word: str, catalogue: Catalogue, signers: Path | N
     """Verify the runs that `word` names, and with `all` every other sealed folder; what holds is said in a line.
 
     Raises:
-        WordsError: it names no run.
+        UsageError: it names no run.
         VerificationError: something does not hold.
     """
     findings = {folder: verify(folder, catalogue, signers) for folder in find(results, word)}

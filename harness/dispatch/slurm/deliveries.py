@@ -47,7 +47,7 @@ def reachable(address: str) -> Store:
     """The store of the jobs' records.
 
     Raises:
-        WordsError: the address means nothing.
+        UsageError: the address means nothing.
         StoreError: the store cannot be reached.
     """
     return opened(address)

@@ -28,8 +28,8 @@ from harness.errors import (
     HomeworkError,
     Interrupted,
     StoreError,
+    UsageError,
     VerificationError,
-    WordsError,
 )
 from harness.evidence.record import Record
 from harness.evidence.sealed import RECORD
@@ -37,7 +37,7 @@ from harness.stores import transfer
 from harness.terminal import bold, yellow
 
 OF_CODE = {
-    each.code: each for each in (HomeworkError, WordsError, HardwareError, EngineError, BuildError, VerificationError)
+    each.code: each for each in (HomeworkError, UsageError, HardwareError, EngineError, BuildError, VerificationError)
 } | {StoreError.code: StoreError}
 INTERRUPTED = {130: 2, 143: 15}
 
@@ -55,7 +55,7 @@ class Ssh:
         """What is to be run there.
 
         Raises:
-            WordsError: the host is no address, or a value that a part does not take.
+            UsageError: the host is no address, or a value that a part does not take.
         """
         request.without_key("--host")
         request.cells(())  # what does not fit is refused here, before anything is sent

@@ -12,7 +12,7 @@ import tasks
 from harness import checkout
 from harness.catalogue import entries
 from harness.cli import completion
-from harness.errors import WordsError
+from harness.errors import UsageError
 
 WORDS = invoke.Collection.from_module(tasks)
 
@@ -113,5 +113,5 @@ printf '%s\\n' "${{COMPREPLY[@]}}" """
 
 
 def test_another_shell_is_refused_with_the_known_ones():
-    with pytest.raises(WordsError, match="bash, zsh, fish"):
+    with pytest.raises(UsageError, match="bash, zsh, fish"):
         completion.script("powershell")

@@ -91,7 +91,7 @@ def test_a_word_that_ends_well_exits_with_0(inv):
 @pytest.mark.parametrize(
     ("name", "code"),
     [
-        ("HomeworkError", 1), ("WordsError", 2), ("DataFileError", 2), ("HardwareError", 3),
+        ("HomeworkError", 1), ("UsageError", 2), ("DataFileError", 2), ("HardwareError", 3),
         ("EngineError", 4), ("BuildError", 5), ("VerificationError", 6), ("StoreError", 7),
     ],
 )  # fmt: skip
@@ -183,7 +183,7 @@ def test_a_word_is_explained_and_not_done(inv, words):
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (errors.WordsError, "usage error, a named file that is not there, or a bad data file"),
+        (errors.UsageError, "usage error, a named file that is not there, or a bad data file"),
         (errors.HardwareError, "hardware"),
         (errors.EngineError, "engine"),
         (errors.BuildError, "build"),

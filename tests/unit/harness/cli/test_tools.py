@@ -5,7 +5,7 @@ import pytest
 from harness.catalogue import entries
 from harness.checkout import ROOT
 from harness.cli import tools
-from harness.errors import WordsError
+from harness.errors import UsageError
 
 BOOK = entries.load()
 
@@ -40,7 +40,7 @@ def test_the_device_names_the_kind(words, kind):
 
 @pytest.mark.parametrize("words", ["", "projects/01-install/nowhere.py", "tasks.py", "projects/kit/launch.py"])
 def test_what_is_no_program_of_a_project_is_refused(words):
-    with pytest.raises(WordsError, match="no program of projects/"):
+    with pytest.raises(UsageError, match="no program of projects/"):
         tools.lesson(BOOK, words.split())
 
 

@@ -9,7 +9,7 @@ from samples import a_part
 from harness.catalogue.entries import Metric
 from harness.comparison import comparing
 from harness.comparison.comparing import Outcome
-from harness.errors import HomeworkError, WordsError
+from harness.errors import HomeworkError, UsageError
 from harness.evidence.traces import Tensor
 
 RECORD: dict[str, Any] = {
@@ -151,7 +151,7 @@ def test_runs_without_traces_are_not_called_equal() -> None:
     bare, whole = Outcome("bare", {**RECORD, "metrics": {"seconds": 1.0}}, {}), an_outcome()
     nothing = comparing.compare(PART, bare, bare)
     assert nothing.empty and "Nothing could be compared" in comparing.show(nothing)
-    with pytest.raises(WordsError, match="Nothing could be compared") as caught:
+    with pytest.raises(UsageError, match="Nothing could be compared") as caught:
         comparing.require_same([nothing])
     assert caught.value.code == 2 and len(str(caught.value).splitlines()) == 3
     comparing.require_same([nothing, comparing.compare(PART, whole, whole, with_metrics=False)])
