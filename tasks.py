@@ -1,6 +1,6 @@
-"""The words a person types: `./inv WORD` or, in the activated environment, `invoke WORD`.
+"""The commands: `./inv COMMAND` or, in the activated environment, `invoke COMMAND`.
 
-Each is a thin function: it reads words and prints answers. How things are done stands in harness/.
+Each is a thin function: it reads arguments and prints answers. How things are done stands in harness/.
 """
 
 import dataclasses
@@ -240,7 +240,7 @@ def download(
 ) -> None:
     """Fetch the records of a store that are not here.
 
-    Each is checked, seal and every hash, before it comes among the others; exit code 6 if one does not hold.
+    Each is checked, seal and every hash, before it comes among the others; exit code 6 if one failed verification.
 
     Examples:
       ./inv download --from s3://team/homework   addresses as for upload: ./inv upload --help
@@ -562,7 +562,7 @@ def compare(
     """Compare the traces of runs, across hardware.
 
     Loss curves, outputs and fields of the latest passing runs with the same parameters and seed, within tolerances by
-    type. The first step and tensor that part ways are named. Exit code 1 on a difference.
+    type. The first step and tensor that differ are named. Exit code 1 on a difference.
 
     Examples:
       ./inv compare --task 8-1 --hw cpu,sim      a kind of hardware against another
@@ -707,7 +707,7 @@ def docs(
 ) -> None:
     """Build the documentation as a site.
 
-    Pages of hardware, tasks, images, words and files are made from this project's own texts and data. It fails at a
+    Pages of hardware, tasks, images, commands and files are made from this project's own texts and data. It fails at a
     dead link, and at a number in the article that no record has. The pages need no network to be read.
 
     Examples:
@@ -730,7 +730,7 @@ def bench(context: Context, only: options.Measurements = "all") -> None:
 
     Examples:
       ./inv bench                                every measurement: an hour, and gigabytes of peers on first use
-      ./inv bench --only startup                 how fast a word starts, beside nox, ReFrame and Snakemake
+      ./inv bench --only startup                 how fast a command starts, beside nox, ReFrame and Snakemake
       ./inv bench --only allocator               Paddle's operators with glibc's defaults and with ours
     """
     from harness.cli import tools
@@ -748,20 +748,20 @@ def _path(text: str) -> Path | None:
     return Path(text).expanduser() if text else None
 
 
-def _one_part(word: str) -> list[Any]:
-    parts = cells.select_parts(catalogues.load(), word or "none given")
+def _one_part(task: str) -> list[Any]:
+    parts = cells.select_parts(catalogues.load(), task or "none given")
     if len(parts) > 1:
         raise UsageError(
-            f"--task {word}: {len(parts)} parts.", f"It has {', '.join(part.name for part in parts)}.", "Name one."
+            f"--task {task}: {len(parts)} parts.", f"It has {', '.join(part.name for part in parts)}.", "Name one."
         )
     return parts
 
 
-def _one_run(word: str, run: str) -> Path:
+def _one_run(command: str, run: str) -> Path:
     from harness.evidence import records
 
     if run == "all":
-        raise UsageError(f"{word} takes one run.", "`all` names every one.", f"./inv {word} latest")
+        raise UsageError(f"{command} takes one run.", "`all` names every one.", f"./inv {command} latest")
     (folder,) = records.find(RESULTS, run)
     return folder
 
@@ -770,5 +770,5 @@ def _tool(stack: str, *command: str, then: Sequence[Sequence[str]] = ()) -> None
     """Run a tool from the stack of that name; its own exit code decides."""
     from harness.cli import tools
 
-    for words in (command, *then):
-        tools.run(stack, words)
+    for each in (command, *then):
+        tools.run(stack, each)

@@ -116,5 +116,5 @@ def _push(wanted: images.Image, client: Client, place: str) -> None:
     name = f"{place.rstrip('/')}/{wanted.name.partition('/')[2]}"
     for words in (("tag", wanted.name, name), ("push", name)):
         if subprocess.run([client.path, *words]).returncode != 0:
-            why = "The registry refused it; its words stand above."
+            why = "The registry refused it; see its output above."
             raise EngineError(f"{name} could not be pushed.", why, f"{client.engine} login REGISTRY, then call again.")

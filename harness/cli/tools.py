@@ -1,4 +1,4 @@
-"""Tools that the words test, lint, bench, serve and python call, each in its own stack."""
+"""Tools that the commands test, lint, bench, serve and python call, each in its own stack."""
 
 import os
 import re
@@ -21,13 +21,13 @@ def run(stack: str, command: Sequence[str]) -> None:
     """Run `command` from the stack's environment, which is made first if it is not there.
 
     Raises:
-        HomeworkError: it failed; its own words stand above.
+        HomeworkError: it failed; its output is above.
     """
     folder = stacks.prepare(stacks.stack(stack)).folder / "bin"
     environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run([str(folder / command[0]), *command[1:]], cwd=ROOT, env=environment)
     if done.returncode != 0:
-        raise HomeworkError(f"{command[0]} failed.", f"Its exit code was {done.returncode}.", "Its words stand above.")
+        raise HomeworkError(f"{command[0]} failed.", f"Its exit code was {done.returncode}.", "See its output above.")
 
 
 def become(stack: str, command: Sequence[str]) -> NoReturn:

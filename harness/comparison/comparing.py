@@ -207,7 +207,7 @@ def show(found: Comparison) -> str:
         blocks.append(terminal.yellow("Nothing could be compared: neither has a trace."))
     first = traces.first_of(list(found.tensors))
     if first:
-        blocks.append(f"First to part ways: {first.name}, {first.why}")
+        blocks.append(f"First differs: {first.name}, {first.why}")
     around = surroundings(found.then.record, found.now.record)
     if around:
         blocks.append(_table(("around it", "then", "now"), [tuple(map(_cut, row)) for row in around]))

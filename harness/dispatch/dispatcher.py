@@ -88,7 +88,7 @@ class Outcome:
             raise HomeworkError(
                 f"{failed} of {len(self.records)} cells failed.",
                 "The lines marked ✗ above say why.",
-                "./inv show RUN shows a record; its run.log has the program's own words.",
+                "./inv show RUN shows a record; its run.log has the program's output.",
             )
 
 

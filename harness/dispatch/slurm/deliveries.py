@@ -20,7 +20,7 @@ opened = cache(open_store)  # whoever follows asks every few seconds
 
 @dataclass(frozen=True)
 class Delivery:
-    """What did not come: `silent` is why the store as a whole did not answer, `refused` why a record does not hold."""
+    """What did not come: `silent` is why the whole store did not answer, `refused` why a record failed verification."""
 
     silent: str = ""
     refused: Mapping[str, str] = field(default_factory=dict)

@@ -76,7 +76,7 @@ class Ssh:
 
         Raises:
             EngineError: no connection, or the far side cannot do it.
-            VerificationError: a record that came does not hold.
+            VerificationError: a record that came failed verification.
         """
         with Connection(plan.address) as far:
             busy = _enter(far, plan.address, make=True)
@@ -101,7 +101,7 @@ def failure_of(address: Address, code: int) -> HomeworkError | Interrupted | Non
         return None
     what = f"./inv run on {address} ended with exit code {code}."
     remedy = "./inv show RUN shows a record that was fetched."
-    return OF_CODE.get(code, EngineError)(what, "Its words stand above.", remedy)
+    return OF_CODE.get(code, EngineError)(what, "See its output above.", remedy)
 
 
 def _enter(far: Connection, address: Address, make: bool) -> tuple[str, str]:

@@ -104,7 +104,7 @@ def test_the_tables_name_what_parts_ways_first_and_a_difference_is_an_error() ->
         PART, an_outcome(metrics={"deflection": 1.0}), an_outcome(loss=(3.0, 2.5, 1.0), metrics={"deflection": 2.0})
     )
     text = comparing.show(apart)
-    assert "First to part ways: loss, step 2 of 3: 2 then, 2.5 now" in text and "✗ 5.0e-01 off" in text
+    assert "First differs: loss, step 2 of 3: 2 then, 2.5 now" in text and "✗ 5.0e-01 off" in text
     with pytest.raises(HomeworkError, match="4: deflection, loss"):
         comparing.require_same([same, apart])
 
