@@ -97,7 +97,7 @@ def resume(
     failed, its output is the next message, and the question stands before it.
 
     Raises:
-        UsageError: none or several begin so, its code passed and nothing is asked, or a word means nothing here.
+        UsageError: none or several begin so, its code passed and nothing is asked, or an option means nothing here.
         VerificationError: it, or one that it continues, is not as it was sealed.
     """
     last = sessions.find(results / sessions.FOLDER / part, word)

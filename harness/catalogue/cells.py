@@ -1,4 +1,4 @@
-"""Cells: one task part on one hardware kind. Words like `8`, `8-2`, `plate` or `npu` select them."""
+"""Cells: one task part on one hardware kind. Names like `8`, `8-2`, `plate` or `npu` select them."""
 
 import difflib
 import math
@@ -74,7 +74,7 @@ def select_parts(catalogue: Catalogue, words: str) -> list[Part]:
     """The parts that comma-separated `words` name: numbers, parts, slugs (`08-ffn`, `ffn`) or `all`.
 
     Raises:
-        UsageError: a word names no part; the nearest known one is offered.
+        UsageError: a name is no part's; the nearest known one is offered.
     """
     return _select(words, _part_names(catalogue), "task", "./inv tasks")
 
@@ -83,7 +83,7 @@ def select_hardware(catalogue: Catalogue, words: str) -> list[Hardware]:
     """The kinds that comma-separated `words` name: names, aliases or `all`.
 
     Raises:
-        UsageError: a word names no kind; the nearest known one is offered.
+        UsageError: a name is no kind's; the nearest known one is offered.
     """
     return _select(words, _hardware_names(catalogue), "hardware kind", "./inv hardware")
 

@@ -41,7 +41,7 @@ def image(
     tree: str = "",
     offline: bool = False,
 ) -> images.Image:
-    """The image that the words describe.
+    """The image that the options describe.
 
     Raises:
         UsageError: the folder of wheels or of sources has none.

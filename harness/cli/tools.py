@@ -65,9 +65,9 @@ def measurements() -> dict[str, Measurement]:
 
 @dataclass(frozen=True)
 class Lesson:
-    """A program of projects/ that a person runs by hand: its words, its part, and the kind it computes on."""
+    """A program of projects/ that a person runs by hand: its arguments, its part, and the kind it computes on."""
 
-    words: Sequence[str]
+    arguments: Sequence[str]
     part: Part
     kind: Hardware
 
@@ -86,25 +86,25 @@ class Lesson:
         settings: Mapping[str, str] = variables(Request(cell=cell, parameters={}, seed=0, cards=1, out=Path()))
         python = stacks.stack(self.part.stack or "base", self.kind).python
         environment = {**{name: rooted(value) for name, value in settings.items()}, **os.environ}
-        os.execve(python, [str(python), *self.words], environment)
+        os.execve(python, [str(python), *self.arguments], environment)
 
 
-def lesson(book: Catalogue, words: Sequence[str]) -> Lesson:
-    """The lesson that `words` start: a file of projects/ with its arguments, of which --device names the kind.
+def lesson(book: Catalogue, arguments: Sequence[str]) -> Lesson:
+    """The lesson that `arguments` start: a file of projects/ with its arguments, of which --device names the kind.
 
     Raises:
         UsageError: they name no file of a project.
     """
-    for word in words:
-        path = Path(word).absolute()
+    for argument in arguments:
+        path = Path(argument).absolute()
         parts = [part for part in book.parts.values() if path.is_file() and ROOT / part.folders[0] in path.parents]
         part = next((part for part in parts if part.program == path), parts[0] if parts else None)
         if part is not None and part.stack is not None:
-            device = DEVICE.search("\0".join(words))
+            device = DEVICE.search("\0".join(arguments))
             kinds = [kind for kind in book.hardware.values() if kind.device == (device[1] if device else "cpu")]
-            return Lesson(words, part, kinds[0] if len(kinds) == 1 else _here(kinds, book))
+            return Lesson(arguments, part, kinds[0] if len(kinds) == 1 else _here(kinds, book))
     raise UsageError(
-        f"{' '.join(words) or 'Nothing'}: no program of projects/.",
+        f"{' '.join(arguments) or 'Nothing'}: no program of projects/.",
         "Python runs here in the stack of the project whose file is named first.",
         "./inv python projects/04-plate/main.py --set grid=51",
     )

@@ -18,7 +18,7 @@ LIKE = ("parameters", "seed")  # what two runs have to have in common
 def choose(
     catalogue: Catalogue, results: Path, parts: Sequence[Part], hw: str, run: str, reference: bool
 ) -> list[Pair]:
-    """The pairs that the words of `compare` name: (part, then, now) for each.
+    """The pairs that the arguments of `compare` name: (part, then, now) for each.
 
     Raises:
         UsageError: they name none, or one run alone.

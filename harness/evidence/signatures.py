@@ -18,7 +18,7 @@ def sign(file: Path, key: Path) -> Path:
         key: the private key, or the public one where an agent holds the private one.
 
     Raises:
-        UsageError: there is no such key, or it needs words that nobody can be asked for here.
+        UsageError: there is no such key, or it needs a passphrase that nobody can be asked for here.
     """
     if not key.expanduser().is_file():
         raise UsageError(f"--sign {key}: no such key.", "", "Make one: ssh-keygen -t ed25519")

@@ -52,7 +52,9 @@ class Slurm:
         """
         engine, site = sites.inside(request.on), sites.settings()
         if any("\n" in value for value in request.settings):
-            raise UsageError("--set: a value of two lines.", "A job's words are one line.", "Leave the line break out.")
+            raise UsageError(
+                "--set: a value of two lines.", "A job's arguments are one line.", "Leave the line break out."
+            )
         known = request.catalogue.hardware
         if odd := site.kinds.keys() - known.keys():
             why = f"Known: {', '.join(known)}."

@@ -118,7 +118,7 @@ class Connection:
             return self._answer()
 
     def run(self, words: list[str], echo: IO[bytes]) -> int:
-        """Run ./inv there with these words, its output to `echo` as it comes; its exit code.
+        """Run ./inv there with these arguments, its output to `echo` as it comes; its exit code.
 
         The first Ctrl-C or SIGTERM goes to the far run, which ends and seals its record; a second one leaves it.
         """
@@ -206,7 +206,7 @@ REFUSALS = {
 
 
 def explain(address: Address, code: int, said: str) -> EngineError:
-    """Why no connection came about, from ssh's exit code and words."""
+    """Why no connection came about, from ssh's exit code and message."""
     for signs, what, remedy in CAUSES:
         if any(sign in said for sign in signs) or (code in NOT_FOUND and signs == NO_PYTHON):
             return EngineError(f"{address}: {what}", _telling(signs, said), remedy.format(address=address))

@@ -94,7 +94,7 @@ class Ssh:
 
 
 def failure_of(address: Address, code: int) -> HomeworkError | Interrupted | None:
-    """What the far ./inv reported by its exit code; its words were shown as they came."""
+    """What the far ./inv reported by its exit code; its output was shown as it came."""
     if code in INTERRUPTED:
         return Interrupted(INTERRUPTED[code])
     if not code:
