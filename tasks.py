@@ -643,7 +643,8 @@ def serve(context: Context, arguments: options.ServerArguments) -> None:
     """
     from harness.cli import tools
 
-    server = ROOT / "projects" / "10-optimised-inference" / "server.py"
+    tools.require_options("serve", options.SERVER_OPTIONS, arguments)
+    server = options.SERVER_OPTIONS.with_name("server.py")
     tools.become("inference", ("python", "-W", "ignore:No ccache found", str(server), *arguments))
 
 

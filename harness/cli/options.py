@@ -12,6 +12,8 @@ from typing import Annotated, Any
 from harness.checkout import ROOT
 from harness.errors import UsageError
 
+SERVER_OPTIONS = ROOT / "projects" / "10-optimised-inference" / "server_options.py"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
@@ -180,7 +182,7 @@ def _measurements() -> str:
 def _server_options() -> str:
     from harness.cli import tools
 
-    return tools.options_of(ROOT / "projects" / "10-optimised-inference" / "server_options.py")
+    return tools.options_of(SERVER_OPTIONS)
 
 
 # The options

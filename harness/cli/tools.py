@@ -44,6 +44,14 @@ def options_of(program: Path) -> str:
     return asked.stdout[asked.stdout.index("options:") :].replace("options:", "Options", 1).rstrip()
 
 
+def require_options(command: str, program: Path, arguments: Sequence[str]) -> None:
+    """Raise UsageError for what a program's file of options refuses, before the program is installed or started."""
+    asked = subprocess.run([sys.executable, str(program), *arguments], capture_output=True, text=True)
+    if asked.returncode != 0:
+        what = asked.stderr.strip().splitlines()[-1].partition("error: ")[2]
+        raise UsageError(f"{command}: {what}.", "The program does not take it.", f"See ./inv {command} --help")
+
+
 @dataclass(frozen=True)
 class Measurement:
     """A program of bench/: the stack that it names as its own, and what it measures, in a line."""
