@@ -94,7 +94,7 @@ class Worst:
 
 
 def corners(part: str) -> Mapping[str, Any]:
-    """What bench/bounds/ lists for a part: `short`, `corners`, and `cards` where it takes several."""
+    """What bench/bounds/ lists for a part, `short` and `corners`: parameters, and `cards` or `seed` where they count."""
     for path in sorted(CORNERS.glob("*.yaml")):
         listed = yaml.safe_load(path.read_text(encoding="utf-8"))
         if part in listed:
@@ -105,16 +105,15 @@ def corners(part: str) -> Mapping[str, Any]:
 def runs(part: Part, short: bool) -> Iterator[Run]:
     """The runs of a part: the defaults under all surroundings and every corner once, or a few of both."""
     listed = corners(part.name)
-    cards = listed.get("cards", [part.cards.default])
     if short:
         for number, settings in enumerate(listed.get("short", [{}])):
             yield _run(part, settings, part.cards.default, number, SHORT[number % len(SHORT)])
         return
     for number, surroundings in enumerate(ALL):
         yield _run(part, {}, part.cards.default, number, surroundings)
-    for number, (settings, ranks) in enumerate(itertools.product(listed["corners"], cards)):
+    for number, settings in enumerate(filter(None, listed["corners"])):
         # 7 and 24 have no common divisor: one corner after the other meets all surroundings, in mixed order.
-        yield _run(part, settings, ranks, number, ALL[7 * number % len(ALL)])
+        yield _run(part, settings, part.cards.default, number, ALL[7 * number % len(ALL)])
 
 
 def _run(part: Part, settings: Mapping[str, Any], cards: int, seed: int, surroundings: Surroundings) -> Run:

@@ -65,6 +65,7 @@ def project_mistakes(document: Mapping[str, Any], folder: Path) -> Iterator[Mist
         if "program" in part and "cards" in part and "kit" not in document.get("uses", ()):
             what, remedy = "several cards are started by projects/kit/launch.py.", "Add `uses: [kit]` at the top."
             yield Mistake((*steps, "cards"), what, remedy)
+        yield from _name_mistakes(steps, part)
         yield from _parameter_mistakes(steps, part)
         yield from _bound_mistakes(steps, part)
         yield from _trace_mistakes(steps, part)
@@ -76,6 +77,13 @@ def _cards_mistakes(steps: Steps, cards: Mapping[str, int]) -> Iterator[Mistake]
     number = cards["default"]
     if not cards.get("at_least", 1) <= number <= cards.get("at_most", number):
         yield Mistake((*steps, "cards", "default"), f"{number} is not within its bounds.", "Mend one of the three.")
+
+
+def _name_mistakes(steps: Steps, part: Mapping[str, Any]) -> Iterator[Mistake]:
+    """What expressions know by themselves would hide a parameter or a metric of that name."""
+    for key in ("parameters", "metrics"):
+        for name in part.get(key, {}).keys() & {"cards", *expressions.CONSTANTS}:
+            yield Mistake((*steps, key, name), f"{name!r} means something else in expressions.", "Rename it.")
 
 
 def _parameter_mistakes(steps: Steps, part: Mapping[str, Any]) -> Iterator[Mistake]:

@@ -9,7 +9,7 @@ Verdict = Literal["passed", "failed", "not judged"]
 PASSED: Final = "passed"
 FAILED: Final = "failed"
 NOT_JUDGED: Final = "not judged"
-MARKS: Mapping[Verdict, str] = {PASSED: "✓", FAILED: "✗", NOT_JUDGED: "○"}
+MARKS: Mapping[Verdict, str] = {PASSED: "✓", FAILED: "✗", NOT_JUDGED: "△"}
 
 
 class _Judged(TypedDict):

@@ -28,13 +28,13 @@ from harness.points.scoring import (
     tally,
 )
 
-MARKS = {EARNED: "✓", REHEARSED: "○", WAITING: "…", NOT_JUDGED: "○", FAILED: "✗", NOT_RUN: "·"}
+MARKS = {EARNED: "✓", REHEARSED: "○", WAITING: "…", NOT_JUDGED: "△", FAILED: "✗", NOT_RUN: "·"}
 PERSON = Hardware(
     name="person", title="a person's own", aliases=(), category="cpu", device="", environment={}, data={}
 )  # where only a person's evidence counts, and no hardware
 LEGEND = (
     "✓ earned   ○ rehearsed: passed where the rule gives no points   … waiting: for a person's evidence   "
-    "○ not judged: out of what a bound is meant for   ✗ failed   · not run   – no program yet"
+    "△ not judged: out of what a bound is meant for   ✗ failed   · not run   – no program yet"
 )
 
 

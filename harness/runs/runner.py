@@ -260,7 +260,7 @@ def _print_verdict(checks: Sequence[Check], ending: processes.Ending, folder: Pa
         for check in failed:
             print(f"      {check.name}: asked {check.asked}; {check.why}", flush=True)
     elif left_out:
-        print(yellow(f"  ○ not judged after {ending.seconds:.1f} s") + f"   {place}")
+        print(yellow(f"  △ not judged after {ending.seconds:.1f} s") + f"   {place}")
         for check in left_out:
             print(f"      {check.name}: {check.asked}; {check.why}", flush=True)
     else:

@@ -53,7 +53,7 @@ def judge(fit: Fit) -> Belief:
 def memory(residuals: np.ndarray, times: np.ndarray, positions: np.ndarray) -> float:
     """The correlation of successive residuals of one thermometer: about 0 for noise, near 1 for a wrong model.
 
-    All arguments are (rows,). Errors that remember are not the noise that the intervals count on.
+    It is below 0 where every other reading is stale. All arguments are (rows,). Errors that remember are not the noise that the intervals count on.
     """
     order = np.lexsort([times, positions])
     same = np.diff(positions[order]) == 0
@@ -113,5 +113,10 @@ def doubts(belief: Belief, fit: Fit) -> list[str]:
             f"What remains is not noise: successive residuals have a correlation of {belief.memory:.2f}. The model "
             "does not describe this bar, and the intervals are too narrow. Are power, geometry, heat capacity, air and "
             "times right? If they are, more splines may follow a k that changes fast."
+        )
+    if belief.memory < -REMEMBERS:
+        said.append(
+            f"What remains jumps to and fro as no noise does: successive residuals have a correlation of "
+            f"{belief.memory:.2f}. Are readings stale, or written again at a later time?"
         )
     return said

@@ -85,8 +85,9 @@ def refuse_unheated(measured: Measurements, bar: Bar, name: str) -> None:
     if high - low <= max(5 * noise, 1e-6):
         raise Unusable(
             f"{name}: there is nothing to learn from these readings",
-            f"they lie between {low:.4g} and {high:.4g} °C, with a scatter of {noise:.2g} K: the bar was not heated",
-            "switch the heaters on, and read while the bar warms up",
+            f"they lie between {low:.4g} and {high:.4g} °C, and scatter by {noise:.2g} K from one to the next: "
+            "the bar was not heated, or that is not seen",
+            "switch the heaters on, and read often while the bar warms up",
         )
 
 

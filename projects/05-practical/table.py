@@ -44,6 +44,7 @@ COMMENTS = ("#", "%", "//")
 PREAMBLE = 30  # lines in which the names are looked for
 TIME_STAMP = re.compile(r"\d{1,4}[-/.年]\d{1,2}[-/.月]\d{1,4}|\d{1,2}:\d{2}")
 EXAMPLE = "write a first line such as: time [s], x [mm], temperature [°C]"
+WIDE = "write where each thermometer is in the first line: time [s], 3 mm, 31.8 mm, 60.6 mm"
 
 
 class Unusable(ValueError):
@@ -197,7 +198,9 @@ def _table(lines: list[tuple[int, str]], told: str | None, name: str) -> Table:
         wide, missing = [], [kind for kind in UNITS if kind not in found]
     if missing:
         what = f"{name}, line {line}: there is no column {' and no '.join(missing)}"
-        raise Unusable(what, f"columns: {', '.join(titles)[:200]}", EXAMPLE)
+        a_thermometer_a_column = "time" in found and "x" not in found and len(titles) > 3
+        why = f"columns: {', '.join(titles)[:200]}"
+        raise Unusable(what, why, WIDE if a_thermometer_a_column else EXAMPLE)
     if unread:
         raise unread[0]
     return Table(found, wide, len(titles), line, separator, below[1:] if used_below else below)

@@ -17,6 +17,7 @@ schedule.py orders the micro-batches, routes.py runs it all, traffic.py counts w
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,8 @@ def train_by_all_routes(own: Rank, alone: Alone, counting: bool) -> dict[str, Re
 def send_alone(own: Rank) -> dict[Message | None, Counts]:
     """What comes in while each kind of message is sent by itself, and (None) while nothing is."""
     kinds = sorted({short(message) for message in measures.step_messages(own.problem, own.mesh)}, key=str)
-    found: dict[Message | None, Counts] = {None: counted(lambda: None)}
-    return found | {message: counted(lambda message=message: own.send_alone(message)) for message in kinds}
+    counts = counted(lambda: None, *(partial(own.send_alone, message) for message in kinds))
+    return dict(zip([None, *kinds], counts, strict=True))
 
 
 def measure(own: Rank, alone: Alone, counting: bool) -> tuple[dict[str, Any], measures.Reports]:

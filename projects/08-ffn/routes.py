@@ -63,7 +63,7 @@ class Rank:
 
         for number, whole in enumerate(self.problem.steps(), start=1):
             if counting and number == self.p["steps"]:
-                traffic = counted(partial(step, whole))
+                (traffic,) = counted(partial(step, whole))
             else:
                 step(whole)
             if number == 1:

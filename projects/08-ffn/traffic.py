@@ -22,7 +22,7 @@ from pieces import CUT_BY_MP
 BYTES_RECEIVED = 128  # where it stands in the kernel's struct tcp_info, as a 64-bit number
 FLOAT = 4  # bytes of a number
 SHORT = 64  # numbers
-QUIET = 0.2  # seconds; twice that by which one rank may come out of a barrier after another
+QUIET = 0.4  # seconds; twice that by which one rank may come out of a barrier after another
 Ends = tuple[int, int]  # the ports of a connection, the own first
 Counts = dict[Ends, int]
 
@@ -60,13 +60,19 @@ def by_axis(counts: Sequence[Mapping[Ends, int]], mesh: Mesh) -> dict[str, int]:
     return totals
 
 
-def counted(work: Callable[[], object]) -> Counts:
-    """What came in while all ranks did this, with nothing else on its way but two barriers. All ranks must call it."""
-    before = _quiet()
-    dist.barrier()
-    work()
-    after = _quiet()
-    return {ends: count - before.get(ends, 0) for ends, count in after.items()}
+def counted(*works: Callable[[], object]) -> list[Counts]:
+    """What came in while all ranks did each of these, with nothing else on its way but two barriers.
+
+    All ranks must call it.
+    """
+    found, before = [], _quiet()
+    for work in works:
+        dist.barrier()
+        work()
+        after = _quiet()
+        found.append({ends: count - before.get(ends, 0) for ends, count in after.items()})
+        before = after
+    return found
 
 
 def _quiet() -> Counts:

@@ -60,12 +60,12 @@ def test_a_run_that_is_not_judged_is_no_failure_and_says_what_is_left_out(checko
     done = checkout("run", "--set", "size=6")
     assert done.returncode == 0, done.stderr
     left_out = "at most 0.1, when size != 6"
-    assert "○ not judged" in done.stdout and f"error: {left_out}; the bound is not meant for six" in done.stdout
+    assert "△ not judged" in done.stdout and f"error: {left_out}; the bound is not meant for six" in done.stdout
     (record,) = checkout.records()
     assert record["verdict"] == "not judged" and record["passed"] is False
     explained = checkout("matrix", "--explain").stdout
     assert f"not judged; error ({left_out}): the bound is not meant for six" in explained and "0 points" in explained
-    assert "○ not judged" in checkout("show").stdout and checkout("verify").returncode == 0
+    assert "△ not judged" in checkout("show").stdout and checkout("verify").returncode == 0
     checkout("run")
     checkout("run", "--set", "size=6")
     assert "✓ 3" in checkout("matrix").stdout, "it does not displace the one that passed"

@@ -76,7 +76,7 @@ function leftOut(record) {
   return made("p", { class: "quiet" }, `Log and pictures of this older run are not in the page, to keep it small. They stand in ${place}.`);
 }
 
-const marks = { passed: "✓", "not judged": "○", failed: "✗" };
+const marks = { passed: "✓", "not judged": "△", failed: "✗" };
 
 /** Of a record or a check; those from before there were three verdicts say only whether it passed. */
 function verdictOf(judged) {

@@ -189,6 +189,7 @@ def test_bad_rows_are_reported_by_line_and_left_out(parse):
     [
         ("", "empty"),
         ("1,2,3\n4,5,6", "no column"),
+        ("time [s],T1 [°C],T2 [°C],T3 [°C]\n1,2,3,4", "write where each thermometer is"),
         ("time [s],x [mm]\n1,2", "no column temperature"),
         ("time [s],x [mm],temperature\n1,2,3", "no unit"),
         ("time [s],x [furlong],temperature [K]\n1,2,3", "furlong"),

@@ -161,6 +161,13 @@ def test_a_wrong_model_leaves_what_is_not_noise(measure):
     assert any("What remains is not noise" in each for each in said)
 
 
+@pytest.mark.plants("5", "residual_correlation")
+def test_readings_written_again_five_seconds_later(measure):
+    found, said = measure(lines() + changed(lambda t, x, u: f"{t + 5},{x},{u}" if t < 600 else "")[:-6])
+    assert "residual_correlation" in failed(found)
+    assert any("to and fro" in each for each in said), said
+
+
 # Faults in the program
 
 

@@ -106,6 +106,13 @@ def test_a_name_of_a_parameter_and_a_metric_is_not_guessed(tree):
     assert "'grid' is a parameter and a metric" in refusal(tree).what
 
 
+@pytest.mark.parametrize("name", ["cards", "u_float32"])
+def test_no_metric_hides_behind_what_expressions_know(tree, name):
+    line = tree.change(tree.project, "seconds:", f"{name}: {{unit: m}}\n      seconds:")
+    error = refusal(tree)
+    assert error.what.startswith(f"{PROJECT}:{line}: ") and f"{name!r} means something else" in error.what
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [

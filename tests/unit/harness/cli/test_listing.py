@@ -117,8 +117,8 @@ def test_a_record_without_seconds_or_paddle_is_shown_too(results):
 def test_a_record_that_is_not_judged_says_which_check_and_why(results):
     folder = a_record_not_judged(results)
     text = listing.record(json.loads((folder / "record.json").read_text()), folder)
-    assert "○ not judged" in text.splitlines()[0]
-    assert "○ error: 0.01, asked at most u_float32, when method == 'pinn'  (no bound)" in text
+    assert "△ not judged" in text.splitlines()[0]
+    assert "△ error: 0.01, asked at most u_float32, when method == 'pinn'  (no bound)" in text
 
 
 def test_a_part_that_asks_for_a_person_s_evidence_says_so():

@@ -180,7 +180,7 @@ def test_a_run_that_is_not_judged_earns_nothing_and_says_which_bound_is_left_out
     built = matrix.build(BOOK, results)
     (cell,) = (cell for cell in built.cells if cell.run)
     assert (cell.state, cell.points, cell.why) == ("not judged", 0, WHY_LEFT_OUT)
-    assert "○ not judged" in matrix.show(built, "table", explain=False)
+    assert "△ not judged" in matrix.show(built, "table", explain=False)
     assert f"4 on cpu (Processor A): not judged; {WHY_LEFT_OUT}" in matrix.show(built, "table", explain=True)
     assert json.loads(matrix.show(built, "json", explain=False))["cells"][0]["state"] == "not judged"
     assert "class='not-judged'" in matrix.show(built, "html", explain=False)

@@ -261,7 +261,7 @@ def test_a_run_out_of_what_its_bound_is_meant_for_is_recorded_and_no_failure(res
     assert [check["verdict"] for check in record["checks"]] == ["passed", "passed", "not judged"]
     assert verify(folder, a_catalogue(part)) == []
     said = capsys.readouterr().out
-    assert "○ not judged" in said and "m: at most u_float32, when method == 'pinn'; no bound" in said
+    assert "△ not judged" in said and "m: at most u_float32, when method == 'pinn'; no bound" in said
 
 
 def test_a_record_names_its_time_limit(results):
