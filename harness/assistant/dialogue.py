@@ -84,14 +84,14 @@ def begin(
 def resume(
     results: Path,
     part: str,
-    word: str,
+    prefix: str,
     question: str,
     endpoint: str = "",
     model: str = "",
     tests: str = "",
     file: str = "",
 ) -> Session:
-    """A new session that goes on where the one whose id begins with `word` stopped.
+    """A new session that goes on where the one whose id begins with `prefix` stopped.
 
     What is not given is as it was, as far as it is recorded: secrets that were taken out stay out. If its last answer
     failed, its output is the next message, and the question stands before it.
@@ -100,7 +100,7 @@ def resume(
         UsageError: none or several begin so, its code passed and nothing is asked, or an option means nothing here.
         VerificationError: it, or one that it continues, is not as it was sealed.
     """
-    last = sessions.find(results / sessions.FOLDER / part, word)
+    last = sessions.find(results / sessions.FOLDER / part, prefix)
     lineage = sessions.lineage(last)
     then = lineage[-1]
     turns = [turn for session in lineage for turn in transcripts.read(last.with_name(session["id"]))]
@@ -113,7 +113,7 @@ def resume(
     asked = "\n\n".join(text for text in (question, failed) if text)
     if not asked:
         why = "Its code passed, so that there is no failure to send."
-        raise UsageError(f"--continue {word}: a question is needed.", why, f'./inv pair --continue {word} "What else?"')
+        raise UsageError(f"--continue {prefix}: a question is needed.", why, f'./inv pair --continue {prefix} "More?"')
     messages = [_says("system", RULES)]
     for turn in turns:
         messages += [_says("user", turn["question"]), _says("assistant", turn["answer"])]

@@ -48,12 +48,12 @@ class Finding:
 
 
 def inspect(
-    word: str, kind: str, needs: Sequence[str], date: str, redactor: Redactor, settings: Privacy | None = None
+    source: str, kind: str, needs: Sequence[str], date: str, redactor: Redactor, settings: Privacy | None = None
 ) -> list[Finding]:
     """Look at an address or a file, which shows one thing, or as a track may do, several days.
 
     Args:
-        word: the address or the path.
+        source: the address or the path.
         kind: what it is, one of KINDS; empty: what it looks like, and of that what `needs` asks for.
         needs: the kinds that its part asks for.
         date: the day that it shows, YYYY-MM-DD, or empty.
@@ -66,9 +66,9 @@ def inspect(
     if kind and kind not in KINDS:
         raise UsageError(f"--kind {kind}: not known.", f"Known: {', '.join(KINDS)}.", "Choose one of these.")
     day = _day(date)
-    if re.match(r"https?://", word):
-        return [_address(word, kind or _kind_of_address(word, needs), day, redactor)]
-    path = Path(word).expanduser()
+    if re.match(r"https?://", source):
+        return [_address(source, kind or _kind_of_address(source, needs), day, redactor)]
+    path = Path(source).expanduser()
     content = _content(path)
     kind = kind or _kind_of_file(path, needs)
     if kind == "track":

@@ -70,29 +70,29 @@ def requests(
     return found
 
 
-def select_parts(catalogue: Catalogue, words: str) -> list[Part]:
-    """The parts that comma-separated `words` name: numbers, parts, slugs (`08-ffn`, `ffn`) or `all`.
+def select_parts(catalogue: Catalogue, named: str) -> list[Part]:
+    """The parts that `named` lists, with commas: numbers, parts, slugs (`08-ffn`, `ffn`) or `all`.
 
     Raises:
         UsageError: a name is no part's; the nearest known one is offered.
     """
-    return _select(words, _part_names(catalogue), "task", "./inv tasks")
+    return _select(named, _part_names(catalogue), "task", "./inv tasks")
 
 
-def select_hardware(catalogue: Catalogue, words: str) -> list[Hardware]:
-    """The kinds that comma-separated `words` name: names, aliases or `all`.
+def select_hardware(catalogue: Catalogue, named: str) -> list[Hardware]:
+    """The kinds that `named` lists, with commas: names, aliases or `all`.
 
     Raises:
         UsageError: a name is no kind's; the nearest known one is offered.
     """
-    return _select(words, _hardware_names(catalogue), "hardware kind", "./inv hardware")
+    return _select(named, _hardware_names(catalogue), "hardware kind", "./inv hardware")
 
 
 def _part_names(catalogue: Catalogue) -> dict[str, list[Part]]:
     names: dict[str, list[Part]] = {"all": list(catalogue.parts.values())}
     for part in catalogue.parts.values():
-        number, _, word = part.slug.partition("-")
-        for name in {part.name, part.task, number, part.slug, word}:
+        number, _, short = part.slug.partition("-")
+        for name in {part.name, part.task, number, part.slug, short}:
             names.setdefault(name, []).append(part)
     return names
 
@@ -103,14 +103,14 @@ def _hardware_names(catalogue: Catalogue) -> dict[str, list[Hardware]]:
     return {"all": list(kinds), **names}
 
 
-def _select(words: str, names: Mapping[str, list[Any]], noun: str, see: str) -> list[Any]:
+def _select(named: str, names: Mapping[str, list[Any]], noun: str, see: str) -> list[Any]:
     chosen: dict[str, Any] = {}
-    for word in (word.strip() for word in words.split(",")):
-        if word not in names:
-            near = difflib.get_close_matches(word, names, n=1)
+    for name in (name.strip() for name in named.split(",")):
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
-            raise UsageError(f"{word!r}: no such {noun}.", f"Known: {', '.join(_shown(names))}.{hint}", f"See {see}")
-        chosen.update((item.name, item) for item in names[word])
+            raise UsageError(f"{name!r}: no such {noun}.", f"Known: {', '.join(_shown(names))}.{hint}", f"See {see}")
+        chosen.update((item.name, item) for item in names[name])
     return list(chosen.values())
 
 

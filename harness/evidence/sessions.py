@@ -20,18 +20,20 @@ CONVERSATION = "conversation.md"
 GOOD = "It passed"
 
 
-def find(sessions: Path, word: str) -> Path:
-    """The folder of the session whose id begins with `word`.
+def find(sessions: Path, prefix: str) -> Path:
+    """The folder of the session whose id begins with `prefix`.
 
     Raises:
         UsageError: none or several begin so.
     """
     there = sorted(path.parent.name for path in sessions.glob(f"*/{FILE}"))
-    matching = [name for name in there if name.startswith(word)]
+    matching = [name for name in there if name.startswith(prefix)]
     if len(matching) != 1:
         what = f"{len(matching)} sessions begin so" if matching else "no such session"
         shown = ", ".join((matching or there)[-10:]) or "none"
-        raise UsageError(f"--continue {word}: {what}.", f"There are: {shown}.", "Write a session's id, or more of it.")
+        raise UsageError(
+            f"--continue {prefix}: {what}.", f"There are: {shown}.", "Write a session's id, or more of it."
+        )
     return sessions / matching[0]
 
 

@@ -134,15 +134,15 @@ def counted(results: Path, folders: Iterable[Path]) -> list[str]:
     return [f"{number} {name}{'s' * (number != 1)}" for number, name in kinds if number]
 
 
-def verify_all(results: Path, word: str, catalogue: Catalogue, signers: Path | None = None) -> str:
-    """Verify the runs that `word` names, and with `all` every other sealed folder; what was verified is said in a line.
+def verify_all(results: Path, run: str, catalogue: Catalogue, signers: Path | None = None) -> str:
+    """Verify the runs that `run` names, and with `all` every other sealed folder; what was verified is said in a line.
 
     Raises:
         UsageError: it names no run.
         VerificationError: something failed.
     """
-    findings = {folder: verify(folder, catalogue, signers) for folder in find(results, word)}
-    others = verify_others(results) if word == "all" else {}
+    findings = {folder: verify(folder, catalogue, signers) for folder in find(results, run)}
+    others = verify_others(results) if run == "all" else {}
     require_verified({**findings, **others})
     also = f" Whole: {', '.join(counted(results, others))}." if others else ""
     return (

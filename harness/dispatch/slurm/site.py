@@ -42,16 +42,16 @@ class Settings:
         return {name: value for name, value in both.items() if value is not False}
 
 
-def inside(word: str) -> str:
+def inside(on: str) -> str:
     """The engine that runs the cells on the nodes: `--on slurm` leaves it to the node, slurm:container names it.
 
     Raises:
         UsageError: there is no such engine.
     """
-    name = word.partition(":")[2] or "auto"
+    name = on.partition(":")[2] or "auto"
     if name not in INSIDE:
         known = ", ".join(f"slurm:{engine}" for engine in INSIDE)
-        raise UsageError(f"--on {word}: no such engine on the nodes.", f"Known: {known}.", "Or slurm alone.")
+        raise UsageError(f"--on {on}: no such engine on the nodes.", f"Known: {known}.", "Or slurm alone.")
     return name
 
 
