@@ -1,6 +1,6 @@
-"""The words a person types: `./inv WORD` or, in the activated environment, `invoke WORD`.
+"""The commands: `./inv COMMAND` or, in the activated environment, `invoke COMMAND`.
 
-Each is a thin function: it reads words and prints answers. How things are done stands in harness/.
+Each is a thin function: it reads arguments and prints answers. How things are done stands in harness/.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from harness.checkout import ROOT
 from harness.cli import options
 from harness.cli.commands import command
 from harness.cli.options import Option
-from harness.errors import HardwareError, HomeworkError, VerificationError, WordsError
+from harness.errors import HardwareError, HomeworkError, UsageError, VerificationError
 
 RESULTS = ROOT / "results"
 SHELL_SCRIPTS = ("inv", ".ci/run", "docker/locks/compile.sh")
@@ -83,7 +83,7 @@ def run(
         cards=cards,
         seed=seed,
         timeout=timeout,
-        key=_key(sign),
+        key=_path(sign),
     )
     dispatcher = registry.dispatcher(on, host)
     plan = dispatcher.plan(request)
@@ -240,7 +240,7 @@ def download(
 ) -> None:
     """Fetch the records of a store that are not here.
 
-    Each is checked, seal and every hash, before it comes among the others; exit code 6 if one does not hold.
+    Each is checked, seal and every hash, before it comes among the others; exit code 6 if one failed verification.
 
     Examples:
       ./inv download --from s3://team/homework   addresses as for upload: ./inv upload --help
@@ -369,11 +369,11 @@ def verify(context: Context, run: options.RunOrPack, signers: options.Signers = 
     """
     from harness.verification import verifying
 
-    book, allowed = catalogues.load(), Path(signers) if signers else None
+    book, allowed = catalogues.load(), _path(signers)
     if run.endswith(".zip"):
         from harness.verification import unpacking
 
-        return print(unpacking.verify(Path(run), book, allowed))
+        return print(unpacking.verify(Path(run).expanduser(), book, allowed))
     print(verifying.verify_all(RESULTS, run, book, allowed))
 
 
@@ -456,7 +456,7 @@ def pair(
 
     if not (continue_ or (question and endpoint and model)) or turns < 1:
         what = "pair needs --endpoint, --model and a question, or --continue; and a turn or more."
-        raise WordsError(what, "", "./inv pair --help shows examples.")
+        raise UsageError(what, "", "./inv pair --help shows examples.")
     (part,) = _one_part(task)
     if continue_:
         session = dialogue.resume(RESULTS, part.name, continue_, question, endpoint, model, tests, file)
@@ -512,8 +512,8 @@ def pack(
 
     book = catalogues.load()
     parts = cells.select_parts(book, task)
-    file = Path(to or f"homework-{task}.zip")
-    made = archive.make(book, parts, RESULTS, file, crate=crate, key=_key(sign))
+    file = _path(to) or Path(f"homework-{task}.zip")
+    made = archive.make(book, parts, RESULTS, file, crate=crate, key=_path(sign))
     for line in made.missing:
         print(terminal.yellow(f"· still to be added: {line}"))
     print(
@@ -562,7 +562,7 @@ def compare(
     """Compare the traces of runs, across hardware.
 
     Loss curves, outputs and fields of the latest passing runs with the same parameters and seed, within tolerances by
-    type. The first step and tensor that part ways are named. Exit code 1 on a difference.
+    type. The first step and tensor that differ are named. Exit code 1 on a difference.
 
     Examples:
       ./inv compare --task 8-1 --hw cpu,sim      a kind of hardware against another
@@ -616,7 +616,7 @@ def report(context: Context, out: options.PageFile = "") -> None:
     from harness.publish import report as reports
 
     book = catalogues.load()
-    path = Path(out).expanduser() if out else RESULTS / "report.html"
+    path = _path(out) or RESULTS / "report.html"
     built = matrix.build(book, RESULTS)
     matrix.warn_of_damage(built)
     text = reports.page(built, book, RESULTS)
@@ -643,7 +643,8 @@ def serve(context: Context, arguments: options.ServerArguments) -> None:
     """
     from harness.cli import tools
 
-    server = ROOT / "projects" / "10-optimised-inference" / "server.py"
+    tools.require_options("serve", options.SERVER_OPTIONS, arguments)
+    server = options.SERVER_OPTIONS.with_name("server.py")
     tools.become("inference", ("python", "-W", "ignore:No ccache found", str(server), *arguments))
 
 
@@ -707,7 +708,7 @@ def docs(
 ) -> None:
     """Build the documentation as a site.
 
-    Pages of hardware, tasks, images, words and files are made from this project's own texts and data. It fails at a
+    Pages of hardware, tasks, images, commands and files are made from this project's own texts and data. It fails at a
     dead link, and at a number in the article that no record has. The pages need no network to be read.
 
     Examples:
@@ -730,7 +731,7 @@ def bench(context: Context, only: options.Measurements = "all") -> None:
 
     Examples:
       ./inv bench                                every measurement: an hour, and gigabytes of peers on first use
-      ./inv bench --only startup                 how fast a word starts, beside nox, ReFrame and Snakemake
+      ./inv bench --only startup                 how fast a command starts, beside nox, ReFrame and Snakemake
       ./inv bench --only allocator               Paddle's operators with glibc's defaults and with ours
     """
     from harness.cli import tools
@@ -744,26 +745,24 @@ def _parts(task: str) -> list[str] | None:
     return [part.name for part in cells.select_parts(catalogues.load(), task)] if task else None
 
 
-def _key(path: str) -> Path | None:
-    if path and not Path(path).expanduser().is_file():
-        raise WordsError(f"--sign {path}: no such key.", "It is a private SSH key.", "Make one: ssh-keygen -t ed25519")
-    return Path(path).expanduser() if path else None
+def _path(text: str) -> Path | None:
+    return Path(text).expanduser() if text else None
 
 
-def _one_part(word: str) -> list[Any]:
-    parts = cells.select_parts(catalogues.load(), word or "none given")
+def _one_part(task: str) -> list[Any]:
+    parts = cells.select_parts(catalogues.load(), task or "none given")
     if len(parts) > 1:
-        raise WordsError(
-            f"--task {word}: {len(parts)} parts.", f"It has {', '.join(part.name for part in parts)}.", "Name one."
+        raise UsageError(
+            f"--task {task}: {len(parts)} parts.", f"It has {', '.join(part.name for part in parts)}.", "Name one."
         )
     return parts
 
 
-def _one_run(word: str, run: str) -> Path:
+def _one_run(command: str, run: str) -> Path:
     from harness.evidence import records
 
     if run == "all":
-        raise WordsError(f"{word} takes one run.", "`all` names every one.", f"./inv {word} latest")
+        raise UsageError(f"{command} takes one run.", "`all` names every one.", f"./inv {command} latest")
     (folder,) = records.find(RESULTS, run)
     return folder
 
@@ -772,5 +771,5 @@ def _tool(stack: str, *command: str, then: Sequence[Sequence[str]] = ()) -> None
     """Run a tool from the stack of that name; its own exit code decides."""
     from harness.cli import tools
 
-    for words in (command, *then):
-        tools.run(stack, words)
+    for each in (command, *then):
+        tools.run(stack, each)

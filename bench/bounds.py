@@ -122,7 +122,7 @@ def _run(part: Part, settings: Mapping[str, Any], cards: int, seed: int, surroun
 
 
 def request(part: Part, run: Run, folder: Path = Path()) -> Request:
-    """What the engine is asked for. Raises WordsError where the part does not take the settings."""
+    """What the engine is asked for. Raises UsageError where the part does not take the settings."""
     settings = {name: str(value).lower() if isinstance(value, bool) else value for name, value in run.settings.items()}
     values, cards = settled(part, None, [f"{name}={value}" for name, value in settings.items()], run.cards)
     cell = Cell(part, entries.load().hardware["cpu"])

@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def measure_runs(engine: client.Client, tree: Path) -> None:
-    """A cell by the word that a person types, beside the program alone in a container that is there already."""
+    """A cell by the command that a person types, beside the program alone in a container that is there already."""
     _build(tree)
     name = f"homework-bench-{os.getpid()}"
     mounts = [f"--volume={tree / folder}:/homework/{folder}" for folder in ("projects", "results")]
@@ -78,7 +78,7 @@ def measure_runs(engine: client.Client, tree: Path) -> None:
 
 
 def measure_rebuilds(engine: client.Client, tree: Path) -> None:
-    """The word after a change in projects/, which is mounted, and after one in the lock."""
+    """The command after a change in projects/, which is mounted, and after one in the lock."""
     (tree / "projects" / "99-toy" / "main.py").write_text(PROGRAM + "# changed\n")
     before = (engine.inspect(IMAGE) or {})["Id"]
     checked, said = _build(tree)

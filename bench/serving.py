@@ -62,7 +62,7 @@ def ours(kind: str) -> Iterator[str]:
         try:
             ready = next((line for line in process.stdout if line.startswith("ready: ")), None)
             if ready is None:
-                raise RuntimeError(f"the server ended with exit code {process.wait()}; its words stand above")
+                raise RuntimeError(f"the server ended with exit code {process.wait()}; see its output above")
             yield ready.split()[1]
         finally:
             process.kill()

@@ -1,4 +1,4 @@
-"""How long a word takes to start, beside nox, ReFrame and Snakemake listing one check of their own.
+"""How long a command takes to start, beside nox, ReFrame and Snakemake listing one check of their own.
 
 ./inv bench --only startup
 """
@@ -63,8 +63,8 @@ def main() -> None:
         print(f"The start of {len(sides)} commands, {ROUNDS} rounds in turn")
         timings = interleaved(sides, ROUNDS)
     print(table(timings, ratio_to="./inv --list"))
-    for word in ("./inv --list", "./inv tasks"):
-        print(goal(f"{word}, median", statistics.median(timings[word]), at_most=0.2))
+    for command in ("./inv --list", "./inv tasks"):
+        print(goal(f"{command}, median", statistics.median(timings[command]), at_most=0.2))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What can go wrong, as a tree. Every error says what, why and what to do, and knows its exit code.
 
     HomeworkError               1   a program or a check failed
-    ├── WordsError              2   words on the command line that mean nothing here
+    ├── UsageError              2   a command that means nothing here, or names a file that is not there
     ├── DataFileError           2   a mistake in hardware.yaml, project.yaml or a record
     ├── HardwareError           3   the hardware asked for is not here, or not ready
     ├── EngineError             4   the engine cannot run the cell
@@ -34,7 +34,7 @@ class HomeworkError(Exception):
         return "\n".join(line for line in (self.what, self.why, self.remedy) if line)
 
 
-class WordsError(HomeworkError):
+class UsageError(HomeworkError):
     code = 2
 
 

@@ -1,4 +1,4 @@
-"""Pages made from what stands elsewhere: each README, Dockerfile, word and schema becomes one, and the navigation.
+"""Pages made from what stands elsewhere: each README, Dockerfile, command and schema becomes one, and the navigation.
 
 mkdocs calls on_config, on_files and on_page_markdown (https://www.mkdocs.org/dev-guide/plugins/#events).
 """
@@ -51,7 +51,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         {"Hardware": under("hardware")},
         {"Tasks": under("tasks")},
         {"Images": under("images")},
-        {"Reference": [{"Words": "words.md"}, *under("files"), "contributing.md"]},
+        {"Reference": [{"Commands": "commands.md"}, *under("files"), "contributing.md"]},
         {"Operation": [page for page in written if page not in articles]},
     ]
     return config
@@ -61,7 +61,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = sources()
     for source, page in pages.items():
         files.append(File.generated(config, page, content=content(source, page, pages)))
-    files.append(File.generated(config, "words.md", content=words()))
+    files.append(File.generated(config, "commands.md", content=command_page()))
     return files
 
 
@@ -118,27 +118,27 @@ def schema(data: dict[str, Any]) -> str:
     return f"# {data['title']}\n\n{data.get('description', '')}\n\n" + "\n".join(rows) + "\n"
 
 
-def words() -> str:
-    """Each word of tasks.py, with its options, as --help has them."""
+def command_page() -> str:
+    """Each command of tasks.py, with its options, as --help has them."""
     sys.path.insert(0, str(ROOT))
     from invoke import Collection
 
     import tasks
     from harness.cli import commands
 
-    parts = ["# Words\n\n`./inv WORD`; in the activated environment `invoke WORD` is the same.\n"]
-    for name, word in sorted(Collection.from_module(tasks).tasks.items()):
-        summary, _, more = inspect.cleandoc(word.body.__doc__ or "").partition("\n")
+    parts = ["# Commands\n\n`./inv COMMAND`; in the activated environment `invoke COMMAND` is the same.\n"]
+    for name, task in sorted(Collection.from_module(tasks).tasks.items()):
+        summary, _, more = inspect.cleandoc(task.body.__doc__ or "").partition("\n")
         prose, _, examples = more.strip().partition("Examples:")
         parts.append(f"\n## {name}\n\n{summary} {prose.strip()}\n")
         if examples:
             parts.append(f"\n```text\n{inspect.cleandoc(examples)}\n```\n")
         rows = [
             f"| `{'' if option.operand else '--'}{name.upper() if option.operand else name}` | {option.help} |"
-            for name, option in commands.options(word).items()
+            for name, option in commands.options(task).items()
         ]
         if rows:
             parts.append("\n" + "\n".join(["| option | |", "| --- | --- |", *rows]) + "\n")
-        more = [option.more() for option in commands.options(word).values() if option.more]
+        more = [option.more() for option in commands.options(task).values() if option.more]
         parts += [f"\n```text\n{text}\n```\n" for text in more]
     return "".join(parts)

@@ -13,7 +13,7 @@ from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
-from harness.errors import EngineError, WordsError
+from harness.errors import EngineError, UsageError
 from harness.evidence.redaction import Redactor, secret_values
 
 KEY = "OPENAI_API_KEY"
@@ -40,13 +40,13 @@ def check(endpoint: str) -> None:
     """Refuse what is no endpoint.
 
     Raises:
-        WordsError: it is not an http address, or holds a secret.
+        UsageError: it is not an http address, or holds a secret.
     """
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise WordsError(f"--endpoint {endpoint}: not an address.", "", "For example http://127.0.0.1:8000/v1")
+        raise UsageError(f"--endpoint {endpoint}: not an address.", "", "For example http://127.0.0.1:8000/v1")
     if parts.username or parts.password or parts.query or redactor().text(endpoint) != endpoint:
-        raise WordsError("--endpoint: the address holds more than a place.", "It is recorded.", f"Export {KEY} instead")
+        raise UsageError("--endpoint: the address holds more than a place.", "It is recorded.", f"Export {KEY} instead")
 
 
 def ask(endpoint: str, model: str, messages: Sequence[Mapping[str, str]]) -> Iterator[str]:

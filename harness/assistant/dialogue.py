@@ -15,7 +15,7 @@ from typing import Any
 
 from harness import terminal
 from harness.assistant import codeblocks, conversations, sandbox
-from harness.errors import WordsError
+from harness.errors import UsageError
 from harness.evidence import screen, sessions, transcripts
 from harness.evidence.hashing import new_id, timestamp, unwritable
 from harness.evidence.sealed import SESSION, of_document
@@ -73,7 +73,7 @@ def begin(
     """A new session, in which nothing has been said but the question.
 
     Raises:
-        WordsError: --tests or --file means nothing here.
+        UsageError: --tests or --file means nothing here.
     """
     file = file or "solution.py"
     texts = _tests(tests, file)
@@ -84,23 +84,23 @@ def begin(
 def resume(
     results: Path,
     part: str,
-    word: str,
+    prefix: str,
     question: str,
     endpoint: str = "",
     model: str = "",
     tests: str = "",
     file: str = "",
 ) -> Session:
-    """A new session that goes on where the one whose id begins with `word` stopped.
+    """A new session that goes on where the one whose id begins with `prefix` stopped.
 
     What is not given is as it was, as far as it is recorded: secrets that were taken out stay out. If its last answer
     failed, its output is the next message, and the question stands before it.
 
     Raises:
-        WordsError: none or several begin so, its code passed and nothing is asked, or a word means nothing here.
+        UsageError: none or several begin so, its code passed and nothing is asked, or an option means nothing here.
         VerificationError: it, or one that it continues, is not as it was sealed.
     """
-    last = sessions.find(results / sessions.FOLDER / part, word)
+    last = sessions.find(results / sessions.FOLDER / part, prefix)
     lineage = sessions.lineage(last)
     then = lineage[-1]
     turns = [turn for session in lineage for turn in transcripts.read(last.with_name(session["id"]))]
@@ -113,7 +113,7 @@ def resume(
     asked = "\n\n".join(text for text in (question, failed) if text)
     if not asked:
         why = "Its code passed, so that there is no failure to send."
-        raise WordsError(f"--continue {word}: a question is needed.", why, f'./inv pair --continue {word} "What else?"')
+        raise UsageError(f"--continue {prefix}: a question is needed.", why, f'./inv pair --continue {prefix} "More?"')
     messages = [_says("system", RULES)]
     for turn in turns:
         messages += [_says("user", turn["question"]), _says("assistant", turn["answer"])]
@@ -128,7 +128,7 @@ def converse(session: Session, most: int) -> None:
     """Ask, run and ask again, until the code passes, at most `most` times.
 
     Raises:
-        WordsError: the endpoint is none.
+        UsageError: the endpoint is none.
         EngineError: no answer came, or no sandbox can be made; the turns before it are kept.
         StoreError: the results cannot be written.
     """
@@ -150,13 +150,13 @@ def converse(session: Session, most: int) -> None:
 
 def _tests(path: str, file: str) -> dict[str, str]:
     if Path(file).name != file or not file.endswith(".py"):
-        raise WordsError(f"--file {file}: not a name.", "It is a file's name without a folder.", "--file solution.py")
+        raise UsageError(f"--file {file}: not a name.", "It is a file's name without a folder.", "--file solution.py")
     if not path:
         return {}
     try:
         return {Path(path).name: Path(path).expanduser().read_text(encoding="utf-8")}
     except (OSError, UnicodeDecodeError) as error:
-        raise WordsError(f"--tests {path}: it cannot be read.", f"{error}.", "Name a Python file.") from error
+        raise UsageError(f"--tests {path}: it cannot be read.", f"{error}.", "Name a Python file.") from error
 
 
 def _converse(session: Session, most: int) -> None:

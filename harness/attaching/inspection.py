@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.attaching.outdoors.outings import Privacy
-from harness.errors import WordsError
+from harness.errors import UsageError
 from harness.evidence.redaction import Redactor
 
 KINDS = ("photo", "link", "pull request", "article", "conversation", "track")
@@ -48,12 +48,12 @@ class Finding:
 
 
 def inspect(
-    word: str, kind: str, needs: Sequence[str], date: str, redactor: Redactor, settings: Privacy | None = None
+    source: str, kind: str, needs: Sequence[str], date: str, redactor: Redactor, settings: Privacy | None = None
 ) -> list[Finding]:
     """Look at an address or a file, which shows one thing, or as a track may do, several days.
 
     Args:
-        word: the address or the path.
+        source: the address or the path.
         kind: what it is, one of KINDS; empty: what it looks like, and of that what `needs` asks for.
         needs: the kinds that its part asks for.
         date: the day that it shows, YYYY-MM-DD, or empty.
@@ -61,14 +61,14 @@ def inspect(
         settings: of whom the tracks are.
 
     Raises:
-        WordsError: it is not of that kind, too large, not readable, or tells a secret.
+        UsageError: it is not of that kind, too large, not readable, or tells a secret.
     """
     if kind and kind not in KINDS:
-        raise WordsError(f"--kind {kind}: not known.", f"Known: {', '.join(KINDS)}.", "Choose one of these.")
+        raise UsageError(f"--kind {kind}: not known.", f"Known: {', '.join(KINDS)}.", "Choose one of these.")
     day = _day(date)
-    if re.match(r"https?://", word):
-        return [_address(word, kind or _kind_of_address(word, needs), day, redactor)]
-    path = Path(word).expanduser()
+    if re.match(r"https?://", source):
+        return [_address(source, kind or _kind_of_address(source, needs), day, redactor)]
+    path = Path(source).expanduser()
     content = _content(path)
     kind = kind or _kind_of_file(path, needs)
     if kind == "track":
@@ -86,10 +86,10 @@ def inspect(
 def _day(date: str) -> str:
     try:
         if date and datetime.date.fromisoformat(date) > datetime.datetime.now().date():
-            raise WordsError(f"--date {date}: it is yet to come.", "", "Write the day that it shows, YYYY-MM-DD.")
+            raise UsageError(f"--date {date}: it is yet to come.", "", "Write the day that it shows, YYYY-MM-DD.")
         return date and datetime.date.fromisoformat(date).isoformat()
     except ValueError:
-        raise WordsError(
+        raise UsageError(
             f"--date {date}: not a day.", "A day is YYYY-MM-DD.", "For example --date 2026-11-22"
         ) from None
 
@@ -105,19 +105,19 @@ def _kind_of_address(url: str, needs: Sequence[str]) -> str:
 
 def _address(url: str, kind: str, day: str, redactor: Redactor) -> Finding:
     if kind not in ("link", "article", "pull request"):
-        raise WordsError(
+        raise UsageError(
             f"{url}: a {kind} is a file.", "An address is a link, an article or a pull request.", "Name the file."
         )
     if redactor.text(url) != url:
-        raise WordsError(
+        raise UsageError(
             f"{redactor.text(url)}: the address holds a secret.",
             "What is attached is read by strangers, and a token in an address is as good as a key.",
             "Attach the address without it.",
         )
     if not urlsplit(url).hostname or any(letter.isspace() for letter in url) or len(url) > 2000:
-        raise WordsError(f"{url[:200]}: not an address.", "", "For example https://aistudio.baidu.com/projectdetail/1")
+        raise UsageError(f"{url[:200]}: not an address.", "", "For example https://aistudio.baidu.com/projectdetail/1")
     if kind == "pull request" and not PULL_REQUEST.fullmatch(url):
-        raise WordsError(
+        raise UsageError(
             f"{url}: not a pull request.",
             "One is https://github.com/OWNER/NAME/pull/NUMBER, or its like at Gitee, GitCode or GitLab.",
             "Attach the address of the request itself.",
@@ -129,7 +129,7 @@ def _answer(url: str, seconds: float = 10) -> str:
     """What the address answers, or why nothing was heard.
 
     Raises:
-        WordsError: the server says that there is no such page.
+        UsageError: the server says that there is no such page.
     """
     import urllib.error
     import urllib.request
@@ -141,7 +141,7 @@ def _answer(url: str, seconds: float = 10) -> str:
             return f"answered {answer.status}"
     except urllib.error.HTTPError as error:
         if error.code in (404, 410):
-            raise WordsError(
+            raise UsageError(
                 f"{url}: there is no such page.", f"It answered {error.code}.", "Look at the address."
             ) from None
         return f"unchecked: it answered {error.code}"
@@ -155,14 +155,14 @@ def _answer(url: str, seconds: float = 10) -> str:
 def _content(path: Path) -> bytes:
     try:
         if not path.is_file():
-            raise WordsError(
+            raise UsageError(
                 f"{path}: no such file.", "It is no address either (https://…).", "Name a file or an address."
             )
         if path.stat().st_size > FILE_BYTES:
-            raise WordsError(f"{path}: too large.", f"At most {FILE_BYTES // 2**20} MiB are taken.", "Make it smaller.")
+            raise UsageError(f"{path}: too large.", f"At most {FILE_BYTES // 2**20} MiB are taken.", "Make it smaller.")
         return path.read_bytes()
     except OSError as error:
-        raise WordsError(f"{path}: it cannot be read.", f"{error.strerror}.", "Mend its permissions.") from error
+        raise UsageError(f"{path}: it cannot be read.", f"{error.strerror}.", "Mend its permissions.") from error
 
 
 def _kind_of_file(path: Path, needs: Sequence[str]) -> str:
@@ -183,11 +183,11 @@ def _conversation(path: Path, content: bytes, day: str, redactor: Redactor) -> F
     if path.suffix.lower() not in TEXTS:
         return _picture(path, content, day, "conversation")
     if len(content) > TEXT_BYTES:
-        raise WordsError(f"{path}: too large for a text.", f"At most {TEXT_BYTES // 2**20} MiB are taken.", "Split it.")
+        raise UsageError(f"{path}: too large for a text.", f"At most {TEXT_BYTES // 2**20} MiB are taken.", "Split it.")
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise WordsError(f"{path}: not UTF-8 text.", f"{error}.", "Save it as UTF-8.") from None
+        raise UsageError(f"{path}: not UTF-8 text.", f"{error}.", "Save it as UTF-8.") from None
     clean = redactor.text(text)
     hidden = clean.count("[redacted]") - text.count("[redacted]")
     checked = f"text of {len(clean)} characters" + (f", {hidden} secrets taken out" if hidden else "")
@@ -209,16 +209,16 @@ def _picture(path: Path, content: bytes, day: str, kind: str) -> Finding:
             taken = _taken(image)
             image.load()
             upright = ImageOps.exif_transpose(image)
-    except WordsError:
+    except UsageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise WordsError(f"{path}: too many pixels.", f"{error}.", "Make it smaller.") from None
+        raise UsageError(f"{path}: too many pixels.", f"{error}.", "Make it smaller.") from None
     except Exception as error:  # whatever a decoder meets in a damaged or hostile file
         known = ", ".join(PICTURES)
-        raise WordsError(f"{path}: not a picture.", f"{error}. It takes {known}.", "Save it as one of these.") from None
+        raise UsageError(f"{path}: not a picture.", f"{error}. It takes {known}.", "Save it as one of these.") from None
     day = day or taken or (datetime.date.today().isoformat() if kind == "conversation" else "")
     if not day:
-        raise WordsError(
+        raise UsageError(
             f"{path}: it does not say when it was taken.", "Its EXIF has no date.", "Add --date YYYY-MM-DD"
         )
     stripped = Image.new(upright.mode, upright.size)
@@ -240,11 +240,11 @@ def _picture(path: Path, content: bytes, day: str, kind: str) -> Finding:
 
 def _refuse_size(path: Path, size: tuple[int, int]) -> None:
     if size[0] * size[1] > PIXELS:
-        raise WordsError(
+        raise UsageError(
             f"{path}: {size[0]} × {size[1]} are too many pixels.", f"At most {PIXELS:,}.", "Make it smaller."
         )
     if min(size) < SMALLEST_SIDE:
-        raise WordsError(
+        raise UsageError(
             f"{path}: {size[0]} × {size[1]} show nothing.", f"At least {SMALLEST_SIDE} a side.", "Take another."
         )
 
@@ -268,9 +268,9 @@ def _track(path: Path, content: bytes, day: str, settings: Privacy) -> list[Find
     from harness.attaching.outdoors import outings, sketch
 
     if path.suffix.lower() not in TRACKS:
-        raise WordsError(f"{path}: not a track.", f"A track is {', '.join(TRACKS)}.", "Export it as one of these.")
+        raise UsageError(f"{path}: not a track.", f"A track is {', '.join(TRACKS)}.", "Export it as one of these.")
     if day:
-        raise WordsError(f"{path}: a track knows its day.", "--date is for photos.", "Leave --date out.")
+        raise UsageError(f"{path}: a track knows its day.", "--date is for photos.", "Leave --date out.")
     return [
         Finding(
             kind="track",
@@ -285,6 +285,6 @@ def _track(path: Path, content: bytes, day: str, settings: Privacy) -> list[Find
 
 
 def _text(path: Path, content: bytes, day: str, redactor: Redactor) -> Finding:
-    raise WordsError(
+    raise UsageError(
         f"{path}: this kind is an address.", "A file cannot show that it was published.", "Attach its address."
     )

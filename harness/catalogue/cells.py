@@ -1,4 +1,4 @@
-"""Cells: one task part on one hardware kind. Words like `8`, `8-2`, `plate` or `npu` select them."""
+"""Cells: one task part on one hardware kind. Names like `8`, `8-2`, `plate` or `npu` select them."""
 
 import difflib
 import math
@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.catalogue import expressions
 from harness.catalogue.entries import Catalogue, Hardware, Parameter, Part, seconds
-from harness.errors import WordsError
+from harness.errors import UsageError
 
 # Why a cell is not run.
 NOT_WRITTEN = "its program is not written yet"
@@ -61,7 +61,7 @@ def requests(
     """One for every part on every kind; `cards` 0: as many as the part runs on by itself.
 
     Raises:
-        WordsError: a setting or a number of cards that a part does not take.
+        UsageError: a setting or a number of cards that a part does not take.
     """
     found = []
     for part in parts:
@@ -70,29 +70,29 @@ def requests(
     return found
 
 
-def select_parts(catalogue: Catalogue, words: str) -> list[Part]:
-    """The parts that comma-separated `words` name: numbers, parts, slugs (`08-ffn`, `ffn`) or `all`.
+def select_parts(catalogue: Catalogue, named: str) -> list[Part]:
+    """The parts that `named` lists, with commas: numbers, parts, slugs (`08-ffn`, `ffn`) or `all`.
 
     Raises:
-        WordsError: a word names no part; the nearest known one is offered.
+        UsageError: a name is no part's; the nearest known one is offered.
     """
-    return _select(words, _part_names(catalogue), "task", "./inv tasks")
+    return _select(named, _part_names(catalogue), "task", "./inv tasks")
 
 
-def select_hardware(catalogue: Catalogue, words: str) -> list[Hardware]:
-    """The kinds that comma-separated `words` name: names, aliases or `all`.
+def select_hardware(catalogue: Catalogue, named: str) -> list[Hardware]:
+    """The kinds that `named` lists, with commas: names, aliases or `all`.
 
     Raises:
-        WordsError: a word names no kind; the nearest known one is offered.
+        UsageError: a name is no kind's; the nearest known one is offered.
     """
-    return _select(words, _hardware_names(catalogue), "hardware kind", "./inv hardware")
+    return _select(named, _hardware_names(catalogue), "hardware kind", "./inv hardware")
 
 
 def _part_names(catalogue: Catalogue) -> dict[str, list[Part]]:
     names: dict[str, list[Part]] = {"all": list(catalogue.parts.values())}
     for part in catalogue.parts.values():
-        number, _, word = part.slug.partition("-")
-        for name in {part.name, part.task, number, part.slug, word}:
+        number, _, short = part.slug.partition("-")
+        for name in {part.name, part.task, number, part.slug, short}:
             names.setdefault(name, []).append(part)
     return names
 
@@ -103,14 +103,14 @@ def _hardware_names(catalogue: Catalogue) -> dict[str, list[Hardware]]:
     return {"all": list(kinds), **names}
 
 
-def _select(words: str, names: Mapping[str, list[Any]], noun: str, see: str) -> list[Any]:
+def _select(named: str, names: Mapping[str, list[Any]], noun: str, see: str) -> list[Any]:
     chosen: dict[str, Any] = {}
-    for word in (word.strip() for word in words.split(",")):
-        if word not in names:
-            near = difflib.get_close_matches(word, names, n=1)
+    for name in (name.strip() for name in named.split(",")):
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
-            raise WordsError(f"{word!r}: no such {noun}.", f"Known: {', '.join(_shown(names))}.{hint}", f"See {see}")
-        chosen.update((item.name, item) for item in names[word])
+            raise UsageError(f"{name!r}: no such {noun}.", f"Known: {', '.join(_shown(names))}.{hint}", f"See {see}")
+        chosen.update((item.name, item) for item in names[name])
     return list(chosen.values())
 
 
@@ -123,7 +123,7 @@ def parameters(part: Part, profile: str | None, settings: Iterable[str]) -> dict
     """The part's parameters: its defaults, over them the profile, over that the settings ("grid=201").
 
     Raises:
-        WordsError: an unknown profile or parameter, or a value outside its declared type, range or choices.
+        UsageError: an unknown profile or parameter, or a value outside its declared type, range or choices.
     """
     values = {name: parameter.default for name, parameter in part.parameters.items()}
     if profile is not None:
@@ -131,7 +131,7 @@ def parameters(part: Part, profile: str | None, settings: Iterable[str]) -> dict
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:
-            raise WordsError(f"--set {setting}: no value.", "A setting is NAME=VALUE.", f"Write --set {name}=VALUE")
+            raise UsageError(f"--set {setting}: no value.", "A setting is NAME=VALUE.", f"Write --set {name}=VALUE")
         if name not in part.parameters:
             raise _unknown_parameter(part, name)
         values[name] = _value(part, part.parameters[name], text)
@@ -142,7 +142,7 @@ def check_profile(parts: Sequence[Part], profile: str | None) -> None:
     """Refuse a profile that none of `parts` declares."""
     known = sorted({name for part in parts for name in part.profiles})
     if profile is not None and profile not in known:
-        raise WordsError(
+        raise UsageError(
             f"{profile!r}: no such profile.",
             f"Known for these parts: {', '.join(known) or 'none'}.",
             "Leave --profile out, or choose one of these.",
@@ -153,10 +153,10 @@ def wanted_cards(part: Part, asked: int = 0) -> int:
     """On how many cards a part runs: as many as asked for, or for 0 as it runs on by itself.
 
     Raises:
-        WordsError: it does not run on that many.
+        UsageError: it does not run on that many.
     """
     if asked and not part.cards.at_least <= asked <= part.cards.at_most:
-        raise WordsError(
+        raise UsageError(
             f"--cards {asked}: part {part.name} does not run on that many.",
             f"It takes {part.cards.expects}.",
             f"Leave it out for {part.cards.default}; with several parts, select one by --task.",
@@ -168,7 +168,7 @@ def settled(part: Part, profile: str | None, settings: Iterable[str], cards: int
     """The part's parameters and number of cards, which fit each other.
 
     Raises:
-        WordsError: a value that it does not take, or values that do not fit.
+        UsageError: a value that it does not take, or values that do not fit.
     """
     values, wanted = parameters(part, profile, settings), wanted_cards(part, cards)
     names = {**values, "cards": wanted}
@@ -181,7 +181,7 @@ def settled(part: Part, profile: str | None, settings: Iterable[str], cards: int
         if not fits:
             asked = ", ".join(f"{name}={values[name]}" for name in values if name in expression.names)
             on = f" on {wanted} card{'s' * (wanted > 1)}" if "cards" in expression.names else ""
-            raise WordsError(
+            raise UsageError(
                 f"{part.name} cannot run" + f" with {asked}" * bool(asked) + f"{on}.",
                 f"{requirement.otherwise.rstrip('.')}: {requirement.that}{also}.",
                 f"Choose values that fit; the defaults do. ./inv tasks --task {part.name} shows them.",
@@ -193,26 +193,26 @@ def with_timeout(parts: Sequence[Part], text: str) -> list[Part]:
     """The parts with a longer time limit than their own, as "2h"; an empty text leaves them theirs.
 
     Raises:
-        WordsError: it is no time, or shorter than a part's own limit.
+        UsageError: it is no time, or shorter than a part's own limit.
     """
     if not text:
         return list(parts)
     try:
         asked = seconds(text)
     except ValueError as error:
-        raise WordsError(f"--timeout {text}: {error}.", "It is a whole number and s, min or h.", "Write 2h.") from error
+        raise UsageError(f"--timeout {text}: {error}.", "It is a whole number and s, min or h.", "Write 2h.") from error
     for part in parts:
         if part.program and asked < part.timeout:
             why = f"Part {part.name} has {part.timeout:g} s, and a limit is only raised."
-            raise WordsError(f"--timeout {text} is too short.", why, "Leave it out, or select the part by --task.")
+            raise UsageError(f"--timeout {text} is too short.", why, "Leave it out, or select the part by --task.")
     return [replace(part, timeout=asked, raised=asked > part.timeout) if part.program else part for part in parts]
 
 
-def _unknown_parameter(part: Part, name: str) -> WordsError:
+def _unknown_parameter(part: Part, name: str) -> UsageError:
     near = difflib.get_close_matches(name, part.parameters, n=1)
     known = ", ".join(part.parameters) or "none"
     hint = f" Did you mean {near[0]}?" if near else ""
-    return WordsError(
+    return UsageError(
         f"{name!r}: part {part.name} has no such parameter.",
         f"It has: {known}.{hint}",
         f"See ./inv tasks --task {part.name}; with several parts, select one by --task.",
@@ -225,7 +225,7 @@ def _value(part: Part, parameter: Parameter, text: str) -> Any:
     except ValueError:
         value = None
     if value is None or not _allowed(parameter, value):
-        raise WordsError(
+        raise UsageError(
             f"{parameter.name}={text}: not a value of part {part.name}'s {parameter.name}.",
             f"It takes: {parameter.expects} ({parameter.help}).",
             f"Leave it out for the default, {parameter.default}.",

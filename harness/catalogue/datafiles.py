@@ -1,7 +1,7 @@
 """The data files: read, validated against their schemas, and remembered.
 
 A file with a mistake is refused with its name, the line and what would be right. Validated files are remembered
-in .cache/, so that a word that only reads the catalogue starts without a YAML parser or a validator.
+in .cache/, so that a command that only reads the catalogue starts without a YAML parser or a validator.
 """
 
 import json

@@ -16,7 +16,7 @@ from harness.doctor import preflight
 from harness.environments import client as clients
 from harness.environments import images, reproducibility
 from harness.environments.client import Client
-from harness.errors import EngineError, WordsError
+from harness.errors import EngineError, UsageError
 from harness.terminal import green
 
 ANYWHERE = Client("docker", "docker", "", "buildkit")  # what a dry run names where no engine answers
@@ -41,18 +41,18 @@ def image(
     tree: str = "",
     offline: bool = False,
 ) -> images.Image:
-    """The image that the words describe.
+    """The image that the options describe.
 
     Raises:
-        WordsError: the folder of wheels or of sources has none.
+        UsageError: the folder of wheels or of sources has none.
         BuildError: there is no such stack.
     """
     folder, sources = (Path(word).expanduser() if word else None for word in (wheels, tree))
     if folder and not any(folder.glob("*.whl")):
-        raise WordsError(f"--wheels {wheels}: no wheel there.", "It is a folder with .whl files.", "Name that folder.")
+        raise UsageError(f"--wheels {wheels}: no wheel there.", "It is a folder with .whl files.", "Name that folder.")
     if sources and not (source and sources.is_dir() and any(sources.iterdir())):
         why = "It is a folder with a checkout and its submodules, for a build with --source."
-        raise WordsError(f"--tree {tree}: no sources there, or no --source.", why, "Name that folder.")
+        raise UsageError(f"--tree {tree}: no sources there, or no --source.", why, "Name that folder.")
     wanted = images.Image(
         hardware=hardware,
         stack=stack,
@@ -116,5 +116,5 @@ def _push(wanted: images.Image, client: Client, place: str) -> None:
     name = f"{place.rstrip('/')}/{wanted.name.partition('/')[2]}"
     for words in (("tag", wanted.name, name), ("push", name)):
         if subprocess.run([client.path, *words]).returncode != 0:
-            why = "The registry refused it; its words stand above."
+            why = "The registry refused it; see its output above."
             raise EngineError(f"{name} could not be pushed.", why, f"{client.engine} login REGISTRY, then call again.")

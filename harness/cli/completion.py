@@ -5,7 +5,7 @@ import re
 import invoke
 
 from harness.cli import commands
-from harness.errors import WordsError
+from harness.errors import UsageError
 
 SCRIPTS = {
     "bash": """\
@@ -30,10 +30,10 @@ def script(shell: str) -> str:
     """The lines that a shell sources.
 
     Raises:
-        WordsError: there is no script for that shell.
+        UsageError: there is no script for that shell.
     """
     if shell not in SCRIPTS:
-        raise WordsError(
+        raise UsageError(
             f"{shell}: no completion for this shell.",
             f"There is one for {', '.join(SCRIPTS)}.",
             "Write ./inv --print-completion-script bash",

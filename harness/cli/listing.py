@@ -1,4 +1,4 @@
-"""What the words tasks, hardware, doctor and show print."""
+"""What the commands tasks, hardware, doctor and show print."""
 
 import json
 from collections.abc import Mapping, Sequence

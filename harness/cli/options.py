@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from harness.checkout import ROOT
-from harness.errors import WordsError
+from harness.errors import UsageError
+
+SERVER_OPTIONS = ROOT / "projects" / "10-optimised-inference" / "server_options.py"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ class Option:
         """The value for the command: as it is typed, or the list that is within.
 
         Raises:
-            WordsError: it is none of the choices, or cannot be meant.
+            UsageError: it is none of the choices, or cannot be meant.
         """
         written = name.upper() if self.operand else f"--{name}"
         if self.handed_on:
@@ -53,7 +55,7 @@ class Option:
         for each in several or [value]:
             if self.choices and each not in self.choices:
                 known = f"Known: {', '.join(self.choices)}."
-                raise WordsError(f"{written} {each}: not known.", known, "Choose one of these.")
+                raise UsageError(f"{written} {each}: not known.", known, "Choose one of these.")
             if self.must and each:
                 self.must(written, each)
         return several if self.several else value
@@ -74,14 +76,17 @@ def one_of(*choices: str, help: str = "") -> Option:
 def _file(why: str, remedy: str) -> Callable[[str, str], None]:
     def must(written: str, value: str) -> None:
         if not Path(value).expanduser().is_file():
-            raise WordsError(f"{written} {value}: no such file.", why, remedy)
+            raise UsageError(f"{written} {value}: no such file.", why, remedy)
 
     return must
 
 
 def _written_file(written: str, value: str) -> None:
-    if not Path(value).expanduser().absolute().parent.is_dir():
-        raise WordsError(f"{written} {value}: its folder is not there.", "It is a file to write.", "Make the folder.")
+    path = Path(value).expanduser().absolute()
+    if not path.parent.is_dir():
+        raise UsageError(f"{written} {value}: no such folder.", f"{path.parent} is not there.", "Make it first.")
+    if path.is_dir():
+        raise UsageError(f"{written} {value}: it is a folder.", "A file is written.", "Name a file in it.")
 
 
 def _pack(written: str, value: str) -> None:
@@ -89,11 +94,18 @@ def _pack(written: str, value: str) -> None:
         _file("It is a pack, made by ./inv pack.", "Name a pack that is there.")(written, value)
 
 
+def _known_stack(written: str, value: str) -> None:
+    known = stacks([])
+    if value not in known:
+        remedy = f"Write docker/locks/{value}.in and run docker/locks/compile.sh {value}"
+        raise UsageError(f"{written} {value}: no such stack.", f"docker/locks/ has: {', '.join(known)}.", remedy)
+
+
 def _measured(written: str, value: str) -> None:
     known = measurements([])
     for name in value.split(","):
         if name not in known:
-            raise WordsError(f"{written} {name}: not known.", f"Known: {', '.join(known)}.", "Choose of these.")
+            raise UsageError(f"{written} {name}: not known.", f"Known: {', '.join(known)}.", "Choose of these.")
 
 
 # What completes
@@ -113,7 +125,7 @@ def _named_parts(typed: Sequence[str]) -> Sequence[Any]:
     named = re.search(r"--task[ =]+(\S+)", " ".join(typed))
     try:
         return cells.select_parts(entries.load(), named.group(1) if named else "all")
-    except WordsError:
+    except UsageError:
         return []
 
 
@@ -139,7 +151,7 @@ def places(typed: Sequence[str]) -> Iterator[str]:
     yield from ("auto", *engines(), *schedulers(), *(f"slurm:{engine}" for engine in engines()))
 
 
-def stacks(typed: Sequence[str]) -> Iterable[str]:
+def stacks(typed: Sequence[str]) -> list[str]:
     return sorted(path.stem for path in (ROOT / "docker" / "locks").glob("*.txt"))
 
 
@@ -170,7 +182,7 @@ def _measurements() -> str:
 def _server_options() -> str:
     from harness.cli import tools
 
-    return tools.options_of(ROOT / "projects" / "10-optimised-inference" / "server_options.py")
+    return tools.options_of(SERVER_OPTIONS)
 
 
 # The options
@@ -189,7 +201,7 @@ Settings = Annotated[
     Option(help="a parameter of the part: NAME=VALUE; may be given again", values=settings, repeated=True),
 ]
 Profile = Annotated[str, Option(help="a named set of parameters, e.g. full", values=profiles)]
-Stack = Annotated[str, Option(help="which lock goes in: base, science", values=stacks)]
+Stack = Annotated[str, Option(help="which lock goes in: base, science", values=stacks, must=_known_stack)]
 Store = Annotated[str, Option(help="a folder, s3://BUCKET/PREFIX, or a name from store.yaml")]
 Measurements = Annotated[
     str,

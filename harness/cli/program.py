@@ -9,7 +9,7 @@ import traceback
 from types import ModuleType
 from typing import Any
 
-# What invoke imports and this program does not use takes half of the time in which every word starts.
+# What invoke imports and this program does not use takes half of the time in which every command starts.
 STAND_INS: dict[str, dict[str, Any]] = {
     "unittest.mock": {"Mock": object},  # for a test helper of invoke's; brings asyncio and ssl along
     "importlib.metadata": {"version": lambda name: ""},  # for invoke's own version
@@ -32,7 +32,7 @@ for _name in _standing_in:  # others may want the real ones
     del sys.modules[_name]
 
 from harness.cli import commands  # noqa: E402
-from harness.errors import HomeworkError, Interrupted, StoreError, WordsError  # noqa: E402
+from harness.errors import HomeworkError, Interrupted, StoreError, UsageError  # noqa: E402
 
 
 class Program(invoke.Program):
@@ -41,12 +41,12 @@ class Program(invoke.Program):
     debug = False
 
     def run(self, argv: list[str] | None = None, exit: bool = True) -> None:
-        """Do what the words of `argv` (default: sys.argv) say, and leave with their exit code."""
-        words = list(sys.argv if argv is None else argv)
-        mine = 2 if self._hands_on(words) else len(words)  # behind these, words are a program's own
-        self.debug = "--debug" in words[:mine]
+        """Do what `argv` (default: sys.argv) says, and leave with its exit code."""
+        given = list(sys.argv if argv is None else argv)
+        mine = 2 if self._hands_on(given) else len(given)  # behind these, arguments are a program's own
+        self.debug = "--debug" in given[:mine]
         try:
-            code = self._answer([word for word in words[:mine] if word != "--debug"] + words[mine:])
+            code = self._answer([each for each in given[:mine] if each != "--debug"] + given[mine:])
             sys.stdout.flush()
         except BrokenPipeError:  # `./inv matrix | head` is no error
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -136,7 +136,7 @@ class Program(invoke.Program):
             super().parse_tasks()
         except ValueError as error:  # invoke converts values and lets int() speak
             what, see = " ".join(self.core.unparsed), f"See ./inv {self.core.unparsed[0]} --help"
-            raise WordsError(f"{what}: {error}.", "An option takes a number where its help says INT.", see) from error
+            raise UsageError(f"{what}: {error}.", "An option takes a number where its help says INT.", see) from error
 
     def parse_cleanup(self) -> None:
         """Answer the options that end a call: --help, --list and completion."""
@@ -175,27 +175,27 @@ class Program(invoke.Program):
         return error.code
 
 
-def explain_parse_error(error: ParseError, collection: invoke.Collection) -> WordsError:
-    """Turn invoke's words for a mistake into what, why and what to do, with the nearest known word."""
+def explain_parse_error(error: ParseError, collection: invoke.Collection) -> UsageError:
+    """Turn what invoke says of a mistake into what, why and what to do, with the nearest known name."""
     unknown = re.match(r"No idea what '(.*)' is!", str(error))
     context = error.context
-    word = context.name if context else None
+    command = context.name if context else None
     if not unknown:
-        return WordsError(str(error).replace("Flag <Argument: ", "<Argument: "), "", f"See ./inv {word} --help")
+        return UsageError(str(error).replace("Flag <Argument: ", "<Argument: "), "", f"See ./inv {command} --help")
     given = unknown.group(1)
-    if context and word and given.startswith("-"):
-        known, where, see = list(context.flags), f"an option of {word}", f"./inv {word} --help"
+    if context and command and given.startswith("-"):
+        known, where, see = list(context.flags), f"an option of {command}", f"./inv {command} --help"
     else:
-        known, where, see = list(collection.task_names), "a word of this program", "./inv --help"
+        known, where, see = list(collection.task_names), "a command of this program", "./inv --help"
     near = difflib.get_close_matches(given, known, n=1)
-    return WordsError(
-        f"{given}: no such {'option' if given.startswith('-') else 'word'}.",
+    return UsageError(
+        f"{given}: no such {'option' if given.startswith('-') else 'command'}.",
         f"It is not {where}." + (f" Did you mean {near[0]}?" if near else ""),
         f"See {see}",
     )
 
 
-def main(words: ModuleType) -> None:
-    """The entry of `./inv`: a program of the tasks that the module `words` defines."""
-    collection = invoke.Collection.from_module(words)
+def main(tasks: ModuleType) -> None:
+    """The entry of `./inv`: a program of the tasks that the module `tasks` defines."""
+    collection = invoke.Collection.from_module(tasks)
     Program(name="PaddleHomework", binary="inv", namespace=collection, version="0.1.0").run()

@@ -1,4 +1,4 @@
-"""Tools that the words test, lint, bench, serve and python call, each in its own stack."""
+"""Tools that the commands test, lint, bench, serve and python call, each in its own stack."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from typing import NoReturn
 from harness.catalogue.entries import Catalogue, Hardware, Part, rooted
 from harness.checkout import ROOT
 from harness.environments import stacks
-from harness.errors import HomeworkError, WordsError
+from harness.errors import HomeworkError, UsageError
 
 DEVICE = re.compile(r"--device[=\0](\w+)")
 
@@ -21,13 +21,13 @@ def run(stack: str, command: Sequence[str]) -> None:
     """Run `command` from the stack's environment, which is made first if it is not there.
 
     Raises:
-        HomeworkError: it failed; its own words stand above.
+        HomeworkError: it failed; its output is above.
     """
     folder = stacks.prepare(stacks.stack(stack)).folder / "bin"
     environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run([str(folder / command[0]), *command[1:]], cwd=ROOT, env=environment)
     if done.returncode != 0:
-        raise HomeworkError(f"{command[0]} failed.", f"Its exit code was {done.returncode}.", "Its words stand above.")
+        raise HomeworkError(f"{command[0]} failed.", f"Its exit code was {done.returncode}.", "See its output above.")
 
 
 def become(stack: str, command: Sequence[str]) -> NoReturn:
@@ -42,6 +42,14 @@ def options_of(program: Path) -> str:
         return ""
     asked = subprocess.run([sys.executable, str(program), "--help"], capture_output=True, text=True, check=True)
     return asked.stdout[asked.stdout.index("options:") :].replace("options:", "Options", 1).rstrip()
+
+
+def require_options(command: str, program: Path, arguments: Sequence[str]) -> None:
+    """Raise UsageError for what a program's file of options refuses, before the program is installed or started."""
+    asked = subprocess.run([sys.executable, str(program), *arguments], capture_output=True, text=True)
+    if asked.returncode != 0:
+        what = asked.stderr.strip().splitlines()[-1].partition("error: ")[2]
+        raise UsageError(f"{command}: {what}.", "The program does not take it.", f"See ./inv {command} --help")
 
 
 @dataclass(frozen=True)
@@ -65,9 +73,9 @@ def measurements() -> dict[str, Measurement]:
 
 @dataclass(frozen=True)
 class Lesson:
-    """A program of projects/ that a person runs by hand: its words, its part, and the kind it computes on."""
+    """A program of projects/ that a person runs by hand: its arguments, its part, and the kind it computes on."""
 
-    words: Sequence[str]
+    arguments: Sequence[str]
     part: Part
     kind: Hardware
 
@@ -86,25 +94,25 @@ class Lesson:
         settings: Mapping[str, str] = variables(Request(cell=cell, parameters={}, seed=0, cards=1, out=Path()))
         python = stacks.stack(self.part.stack or "base", self.kind).python
         environment = {**{name: rooted(value) for name, value in settings.items()}, **os.environ}
-        os.execve(python, [str(python), *self.words], environment)
+        os.execve(python, [str(python), *self.arguments], environment)
 
 
-def lesson(book: Catalogue, words: Sequence[str]) -> Lesson:
-    """The lesson that `words` start: a file of projects/ with its arguments, of which --device names the kind.
+def lesson(book: Catalogue, arguments: Sequence[str]) -> Lesson:
+    """The lesson that `arguments` start: a file of projects/ with its arguments, of which --device names the kind.
 
     Raises:
-        WordsError: they name no file of a project.
+        UsageError: they name no file of a project.
     """
-    for word in words:
-        path = Path(word).absolute()
+    for argument in arguments:
+        path = Path(argument).absolute()
         parts = [part for part in book.parts.values() if path.is_file() and ROOT / part.folders[0] in path.parents]
         part = next((part for part in parts if part.program == path), parts[0] if parts else None)
         if part is not None and part.stack is not None:
-            device = DEVICE.search("\0".join(words))
+            device = DEVICE.search("\0".join(arguments))
             kinds = [kind for kind in book.hardware.values() if kind.device == (device[1] if device else "cpu")]
-            return Lesson(words, part, kinds[0] if len(kinds) == 1 else _here(kinds, book))
-    raise WordsError(
-        f"{' '.join(words) or 'Nothing'}: no program of projects/.",
+            return Lesson(arguments, part, kinds[0] if len(kinds) == 1 else _here(kinds, book))
+    raise UsageError(
+        f"{' '.join(arguments) or 'Nothing'}: no program of projects/.",
         "Python runs here in the stack of the project whose file is named first.",
         "./inv python projects/04-plate/main.py --set grid=51",
     )

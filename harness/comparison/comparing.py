@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 from harness import terminal
 from harness.catalogue import expressions
 from harness.catalogue.entries import Metric, Part
-from harness.errors import HomeworkError, WordsError
+from harness.errors import HomeworkError, UsageError
 from harness.evidence import traces
 from harness.evidence.record import RecordData
 from harness.evidence.records import FILE, libraries, read
@@ -207,7 +207,7 @@ def show(found: Comparison) -> str:
         blocks.append(terminal.yellow("Nothing could be compared: neither has a trace."))
     first = traces.first_of(list(found.tensors))
     if first:
-        blocks.append(f"First to part ways: {first.name}, {first.why}")
+        blocks.append(f"First differs: {first.name}, {first.why}")
     around = surroundings(found.then.record, found.now.record)
     if around:
         blocks.append(_table(("around it", "then", "now"), [tuple(map(_cut, row)) for row in around]))
@@ -220,12 +220,12 @@ def require_same(found: Sequence[Comparison]) -> None:
     """Raise where something is beyond its tolerance, or nothing was compared at all.
 
     Raises:
-        WordsError: no run has anything that another could be held against.
+        UsageError: no run has anything that another could be held against.
         HomeworkError: what is beyond its tolerance, by name.
     """
     if all(each.empty for each in found):
         names = ", ".join(dict.fromkeys(one.name for each in found for one in (each.then, each.now)))
-        raise WordsError(
+        raise UsageError(
             "Nothing could be compared.",
             f"There is no trace of {names}: their programs failed, or leave none.",
             "./inv show RUN says how a run ended; --reference compares metrics as well.",

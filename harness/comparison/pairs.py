@@ -8,7 +8,7 @@ from harness.catalogue import cells
 from harness.catalogue.entries import Catalogue, Hardware, Part
 from harness.comparison import references
 from harness.comparison.comparing import Outcome, outcome
-from harness.errors import DataFileError, WordsError
+from harness.errors import DataFileError, UsageError
 from harness.evidence import records
 
 Pair = tuple[Part, Outcome, Outcome]
@@ -18,21 +18,21 @@ LIKE = ("parameters", "seed")  # what two runs have to have in common
 def choose(
     catalogue: Catalogue, results: Path, parts: Sequence[Part], hw: str, run: str, reference: bool
 ) -> list[Pair]:
-    """The pairs that the words of `compare` name: (part, then, now) for each.
+    """The pairs that the arguments of `compare` name: (part, then, now) for each.
 
     Raises:
-        WordsError: they name none, or one run alone.
+        UsageError: they name none, or one run alone.
         DataFileError: a record that was named is damaged.
     """
     if run:
         return _named(catalogue, results, run.split(","), reference)
     kinds = cells.select_hardware(catalogue, hw or "all")
     if not reference and len(kinds) < 2:
-        raise WordsError("One kind alone is compared with nothing.", f"--hw {hw}.", "Write two: --hw cpu,sim")
+        raise UsageError("One kind alone is compared with nothing.", f"--hw {hw}.", "Write two: --hw cpu,sim")
     pairs = [pair for part in parts for pair in (_referred if reference else _across)(results, part, kinds)]
     if not pairs:
         names = ", ".join(part.name for part in parts)
-        raise WordsError(
+        raise UsageError(
             "There is nothing to compare.",
             f"Of {names} no two passing runs with the same parameters and seed are here, on {hw or 'any kinds'}.",
             "./inv run --task … --hw … makes them; --run A,B compares any two.",
@@ -54,12 +54,12 @@ def _named(catalogue: Catalogue, results: Path, runs: Sequence[str], reference: 
     found = [outcome(folder) for run in runs for folder in records.find(results, run)]
     parts = {one.record["cell"]["part"] for one in found}
     if len(parts) > 1 or not parts <= catalogue.parts.keys():
-        raise WordsError("Runs of different parts are not compared.", f"They are of {', '.join(sorted(parts))}.", "")
+        raise UsageError("Runs of different parts are not compared.", f"They are of {', '.join(sorted(parts))}.", "")
     part = catalogue.parts[parts.pop()]
     if reference:
         return [(part, references.read(results, part.name), one) for one in found]
     if len(found) < 2:
-        raise WordsError("One run alone is compared with nothing.", f"--run {runs[0]}.", "Write two: --run A,B")
+        raise UsageError("One run alone is compared with nothing.", f"--run {runs[0]}.", "Write two: --run A,B")
     return [(part, found[0], other) for other in found[1:]]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.catalogue.entries import Part
 from harness.comparison.comparing import Outcome
-from harness.errors import DataFileError, WordsError
+from harness.errors import DataFileError, UsageError
 from harness.evidence.hashing import write_json
 from harness.evidence.traces import ROUNDED, Tensor
 
@@ -36,11 +36,11 @@ def write(results: Path, run: Outcome) -> Path:
     """Keep what a run found as the reference of its part; the file is returned.
 
     Raises:
-        WordsError: nobody could make the program again that found it.
+        UsageError: nobody could make the program again that found it.
     """
     program = run.record["program"]
     if not (program["revision"] and program["clean"]):
-        raise WordsError(
+        raise UsageError(
             f"{run.name} makes no reference.",
             "It ran from a tree with uncommitted changes." if program["revision"] else "It ran outside a git checkout.",
             f"Commit, ./inv run --task {run.record['cell']['part']}, and call again.",
@@ -65,7 +65,7 @@ def read(results: Path, part: str) -> Outcome:
     """The reference of a part.
 
     Raises:
-        WordsError: it has none.
+        UsageError: it has none.
         DataFileError: the file is damaged.
     """
     file = path(results, part)
@@ -75,7 +75,7 @@ def read(results: Path, part: str) -> Outcome:
         return Outcome(f"{FOLDER}/{part}", document, tensors)
     except FileNotFoundError as error:
         known = ", ".join(sorted(each.stem for each in file.parent.glob("*.json"))) or "none"
-        raise WordsError(
+        raise UsageError(
             f"Part {part} has no reference.", f"There are: {known}.", f"./inv reference --task {part} makes it."
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

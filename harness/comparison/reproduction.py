@@ -6,7 +6,7 @@ from pathlib import Path
 from harness.catalogue import cells
 from harness.catalogue.entries import Catalogue
 from harness.comparison.comparing import Comparison, Outcome, compare, outcome
-from harness.errors import EngineError, HomeworkError, WordsError
+from harness.errors import EngineError, HomeworkError, UsageError
 from harness.evidence.record import RecordData
 from harness.machine import probe
 from harness.runs import runner
@@ -22,14 +22,14 @@ def plan(record: RecordData, catalogue: Catalogue, kind: str = "") -> Planned:
         kind: another kind to run it on, by name or alias.
 
     Raises:
-        WordsError: this checkout has no such part, or the part no such parameter value any more.
+        UsageError: this checkout has no such part, or the part no such parameter value any more.
         HardwareError: the kind is not here.
         EngineError: no engine can run it, or there are too few cards.
     """
     part = catalogue.parts.get(record["cell"]["part"])
     if part is None or part.program is None:
         why = f"It is the record of part {record['cell']['part']}, which has no program here."
-        raise WordsError(f"{record['id']} cannot be run again.", why, "Check out the revision that its record names.")
+        raise UsageError(f"{record['id']} cannot be run again.", why, "Check out the revision that its record names.")
     if (limit := record.get("timeout", 0)) > part.timeout:
         part = replace(part, timeout=limit, raised=True)
     settings = [f"{name}={value}" for name, value in record["parameters"].items()]

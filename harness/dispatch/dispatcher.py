@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from harness.catalogue import cells
 from harness.catalogue.cells import CellRequest
 from harness.catalogue.entries import Catalogue, Hardware, Part
-from harness.errors import HomeworkError, Interrupted, WordsError
+from harness.errors import HomeworkError, Interrupted, UsageError
 from harness.evidence.record import Record
 
 Plan = TypeVar("Plan")
@@ -35,7 +35,7 @@ class RunRequest:
         """The cells on these kinds.
 
         Raises:
-            WordsError: a setting or a number of cards that a part does not take.
+            UsageError: a setting or a number of cards that a part does not take.
         """
         return cells.requests(self.parts, kinds, self.profile, self.settings, self.cards, self.seed)
 
@@ -43,12 +43,12 @@ class RunRequest:
         """The cells that have a program, on the kinds that were named. Nothing is asked of this machine.
 
         Raises:
-            WordsError: no kinds are named, or a setting or a number of cards that a part does not take.
+            UsageError: no kinds are named, or a setting or a number of cards that a part does not take.
         """
         if self.hw == "auto":
             why = f"auto means what this machine has, and the cards are in {where}."
             known = ",".join(list(self.catalogue.hardware)[-2:])
-            raise WordsError(f"--on {self.on}: which hardware?", why, f"Name kinds: --hw {known}")
+            raise UsageError(f"--on {self.on}: which hardware?", why, f"Name kinds: --hw {known}")
         kinds = cells.select_hardware(self.catalogue, self.hw)
         return [request for request in self.cells(kinds) if request.part.program]
 
@@ -56,7 +56,7 @@ class RunRequest:
         """Refuse a key where the record is sealed elsewhere."""
         if self.key:
             why = "The key stays here, the record is sealed there."
-            raise WordsError(f"--sign does not go with {option}.", why, "Leave it out.")
+            raise UsageError(f"--sign does not go with {option}.", why, "Leave it out.")
 
     @property
     def options(self) -> list[str]:
@@ -88,7 +88,7 @@ class Outcome:
             raise HomeworkError(
                 f"{failed} of {len(self.records)} cells failed.",
                 "The lines marked ✗ above say why.",
-                "./inv show RUN shows a record; its run.log has the program's own words.",
+                "./inv show RUN shows a record; its run.log has the program's output.",
             )
 
 

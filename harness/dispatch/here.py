@@ -9,7 +9,7 @@ from harness.catalogue import cells
 from harness.dispatch.dispatcher import Outcome, RunRequest
 from harness.dispatch.slurm import allocation
 from harness.doctor import preflight
-from harness.errors import EngineError, HardwareError, WordsError
+from harness.errors import EngineError, HardwareError, UsageError
 from harness.evidence import finishing, records
 from harness.machine import probe
 from harness.machine.probe import Finding
@@ -31,7 +31,7 @@ class Here:
 
         Raises:
             HardwareError: a kind that was named is not here, or none was recognised.
-            WordsError: an unknown engine, or a setting or a number of cards that a part does not take.
+            UsageError: an unknown engine, or a setting or a number of cards that a part does not take.
         """
         if allocation.inside() and request.hw != "auto":
             allocation.see_own_cards(cells.select_hardware(request.catalogue, request.hw))
@@ -75,4 +75,4 @@ def _refuse_empty(plan: Plan) -> None:
         raise EngineError(
             f"The {plan.on} engine can run none of it.", f"{reasons}.", "./inv doctor shows what answers."
         )
-    raise WordsError("Nothing to run.", f"{reasons}.", "./inv run --dry-run shows every cell.")
+    raise UsageError("Nothing to run.", f"{reasons}.", "./inv run --dry-run shows every cell.")

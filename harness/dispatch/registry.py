@@ -45,5 +45,5 @@ def schedulers() -> list[str]:
 
 def dispatcher(on: str, host: str = "") -> Dispatcher[Any]:
     """What takes cells to `host`, or to where `on` says: a scheduler, with what is behind a colon for it; else here."""
-    word = on.partition(":")[0]
-    return DISPATCHERS["ssh" if host else word if word in schedulers() else "here"]()
+    name = on.partition(":")[0]
+    return DISPATCHERS["ssh" if host else name if name in schedulers() else "here"]()

@@ -4,7 +4,7 @@ from harness.catalogue.cells import Cell
 from harness.engines.container import ContainerEngine
 from harness.engines.engine import Engine
 from harness.engines.local import LocalEngine
-from harness.errors import WordsError
+from harness.errors import UsageError
 
 
 def engines() -> dict[str, Engine]:
@@ -13,17 +13,17 @@ def engines() -> dict[str, Engine]:
     return {engine.name: engine for engine in both}
 
 
-def choose(word: str, cell: Cell) -> tuple[Engine | None, str]:
+def choose(on: str, cell: Cell) -> tuple[Engine | None, str]:
     """The engine for a cell and why: a name takes that one, `auto` the first that can run the cell.
 
     Raises:
-        WordsError: no engine has that name.
+        UsageError: no engine has that name.
     """
     known = engines()
-    if word != "auto" and word not in known:
-        raise WordsError(f"{word!r}: no such engine.", f"Known: auto, {', '.join(known)}.", "See ./inv run --help")
+    if on != "auto" and on not in known:
+        raise UsageError(f"{on!r}: no such engine.", f"Known: auto, {', '.join(known)}.", "See ./inv run --help")
     reasons: list[str] = []
-    for engine in known.values() if word == "auto" else (known[word],):
+    for engine in known.values() if on == "auto" else (known[on],):
         reason = engine.missing(cell)
         if reason is None:
             return engine, "; ".join([f"{engine.name} engine", *reasons])

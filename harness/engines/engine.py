@@ -1,4 +1,4 @@
-"""An engine: what every one answers, and the words and variables that a program is given on any of them.
+"""An engine: what every one answers, and the arguments and variables that a program is given on any of them.
 
 An engine does not run anything: it returns the command, so that it is tested without the engine.
 """

@@ -31,7 +31,7 @@ class LocalEngine:
         if command and subprocess.run([stack.python, *map(rooted, command)], stdout=subprocess.DEVNULL).returncode != 0:
             raise BuildError(
                 f"{cell.hardware.title} could not be prepared.",
-                "Its own words stand above.",
+                "See its output above.",
                 f"./inv doctor --hw {cell.hardware.name} shows what such a machine needs.",
             )
 

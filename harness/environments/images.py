@@ -270,7 +270,7 @@ def pin(image: Image, client: Client) -> dict[str, str]:
     print(f"Asking for {named}", file=sys.stderr)
     if subprocess.run([client.path, "pull", "--quiet", named], stdout=sys.stderr).returncode != 0:
         raise EngineError(
-            f"{named} cannot be pinned.", "No registry answers for it; its words stand above.", "Build without --pin."
+            f"{named} cannot be pinned.", "No registry answers for it; see its output above.", "Build without --pin."
         )
     repository = named.rpartition(":")[0] if ":" in named.rpartition("/")[2] else named
     digests = (client.inspect(named) or {}).get("RepoDigests") or []
@@ -324,6 +324,6 @@ def run(words: Sequence[str], log: Path) -> None:
         print("".join(tail), file=sys.stderr, end="")
         raise BuildError(
             "The image could not be built.",
-            f"The end of the step that failed stands above; the whole log is {os.path.relpath(log)}.",
+            f"See the end of the failed step above; the whole log is {os.path.relpath(log)}.",
             "Mend it and call again: the steps before it are kept.",
         )

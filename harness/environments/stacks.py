@@ -102,7 +102,7 @@ def prepare(stack: Stack) -> Stack:
     """Make the environment if it is not whole, with progress on stderr. A broken-off install is finished.
 
     Raises:
-        BuildError: a command failed; its output stands above.
+        BuildError: a command failed; its output is above.
     """
     if stack.ready:
         return stack
@@ -116,7 +116,7 @@ def prepare(stack: Stack) -> Stack:
             if subprocess.run(command, env=environment, stdin=subprocess.DEVNULL).returncode != 0:
                 raise BuildError(
                     f"The stack {stack.folder.name} could not be installed: {shlex.join(command[2:5])} failed.",
-                    "Its own words stand above; usually the package index is out of reach or the disk is full.",
+                    "See its output above; usually the package index is out of reach or the disk is full.",
                     "./inv doctor shows the disk, pip config list the index. Call again: what was downloaded is kept.",
                 )
         (stack.folder / "recipe.txt").write_text(stack.recipe)

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any, cast
 
-from harness.errors import WordsError
+from harness.errors import UsageError
 from harness.evidence.hashing import LOCK, RUN_ID, new_id, timestamp, unwritable, write_json
 from harness.evidence.record import Reason, Record, RecordData
 from harness.evidence.sealed import RECORD, folders, of_document
@@ -155,27 +155,27 @@ def read(path: Path) -> RecordData:
     return cast(RecordData, RECORD.read(path))
 
 
-def find(results: Path, word: str) -> list[Path]:
+def find(results: Path, run: str) -> list[Path]:
     """The folders that RUN names: a run id, a prefix of one, `latest`, or `all`.
 
     Raises:
-        WordsError: no run, or more than one for a prefix.
+        UsageError: no run, or more than one for a prefix.
     """
-    runs = sorted((run.name, Path(run.path)) for _, _, run in folders(results) if RUN_ID.fullmatch(run.name))
-    if not runs and word != "all":
-        raise WordsError("There is no record yet.", f"{results} is empty.", "./inv run makes records.")
-    if word == "all":
+    runs = sorted((each.name, Path(each.path)) for _, _, each in folders(results) if RUN_ID.fullmatch(each.name))
+    if not runs and run != "all":
+        raise UsageError("There is no record yet.", f"{results} is empty.", "./inv run makes records.")
+    if run == "all":
         return [path for _, path in runs]
-    if word == "latest":
+    if run == "latest":
         return [runs[-1][1]]
-    matching = [path for name, path in runs if name.startswith(word)]
+    matching = [path for name, path in runs if name.startswith(run)]
     if not matching:
-        raise WordsError(
-            f"{word!r}: no such run.", f"The latest is {runs[-1][0]}.", "A run is an id, a prefix, or latest."
+        raise UsageError(
+            f"{run!r}: no such run.", f"The latest is {runs[-1][0]}.", "A run is an id, a prefix, or latest."
         )
     if len(matching) > 1:
         names = ", ".join(path.name for path in matching[:5]) + (", …" if len(matching) > 5 else "")
-        raise WordsError(f"{word!r}: {len(matching)} runs begin so.", f"{names}.", "Write more of the id.")
+        raise UsageError(f"{run!r}: {len(matching)} runs begin so.", f"{names}.", "Write more of the id.")
     return matching
 
 

@@ -195,7 +195,7 @@ class Sealed:
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
             why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
             raise VerificationError(
-                f"{self}: its {self.kind.manifest} does not hold.",
+                f"{self}: its {self.kind.manifest} failed verification.",
                 f"{why[:300]}.",
                 "Fetch it from the machine that made it, or run that cell again.",
             ) from error

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.errors import DataFileError, VerificationError, WordsError
+from harness.errors import DataFileError, UsageError, VerificationError
 from harness.evidence import sealed, transcripts
 from harness.evidence.sealed import SESSION
 
@@ -20,18 +20,20 @@ CONVERSATION = "conversation.md"
 GOOD = "It passed"
 
 
-def find(sessions: Path, word: str) -> Path:
-    """The folder of the session whose id begins with `word`.
+def find(sessions: Path, prefix: str) -> Path:
+    """The folder of the session whose id begins with `prefix`.
 
     Raises:
-        WordsError: none or several begin so.
+        UsageError: none or several begin so.
     """
     there = sorted(path.parent.name for path in sessions.glob(f"*/{FILE}"))
-    matching = [name for name in there if name.startswith(word)]
+    matching = [name for name in there if name.startswith(prefix)]
     if len(matching) != 1:
         what = f"{len(matching)} sessions begin so" if matching else "no such session"
         shown = ", ".join((matching or there)[-10:]) or "none"
-        raise WordsError(f"--continue {word}: {what}.", f"There are: {shown}.", "Write a session's id, or more of it.")
+        raise UsageError(
+            f"--continue {prefix}: {what}.", f"There are: {shown}.", "Write a session's id, or more of it."
+        )
     return sessions / matching[0]
 
 

@@ -4,7 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from harness.errors import HomeworkError, WordsError
+from harness.errors import HomeworkError, UsageError
 
 NAMESPACE = "paddlehomework"
 SUFFIX = ".sig"
@@ -18,16 +18,16 @@ def sign(file: Path, key: Path) -> Path:
         key: the private key, or the public one where an agent holds the private one.
 
     Raises:
-        WordsError: there is no such key, or it needs words that nobody can be asked for here.
+        UsageError: there is no such key, or it needs a passphrase that nobody can be asked for here.
     """
     if not key.expanduser().is_file():
-        raise WordsError(f"--sign {key}: no such key.", "", "Make one: ssh-keygen -t ed25519")
+        raise UsageError(f"--sign {key}: no such key.", "", "Make one: ssh-keygen -t ed25519")
     signature = file.with_name(file.name + SUFFIX)
     signature.unlink(missing_ok=True)
     done = _keygen("sign", "-n", NAMESPACE, "-f", str(key.expanduser()), str(file))
     if done.returncode != 0:
         why = done.stderr.strip().splitlines()[-1:] or ["no words"]
-        raise WordsError(f"{key}: it cannot sign.", f"ssh-keygen: {why[0]}.", "ssh-add the key, or take another.")
+        raise UsageError(f"{key}: it cannot sign.", f"ssh-keygen: {why[0]}.", "ssh-add the key, or take another.")
     return signature
 
 

@@ -51,7 +51,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Parting:
-    """How far two tensors of one name are apart: `off` relatively at the most, `first` where they part ways.
+    """How far two tensors of one name are apart: `off` relatively at the most, `first` where they differ first.
 
     `why` is empty where they agree within `tolerance` (None: they have to be equal).
     """

@@ -11,7 +11,7 @@ from typing import Any
 from harness import terminal
 from harness.catalogue.cells import NOT_WRITTEN
 from harness.catalogue.entries import Catalogue, Hardware, Part
-from harness.errors import WordsError
+from harness.errors import UsageError
 from harness.evidence import attachments
 from harness.evidence.attachments import Attachment
 from harness.evidence.verdicts import FAILED, NOT_JUDGED, PASSED
@@ -118,10 +118,10 @@ def show(matrix: Matrix, form: str, explain: bool) -> str:
     """The matrix in one of FORMATS.
 
     Raises:
-        WordsError: an unknown format.
+        UsageError: an unknown format.
     """
     if form not in FORMATS:
-        raise WordsError(f"{form!r}: no such format.", f"Known: {', '.join(FORMATS)}.", "See ./inv matrix --help")
+        raise UsageError(f"{form!r}: no such format.", f"Known: {', '.join(FORMATS)}.", "See ./inv matrix --help")
     return FORMATS[form](matrix, explain)
 
 

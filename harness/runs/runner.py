@@ -73,7 +73,7 @@ def plan(requests: Sequence[CellRequest], findings: Sequence[Finding], on: str) 
     """One entry for every cell: what runs it on the cards that were found, or why it is left out.
 
     Raises:
-        WordsError: an unknown engine.
+        UsageError: an unknown engine.
     """
     found = {finding.hardware.name: finding for finding in findings}
     planned = []

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from harness.checkout import ROOT
-from harness.errors import DataFileError, WordsError
+from harness.errors import DataFileError, UsageError
 
 VARIABLE = "HOMEWORK_STORE"
 SETTINGS = ROOT / "store.yaml"
@@ -67,7 +67,7 @@ def resolve(address: str = "") -> Bucket | Path:
     """What an address names.
 
     Raises:
-        WordsError: it is not one.
+        UsageError: it is not one.
         DataFileError: store.yaml has a mistake.
     """
     settings = _settings()
@@ -76,24 +76,24 @@ def resolve(address: str = "") -> Bucket | Path:
     if address.startswith("s3://"):
         return _bucket(address)
     if "://" in address:
-        raise WordsError(f"{address}: not a store.", "A store is a folder or s3://BUCKET/PREFIX.", _see())
+        raise UsageError(f"{address}: not a store.", "A store is a folder or s3://BUCKET/PREFIX.", _see())
     folder = Path(address).expanduser()
     if os.sep not in address and not folder.is_dir():
         known = ", ".join(settings.get("stores", {})) or "none yet"
-        raise WordsError(f"{address}: no such store.", f"Names in store.yaml: {known}.", f"A folder is ./{address}")
+        raise UsageError(f"{address}: no such store.", f"Names in store.yaml: {known}.", f"A folder is ./{address}")
     return folder.absolute()
 
 
 def _bucket(address: str) -> Bucket:
     parts = urlsplit(address)
     if parts.username or parts.password:
-        raise WordsError(
+        raise UsageError(
             f"s3://{parts.hostname}: an address holds no secret.",
             "It would be shown and remembered.",
             "Give them as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or as a profile of the AWS tools.",
         )
     if not parts.netloc or parts.fragment:
-        raise WordsError(f"{address}: names no bucket.", "", "It is s3://BUCKET/PREFIX")
+        raise UsageError(f"{address}: names no bucket.", "", "It is s3://BUCKET/PREFIX")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     service = _service(options.pop("service", "aws"))
     region, profile = options.pop("region", ""), options.pop("profile", "")
@@ -101,12 +101,12 @@ def _bucket(address: str) -> Bucket:
     for name, value in options.items():
         if name not in known:
             near = difflib.get_close_matches(name, [*known, "service", "region", "profile"], n=1)
-            raise WordsError(f"{name}: no option of a store.", f"Did you mean {near[0]}?" if near else "", _see())
+            raise UsageError(f"{name}: no option of a store.", f"Did you mean {near[0]}?" if near else "", _see())
         if value not in CHOICES.get(name, (value,)):
-            raise WordsError(f"{name}={value}: not known.", f"Known: {', '.join(CHOICES[name])}.", _see())
+            raise UsageError(f"{name}={value}: not known.", f"Known: {', '.join(CHOICES[name])}.", _see())
     service = replace(service, **options)  # type: ignore[arg-type]
     if "{region}" in service.endpoint and not region:
-        raise WordsError(
+        raise UsageError(
             f"{service.title}: which region?", "Its endpoint holds it.", f"Write …{'&' if parts.query else '?'}region=R"
         )
     return Bucket(parts.netloc, parts.path.strip("/"), service, region, profile)
@@ -114,7 +114,7 @@ def _bucket(address: str) -> Bucket:
 
 def _service(name: str) -> Service:
     if name not in services():
-        raise WordsError(f"{name}: no such service.", f"Known: {', '.join(services())}.", _see())
+        raise UsageError(f"{name}: no such service.", f"Known: {', '.join(services())}.", _see())
     return services()[name]
 
 

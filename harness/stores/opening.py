@@ -1,6 +1,6 @@
 """Opening a store: an address, or the settings, say which."""
 
-from harness.errors import StoreError
+from harness.errors import UsageError
 from harness.stores.addresses import Bucket, resolve
 from harness.stores.folder import FolderStore
 from harness.stores.store import Store
@@ -13,7 +13,7 @@ def open_store(address: str = "", reading: bool = False) -> Store:
         reading: a folder must be there already.
 
     Raises:
-        WordsError: the address means nothing.
+        UsageError: the address means nothing, or names a folder that is not there.
         StoreError: the store cannot be reached.
     """
     place = resolve(address)
@@ -22,7 +22,7 @@ def open_store(address: str = "", reading: bool = False) -> Store:
 
         return S3Store(place)
     if reading and not place.is_dir():
-        raise StoreError(
+        raise UsageError(
             f"{place}: no such folder.", "Nothing was uploaded to it.", "./inv upload --help shows addresses"
         )
     return FolderStore(place)

@@ -52,7 +52,7 @@ class Plan:
 
 
 def upload(results: Path, store: Store, parts: Collection[str] | None = None, dry_run: bool = False) -> Outcome:
-    """Send the sealed folders that the store lacks; a folder that does not hold is refused, and the others go on.
+    """Send the sealed folders that the store lacks; one that fails verification is refused, and the others go on.
 
     Args:
         parts: only those of these task parts; None: all.
@@ -150,7 +150,7 @@ def another(sealed: Sealed, store: Store) -> VerificationError:
 
 
 def download(results: Path, store: Source, parts: Collection[str] | None = None, dry_run: bool = False) -> Outcome:
-    """Fetch the sealed folders that are not here; one that does not hold is refused, and the others go on.
+    """Fetch the sealed folders that are not here; one that fails verification is refused, and the others go on.
 
     Raises:
         StoreError: the store fails, or another download is going on.
@@ -270,7 +270,7 @@ def _fetch_file(store: Source, sealed: Sealed, file: File, path: Path, got: Coun
             return
         path.unlink()
     raise VerificationError(
-        f"{sealed}: {file.name} does not hold.",
+        f"{sealed}: {file.name} failed verification.",
         f"{key} in {store.address} has other content than its name says.",
         "Its owner can remove that object; then upload again from the machine that has the record.",
     )

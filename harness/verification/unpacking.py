@@ -34,7 +34,7 @@ KNOWN_FLAGS = 0x1 << 11 | 0x6 | 0x8  # UTF-8 names, deflate's level, sizes behin
 
 
 def verify(file: Path, catalogue: Catalogue, signers: Path | None = None) -> str:
-    """Check a pack; what holds is said in a line.
+    """Check a pack; what was verified is said in a line.
 
     Args:
         file: the zip.
@@ -50,13 +50,13 @@ def verify(file: Path, catalogue: Catalogue, signers: Path | None = None) -> str
         lines = list(_mistakes(root, catalogue, signers))
         if lines:
             shown = "\n".join(line.replace(f"{root}/", "") for line in lines[:20])
-            raise VerificationError(f"{file}: it does not hold.", shown, "Ask for it again where it came from.")
+            raise VerificationError(f"{file}: failed verification.", shown, "Ask for it again where it came from.")
         number = sum(1 for _ in sealed.folders(root / "results"))
-        holds = [f"{number} record{'s' * (number != 1)}"]
-        holds += verifying.counted(root / "results", verifying.verify_others(root / "results"))
+        counts = [f"{number} record{'s' * (number != 1)}"]
+        counts += verifying.counted(root / "results", verifying.verify_others(root / "results"))
         size = len(json.loads((root / archive.MANIFEST).read_bytes())["files"])
         return (
-            f"{file}: {size} files, {', '.join(holds)} hold: "
+            f"{file}: {size} files, {', '.join(counts)} verified: "
             f"hashes, seals, schema and verdict. {_signed(root, signers)}"
         )
 

@@ -99,7 +99,7 @@ def _verdict(checks: Mapping[str, tuple[str, str]], name: str) -> str:
 
 
 def require_verified(findings: Mapping[Path, list[str]]) -> None:
-    """Raise for the records that do not hold.
+    """Raise for the records that failed verification.
 
     Raises:
         VerificationError: with the first few findings.
@@ -109,7 +109,7 @@ def require_verified(findings: Mapping[Path, list[str]]) -> None:
         shown = "\n".join(lines[:20]) + (f"\n… and {len(lines) - 20} more" if len(lines) > 20 else "")
         bad = sum(bool(found) for found in findings.values())
         raise VerificationError(
-            f"{bad} of {len(findings)} records {'does' if bad == 1 else 'do'} not hold.",
+            f"{bad} of {len(findings)} records failed verification.",
             shown,
             "Run these cells again, or fetch the records from where they came.",
         )
@@ -134,18 +134,18 @@ def counted(results: Path, folders: Iterable[Path]) -> list[str]:
     return [f"{number} {name}{'s' * (number != 1)}" for number, name in kinds if number]
 
 
-def verify_all(results: Path, word: str, catalogue: Catalogue, signers: Path | None = None) -> str:
-    """Verify the runs that `word` names, and with `all` every other sealed folder; what holds is said in a line.
+def verify_all(results: Path, run: str, catalogue: Catalogue, signers: Path | None = None) -> str:
+    """Verify the runs that `run` names, and with `all` every other sealed folder; what was verified is said in a line.
 
     Raises:
-        WordsError: it names no run.
-        VerificationError: something does not hold.
+        UsageError: it names no run.
+        VerificationError: something failed.
     """
-    findings = {folder: verify(folder, catalogue, signers) for folder in find(results, word)}
-    others = verify_others(results) if word == "all" else {}
+    findings = {folder: verify(folder, catalogue, signers) for folder in find(results, run)}
+    others = verify_others(results) if run == "all" else {}
     require_verified({**findings, **others})
     also = f" Whole: {', '.join(counted(results, others))}." if others else ""
     return (
-        f"{len(findings)} {'record holds' if len(findings) == 1 else 'records hold'}: "
+        f"{len(findings)} record{'s' * (len(findings) != 1)} verified: "
         f"seal, files, schema and verdict are as they were.{also}"
     )

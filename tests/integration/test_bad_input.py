@@ -36,7 +36,7 @@ from checkouts import Checkout, processes
         (["show", "2020"], "There is no record yet"),
     ],
 )
-def test_wrong_words_exit_with_2_and_name_the_mend(checkout: Checkout, words: list[str], says: str) -> None:
+def test_usage_errors_exit_with_2_and_name_the_mend(checkout: Checkout, words: list[str], says: str) -> None:
     done = checkout(*words)
     assert done.returncode == 2
     assert says in done.stderr

@@ -30,7 +30,7 @@ def test_a_fresh_clone_reaches_its_first_matrix_and_its_records_hold(tmp_path: P
         if cell["hardware"] == "cpu"
     }
     assert (states["1"], states["4"], states["8-1"], states["2-1"]) == ("earned", "waiting", "earned", "not run")
-    assert "3 records hold" in inv("verify")
+    assert "3 records verified" in inv("verify")
     record = json.loads(inv("show", "latest", "--format", "json"))
     assert record["program"]["clean"] is True and record["paddle"]["version"] == "3.0.0"
     assert record["environment"]["MALLOC_MMAP_THRESHOLD_"] == "4294967296"

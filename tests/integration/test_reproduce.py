@@ -47,7 +47,7 @@ def test_another_value_is_a_difference_and_exits_with_1(checkout: Checkout) -> N
     program.write_text(program.read_text().replace("0.01", "0.0100001").replace("linspace(8, 1,", "linspace(8, 2,"))
     done = checkout("reproduce", record["id"])
     assert done.returncode == 1 and "Beyond tolerance: 1: loss" in done.stderr
-    assert "✓ 1.0e-05 off" in done.stdout and "First to part ways: loss, step 2 of 20" in done.stdout
+    assert "✓ 1.0e-05 off" in done.stdout and "First differs: loss, step 2 of 20" in done.stdout
     program.write_text(program.read_text().replace("0.0100001", "0.02"))
     again = checkout("reproduce", record["id"])
     assert again.returncode == 1 and "Beyond tolerance: 1: error, loss" in again.stderr
@@ -91,7 +91,7 @@ def test_two_runs_are_compared_by_their_traces(checkout: Checkout) -> None:
     done = checkout("compare", "--run", f"{first},{second}")
     assert done.returncode == 1
     value = np.linspace(8, 1, 20, dtype="float32")[12]
-    assert f"First to part ways: loss, step 13 of 20: {value:.7g} then, {value + 1:.7g} now" in done.stdout
+    assert f"First differs: loss, step 13 of 20: {value:.7g} then, {value + 1:.7g} now" in done.stdout
     assert checkout("compare", "--run", f"{first},{first}").returncode == 0
     nothing = checkout("compare", "--task", "1", "--hw", "cpu,sim")
     assert nothing.returncode == 2 and "There is nothing to compare" in nothing.stderr

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from harness.attaching.outdoors.trackfiles import Point, Recording, is_indoor, read
-from harness.errors import WordsError
+from harness.errors import UsageError
 
 EARTH = 6_371_000.0  # mean radius, metres
 PAUSE = timedelta(hours=3)  # a longer one parts two outings of one file
@@ -77,7 +77,7 @@ def privacy(zone: str = "", radius: str = "") -> Privacy:
     """The settings from the words of a person, and home from the environment, as latitude,longitude.
 
     Raises:
-        WordsError: one of them is not what it should be.
+        UsageError: one of them is not what it should be.
     """
     return Privacy(zone=_zone(zone) if zone else None, home=_home(os.environ.get(HOME, "")), radius=_radius(radius))
 
@@ -88,7 +88,7 @@ def _zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (KeyError, OSError, ValueError):
-        raise WordsError(f"--zone {name}: no such time zone.", "", "For example --zone Asia/Shanghai") from None
+        raise UsageError(f"--zone {name}: no such time zone.", "", "For example --zone Asia/Shanghai") from None
 
 
 def _home(text: str) -> tuple[float, float] | None:
@@ -100,7 +100,7 @@ def _home(text: str) -> tuple[float, float] | None:
             return latitude, longitude
     except ValueError:
         pass
-    raise WordsError(f"{HOME}: not a place.", "It is latitude,longitude in degrees.", f"{HOME}=31.23,121.47")
+    raise UsageError(f"{HOME}: not a place.", "It is latitude,longitude in degrees.", f"{HOME}=31.23,121.47")
 
 
 def _radius(text: str) -> float:
@@ -109,7 +109,7 @@ def _radius(text: str) -> float:
     except ValueError:
         radius = math.nan
     if not 0 <= radius <= LARGEST_RADIUS:
-        raise WordsError(f"--radius {text}: not a radius.", f"Metres, 0 to {LARGEST_RADIUS:g}.", "--radius 800")
+        raise UsageError(f"--radius {text}: not a radius.", f"Metres, 0 to {LARGEST_RADIUS:g}.", "--radius 800")
     return radius
 
 
@@ -117,14 +117,14 @@ def inspect(path: Path, content: bytes, settings: Privacy) -> list[Outing]:
     """The outings of a track file, the earliest first.
 
     Raises:
-        WordsError: it cannot be read, or shows no time outdoors; why is named.
+        UsageError: it cannot be read, or shows no time outdoors; why is named.
     """
     recording = read(path, content)
     _refuse_indoor(path, recording)
     outings = _split(recording.points)
     faults = [_fault(points) for points in outings]
     if all(faults):
-        raise WordsError(f"{path}: {faults[0]}", "", "Attach another track, or a dated photo of the outing.")
+        raise UsageError(f"{path}: {faults[0]}", "", "Attach another track, or a dated photo of the outing.")
     zone = settings.zone or recording.zone or datetime.now().astimezone().tzinfo or timezone.utc
     radius = _blurred(settings.radius, content)
     return [
@@ -137,15 +137,15 @@ def inspect(path: Path, content: bytes, settings: Privacy) -> list[Outing]:
 def _refuse_indoor(path: Path, recording: Recording) -> None:
     elsewhere = "Attach a dated photo of the outing instead: ./inv attach --task 15 photo.jpg"
     if is_indoor(recording):
-        raise WordsError(f"{path}: an indoor activity.", f"The file itself says so: {recording.sport}.", elsewhere)
+        raise UsageError(f"{path}: an indoor activity.", f"The file itself says so: {recording.sport}.", elsewhere)
     if len(recording.points) >= 2:
         return
     if recording.without_position:
         why = f"None of its {recording.without_position:,} points has a position, as on a treadmill"
-        raise WordsError(f"{path}: it went nowhere.", f"{why}.", elsewhere)
+        raise UsageError(f"{path}: it went nowhere.", f"{why}.", elsewhere)
     if recording.without_time:
-        raise WordsError(f"{path}: its points have no time.", "It is a planned route, not a record.", elsewhere)
-    raise WordsError(f"{path}: there is no track in it.", "It has fewer than two points.", elsewhere)
+        raise UsageError(f"{path}: its points have no time.", "It is a planned route, not a record.", elsewhere)
+    raise UsageError(f"{path}: there is no track in it.", "It has fewer than two points.", elsewhere)
 
 
 def _split(points: list[Point]) -> list[list[Point]]:

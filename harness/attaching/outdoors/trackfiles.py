@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Any
 
-from harness.errors import WordsError
+from harness.errors import UsageError
 
 POINTS = 200_000  # 55 hours at one a second
 FIT_FRAMES = 2 * POINTS
@@ -70,7 +70,7 @@ def read(path: Path, content: bytes) -> Recording:
     """The recording in a file, told by its suffix, .gpx, .tcx or .fit.
 
     Raises:
-        WordsError: it is broken, hostile or too large; why is named.
+        UsageError: it is broken, hostile or too large; why is named.
     """
     try:
         with warnings.catch_warnings():
@@ -79,7 +79,7 @@ def read(path: Path, content: bytes) -> Recording:
         recording.points.sort(key=lambda point: point.time)
         return recording
     except Exception as error:  # whatever a reader meets in a damaged or hostile file
-        raise WordsError(
+        raise UsageError(
             f"{path}: not a track that can be read.",
             f"{_cause(error)}.",
             "Export it again from the device or its app as GPX, TCX or FIT.",

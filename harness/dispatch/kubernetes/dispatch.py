@@ -24,7 +24,7 @@ from harness.dispatch.dispatcher import Outcome, RunRequest
 from harness.dispatch.kubernetes import manifests
 from harness.dispatch.kubernetes.manifests import Settings, Source
 from harness.environments import stacks
-from harness.errors import EngineError, HomeworkError, Interrupted, WordsError
+from harness.errors import EngineError, HomeworkError, Interrupted, UsageError
 from harness.evidence.record import Record
 from harness.evidence.sealed import RECORD
 from harness.stores import transfer
@@ -49,13 +49,13 @@ class Kubernetes:
         """The cells that were asked for. Nothing is asked of this machine: the cards are in the cluster.
 
         Raises:
-            WordsError: kinds are not named, or a setting or number of cards that a part does not take.
+            UsageError: kinds are not named, or a setting or number of cards that a part does not take.
             DataFileError: kubernetes.yaml has a mistake.
         """
         request.without_key("--on kubernetes")
         site, planned = manifests.settings(), request.cells_elsewhere("the cluster")
         if not planned:
-            raise WordsError(
+            raise UsageError(
                 "Nothing to run.", "No program is written for these parts.", "./inv tasks shows which are."
             )
         return Plan(planned, site)

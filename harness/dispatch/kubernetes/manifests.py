@@ -14,7 +14,7 @@ from harness.catalogue import datafiles
 from harness.catalogue.cells import CellRequest
 from harness.catalogue.entries import Hardware
 from harness.checkout import ROOT
-from harness.errors import WordsError
+from harness.errors import UsageError
 
 SETTINGS = ROOT / "kubernetes.yaml"
 POD = Path(__file__).with_name("pod.py")
@@ -52,12 +52,12 @@ def settings(path: Path = SETTINGS) -> Settings:
     """The settings of this team.
 
     Raises:
-        WordsError: there are none.
+        UsageError: there are none.
         DataFileError: kubernetes.yaml has a mistake; its line is named.
     """
     if not path.exists():
         what, why = "--on kubernetes: there is no kubernetes.yaml.", "It names images, store and secret."
-        raise WordsError(what, why, "docs/kubernetes.md shows one.")
+        raise UsageError(what, why, "docs/kubernetes.md shows one.")
     return Settings(**datafiles.read(path, path.parent)[0])
 
 

@@ -1,7 +1,7 @@
 """What a job does in its pod: fetch the project by its hash, run the cell, send its record to the store.
 
 This text is the job's command, run by the image's Python 3 in an empty folder. It needs the standard library alone.
-Arguments: the project's address and sha256, the store's address, and the words of ./inv run.
+Arguments: the project's address and sha256, the store's address, and the arguments of ./inv run.
 """
 
 import hashlib

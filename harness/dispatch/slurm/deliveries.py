@@ -20,7 +20,7 @@ opened = cache(open_store)  # whoever follows asks every few seconds
 
 @dataclass(frozen=True)
 class Delivery:
-    """What did not come: `silent` is why the store as a whole did not answer, `refused` why a record does not hold."""
+    """What did not come: `silent` is why the whole store did not answer, `refused` why a record failed verification."""
 
     silent: str = ""
     refused: Mapping[str, str] = field(default_factory=dict)
@@ -47,7 +47,7 @@ def reachable(address: str) -> Store:
     """The store of the jobs' records.
 
     Raises:
-        WordsError: the address means nothing.
+        UsageError: the address means nothing.
         StoreError: the store cannot be reached.
     """
     return opened(address)

@@ -16,7 +16,7 @@ from harness.dispatch.slurm import site as sites
 from harness.dispatch.slurm.batches import Batch, JobCell
 from harness.dispatch.slurm.site import Settings
 from harness.dispatch.slurm.submission import Wanted, line
-from harness.errors import DataFileError, HomeworkError, WordsError
+from harness.errors import DataFileError, HomeworkError, UsageError
 from harness.evidence import hashing, records
 from harness.evidence.record import Record
 from harness.evidence.verdicts import NOT_JUDGED, PASSED, verdict_of
@@ -47,12 +47,14 @@ class Slurm:
         """The cells that were asked for. Nothing is asked of this machine: the cards are in the nodes.
 
         Raises:
-            WordsError: kinds are not named, or a setting or number of cards that a part does not take.
+            UsageError: kinds are not named, or a setting or number of cards that a part does not take.
             DataFileError: slurm.yaml has a mistake.
         """
         engine, site = sites.inside(request.on), sites.settings()
         if any("\n" in value for value in request.settings):
-            raise WordsError("--set: a value of two lines.", "A job's words are one line.", "Leave the line break out.")
+            raise UsageError(
+                "--set: a value of two lines.", "A job's arguments are one line.", "Leave the line break out."
+            )
         known = request.catalogue.hardware
         if odd := site.kinds.keys() - known.keys():
             why = f"Known: {', '.join(known)}."

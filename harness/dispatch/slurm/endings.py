@@ -91,7 +91,7 @@ def _unstarted(batch: Batch, place: int, restarts: int, job: Job | None) -> dict
 
 
 def _keep_output(outputs: Sequence[Path], log: Path) -> None:
-    """Where no program has printed anything, the job's own words are the log, or those of the job before it."""
+    """Where no program has printed anything, the job's own output is the log, or those of the job before it."""
     if not log.exists():
         redactor = Redactor.here()
         said = next((output.read_bytes()[-(2**20) :] for output in outputs if output.is_file()), b"")
@@ -106,13 +106,13 @@ def _where(job: Job | None) -> str:
 
 
 def _words(batch: Batch, place: int, job: Job | None, log: Path) -> str:
-    """Where a job's own words are, as a why goes on."""
+    """Where a job's own output is, as a why goes on."""
     if batch.store:
         return f"; {left(batch, place, job)}" if job and job.nodes else ""
-    return "; run.log has the job's own words" if log.stat().st_size else ""
+    return "; run.log has the job's own output" if log.stat().st_size else ""
 
 
 def left(batch: Batch, place: int, job: Job | None) -> str:
-    """Where the words of a job lie that others cannot see."""
+    """Where the output of a job lies that others cannot see."""
     node = (job and job.nodes) or "its node"
     return f"why is on {node} in {batch.output.replace('%a', str(place))}"

@@ -8,7 +8,7 @@ from typing import Any
 from harness.catalogue import datafiles
 from harness.catalogue.entries import SECONDS, Hardware
 from harness.checkout import ROOT
-from harness.errors import DataFileError, WordsError
+from harness.errors import DataFileError, UsageError
 from harness.stores import addresses
 
 SETTINGS = ROOT / "slurm.yaml"
@@ -42,16 +42,16 @@ class Settings:
         return {name: value for name, value in both.items() if value is not False}
 
 
-def inside(word: str) -> str:
+def inside(on: str) -> str:
     """The engine that runs the cells on the nodes: `--on slurm` leaves it to the node, slurm:container names it.
 
     Raises:
-        WordsError: there is no such engine.
+        UsageError: there is no such engine.
     """
-    name = word.partition(":")[2] or "auto"
+    name = on.partition(":")[2] or "auto"
     if name not in INSIDE:
         known = ", ".join(f"slurm:{engine}" for engine in INSIDE)
-        raise WordsError(f"--on {word}: no such engine on the nodes.", f"Known: {known}.", "Or slurm alone.")
+        raise UsageError(f"--on {on}: no such engine on the nodes.", f"Known: {known}.", "Or slurm alone.")
     return name
 
 
@@ -60,7 +60,7 @@ def settings(path: Path = SETTINGS) -> Settings:
 
     Raises:
         DataFileError: slurm.yaml has a mistake; its line is named.
-        WordsError: its store is none.
+        UsageError: its store is none.
     """
     said = (datafiles.read(path, path.parent)[0] if path.exists() else {}) or {}
     number, unit = said.get("margin", MARGIN).split()

@@ -179,7 +179,7 @@ def _sbatch(script: commands.Script, file: Path, kind: Hardware) -> str:
     """Hand a script to Slurm; the job's number.
 
     Raises:
-        EngineError: it was refused; Slurm's words are the why.
+        EngineError: it was refused; Slurm's message is the why.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(str(script))

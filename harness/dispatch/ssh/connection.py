@@ -15,7 +15,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from harness.dispatch.ssh import far
-from harness.errors import EngineError, Interrupted, WordsError
+from harness.errors import EngineError, Interrupted, UsageError
 
 PROGRAM = Path(far.__file__)
 # No question is ever asked; a link that is dead, and does not say so, is noticed after a minute.
@@ -47,18 +47,18 @@ def parse(text: str) -> Address:
     """The address that --host names.
 
     Raises:
-        WordsError: it is none.
+        UsageError: it is none.
     """
     see = "For example: --host ssh://user@box, or ssh://user@box:2222/srv/homework with port and folder."
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as error:
-        raise WordsError(f"--host {text}: not an address.", f"{error}.", see) from error
+        raise UsageError(f"--host {text}: not an address.", f"{error}.", see) from error
     if parts.password is not None:
-        raise WordsError("--host: a password in an address.", "Others see it in the list of processes.", "Use a key.")
+        raise UsageError("--host: a password in an address.", "Others see it in the list of processes.", "Use a key.")
     if parts.scheme != "ssh" or not parts.hostname or parts.query or parts.fragment:
-        raise WordsError(f"--host {text}: not an address.", "It is ssh://USER@HOST:PORT/FOLDER.", see)
+        raise UsageError(f"--host {text}: not an address.", "It is ssh://USER@HOST:PORT/FOLDER.", see)
     return Address(parts.hostname, parts.username or "", port, parts.path.rstrip("/"))
 
 
@@ -118,7 +118,7 @@ class Connection:
             return self._answer()
 
     def run(self, words: list[str], echo: IO[bytes]) -> int:
-        """Run ./inv there with these words, its output to `echo` as it comes; its exit code.
+        """Run ./inv there with these arguments, its output to `echo` as it comes; its exit code.
 
         The first Ctrl-C or SIGTERM goes to the far run, which ends and seals its record; a second one leaves it.
         """
@@ -206,7 +206,7 @@ REFUSALS = {
 
 
 def explain(address: Address, code: int, said: str) -> EngineError:
-    """Why no connection came about, from ssh's exit code and words."""
+    """Why no connection came about, from ssh's exit code and message."""
     for signs, what, remedy in CAUSES:
         if any(sign in said for sign in signs) or (code in NOT_FOUND and signs == NO_PYTHON):
             return EngineError(f"{address}: {what}", _telling(signs, said), remedy.format(address=address))

@@ -28,8 +28,8 @@ from harness.errors import (
     HomeworkError,
     Interrupted,
     StoreError,
+    UsageError,
     VerificationError,
-    WordsError,
 )
 from harness.evidence.record import Record
 from harness.evidence.sealed import RECORD
@@ -37,7 +37,7 @@ from harness.stores import transfer
 from harness.terminal import bold, yellow
 
 OF_CODE = {
-    each.code: each for each in (HomeworkError, WordsError, HardwareError, EngineError, BuildError, VerificationError)
+    each.code: each for each in (HomeworkError, UsageError, HardwareError, EngineError, BuildError, VerificationError)
 } | {StoreError.code: StoreError}
 INTERRUPTED = {130: 2, 143: 15}
 
@@ -55,7 +55,7 @@ class Ssh:
         """What is to be run there.
 
         Raises:
-            WordsError: the host is no address, or a value that a part does not take.
+            UsageError: the host is no address, or a value that a part does not take.
         """
         request.without_key("--host")
         request.cells(())  # what does not fit is refused here, before anything is sent
@@ -76,7 +76,7 @@ class Ssh:
 
         Raises:
             EngineError: no connection, or the far side cannot do it.
-            VerificationError: a record that came does not hold.
+            VerificationError: a record that came failed verification.
         """
         with Connection(plan.address) as far:
             busy = _enter(far, plan.address, make=True)
@@ -94,14 +94,14 @@ class Ssh:
 
 
 def failure_of(address: Address, code: int) -> HomeworkError | Interrupted | None:
-    """What the far ./inv reported by its exit code; its words were shown as they came."""
+    """What the far ./inv reported by its exit code; its output was shown as it came."""
     if code in INTERRUPTED:
         return Interrupted(INTERRUPTED[code])
     if not code:
         return None
     what = f"./inv run on {address} ended with exit code {code}."
     remedy = "./inv show RUN shows a record that was fetched."
-    return OF_CODE.get(code, EngineError)(what, "Its words stand above.", remedy)
+    return OF_CODE.get(code, EngineError)(what, "See its output above.", remedy)
 
 
 def _enter(far: Connection, address: Address, make: bool) -> tuple[str, str]:

@@ -135,7 +135,7 @@ class Far:
         os.replace(beside, self.folder / SENT)
 
     def run(self, words: list[str]) -> dict[str, Any]:
-        """Run ./inv with these words to its end, also when the near side is gone: its next call fetches the record."""
+        """Run ./inv with these arguments to its end, even without the near side, whose next call fetches the record."""
         assert self.lock is not None
         signal.signal(signal.SIGINT, signal.default_int_handler)  # who was started with it ignored hands that on
         process = subprocess.Popen(

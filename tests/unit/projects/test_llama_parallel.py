@@ -12,7 +12,7 @@ from conftest import PROJECTS
 
 from harness.catalogue import entries
 from harness.catalogue.cells import settled
-from harness.errors import WordsError
+from harness.errors import UsageError
 from harness.runs.judge import judge_metric
 
 FOLDER = PROJECTS / "08-llama"
@@ -220,7 +220,7 @@ class TestFaults:
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_before_a_run(settings):
     settled(PART, None, [], 8)
-    with pytest.raises(WordsError, match="8-3 cannot run"):
+    with pytest.raises(UsageError, match="8-3 cannot run"):
         settled(PART, None, settings, 8)
 
 

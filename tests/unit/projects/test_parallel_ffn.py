@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from harness.catalogue import entries
 from harness.catalogue.cells import settled
-from harness.errors import WordsError
+from harness.errors import UsageError
 from harness.runs.judge import judge_metric
 
 LAUNCHER = PROJECTS / "kit" / "launch.py"
@@ -399,7 +399,7 @@ class TestJudgement:
     )
     def test_what_does_not_fit_is_refused_before_a_run(self, settings, cards):
         settled(PART, None, [], 8)
-        with pytest.raises(WordsError, match="8-2 cannot run"):
+        with pytest.raises(UsageError, match="8-2 cannot run"):
             settled(PART, None, settings, cards)
 
     def test_the_room_is_what_plain_float32_needs_and_a_kink_s(self):

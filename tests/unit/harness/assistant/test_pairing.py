@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.assistant import codeblocks, conversations, dialogue, sandbox
-from harness.errors import EngineError, VerificationError, WordsError
+from harness.errors import EngineError, UsageError, VerificationError
 from harness.evidence import screen, sessions, transcripts
 from harness.evidence.hashing import hash_files, seal_of, write_json
 from harness.evidence.sealed import here
@@ -168,7 +168,7 @@ def test_a_question_stands_before_the_failure_and_alone_where_none_is(results, e
     second = go_on(results, first.name, "Mind the sign.").folder
     said = endpoint.asked[1]["messages"][-1]["content"]
     assert said.startswith("Mind the sign.\n\nIt failed") and "AssertionError" in said
-    with pytest.raises(WordsError, match="a question is needed"):
+    with pytest.raises(UsageError, match="a question is needed"):
         go_on(results, second.name)
     third = go_on(results, second.name, "Add a docstring.")
     assert [each["role"][0] for each in endpoint.asked[2]["messages"]] == list("suauau")
@@ -190,7 +190,7 @@ def test_what_is_given_anew_replaces_what_was(results, endpoint, tests_file, tmp
 
 
 def test_no_session_or_several_of_that_name_are_named(results):
-    with pytest.raises(WordsError, match="no such session") as caught:
+    with pytest.raises(UsageError, match="no such session") as caught:
         go_on(results, "2026")
     assert "There are: none" in caught.value.why
     names = ["20261122T231953.042Z-4fa01c", "20261123T081500.000Z-00c0de"]
@@ -198,7 +198,7 @@ def test_no_session_or_several_of_that_name_are_named(results):
         (results / "pairing/12" / name).mkdir(parents=True)
         (results / "pairing/12" / name / "session.json").touch()
     for word, what in (("20", "2 sessions begin so"), ("19", "no such session")):
-        with pytest.raises(WordsError, match=what) as caught:
+        with pytest.raises(UsageError, match=what) as caught:
             go_on(results, word)
         assert caught.value.why == f"There are: {', '.join(names)}."
 
@@ -258,7 +258,7 @@ def test_a_forged_session_is_found_though_its_seal_fits(sealed, results, forge, 
 
 def test_a_session_that_does_not_say_its_file_asks_for_it(sealed, results):
     folder = resealed(sealed, results, lambda folder, said: said.pop("file"))
-    with pytest.raises(WordsError, match="--file"):
+    with pytest.raises(UsageError, match="--file"):
         dialogue.resume(results, "12", folder.name, "More.")
     assert dialogue.resume(results, "12", folder.name, "More.", file="sums.py").code == {"sums.py": RIGHT}
 
@@ -333,9 +333,9 @@ def test_nobody_listens(results):
 
 
 def test_words_that_mean_nothing(results, endpoint):
-    with pytest.raises(WordsError, match="--tests"):
+    with pytest.raises(UsageError, match="--tests"):
         ask(results, endpoint, "absent.py")
-    with pytest.raises(WordsError, match="--endpoint"):
+    with pytest.raises(UsageError, match="--endpoint"):
         dialogue.converse(dialogue.begin(results, "12", "?", "http://me:secret@host/v1", "m"), 1)
 
 

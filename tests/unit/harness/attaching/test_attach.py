@@ -13,7 +13,7 @@ from samples import a_catalogue, a_part, a_record, a_rule
 from harness.attaching import inspection
 from harness.attaching.attach import attach, detach
 from harness.catalogue import entries
-from harness.errors import DataFileError, WordsError
+from harness.errors import DataFileError, UsageError
 from harness.evidence import attachments
 from harness.evidence.attachments import FILE, read, read_all, standing
 from harness.points import matrix
@@ -67,7 +67,7 @@ def test_a_turned_photo_stands_upright_without_its_exif(results, tmp_path):
 
 
 def refused(results, word, says, kind="", date="", part=None):
-    with pytest.raises(WordsError) as caught:
+    with pytest.raises(UsageError) as caught:
         attach(results, part or PART, [word], kind=kind, date=date)
     assert says in str(caught.value)
     assert not (results / "attached").exists(), "nothing was written"
@@ -119,7 +119,7 @@ def test_a_wrong_address_is_refused(results, word, kind, says):
 
 
 def test_one_wrong_word_of_several_attaches_none(results):
-    with pytest.raises(WordsError):
+    with pytest.raises(UsageError):
         attach(results, PART, [LINK, "https://anna:hunter2@example.org/"])
     assert not (results / "attached").exists()
 
@@ -130,7 +130,7 @@ def test_a_conversation_loses_its_secrets(results, tmp_path):
     assert (folder / "conversation.md").read_text() == "Q: convert\nA: done, token=[redacted]"
     assert "1 secrets taken out" in read(folder)["checked"]
     (tmp_path / "bad.txt").write_bytes(b"\xff\xfe")
-    with pytest.raises(WordsError, match="not UTF-8"):
+    with pytest.raises(UsageError, match="not UTF-8"):
         attach(results, PART, [str(tmp_path / "bad.txt")])
 
 
@@ -150,7 +150,7 @@ def test_a_link_is_asked_where_there_is_a_network(monkeypatch):
         place = f"http://127.0.0.1:{server.server_port}"
         assert inspection._answer(f"{place}/here") == "answered 200"
         assert inspection._answer(f"{place}/shut") == "unchecked: it answered 403"
-        with pytest.raises(WordsError, match="no such page"):
+        with pytest.raises(UsageError, match="no such page"):
             inspection._answer(f"{place}/gone")
         server.shutdown()
     assert inspection._answer(LINK).startswith("unchecked: ")
@@ -193,10 +193,10 @@ def test_what_is_taken_back_counts_no_more_though_it_comes_back_from_a_store(res
     assert standing(results)[0] == {}
     shutil.copytree(tmp_path / "store", results / "attached", dirs_exist_ok=True)
     assert standing(results)[0] == {} and len(read_all(results)[0]) == 2
-    with pytest.raises(WordsError, match="taken back already"):
+    with pytest.raises(UsageError, match="taken back already"):
         detach(results, folder.name)
     for word in ("1999", ""):
-        with pytest.raises(WordsError, match="no such attachment"):
+        with pytest.raises(UsageError, match="no such attachment"):
             detach(results, word)
     attach(results, PART, [LINK])
     assert len(standing(results)[0]["4"]) == 1

@@ -7,7 +7,7 @@ from samples import a_catalogue, a_kind, a_part
 
 from harness.catalogue import cells
 from harness.catalogue.entries import Cards, Parameter, Requirement
-from harness.errors import WordsError
+from harness.errors import UsageError
 
 FFN = [a_part("8-1", slug="08-ffn"), a_part("8-2", slug="08-ffn")]
 BOOK = a_catalogue(a_part("4"), *FFN, a_part("10", slug="10-optimised-inference"))
@@ -36,16 +36,16 @@ def test_words_name_parts_each_once_in_the_order_asked_for(words, names):
 
 @pytest.mark.parametrize("words", ["", ",", "4,", "5", "8-3", "1", "plate 4", "optimized-inference"])
 def test_a_word_that_names_no_part_is_refused_with_the_known_ones(words):
-    with pytest.raises(WordsError) as caught:
+    with pytest.raises(UsageError) as caught:
         cells.select_parts(BOOK, words)
     assert "no such task" in caught.value.what
     assert "all, 4, 8-1, 8-2, 10." in caught.value.why
 
 
 def test_the_nearest_word_is_offered():
-    with pytest.raises(WordsError, match=r"Did you mean plate\?"):
+    with pytest.raises(UsageError, match=r"Did you mean plate\?"):
         cells.select_parts(BOOK, "plat")
-    with pytest.raises(WordsError, match=r"Did you mean nvidia\?"):
+    with pytest.raises(UsageError, match=r"Did you mean nvidia\?"):
         cells.select_hardware(BOOK, "nvida")
 
 
@@ -62,7 +62,7 @@ def test_any_words_select_something_or_are_refused(words):
     for select in (cells.select_parts, cells.select_hardware):
         try:
             assert select(BOOK, words)
-        except WordsError as error:
+        except UsageError as error:
             assert len(str(error).splitlines()) >= 3
 
 
@@ -95,9 +95,9 @@ def test_a_profile_that_another_part_declares_changes_nothing_here():
 def test_a_profile_that_no_part_declares_is_refused():
     cells.check_profile([PART], "full")
     cells.check_profile([PART], None)
-    with pytest.raises(WordsError, match="Known for these parts: full"):
+    with pytest.raises(UsageError, match="Known for these parts: full"):
         cells.check_profile([PART], "ful")
-    with pytest.raises(WordsError, match="Known for these parts: none"):
+    with pytest.raises(UsageError, match="Known for these parts: none"):
         cells.check_profile([a_part(profiles={})], "full")
 
 
@@ -143,7 +143,7 @@ def test_a_setting_is_read_as_the_type_of_its_default(setting, name, value):
     ],
 )
 def test_a_wrong_setting_is_refused_and_says_what_is_right(setting, says):
-    with pytest.raises(WordsError) as caught:
+    with pytest.raises(UsageError) as caught:
         cells.parameters(PART, None, [setting])
     assert says in str(caught.value)
 
@@ -162,7 +162,7 @@ def test_any_value_is_taken_within_its_range_or_refused(text):
     for parameter in PART.parameters.values():
         try:
             value = cells.parameters(PART, None, [f"{parameter.name}={text}"])[parameter.name]
-        except WordsError:
+        except UsageError:
             continue
         assert type(value) is type(parameter.default)
         assert not parameter.choices or value in parameter.choices
@@ -176,7 +176,7 @@ def test_any_value_is_taken_within_its_range_or_refused(text):
 def test_a_number_is_finite_even_without_bounds(text, bounds):
     """Otherwise it is taken, and later the record, which is strict JSON, cannot be written."""
     part = a_part(parameters={"rate": Parameter(name="rate", default=0.5, help="rate", **bounds)})
-    with pytest.raises(WordsError):
+    with pytest.raises(UsageError):
         cells.parameters(part, None, [f"rate={text}"])
 
 
@@ -201,7 +201,7 @@ def test_values_that_fit_are_settled_with_the_cards():
 )
 def test_values_that_do_not_fit_are_refused_in_three_lines(settings, cards, lines):
     part = a_part(requires=(SQUARE, SHARED), cards=Cards(8, 1, 16))
-    with pytest.raises(WordsError) as caught:
+    with pytest.raises(UsageError) as caught:
         cells.settled(part, None, settings, cards)
     assert str(caught.value).splitlines() == [*lines, caught.value.remedy]
     assert caught.value.code == 2
@@ -209,7 +209,7 @@ def test_values_that_do_not_fit_are_refused_in_three_lines(settings, cards, line
 
 def test_a_requirement_without_a_value_refuses_too():
     part = a_part(requires=(Requirement("1 / (grid - 11) > 0", "so"),))
-    with pytest.raises(WordsError, match="cannot run with grid=11") as caught:
+    with pytest.raises(UsageError, match="cannot run with grid=11") as caught:
         cells.settled(part, None, ["grid=11"])
     assert "division by zero" in caught.value.why
 
@@ -225,12 +225,12 @@ def test_a_time_limit_is_raised(text, limit):
 
 @pytest.mark.parametrize("text", ["59s", "1 s", "0h"])
 def test_a_time_limit_is_not_lowered(text):
-    with pytest.raises(WordsError, match="too short") as caught:
+    with pytest.raises(UsageError, match="too short") as caught:
         cells.with_timeout([a_part()], text)
     assert "Part 4 has 60 s" in caught.value.why
 
 
 @pytest.mark.parametrize("text", ["2", "h", "2 days", "-2h", "1.5h", "2hh", "9999999h"])
 def test_what_is_no_time_is_refused(text):
-    with pytest.raises(WordsError, match="no time"):
+    with pytest.raises(UsageError, match="no time"):
         cells.with_timeout([a_part()], text)

@@ -12,22 +12,22 @@ import tasks
 from harness import checkout
 from harness.catalogue import entries
 from harness.cli import completion
-from harness.errors import WordsError
+from harness.errors import UsageError
 
-WORDS = invoke.Collection.from_module(tasks)
+COMMANDS = invoke.Collection.from_module(tasks)
 
 
 def candidates(line: str) -> list[str]:
-    return completion.candidates(line, WORDS)
+    return completion.candidates(line, COMMANDS)
 
 
 @pytest.mark.parametrize("line", ["", "m", "mat", "--debug "])
-def test_first_come_the_words(line):
+def test_first_come_the_commands(line):
     found = candidates(line)
     assert {"run", "matrix", "doctor", "verify", "--help"} <= set(found)
 
 
-def test_behind_a_word_come_its_options():
+def test_behind_a_command_come_its_options():
     assert {"--task", "--hw", "--set", "--dry-run", "--help"} <= set(candidates("run "))
     assert "--explain" in candidates("matrix --") and "--task" not in candidates("matrix --")
     assert "--task" in candidates("run --dry-run ")
@@ -78,7 +78,7 @@ def test_behind_serve_come_the_options_of_the_server():
     assert candidates("serve --cache ") == ["float32", "float16", "int8"]
 
 
-def test_a_format_that_a_word_lacks_is_not_offered():
+def test_a_format_that_a_command_lacks_is_not_offered():
     assert "html" not in candidates("show --format ")
 
 
@@ -90,8 +90,8 @@ def test_behind_a_comma_the_list_goes_on():
 def test_behind_show_and_verify_come_the_runs(results, monkeypatch):
     folder = a_record(results)
     monkeypatch.setattr(checkout, "ROOT", results.parent)
-    for word in ("show", "verify"):
-        assert {"latest", folder.name} <= set(candidates(f"{word} "))
+    for name in ("show", "verify"):
+        assert {"latest", folder.name} <= set(candidates(f"{name} "))
     assert folder.name not in candidates("run ")
 
 
@@ -113,5 +113,5 @@ printf '%s\\n' "${{COMPREPLY[@]}}" """
 
 
 def test_another_shell_is_refused_with_the_known_ones():
-    with pytest.raises(WordsError, match="bash, zsh, fish"):
+    with pytest.raises(UsageError, match="bash, zsh, fish"):
         completion.script("powershell")

@@ -1,4 +1,4 @@
-"""The command line: words with a mistake are explained, and every ending has its exit code."""
+"""The command line: usage errors are explained, and every ending has its exit code."""
 
 import contextlib
 import io
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[4]
 
 
 class Raise:
-    """What the word `do` raises."""
+    """What the command `do` raises."""
 
     error: BaseException | None = None
 
@@ -65,25 +65,25 @@ def serve(
     print(arguments)
 
 
-WORDS = invoke.Collection(do, look, hand, serve)
+COMMANDS = invoke.Collection(do, look, hand, serve)
 
 
 @pytest.fixture
 def inv(capsys, monkeypatch):
-    """Type words: gives exit code, stdout and stderr."""
+    """Type a command: gives exit code, stdout and stderr."""
     monkeypatch.setattr(Raise, "error", None)
 
-    def type_words(*words, error=None):
+    def type_command(*words, error=None):
         Raise.error = error
         with pytest.raises(SystemExit) as left:
-            Program(name="Test", binary="inv", namespace=WORDS, version="0").run(["inv", *words])
+            Program(name="Test", binary="inv", namespace=COMMANDS, version="0").run(["inv", *words])
         said = capsys.readouterr()
         return left.value.code, said.out, said.err
 
-    return type_words
+    return type_command
 
 
-def test_a_word_that_ends_well_exits_with_0(inv):
+def test_a_command_that_ends_well_exits_with_0(inv):
     assert inv("do") == (0, "done 1 x False\n", "")
     assert inv("do", "--number", "5", "--name=y", "--flag") == (0, "done 5 y True\n", "")
 
@@ -91,7 +91,7 @@ def test_a_word_that_ends_well_exits_with_0(inv):
 @pytest.mark.parametrize(
     ("name", "code"),
     [
-        ("HomeworkError", 1), ("WordsError", 2), ("DataFileError", 2), ("HardwareError", 3),
+        ("HomeworkError", 1), ("UsageError", 2), ("DataFileError", 2), ("HardwareError", 3),
         ("EngineError", 4), ("BuildError", 5), ("VerificationError", 6), ("StoreError", 7),
     ],
 )  # fmt: skip
@@ -130,29 +130,29 @@ def test_a_file_that_the_system_refuses_is_named(inv):
     assert err.startswith("/results/x: Permission denied.\n")
 
 
-# Words with a mistake
+# Usage errors
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["lok"], "lok: no such word.\nIt is not a word of this program. Did you mean look?\nSee ./inv --help\n"),
+        (["lok"], "lok: no such command.\nIt is not a command of this program. Did you mean look?\nSee ./inv --help\n"),
         (["do", "--numbr", "5"], "Did you mean --number?\nSee ./inv do --help\n"),
         (["do", "--zzz"], "--zzz: no such option.\nIt is not an option of do.\nSee ./inv do --help\n"),
         (["do", "--number"], "See ./inv do --help\n"),
         (["do", "--number", "many"], "An option takes a number where its help says INT.\nSee ./inv do --help\n"),
-        (["do", "xyz"], "xyz: no such word.\nIt is not a word of this program.\nSee ./inv --help\n"),
+        (["do", "xyz"], "xyz: no such command.\nIt is not a command of this program.\nSee ./inv --help\n"),
         (["--nonsense"], "--nonsense: no such"),
     ],
 )
-def test_wrong_words_exit_with_2_and_say_what_to_do(inv, words, says):
+def test_usage_errors_exit_with_2_and_say_what_to_do(inv, words, says):
     code, out, err = inv(*words)
     assert code == 2 and out == "" and says in err and len(err.splitlines()) <= 3
 
 
-def test_other_mistakes_of_the_words_keep_what_invoke_says():
+def test_other_mistakes_keep_what_invoke_says():
     context = invoke.parser.ParserContext(name="do")
-    error = explain_parse_error(ParseError("Flag <Argument: number> needs value", context), WORDS)
+    error = explain_parse_error(ParseError("Flag <Argument: number> needs value", context), COMMANDS)
     assert error.what == "<Argument: number> needs value" or "needs" in error.what
     assert error.remedy == "See ./inv do --help" and error.code == 2
 
@@ -166,7 +166,7 @@ def test_an_operand_that_is_left_out_has_its_default(inv):
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"], []])
-def test_the_page_of_help_names_every_word(inv, words):
+def test_the_page_of_help_names_every_command(inv, words):
     code, out, _ = inv(*words)
     assert code == 0 and "Exit codes: 0 all passed" in out
     assert "Run\n  do     Do what the test wants." in out and "Look\n  look   Look at one run." in out
@@ -175,7 +175,7 @@ def test_the_page_of_help_names_every_word(inv, words):
 @pytest.mark.parametrize(
     "words", [["do", "--help"], ["do", "-h"], ["--help", "do"], ["look", "--help"], ["do", "--name", "y", "--help"]]
 )
-def test_a_word_is_explained_and_not_done(inv, words):
+def test_a_command_is_explained_and_not_done(inv, words):
     code, out, _ = inv(*words)
     assert code == 0 and ("Examples:" in out or "Look at one run" in out) and "done" not in out
 
@@ -183,7 +183,7 @@ def test_a_word_is_explained_and_not_done(inv, words):
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (errors.WordsError, "usage error, a named file that is not there, or a bad data file"),
+        (errors.UsageError, "usage error, a named file that is not there, or a bad data file"),
         (errors.HardwareError, "hardware"),
         (errors.EngineError, "engine"),
         (errors.BuildError, "build"),
@@ -223,12 +223,12 @@ def test_what_stands_behind_a_program_is_its_own_whatever_it_is(words):
     said = io.StringIO()
     with contextlib.redirect_stdout(said), pytest.raises(SystemExit) as left:
         given = ["inv", "hand", "main.py", "--debug", "--help", "look", *words]
-        Program(name="Test", binary="inv", namespace=WORDS, version="0").run(given)
+        Program(name="Test", binary="inv", namespace=COMMANDS, version="0").run(given)
     assert left.value.code == 0
     assert said.getvalue() == f"{['main.py', '--debug', '--help', 'look', *words]}\n"
 
 
-def test_a_word_that_hands_on_has_a_help_of_its_own(inv):
+def test_a_command_that_hands_on_has_a_help_of_its_own(inv):
     code, said, _ = inv("hand", "--help")
     assert code == 0 and "Hand on what stands behind it." in said
 

@@ -5,7 +5,8 @@ import pytest
 from harness.catalogue import entries
 from harness.checkout import ROOT
 from harness.cli import tools
-from harness.errors import WordsError
+from harness.cli.options import SERVER_OPTIONS
+from harness.errors import UsageError
 
 BOOK = entries.load()
 
@@ -40,7 +41,7 @@ def test_the_device_names_the_kind(words, kind):
 
 @pytest.mark.parametrize("words", ["", "projects/01-install/nowhere.py", "tasks.py", "projects/kit/launch.py"])
 def test_what_is_no_program_of_a_project_is_refused(words):
-    with pytest.raises(WordsError, match="no program of projects/"):
+    with pytest.raises(UsageError, match="no program of projects/"):
         tools.lesson(BOOK, words.split())
 
 
@@ -49,3 +50,26 @@ def test_every_program_of_bench_that_names_a_stack_is_a_measurement():
     assert {"startup", "compiler", "bounds"} <= set(found) and not {"measuring", "keep", "compiler_sides"} & set(found)
     assert found["compiler"].stack == "bench-compiler" and found["startup"].summary.startswith("How long")
     assert all((ROOT / "docker" / "locks" / f"{each.stack}.txt").is_file() for each in found.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("--wieghts int4", "unrecognized arguments: --wieghts int4"),
+        ("--weights int3", "invalid choice: 'int3'"),
+        ("--blocks 1", "--blocks must be 4 or more"),
+        ("--host 0.0.0.0", "set a key in the environment variable"),
+    ],
+)
+def test_what_the_server_refuses_is_a_usage_error_before_it_is_started(arguments, says, monkeypatch):
+    monkeypatch.delenv("PADDLEHOMEWORK_API_KEY", raising=False)
+    with pytest.raises(UsageError) as caught:
+        tools.require_options("serve", SERVER_OPTIONS, arguments.split())
+    assert says in caught.value.what and len(str(caught.value).splitlines()) == 3
+    tools.require_options("serve", SERVER_OPTIONS, ["--weights", "int4", "--port=0"])
+
+
+def test_the_servers_own_options_and_defaults_are_shown():
+    shown = tools.options_of(SERVER_OPTIONS)
+    assert "--cache {float32,float16,int8}" in shown and "keys and values [float16]" in shown
+    assert tools.options_of(ROOT / "nowhere.py") == ""

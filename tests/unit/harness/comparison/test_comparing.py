@@ -9,7 +9,7 @@ from samples import a_part
 from harness.catalogue.entries import Metric
 from harness.comparison import comparing
 from harness.comparison.comparing import Outcome
-from harness.errors import HomeworkError, WordsError
+from harness.errors import HomeworkError, UsageError
 from harness.evidence.traces import Tensor
 
 RECORD: dict[str, Any] = {
@@ -104,7 +104,7 @@ def test_the_tables_name_what_parts_ways_first_and_a_difference_is_an_error() ->
         PART, an_outcome(metrics={"deflection": 1.0}), an_outcome(loss=(3.0, 2.5, 1.0), metrics={"deflection": 2.0})
     )
     text = comparing.show(apart)
-    assert "First to part ways: loss, step 2 of 3: 2 then, 2.5 now" in text and "✗ 5.0e-01 off" in text
+    assert "First differs: loss, step 2 of 3: 2 then, 2.5 now" in text and "✗ 5.0e-01 off" in text
     with pytest.raises(HomeworkError, match="4: deflection, loss"):
         comparing.require_same([same, apart])
 
@@ -151,7 +151,7 @@ def test_runs_without_traces_are_not_called_equal() -> None:
     bare, whole = Outcome("bare", {**RECORD, "metrics": {"seconds": 1.0}}, {}), an_outcome()
     nothing = comparing.compare(PART, bare, bare)
     assert nothing.empty and "Nothing could be compared" in comparing.show(nothing)
-    with pytest.raises(WordsError, match="Nothing could be compared") as caught:
+    with pytest.raises(UsageError, match="Nothing could be compared") as caught:
         comparing.require_same([nothing])
     assert caught.value.code == 2 and len(str(caught.value).splitlines()) == 3
     comparing.require_same([nothing, comparing.compare(PART, whole, whole, with_metrics=False)])

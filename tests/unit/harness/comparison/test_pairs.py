@@ -6,7 +6,7 @@ import pytest
 from samples import a_catalogue, a_part, a_record
 
 from harness.comparison import pairs, references
-from harness.errors import WordsError
+from harness.errors import UsageError
 
 BOOK = a_catalogue()
 PART = a_part()
@@ -37,9 +37,9 @@ def test_failed_damaged_and_unlike_runs_are_passed_over(results: Path) -> None:
 def test_runs_are_named_by_the_beginning_of_their_ids(results: Path) -> None:
     first, second = a_record(results), a_record(results, seed=7)
     assert choose(results, run=f"{first.name},latest") == [(first.name, second.name)]
-    with pytest.raises(WordsError, match="different parts"):
+    with pytest.raises(UsageError, match="different parts"):
         choose(results, run=f"{first.name},{a_record(results, part='5').name}")
-    with pytest.raises(WordsError, match="One run alone"):
+    with pytest.raises(UsageError, match="One run alone"):
         choose(results, run=first.name)
 
 
@@ -55,9 +55,9 @@ def test_every_kind_is_held_against_the_reference(results: Path) -> None:
 
 def test_nothing_to_compare_is_said(results: Path) -> None:
     a_record(results)
-    with pytest.raises(WordsError, match="nothing to compare"):
+    with pytest.raises(UsageError, match="nothing to compare"):
         choose(results, "cpu,sim")
-    with pytest.raises(WordsError, match="One kind alone"):
+    with pytest.raises(UsageError, match="One kind alone"):
         choose(results, "cpu")
-    with pytest.raises(WordsError, match="nothing to compare"):
+    with pytest.raises(UsageError, match="nothing to compare"):
         choose(results, reference=True)

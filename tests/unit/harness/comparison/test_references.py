@@ -13,7 +13,7 @@ from test_comparing import RECORD
 
 from harness.comparison import comparing, references
 from harness.comparison.comparing import Outcome
-from harness.errors import DataFileError, WordsError
+from harness.errors import DataFileError, UsageError
 from harness.evidence import sealed
 from harness.evidence.traces import Tensor, hold
 
@@ -67,7 +67,7 @@ def test_it_is_made_of_a_run_with_the_parts_own_parameters() -> None:
 
 def test_a_missing_one_and_a_damaged_one_are_named(results: Path) -> None:
     references.write(results, a_run())
-    with pytest.raises(WordsError, match="Part 5 has no reference"):
+    with pytest.raises(UsageError, match="Part 5 has no reference"):
         references.read(results, "5")
     for text in ("{", "[]", '{"tensors": {"x": {}}}', '{"tensors": {"x": {"dtype": "float32", "values": ["x"]}}}'):
         references.path(results, "4").write_text(text)
@@ -88,7 +88,7 @@ def test_references_are_no_runs(results: Path) -> None:
     ],
 )
 def test_none_is_made_of_what_nobody_could_run_again(results: Path, program: dict[str, Any], why: str) -> None:
-    with pytest.raises(WordsError, match="makes no reference") as caught:
+    with pytest.raises(UsageError, match="makes no reference") as caught:
         references.write(results, a_run(program=program))
     assert why in caught.value.why and not references.path(results, "4").exists()
 

@@ -6,7 +6,7 @@ import pytest
 
 from harness.catalogue import entries
 from harness.comparison import reproduction
-from harness.errors import HardwareError, WordsError
+from harness.errors import HardwareError, UsageError
 
 BOOK = entries.load()
 PARAMETERS = {name: parameter.default for name, parameter in BOOK.parts["8-1"].parameters.items()}
@@ -41,11 +41,11 @@ def test_where_the_records_engine_cannot_run_another_does() -> None:
 
 
 def test_what_cannot_be_run_again_is_said() -> None:
-    with pytest.raises(WordsError, match="no such parameter"):
+    with pytest.raises(UsageError, match="no such parameter"):
         reproduction.plan(a_record_of(depth=3), BOOK)
-    with pytest.raises(WordsError, match="cannot be run again"):
+    with pytest.raises(UsageError, match="cannot be run again"):
         reproduction.plan(a_record_of(part="99"), BOOK)
-    with pytest.raises(WordsError, match="does not run on that many"):
+    with pytest.raises(UsageError, match="does not run on that many"):
         reproduction.plan({**a_record_of(), "cards": 8}, BOOK)
     with pytest.raises(HardwareError):
         reproduction.plan(a_record_of(kind="ascend"), BOOK)

@@ -12,7 +12,7 @@ from harness.catalogue import entries
 from harness.cli.completion import candidates
 from harness.dispatch import registry
 from harness.dispatch.dispatcher import Outcome, RunRequest
-from harness.errors import HomeworkError, WordsError
+from harness.errors import HomeworkError, UsageError
 from harness.evidence.record import Record
 
 BOOK = entries.load()
@@ -72,7 +72,7 @@ def test_a_new_scheduler_is_one_entry(cloud: Cloud, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == "4 on cpu\n" and cloud.said == []
     run(format="json")
     assert cloud.said == ["4 on cpu"] and str(cloud.folder / "record.json") in capsys.readouterr().out
-    with pytest.raises(WordsError, match="which hardware"):
+    with pytest.raises(UsageError, match="which hardware"):
         run(hw="auto")
     assert "cloud" in candidates("run --on ", invoke.Collection.from_module(tasks))
 
@@ -98,5 +98,5 @@ def test_an_outcome_raises_what_went_wrong_else_what_failed(results: Path) -> No
     Outcome([good]).require_passed()
     with pytest.raises(HomeworkError, match="1 of 2 cells failed"):
         Outcome([good, bad]).require_passed()
-    with pytest.raises(WordsError):
-        Outcome([good], WordsError("no")).require_passed()
+    with pytest.raises(UsageError):
+        Outcome([good], UsageError("no")).require_passed()

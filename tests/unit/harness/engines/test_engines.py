@@ -13,7 +13,7 @@ from harness.engines.choosing import choose, engines
 from harness.engines.engine import LAUNCHER, Request, program_arguments, python_words, variables
 from harness.engines.local import LocalEngine
 from harness.environments import stacks
-from harness.errors import WordsError
+from harness.errors import UsageError
 
 
 def a_request(**parameters):
@@ -126,7 +126,7 @@ def test_when_none_can_every_reason_is_given(two_engines, monkeypatch):
 
 
 def test_an_unknown_engine_is_refused_with_the_known_ones():
-    with pytest.raises(WordsError, match="Known: auto, container, local"):
+    with pytest.raises(UsageError, match="Known: auto, container, local"):
         choose("cloud", a_request().cell)
 
 

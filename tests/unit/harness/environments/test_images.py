@@ -11,7 +11,7 @@ from harness.catalogue import entries
 from harness.cli import building
 from harness.environments import client, images, inventory
 from harness.environments.client import Client
-from harness.errors import BuildError, EngineError, WordsError
+from harness.errors import BuildError, EngineError, UsageError
 
 ROOT = Path(__file__).resolve().parents[4]
 BUILDKIT = Client("/usr/bin/docker", "docker", "20.10.24", "buildkit")
@@ -176,9 +176,9 @@ def test_a_client_without_buildkit_is_refused():
 
 
 def test_words_that_mean_nothing_are_refused(tmp_path):
-    with pytest.raises(WordsError, match="no wheel there"):
+    with pytest.raises(UsageError, match="no wheel there"):
         building.image(KINDS["cpu"], "base", False, "", str(tmp_path))
-    with pytest.raises(WordsError, match="no sources there"):
+    with pytest.raises(UsageError, match="no sources there"):
         building.image(KINDS["cpu"], "base", True, "", tree=str(tmp_path))
     with pytest.raises(BuildError, match="no stack"):
         building.image(KINDS["cpu"], "bass", False, "", "")

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import a_catalogue, a_record, before_run, remount_read_only
 
-from harness.errors import DataFileError, StoreError, WordsError
+from harness.errors import DataFileError, StoreError, UsageError
 from harness.evidence import hashing, records, sealed
 from harness.evidence.finishing import complete_here
 from harness.evidence.hashing import seal_of
@@ -407,15 +407,15 @@ def test_runs_are_found_by_id_prefix_latest_and_all(results, three):
 
 
 def test_words_that_name_no_run_or_several_are_refused(results, three):
-    with pytest.raises(WordsError, match=f"The latest is {three[2].name}"):
+    with pytest.raises(UsageError, match=f"The latest is {three[2].name}"):
         find(results, "1999")
-    with pytest.raises(WordsError, match="3 runs begin so"):
+    with pytest.raises(UsageError, match="3 runs begin so"):
         find(results, "2026")
 
 
 def test_without_records_there_is_nothing_to_find(results):
     for word in ("latest", "2026"):
-        with pytest.raises(WordsError, match="no record yet"):
+        with pytest.raises(UsageError, match="no record yet"):
             find(results, word)
     assert find(results, "all") == [] and find(results / "nowhere", "all") == []
 

@@ -9,7 +9,7 @@ from in_toto_attestation.predicates.test_result.v0.test_result_pb2 import TestRe
 from in_toto_attestation.v1.statement import Statement
 from samples import a_catalogue, a_part, a_record, a_record_not_judged
 
-from harness.errors import WordsError
+from harness.errors import UsageError
 from harness.evidence import signatures, statements
 from harness.evidence.hashing import seal_of, write_json
 from harness.evidence.records import FILE
@@ -87,10 +87,10 @@ def test_a_signature_is_checked_and_its_signer_named(results, key, tmp_path):
 
 def test_a_key_that_is_not_there_or_is_none_is_refused(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(WordsError, match="no such key"):
+    with pytest.raises(UsageError, match="no such key"):
         signatures.sign(tmp_path / "file", tmp_path / "absent")
     (tmp_path / "broken").write_text("no key")
-    with pytest.raises(WordsError, match="cannot sign"):
+    with pytest.raises(UsageError, match="cannot sign"):
         signatures.sign(tmp_path / "file", tmp_path / "broken")
 
 

@@ -1,4 +1,4 @@
-"""Traces: what agrees, what parts ways and where; and files that were made to harm."""
+"""Traces: what agrees, what differs and where; and files that were made to harm."""
 
 import pickle
 import zipfile

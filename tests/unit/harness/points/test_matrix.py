@@ -7,7 +7,7 @@ import re
 import pytest
 from samples import WHY_LEFT_OUT, a_catalogue, a_kind, a_part, a_record, a_record_not_judged, a_rule
 
-from harness.errors import WordsError
+from harness.errors import UsageError
 from harness.points import matrix
 
 BOOK = a_catalogue(
@@ -120,7 +120,7 @@ def test_html_from_a_strange_model_is_text(results):
 
 
 def test_an_unknown_format_is_refused(built):
-    with pytest.raises(WordsError, match="table, markdown, json, html"):
+    with pytest.raises(UsageError, match="table, markdown, json, html"):
         matrix.show(built, "xml", explain=False)
 
 

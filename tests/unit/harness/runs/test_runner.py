@@ -15,7 +15,7 @@ from harness.catalogue import cells
 from harness.catalogue.cells import CellRequest
 from harness.catalogue.entries import Cards, Metric, Requirement
 from harness.engines.engine import Launch
-from harness.errors import BuildError, WordsError
+from harness.errors import BuildError, UsageError
 from harness.evidence.record import Record
 from harness.evidence.records import read
 from harness.machine.probe import Card, Finding
@@ -204,9 +204,9 @@ def test_a_cpu_takes_any_number_of_processes_and_says_so():
 
 
 def test_a_number_of_cards_that_a_part_does_not_take_is_refused():
-    with pytest.raises(WordsError, match="It takes 2 to 8"):
+    with pytest.raises(UsageError, match="It takes 2 to 8"):
         planned_on(NPU, "0", asked=9)
-    with pytest.raises(WordsError, match="It takes 1"):
+    with pytest.raises(UsageError, match="It takes 1"):
         planned_on(NPU, "0", asked=2, part=a_part())
 
 
@@ -223,9 +223,9 @@ def test_a_record_names_the_cards_and_asks_every_rank_for_its_proof(results):
 
 def test_a_wrong_setting_is_refused_before_anything_is_planned():
     finding = Finding(a_kind(), (Card(index="0", model="A"),))
-    with pytest.raises(WordsError):
+    with pytest.raises(UsageError):
         plan([a_part()], [finding], "auto", None, ["gird=50"])
-    with pytest.raises(WordsError):
+    with pytest.raises(UsageError):
         plan([a_part()], [finding], "cloud", None, [])
 
 
@@ -248,7 +248,7 @@ def test_a_readable_command_has_no_path_of_this_machine(monkeypatch):
 
 def test_a_setting_that_does_not_fit_is_refused_before_anything_is_planned():
     part = a_part(requires=(Requirement("grid % 2 == 1", "there is a point in the middle"),))
-    with pytest.raises(WordsError, match="4 cannot run with grid=50"):
+    with pytest.raises(UsageError, match="4 cannot run with grid=50"):
         plan([part], [Finding(a_kind(), (Card(index="0", model="A"),))], "auto", None, ["grid=50"])
 
 

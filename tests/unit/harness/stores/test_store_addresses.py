@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import DataFileError, WordsError
+from harness.errors import DataFileError, UsageError
 from harness.stores import addresses
 from harness.stores.addresses import CHOICES, Bucket, resolve, services
 
@@ -37,7 +37,7 @@ def test_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_bare_word_that_is_nothing_may_be_a_slip() -> None:
-    with pytest.raises(WordsError, match=r"A folder is \./taem"):
+    with pytest.raises(UsageError, match=r"A folder is \./taem"):
         resolve("taem")
 
 
@@ -72,7 +72,7 @@ def test_without_a_service_the_endpoint_is_left_to_boto3() -> None:
     ],
 )
 def test_a_wrong_address_says_what_is_wrong(address: str, says: str) -> None:
-    with pytest.raises(WordsError, match=says) as caught:
+    with pytest.raises(UsageError, match=says) as caught:
         resolve(address)
     assert "secret@" not in str(caught.value)
 

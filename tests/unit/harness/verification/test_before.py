@@ -42,25 +42,25 @@ def before(results: Path) -> Path:
 
 def test_records_attachments_and_sessions_verify(before: Path, then: Catalogue) -> None:
     said = verifying.verify_all(before, "all", then)
-    assert said.startswith("1 record holds") and said.endswith("Whole: 2 attachments, 1 session.")
+    assert said.startswith("1 record verified") and said.endswith("Whole: 2 attachments, 1 session.")
 
 
 @pytest.mark.parametrize(
-    ("name", "holds"),
+    ("name", "verified"),
     [
-        ("8-1.zip", "1 record hold"),
-        ("12.zip", "0 records, 1 attachment, 1 session hold"),
+        ("8-1.zip", "1 record verified"),
+        ("12.zip", "0 records, 1 attachment, 1 session verified"),
     ],
 )
-def test_packs_verify(name: str, holds: str, then: Catalogue) -> None:
-    assert holds in unpacking.verify(BEFORE / name, then)
+def test_packs_verify(name: str, verified: str, then: Catalogue) -> None:
+    assert verified in unpacking.verify(BEFORE / name, then)
 
 
 def test_a_store_is_downloaded_from_and_has_everything(tmp_path: Path, results: Path, then: Catalogue) -> None:
     store = open_store(str(shutil.copytree(BEFORE / "store", tmp_path / "store")))
     fetched = transfer.download(results, store)
     assert len(fetched.moved) == 4 and not fetched.refused
-    assert "1 record holds" in verifying.verify_all(results, "all", then)
+    assert "1 record verified" in verifying.verify_all(results, "all", then)
     for path in (path for path in (BEFORE / "results").rglob("*") if path.is_file()):
         assert (results / path.relative_to(BEFORE / "results")).read_bytes() == path.read_bytes()
     assert not transfer.upload(results, store).moved

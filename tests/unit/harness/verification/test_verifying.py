@@ -208,9 +208,9 @@ def test_any_forged_field_is_found_and_nothing_stumbles(tmp_path_factory, key, v
 
 def test_findings_are_counted_and_the_first_twenty_shown(tmp_path):
     require_verified({tmp_path / "a": [], tmp_path / "b": []})
-    with pytest.raises(VerificationError, match="1 of 2 records does not hold"):
+    with pytest.raises(VerificationError, match="1 of 2 records failed verification"):
         require_verified({tmp_path / "a": ["a: missing"], tmp_path / "b": []})
     with pytest.raises(VerificationError) as caught:
         require_verified({tmp_path / str(number): [f"line {number}"] for number in range(25)})
-    assert "25 of 25 records do not hold" in caught.value.what
+    assert "25 of 25 records failed verification" in caught.value.what
     assert "line 19" in str(caught.value) and "line 20" not in str(caught.value) and "and 5 more" in str(caught.value)

@@ -17,7 +17,7 @@ from tracksamples import BEGAN, START, a_run, fit, gpx, tcx
 from harness.attaching.attach import attach
 from harness.attaching.outdoors import outings, sketch, trackfiles
 from harness.attaching.outdoors.outings import Outing, Privacy, inspect, privacy
-from harness.errors import WordsError
+from harness.errors import UsageError
 from harness.evidence.attachments import read
 from harness.points import matrix
 
@@ -33,7 +33,7 @@ def seen(name, content, choice=SHANGHAI) -> list[Outing]:
 
 
 def refused(name, content):
-    with pytest.raises(WordsError) as caught:
+    with pytest.raises(UsageError) as caught:
         seen(name, content)
     return str(caught.value)
 
@@ -138,7 +138,7 @@ def test_wild_files_are_refused_or_read_and_nothing_else(data, form):
     wild = good[:start] + data.draw(some.binary(max_size=40)) + good[data.draw(some.integers(start, len(good))) :]
     try:
         assert all(outing.distance >= 0 for outing in seen(f"wild.{form}", wild))
-    except WordsError as error:
+    except UsageError as error:
         assert error.code == 2
 
 
@@ -176,12 +176,12 @@ def test_a_track_over_the_date_line_is_drawn_in_one_piece():
 
 @pytest.mark.parametrize("radius", ["far", "-1", "nan", "1e9"])
 def test_a_wrong_radius_zone_or_home_is_refused(radius, monkeypatch):
-    with pytest.raises(WordsError, match="not a radius"):
+    with pytest.raises(UsageError, match="not a radius"):
         privacy(radius=radius)
-    with pytest.raises(WordsError, match="no such time zone"):
+    with pytest.raises(UsageError, match="no such time zone"):
         privacy(zone="../etc/passwd")
     monkeypatch.setenv(outings.HOME, "here")
-    with pytest.raises(WordsError, match="not a place"):
+    with pytest.raises(UsageError, match="not a place"):
         privacy()
 
 
@@ -226,7 +226,7 @@ def test_five_days_are_the_most(results, tmp_path):
 
 def test_a_track_is_given_no_day_and_a_photo_is_no_track(results, tmp_path):
     track = put(tmp_path, "run.gpx", gpx(a_run()))
-    with pytest.raises(WordsError, match="knows its day"):
+    with pytest.raises(UsageError, match="knows its day"):
         attach(results, PART, [track], date="2026-11-01")
-    with pytest.raises(WordsError, match="not a track"):
+    with pytest.raises(UsageError, match="not a track"):
         attach(results, PART, [put(tmp_path, "x.jpg", b"")], kind="track")

@@ -19,7 +19,7 @@ from harness.dispatch.dispatcher import RunRequest
 from harness.dispatch.kubernetes import manifests
 from harness.dispatch.kubernetes.dispatch import archive
 from harness.dispatch.kubernetes.manifests import Settings, Source
-from harness.errors import DataFileError, WordsError
+from harness.errors import DataFileError, UsageError
 
 BOOK = entries.load()
 VERSION = "1.31"
@@ -97,13 +97,13 @@ def test_keys_stand_in_a_secret_alone_and_the_words_in_the_manifest() -> None:
 
 
 def test_auto_is_refused_because_the_cards_are_elsewhere() -> None:
-    with pytest.raises(WordsError, match="which hardware"):
+    with pytest.raises(UsageError, match="which hardware"):
         asked([BOOK.parts["4"]], "auto")
 
 
 def test_settings_are_read_and_a_mistake_is_named_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "kubernetes.yaml"
-    with pytest.raises(WordsError, match=r"no kubernetes\.yaml"):
+    with pytest.raises(UsageError, match=r"no kubernetes\.yaml"):
         manifests.settings(file)
     file.write_text("images: registry.example/homework\nstore: s3://team/homework\nsecret: homework-store\n")
     assert manifests.settings(file).namespace == "default"
@@ -128,7 +128,7 @@ def test_the_archive_is_the_same_bytes_again_and_says_its_revision(tmp_path: Pat
 
 def test_values_that_do_not_fit_are_refused_here_and_not_in_a_pod() -> None:
     part = replace(BOOK.parts["4"], requires=(Requirement("grid < 300", "so it is"),))
-    with pytest.raises(WordsError, match="4 cannot run with grid=301"):
+    with pytest.raises(UsageError, match="4 cannot run with grid=301"):
         asked([part], "cpu", settings=["grid=301"])
 
 

@@ -22,7 +22,7 @@ from harness.dispatch.slurm import site as sites
 from harness.dispatch.slurm.batches import JobCell
 from harness.dispatch.slurm.dispatch import Slurm
 from harness.dispatch.slurm.site import Settings
-from harness.errors import DataFileError, EngineError, StoreError, WordsError
+from harness.errors import DataFileError, EngineError, StoreError, UsageError
 from harness.evidence import hashing, records
 from harness.runs.processes import Ending
 
@@ -72,11 +72,11 @@ def test_cells_are_planned_without_looking_for_cards_here():
 
 
 def test_auto_and_values_of_two_lines_are_refused():
-    with pytest.raises(WordsError, match="which hardware"):
+    with pytest.raises(UsageError, match="which hardware"):
         wanted("auto")
-    with pytest.raises(WordsError, match="two lines"):
+    with pytest.raises(UsageError, match="two lines"):
         wanted(settings=["method=ri\ntz"])
-    with pytest.raises(WordsError, match="no such engine"):
+    with pytest.raises(UsageError, match="no such engine"):
         sites.inside("slurm:podman")
     assert sites.inside("slurm") == "auto" and sites.inside("slurm:container") == "container"
 
@@ -233,7 +233,7 @@ def test_jobs_that_send_their_records_need_nothing_of_this_folder(results, slurm
 @pytest.mark.parametrize("address", ["s3://team?service=nobody", "s3://name:word@team/homework"])
 def test_a_store_that_is_none_is_refused_and_no_secret_shown(tmp_path, address):
     (tmp_path / "slurm.yaml").write_text(f"store: {address}\n")
-    with pytest.raises(WordsError) as raised:
+    with pytest.raises(UsageError) as raised:
         sites.settings(tmp_path / "slurm.yaml")
     assert ":word" not in str(raised.value)
 
@@ -319,7 +319,7 @@ def test_an_ending_by_the_scheduler_gets_its_name(job):
 
 def test_values_that_do_not_fit_are_refused_here_and_not_on_a_node():
     part = a_part(requires=(Requirement("grid % 2 == 1", "there is a point in the middle"),))
-    with pytest.raises(WordsError, match="4 cannot run with grid=50"):
+    with pytest.raises(UsageError, match="4 cannot run with grid=50"):
         planned_of([part], "cpu", settings=["grid=50"])
 
 

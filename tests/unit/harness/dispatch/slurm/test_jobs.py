@@ -296,4 +296,4 @@ def test_a_record_that_does_not_hold_is_refused_and_away(results, sent):
         if path.is_file():
             path.write_bytes(b"x" * path.stat().st_size)
     found = status(results, batch, a_job("COMPLETED"))
-    assert found.state == "away" and "does not hold" in found.detail and not (results / "4").exists()
+    assert found.state == "away" and "failed verification" in found.detail and not (results / "4").exists()

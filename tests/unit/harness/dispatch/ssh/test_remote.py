@@ -13,7 +13,7 @@ from harness import checkout, errors
 from harness.dispatch.dispatcher import Outcome
 from harness.dispatch.ssh import connection, far
 from harness.dispatch.ssh import dispatch as ssh
-from harness.errors import EngineError, WordsError
+from harness.errors import EngineError, UsageError
 
 BOX = connection.Address("box", "anna")
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@localhost")
@@ -26,7 +26,7 @@ def test_an_address_has_user_host_port_and_folder() -> None:
 
 @pytest.mark.parametrize("text", ["box", "http://box", "ssh://", "ssh://box:x", "ssh://a:secret@box", "ssh://box?x=1"])
 def test_what_is_no_address_is_refused(text: str) -> None:
-    with pytest.raises(WordsError) as caught:
+    with pytest.raises(UsageError) as caught:
         connection.parse(text)
     assert "secret" not in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""The words as a person types them, each in a process of its own, on a checkout whose only project is the toy."""
+"""The commands as a person types them, each in a process of its own, on a checkout whose only project is the toy."""
 
 import json
 import os
@@ -79,13 +79,13 @@ def test_tasks_hardware_and_doctor_answer(checkout: Checkout) -> None:
 
 def test_help_teaches_with_examples(checkout: Checkout) -> None:
     assert "Start with" in checkout("--help").stdout == checkout().stdout
-    words = ("run", "matrix", "tasks", "hardware", "doctor", "show", "verify", "attach", "detach", "pack", "test")
-    for word in (*words, "lint", "bench", "reproduce", "compare", "reference", "report", "serve", "docs", "jobs"):
-        text = checkout(word, "--help").stdout
-        assert "Examples:" in text and f"./inv {word}" in text
+    names = ("run", "matrix", "tasks", "hardware", "doctor", "show", "verify", "attach", "detach", "pack", "test")
+    for name in (*names, "lint", "bench", "reproduce", "compare", "reference", "report", "serve", "docs", "jobs"):
+        text = checkout(name, "--help").stdout
+        assert "Examples:" in text and f"./inv {name}" in text
 
 
-def test_completion_knows_words_options_and_values(checkout: Checkout) -> None:
+def test_completion_knows_commands_options_and_values(checkout: Checkout) -> None:
     def after(*words: str) -> list[str]:
         return checkout("--complete", "--", *words).stdout.split()
 
@@ -116,7 +116,7 @@ def test_evidence_is_attached_packed_verified_and_taken_back(checkout: Checkout,
     assert checkout("detach", first).returncode == 0 and checkout("detach", first).returncode == 2
     pack = str(tmp_path / "pack.zip")
     assert checkout("pack", "--task", "1", "--to", pack).returncode == 0
-    assert "1 record, 1 attachment hold" in checkout("verify", pack).stdout
+    assert "1 record, 1 attachment verified" in checkout("verify", pack).stdout
     assert "Whole: 3 attachments." in checkout("verify").stdout
     (tmp_path / "pack.zip").write_bytes(b"no zip")
     refused = checkout("verify", pack)
