@@ -94,7 +94,7 @@ class Worst:
 
 
 def corners(part: str) -> Mapping[str, Any]:
-    """What bench/bounds/ lists for a part, `short` and `corners`: parameters, and `cards` or `seed` where they count."""
+    """What bench/bounds/ lists for a part, `short` and `corners`: parameters, and perhaps `cards` or a `seed`."""
     for path in sorted(CORNERS.glob("*.yaml")):
         listed = yaml.safe_load(path.read_text(encoding="utf-8"))
         if part in listed:

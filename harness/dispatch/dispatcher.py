@@ -79,14 +79,16 @@ class Outcome:
 
         Raises:
             HomeworkError: of the kind that it was.
+            UsageError: programs refused what they were given, and nothing else failed.
             Interrupted: what ran elsewhere was interrupted there.
         """
         if self.failure:
             raise self.failure
-        failed = sum(record.failed for record in self.records)
+        failed = [record for record in self.records if record.failed]
         if failed:
-            raise HomeworkError(
-                f"{failed} of {len(self.records)} cells failed.",
+            refused = all(record.data["exit"]["code"] == UsageError.code for record in failed)
+            raise (UsageError if refused else HomeworkError)(
+                f"{len(failed)} of {len(self.records)} cells failed.",
                 "The lines marked ✗ above say why.",
                 "./inv show RUN shows a record; its run.log has the program's output.",
             )

@@ -100,3 +100,15 @@ def test_an_outcome_raises_what_went_wrong_else_what_failed(results: Path) -> No
         Outcome([good, bad]).require_passed()
     with pytest.raises(UsageError):
         Outcome([good], UsageError("no")).require_passed()
+
+
+def test_what_programs_refuse_is_a_usage_error_as_long_as_nothing_else_failed(results: Path) -> None:
+    def ended(code: int) -> Record:
+        exit_ = {"reason": "finished", "code": code, "signal": None}
+        return Record.read(a_record(results, passed=False, verdict="failed", exit=exit_))
+
+    with pytest.raises(UsageError, match="1 of 1 cells failed"):
+        Outcome([ended(2)]).require_passed()
+    with pytest.raises(HomeworkError) as one:
+        Outcome([ended(2), ended(1)]).require_passed()
+    assert one.value.code == 1
