@@ -107,6 +107,12 @@ def parse(text: str, length: float, duration: float, name: str = "the file") -> 
 
 def collect(found: table.Table, length: float, duration: float, name: str) -> Measurements:
     """The readings of the table `found`, each used or reported. Raises as `read` does."""
+    if line := found.split_numbers():
+        raise Unusable(
+            f"{name}, line {line}: whole numbers, and digits beside them in a column that is not asked for",
+            "is a comma the decimal point, and also between the columns? Then numbers are cut in two",
+            "write decimal points, or put semicolons between the columns; or leave that column out",
+        )
     rows: list[tuple[float, float, float]] = []
     used: list[int] = []
     problems: list[tuple[int, str]] = []

@@ -8,6 +8,7 @@ Units may stand in a row of their own under the names. Separators are commas, se
 comma does not separate, it may be the decimal point. Lines of an instrument above the names are passed over.
 """
 
+import contextlib
 import csv
 import math
 import re
@@ -42,6 +43,7 @@ NAMES = {
 MISSING = {"", "-", "--", "na", "n/a", "nan", "null", "none", "#n/a", "无"}
 COMMENTS = ("#", "%", "//")
 PREAMBLE = 30  # lines in which the names are looked for
+SPLIT = re.compile(r"[-+]?\d+,\d{1,6}")
 TIME_STAMP = re.compile(r"\d{1,4}[-/.年]\d{1,2}[-/.月]\d{1,4}|\d{1,2}:\d{2}")
 EXAMPLE = "write a first line such as: time [s], x [mm], temperature [°C]"
 WIDE = "write where each thermometer is in the first line: time [s], 3 mm, 31.8 mm, 60.6 mm"
@@ -113,6 +115,28 @@ class Table:
                     yield line, (time, one.position, one.value(row, comma))
                 except ValueError as problem:
                     yield line, f"{problem}, at {one.position * 1e3:g} mm"
+
+    def split_numbers(self) -> int | None:
+        """The first line, if decimal commas seem to cut the numbers of a comma file, the rest of each in a spare column.
+
+        A column of whole numbers, and to its right one that nobody asks for: digits, as many in each, that change from
+        reading to reading at a place. A channel does not, and a row's number grows longer.
+        """
+        taken = {column.place for column in [*self.columns.values(), *self.thermometers]}
+        spare = [place + 1 for place in taken if place + 1 not in taken and place + 1 < self.width]
+        rows = []
+        for line, text in self.lines if self.separator == "," else ():
+            with contextlib.suppress(ValueError):
+                rows.append((line, cells(text, ",")))
+        rows = [(line, row) for line, row in rows if len(row) >= self.width]
+        for place in spare:
+            behind = [row[place] for _, row in rows]
+            at = [row[self.columns["x"].place] if "x" in self.columns else "" for _, row in rows]
+            whole = all(SPLIT.fullmatch(",".join(row[place - 1 : place + 1])) for _, row in rows)
+            changing = len(set(zip(at, behind, strict=True))) > 2 * len(set(at))
+            if whole and changing and len(set(map(len, behind))) == 1:
+                return rows[0][0]
+        return None
 
 
 class WrongShape(ValueError):

@@ -277,6 +277,24 @@ def test_cases_from_which_nothing_can_be_learnt_are_refused(program, unusable, c
     assert all(word in str(refusal.value) for word in words), refusal.value
 
 
+def spare(temperature, note, rows=40):
+    """A comma file with columns that nobody asks for."""
+    lines = [f"{10 * n},{(30, 60, 90)[n % 3]},{temperature(n)},{note(n)}," for n in range(rows)]
+    return "time [s],x [mm],temperature [°C],note,ok\n" + "\n".join(lines) + "\n"
+
+
+def test_decimal_commas_that_spare_columns_take_up_are_refused(program, unusable):
+    text = spare(lambda n: 20 + n // 4, lambda n: f"{37 * n % 100:02}")
+    with pytest.raises(unusable, match="line 2: whole numbers, and digits beside them"):
+        program.measurements.parse(text, 0.15, 600.0)
+
+
+@pytest.mark.parametrize("note", [lambda n: n % 3, lambda n: n, lambda n: "ok"], ids=["channel", "row", "words"])
+def test_spare_columns_of_other_kinds_are_passed_over(program, note):
+    text = spare(lambda n: 20 + n // 4, note)
+    assert len(program.measurements.parse(text, 0.15, 600.0).temperatures) == 40
+
+
 WRONG = {
     "kelvin called °C": (HEADER, lambda t, x, u: f"{t},{x},{u + 273.15}", "if the numbers were K, not °C"),
     "°C called kelvin": (HEADER.replace("°C", "K"), lambda t, x, u: f"{t},{x},{u}", "numbers were °C, not K"),
