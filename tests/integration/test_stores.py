@@ -72,10 +72,11 @@ def behind_proxy(proxy: Proxy, bucket: str) -> str:
 
 
 @pytest.fixture(params=["folder", "s3", "s3 by MD5"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, server: s3_server.Server) -> Store:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """Each kind of store; the second S3 one as services are spoken to that know neither SHA-256 nor If-None-Match."""
     if request.param == "folder":
         return open_store(str(tmp_path / "store"))
+    server = request.getfixturevalue("server")
     more = "" if request.param == "s3" else "&checksum=md5&conditional=no"
     return open_store(address_of(request.getfixturevalue("bucket"), server.endpoint) + more)
 
