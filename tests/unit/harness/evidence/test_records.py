@@ -5,6 +5,7 @@ import copy
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -248,11 +249,17 @@ def test_a_pipe_that_a_program_leaves_does_not_hold_up_the_seal(results):
     folder = results / "run"
     folder.mkdir()
     os.mkfifo(folder / "pipe")
-    script = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from harness.evidence.records import *; "
+    script = f"""
+import sys; sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from harness.evidence.hashing import hash_files
+print(*hash_files(Path({str(folder)!r})))
+"""
     try:
-        subprocess.run([sys.executable, "-c", f"{script}hash_files(Path({str(folder)!r}))"], timeout=3)
+        done = subprocess.run([sys.executable, "-c", script], timeout=20, capture_output=True, text=True)
     except subprocess.TimeoutExpired:
         pytest.fail("hashing waits for a writer that never comes")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "pipe\n", "")
 
 
 def test_two_drafts_at_the_same_moment_are_two(results):
@@ -304,6 +311,17 @@ def test_the_draft_of_a_killed_harness_is_sealed_and_says_so(results):
     assert sorted(record["artefacts"]) == ["run.log", "screen.png", "statement.json"]
     assert verify(place, a_catalogue()) == []
     assert adopt_unfinished(results) == []
+
+
+def test_the_files_of_a_killed_run_are_sealed_without_their_secrets(results):
+    """Otherwise what a program left of a token goes into the seal, and from there to every store."""
+    secret = f"hf_{secrets.token_hex(20)}"
+    leave = f"(draft.folder / 'notes.txt').write_text('so {secret}'); (draft.folder / 'x').mkdir(); "
+    killed_harness(results, leave + f"(draft.folder / 'x' / 'deep.json').write_text('[\"{secret}\"]')")
+    (place,) = adopt_unfinished(results, complete_here)
+    assert (place / "notes.txt").read_text() == "so [redacted]"
+    assert json.loads((place / "x" / "deep.json").read_text()) == ["[redacted]"]
+    assert verify(place, a_catalogue()) == []
 
 
 def test_an_adopted_log_has_the_size_that_it_has(results):
