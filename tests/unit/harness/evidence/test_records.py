@@ -24,7 +24,7 @@ from harness.errors import DataFileError, StoreError, WordsError
 from harness.evidence import hashing, records, sealed
 from harness.evidence.finishing import complete_here
 from harness.evidence.hashing import seal_of
-from harness.evidence.records import Draft, adopt_unfinished, find, read
+from harness.evidence.records import Draft, adopt_unfinished, find, libraries, read
 from harness.verification.verifying import verify
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -309,6 +309,7 @@ def test_the_draft_of_a_killed_harness_is_sealed_and_says_so(results):
     assert record["exit"] == {"reason": "interrupted", "code": None, "signal": None}
     assert record["passed"] is False and "killed" in record["checks"][0]["why"]
     assert sorted(record["artefacts"]) == ["run.log", "screen.png", "statement.json"]
+    assert record["screen"] == {"file": "screen.png", "why": ""}
     assert verify(place, a_catalogue()) == []
     assert adopt_unfinished(results) == []
 
@@ -431,6 +432,15 @@ def test_words_that_name_no_run_or_several_are_refused(results, three):
         find(results, "2026")
 
 
+def test_of_many_runs_that_begin_so_five_are_named(results):
+    names = [a_record(results, model=str(number)).name for number in range(5)]
+    with pytest.raises(WordsError, match=re.escape(f"5 runs begin so.\n{', '.join(names)}.\n")):
+        find(results, "2026")
+    a_record(results)
+    with pytest.raises(WordsError, match=re.escape(f"6 runs begin so.\n{', '.join(names)}, ….\n")):
+        find(results, "2026")
+
+
 def test_without_records_there_is_nothing_to_find(results):
     for word in ("latest", "2026"):
         with pytest.raises(WordsError, match="no record yet"):
@@ -458,3 +468,22 @@ def test_a_folder_that_is_no_run_is_not_the_latest(results, three):
     """Otherwise any folder whose name sorts behind the ids is `latest`."""
     (results / "4" / "cpu" / "plots").mkdir()
     assert find(results, "latest") == [three[2]]
+
+
+# What multiplied matrices
+
+
+def test_each_library_is_said_with_what_is_known_of_it():
+    whole = {"name": "OpenBLAS", "of": "numpy", "version": "0.3.23", "kernel": "Haswell", "threads": 2}
+    bare = {"name": "MKL", "of": "paddle", "version": None, "kernel": "", "threads": 1}
+    record: Any = {"device": {"libraries": [whole, bare, "odd", {**whole, "threads": None}]}}
+    assert list(libraries(record)) == [
+        ("OpenBLAS of numpy", "0.3.23, kernel Haswell, 2 threads"),
+        ("MKL of paddle", "unknown version, kernel unknown, 1 thread"),
+        ("OpenBLAS of numpy", "0.3.23, kernel Haswell"),
+    ]
+
+
+@pytest.mark.parametrize("device", [None, {}, {"libraries": []}, {"libraries": "MKL"}])
+def test_of_a_record_without_its_libraries_they_are_unknown(device):
+    assert list(libraries({"device": device})) == [("BLAS", "unknown")]
