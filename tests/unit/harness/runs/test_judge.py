@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from samples import FINISHED, a_kind, a_part
 
 from harness.catalogue.entries import Metric
-from harness.runs.judge import bounds, judge, judge_metric, place_type, proof_file, read_measurements
+from harness.runs.judge import bounds, judge, judge_metric, limits, place_type, proof_file, read_measurements
 from harness.runs.processes import Ending
 
 GOOD_DEVICE = {"device": "cpu:0", "places": {"Place(cpu)": 3}, "kernels": {"matmul": True}}
@@ -339,6 +339,14 @@ def test_a_bound_follows_the_cards():
     part = a_part(metrics={"m": Metric(name="m", at_least="cards / 2", when={})})
     assert judge_metric(part, "m", {}, {"m": 3}, cards=6).passed
     assert not judge_metric(part, "m", {}, {"m": 3}, cards=8).passed
+
+
+def test_the_limits_of_a_metric_are_those_that_it_is_judged_by():
+    part = a_part(metrics={"error": ROUNDING, "m": Metric(name="m", at_least="cards / 2", when={}), "ours": AGAINST})
+    assert limits(part, "error", {"grid": 400}, {}) == (None, pytest.approx(8 * 2**-24 * 20))
+    assert limits(part, "error", {}, {"grid": 400}) == (None, pytest.approx(8 * 2**-24 * 101**0.5))
+    assert limits(part, "m", {}, {"cards": 2}, cards=8) == (4, None)
+    assert limits(part, "ours", {}, {"theirs": 1e-4}) == (None, pytest.approx(4e-4))
 
 
 def test_a_bound_follows_what_the_run_measures_beside():
