@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from samples import a_catalogue, a_record, before_run, remount_read_only
 
 from harness.errors import DataFileError, StoreError, WordsError
-from harness.evidence import hashing, records, sealed
+from harness.evidence import hashing, records, sealed, statements
 from harness.evidence.finishing import complete_here
 from harness.evidence.hashing import seal_of
 from harness.evidence.records import Draft, adopt_unfinished, find, libraries, read
@@ -60,6 +60,15 @@ def test_an_id_sorts_by_time():
 
 def test_a_moment_is_written_in_utc_with_milliseconds():
     assert hashing.timestamp(datetime(2026, 1, 2, 3, 4, 5, 6000, timezone.utc)) == "2026-01-02T03:04:05.006Z"
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_strict_json_lacks_is_neither_sealed_nor_written(tmp_path, number):
+    """Otherwise a record holds what other tools' JSON refuses."""
+    for write in (seal_of, statements.digest, lambda document: hashing.write_json(tmp_path / "x.json", document)):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            write({"x": number})
+    assert os.listdir(tmp_path) == []
 
 
 def test_files_in_folders_and_links_are_hashed_links_by_what_they_say(tmp_path):

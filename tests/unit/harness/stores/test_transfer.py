@@ -1,4 +1,4 @@
-"""Transfers: what a person is told of one, and that no two downloads meet. What they carry: integration/test_stores.py."""
+"""Transfers: what is told of one, and that no two downloads meet. What they carry: integration/test_stores.py."""
 
 import fcntl
 import threading
