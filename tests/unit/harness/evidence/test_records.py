@@ -2,8 +2,10 @@
 
 import contextlib
 import copy
+import hashlib
 import json
 import os
+import platform
 import re
 import secrets
 import signal
@@ -262,13 +264,15 @@ def test_a_pipe_that_a_program_leaves_does_not_hold_up_the_seal(results):
 import sys; sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
 from harness.evidence.hashing import hash_files
-print(*hash_files(Path({str(folder)!r})))
+for name, file in hash_files(Path({str(folder)!r})).items():
+    print(name, file["sha256"])
 """
+    kind = hashlib.sha256(b"mode 10000").hexdigest()  # all that a pipe is
     try:
         done = subprocess.run([sys.executable, "-c", script], timeout=20, capture_output=True, text=True)
     except subprocess.TimeoutExpired:
         pytest.fail("hashing waits for a writer that never comes")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "pipe\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"pipe {kind}\n", "")
 
 
 def test_two_drafts_at_the_same_moment_are_two(results):
@@ -403,6 +407,12 @@ def test_a_run_that_is_being_sealed_is_still_alive(results, monkeypatch):
     folder = a_record(results)
     assert adopted == []
     assert read(folder / "record.json")["passed"] is True
+
+
+def test_a_draft_says_which_machine_it_is_on(results):
+    """On a shared folder a lock may not be seen from elsewhere: another machine goes by this name."""
+    with Draft(results, before_run()) as draft:
+        assert (draft.folder / hashing.LOCK).read_text() == platform.node()
 
 
 def test_a_run_that_is_just_starting_is_alive(results, monkeypatch):

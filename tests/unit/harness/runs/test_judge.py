@@ -243,10 +243,18 @@ def test_a_metric_is_asked_for_only_when_its_condition_holds(verdict):
         ("[" * 100_000, "not readable as JSON"),
         ('{"error": ' + "9" * 5000 + "}", "not readable as JSON"),
         (" " * 2**20 + "{}", "over 1 MiB"),
+        ('{"error": ' + "[" * 15 + "0" + "]" * 15 + "}", "nested more than 16 deep"),
     ],
 )
 def test_metrics_that_cannot_be_read_fail_with_the_reason(verdict, metrics, why):
     assert why in failures(verdict(metrics=metrics))["metrics.json"]
+
+
+def test_metrics_up_to_the_limits_are_read(tmp_path):
+    deep = '{"error": ' + "[" * 14 + "0" + "]" * 14 + "}"
+    (tmp_path / "metrics.json").write_text(deep + " " * (2**20 - len(deep)))
+    measured = read_measurements(tmp_path)
+    assert "metrics.json" not in measured.mistakes and list(measured.metrics) == ["error"]
 
 
 def test_a_link_is_not_followed(verdict, tmp_path):

@@ -1,6 +1,7 @@
 """Transfers: what is told of one, and that no two downloads meet. What they carry: integration/test_stores.py."""
 
 import fcntl
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +65,20 @@ def test_two_downloads_into_one_folder_do_not_meet(results: Path, tmp_path: Path
         with pytest.raises(StoreError, match="Another download is going on here"):
             transfer.download(tmp_path / "elsewhere", store)
     assert len(transfer.download(tmp_path / "elsewhere", store).moved) == 1
+
+
+def test_a_folder_that_is_no_record_is_not_written_over_and_the_others_come(results: Path, tmp_path: Path) -> None:
+    names = [a_record(results).name for _ in range(2)]
+    store = open_store(str(tmp_path / "store"))
+    transfer.upload(results, store)
+    mine = tmp_path / "elsewhere" / "4" / "cpu" / names[0] / "mine"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    outcome = transfer.download(tmp_path / "elsewhere", store)
+    assert [sealed.place for sealed in outcome.moved] == [f"4/cpu/{names[1]}"]
+    (why,) = outcome.refused.values()
+    assert "its files have no place" in why and f"{mine.parent}: a folder without a manifest" in why
+    assert os.listdir(mine.parent) == ["mine"]
 
 
 def test_those_that_are_wanted_come_and_what_the_store_lacks_is_passed_over(results: Path, tmp_path: Path) -> None:
