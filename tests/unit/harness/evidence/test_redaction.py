@@ -160,8 +160,9 @@ def test_a_key_that_never_ends_takes_only_its_own_lines():
 def test_behind_the_end_of_a_stream_another_begins():
     redactor = Redactor()
     assert redactor.feed(b"-----BEGIN PRIVATE KEY-----\nMIIabcdef") == b"[redacted]\n"
+    assert redactor.text("well") == "well", "a text beside it is no line of its key"
     assert redactor.flush() == b""
-    assert redactor.feed(b"well\n") == b"well\n", "it is no line of the key"
+    assert redactor.feed(b"well\n") == b"well\n", "which is no line of that key"
 
 
 def test_the_end_behind_a_gap_has_no_half_of_a_line_or_key():

@@ -70,11 +70,11 @@ def test_a_file_that_is_half_there_is_completed(store, tmp_path):
 def test_what_is_not_there_or_has_another_size_is_refused(store, tmp_path):
     put(store, "key", b"content")
     for call in (lambda: store.read("other", 9), lambda: store.get("other", tmp_path / "here", 9, ignore)):
-        with pytest.raises(VerificationError, match="other in .*: not there"):
+        with pytest.raises(VerificationError, match=r"other in .*: not there"):
             call()
-    with pytest.raises(VerificationError, match="key in .*: 7 bytes instead of 6"):
+    with pytest.raises(VerificationError, match=r"key in .*: 7 bytes instead of 6"):
         store.read("key", 6)
-    with pytest.raises(VerificationError, match="key in .*: 7 bytes instead of 8"):
+    with pytest.raises(VerificationError, match=r"key in .*: 7 bytes instead of 8"):
         store.get("key", tmp_path / "here", 8, ignore)
 
 
