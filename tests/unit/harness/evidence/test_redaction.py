@@ -167,6 +167,7 @@ def test_behind_the_end_of_a_stream_another_begins():
 
 def test_the_end_behind_a_gap_has_no_half_of_a_line_or_key():
     assert after_gap(b"half of a secret\nwhole\n") == b"whole\n"
+    assert after_gap(b"\nwhole\n") == b"whole\n", "the gap ended with a line"
     assert after_gap(b"Ab/+\nCd\n-----END PRIVATE KEY-----\nwhole\n") == b"whole\n"
     key = b"-----BEGIN PRIVATE KEY-----\nAb\n-----END PRIVATE KEY-----\n"
     assert after_gap(b"x\n" + key) == key
