@@ -64,6 +64,14 @@ def test_a_moment_is_written_in_utc_with_milliseconds():
     assert hashing.timestamp(datetime(2026, 1, 2, 3, 4, 5, 6000, timezone.utc)) == "2026-01-02T03:04:05.006Z"
 
 
+def test_the_canonical_form_stays_what_it_is():
+    """Otherwise every seal and statement of before is broken."""
+    document = {"板": "é", "b": [1, 0.5, None], "a": {"d": True, "c": ""}}
+    canonical = '{"a":{"c":"","d":true},"b":[1,0.5,null],"板":"é"}'.encode()
+    digest = hashlib.sha256(canonical).hexdigest()
+    assert seal_of({**document, "seal": "x"}) == f"sha256:{digest}" and statements.digest(document) == digest
+
+
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 def test_a_number_that_strict_json_lacks_is_neither_sealed_nor_written(tmp_path, number):
     """Otherwise a record holds what other tools' JSON refuses."""
