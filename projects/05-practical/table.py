@@ -117,7 +117,7 @@ class Table:
                     yield line, f"{problem}, at {one.position * 1e3:g} mm"
 
     def split_numbers(self) -> int | None:
-        """The first line, if decimal commas seem to cut the numbers of a comma file, the rest of each in a spare column.
+        """The first line, if decimal commas seem to cut the numbers of a comma file, their rest in a spare column.
 
         A column of whole numbers, and to its right one that nobody asks for: digits, as many in each, that change from
         reading to reading at a place. A channel does not, and a row's number grows longer.

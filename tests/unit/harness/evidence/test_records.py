@@ -2,9 +2,12 @@
 
 import contextlib
 import copy
+import hashlib
 import json
 import os
+import platform
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -20,10 +23,10 @@ from hypothesis import strategies as st
 from samples import a_catalogue, a_record, before_run, remount_read_only
 
 from harness.errors import DataFileError, StoreError, UsageError
-from harness.evidence import hashing, records, sealed
+from harness.evidence import hashing, records, sealed, statements
 from harness.evidence.finishing import complete_here
 from harness.evidence.hashing import seal_of
-from harness.evidence.records import Draft, adopt_unfinished, find, read
+from harness.evidence.records import Draft, adopt_unfinished, find, libraries, read
 from harness.verification.verifying import verify
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -59,6 +62,23 @@ def test_an_id_sorts_by_time():
 
 def test_a_moment_is_written_in_utc_with_milliseconds():
     assert hashing.timestamp(datetime(2026, 1, 2, 3, 4, 5, 6000, timezone.utc)) == "2026-01-02T03:04:05.006Z"
+
+
+def test_the_canonical_form_stays_what_it_is():
+    """Otherwise every seal and statement of before is broken."""
+    document = {"板": "é", "b": [1, 0.5, None], "a": {"d": True, "c": ""}}
+    canonical = '{"a":{"c":"","d":true},"b":[1,0.5,null],"板":"é"}'.encode()
+    digest = hashlib.sha256(canonical).hexdigest()
+    assert seal_of({**document, "seal": "x"}) == f"sha256:{digest}" and statements.digest(document) == digest
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_strict_json_lacks_is_neither_sealed_nor_written(tmp_path, number):
+    """Otherwise a record holds what other tools' JSON refuses."""
+    for write in (seal_of, statements.digest, lambda document: hashing.write_json(tmp_path / "x.json", document)):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            write({"x": number})
+    assert os.listdir(tmp_path) == []
 
 
 def test_files_in_folders_and_links_are_hashed_links_by_what_they_say(tmp_path):
@@ -248,11 +268,19 @@ def test_a_pipe_that_a_program_leaves_does_not_hold_up_the_seal(results):
     folder = results / "run"
     folder.mkdir()
     os.mkfifo(folder / "pipe")
-    script = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from harness.evidence.records import *; "
+    script = f"""
+import sys; sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from harness.evidence.hashing import hash_files
+for name, file in hash_files(Path({str(folder)!r})).items():
+    print(name, file["sha256"])
+"""
+    kind = hashlib.sha256(b"mode 10000").hexdigest()  # all that a pipe is
     try:
-        subprocess.run([sys.executable, "-c", f"{script}hash_files(Path({str(folder)!r}))"], timeout=3)
+        done = subprocess.run([sys.executable, "-c", script], timeout=20, capture_output=True, text=True)
     except subprocess.TimeoutExpired:
         pytest.fail("hashing waits for a writer that never comes")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"pipe {kind}\n", "")
 
 
 def test_two_drafts_at_the_same_moment_are_two(results):
@@ -302,8 +330,20 @@ def test_the_draft_of_a_killed_harness_is_sealed_and_says_so(results):
     assert record["exit"] == {"reason": "interrupted", "code": None, "signal": None}
     assert record["passed"] is False and "killed" in record["checks"][0]["why"]
     assert sorted(record["artefacts"]) == ["run.log", "screen.png", "statement.json"]
+    assert record["screen"] == {"file": "screen.png", "why": ""}
     assert verify(place, a_catalogue()) == []
     assert adopt_unfinished(results) == []
+
+
+def test_the_files_of_a_killed_run_are_sealed_without_their_secrets(results):
+    """Otherwise what a program left of a token goes into the seal, and from there to every store."""
+    secret = f"hf_{secrets.token_hex(20)}"
+    leave = f"(draft.folder / 'notes.txt').write_text('so {secret}'); (draft.folder / 'x').mkdir(); "
+    killed_harness(results, leave + f"(draft.folder / 'x' / 'deep.json').write_text('[\"{secret}\"]')")
+    (place,) = adopt_unfinished(results, complete_here)
+    assert (place / "notes.txt").read_text() == "so [redacted]"
+    assert json.loads((place / "x" / "deep.json").read_text()) == ["[redacted]"]
+    assert verify(place, a_catalogue()) == []
 
 
 def test_an_adopted_log_has_the_size_that_it_has(results):
@@ -377,6 +417,12 @@ def test_a_run_that_is_being_sealed_is_still_alive(results, monkeypatch):
     assert read(folder / "record.json")["passed"] is True
 
 
+def test_a_draft_says_which_machine_it_is_on(results):
+    """On a shared folder a lock may not be seen from elsewhere: another machine goes by this name."""
+    with Draft(results, before_run()) as draft:
+        assert (draft.folder / hashing.LOCK).read_text() == platform.node()
+
+
 def test_a_run_that_is_just_starting_is_alive(results, monkeypatch):
     """Otherwise between the folder and its lock another ./inv run removes the draft."""
     hold = records._hold
@@ -413,6 +459,15 @@ def test_words_that_name_no_run_or_several_are_refused(results, three):
         find(results, "2026")
 
 
+def test_of_many_runs_that_begin_so_five_are_named(results):
+    names = [a_record(results, model=str(number)).name for number in range(5)]
+    with pytest.raises(UsageError, match=re.escape(f"5 runs begin so.\n{', '.join(names)}.\n")):
+        find(results, "2026")
+    a_record(results)
+    with pytest.raises(UsageError, match=re.escape(f"6 runs begin so.\n{', '.join(names)}, ….\n")):
+        find(results, "2026")
+
+
 def test_without_records_there_is_nothing_to_find(results):
     for word in ("latest", "2026"):
         with pytest.raises(UsageError, match="no record yet"):
@@ -440,3 +495,22 @@ def test_a_folder_that_is_no_run_is_not_the_latest(results, three):
     """Otherwise any folder whose name sorts behind the ids is `latest`."""
     (results / "4" / "cpu" / "plots").mkdir()
     assert find(results, "latest") == [three[2]]
+
+
+# What multiplied matrices
+
+
+def test_each_library_is_said_with_what_is_known_of_it():
+    whole = {"name": "OpenBLAS", "of": "numpy", "version": "0.3.23", "kernel": "Haswell", "threads": 2}
+    bare = {"name": "MKL", "of": "paddle", "version": None, "kernel": "", "threads": 1}
+    record: Any = {"device": {"libraries": [whole, bare, "odd", {**whole, "threads": None}]}}
+    assert list(libraries(record)) == [
+        ("OpenBLAS of numpy", "0.3.23, kernel Haswell, 2 threads"),
+        ("MKL of paddle", "unknown version, kernel unknown, 1 thread"),
+        ("OpenBLAS of numpy", "0.3.23, kernel Haswell"),
+    ]
+
+
+@pytest.mark.parametrize("device", [None, {}, {"libraries": []}, {"libraries": "MKL"}])
+def test_of_a_record_without_its_libraries_they_are_unknown(device):
+    assert list(libraries({"device": device})) == [("BLAS", "unknown")]

@@ -157,8 +157,17 @@ def test_a_key_that_never_ends_takes_only_its_own_lines():
     assert Redactor().text(text) == "[redacted]\nloss is 0.1, all is well\n"
 
 
+def test_behind_the_end_of_a_stream_another_begins():
+    redactor = Redactor()
+    assert redactor.feed(b"-----BEGIN PRIVATE KEY-----\nMIIabcdef") == b"[redacted]\n"
+    assert redactor.text("well") == "well", "a text beside it is no line of its key"
+    assert redactor.flush() == b""
+    assert redactor.feed(b"well\n") == b"well\n", "which is no line of that key"
+
+
 def test_the_end_behind_a_gap_has_no_half_of_a_line_or_key():
     assert after_gap(b"half of a secret\nwhole\n") == b"whole\n"
+    assert after_gap(b"\nwhole\n") == b"whole\n", "the gap ended with a line"
     assert after_gap(b"Ab/+\nCd\n-----END PRIVATE KEY-----\nwhole\n") == b"whole\n"
     key = b"-----BEGIN PRIVATE KEY-----\nAb\n-----END PRIVATE KEY-----\n"
     assert after_gap(b"x\n" + key) == key

@@ -88,6 +88,14 @@ def test_a_name_never_leads_out_of_its_folder(name: str) -> None:
     assert (place / file.name).resolve().is_relative_to(place) and (place / file.name) != place
 
 
+@pytest.mark.parametrize("step", ["x" * 255, "板" * 85])
+def test_a_name_is_as_long_as_file_systems_take_it(step: str) -> None:
+    (file,) = Sealed(RECORD, PLACE).files(a_manifest(artefacts={f"{step}/{step}": {"sha256": SHA256, "bytes": 1}}))
+    assert file.name == f"{step}/{step}"
+    with pytest.raises(VerificationError, match="is no name of a file"):
+        Sealed(RECORD, PLACE).files(a_manifest(artefacts={f"{step}x": {"sha256": SHA256, "bytes": 1}}))
+
+
 @given(JSON)
 def test_nonsense_is_refused_and_nothing_else(document: Any) -> None:
     for content in (json.dumps(document).encode(), a_manifest(artefacts=document), a_manifest(cell=document)):

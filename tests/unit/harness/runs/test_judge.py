@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from samples import FINISHED, a_kind, a_part
 
 from harness.catalogue.entries import Metric
-from harness.runs.judge import bounds, judge, judge_metric, place_type, proof_file, read_measurements
+from harness.runs.judge import bounds, judge, judge_metric, limits, place_type, proof_file, read_measurements
 from harness.runs.processes import Ending
 
 GOOD_DEVICE = {"device": "cpu:0", "places": {"Place(cpu)": 3}, "kernels": {"matmul": True}}
@@ -243,10 +243,18 @@ def test_a_metric_is_asked_for_only_when_its_condition_holds(verdict):
         ("[" * 100_000, "not readable as JSON"),
         ('{"error": ' + "9" * 5000 + "}", "not readable as JSON"),
         (" " * 2**20 + "{}", "over 1 MiB"),
+        ('{"error": ' + "[" * 15 + "0" + "]" * 15 + "}", "nested more than 16 deep"),
     ],
 )
 def test_metrics_that_cannot_be_read_fail_with_the_reason(verdict, metrics, why):
     assert why in failures(verdict(metrics=metrics))["metrics.json"]
+
+
+def test_metrics_up_to_the_limits_are_read(tmp_path):
+    deep = '{"error": ' + "[" * 14 + "0" + "]" * 14 + "}"
+    (tmp_path / "metrics.json").write_text(deep + " " * (2**20 - len(deep)))
+    measured = read_measurements(tmp_path)
+    assert "metrics.json" not in measured.mistakes and list(measured.metrics) == ["error"]
 
 
 def test_a_link_is_not_followed(verdict, tmp_path):
@@ -339,6 +347,14 @@ def test_a_bound_follows_the_cards():
     part = a_part(metrics={"m": Metric(name="m", at_least="cards / 2", when={})})
     assert judge_metric(part, "m", {}, {"m": 3}, cards=6).passed
     assert not judge_metric(part, "m", {}, {"m": 3}, cards=8).passed
+
+
+def test_the_limits_of_a_metric_are_those_that_it_is_judged_by():
+    part = a_part(metrics={"error": ROUNDING, "m": Metric(name="m", at_least="cards / 2", when={}), "ours": AGAINST})
+    assert limits(part, "error", {"grid": 400}, {}) == (None, pytest.approx(8 * 2**-24 * 20))
+    assert limits(part, "error", {}, {"grid": 400}) == (None, pytest.approx(8 * 2**-24 * 101**0.5))
+    assert limits(part, "m", {}, {"cards": 2}, cards=8) == (4, None)
+    assert limits(part, "ours", {}, {"theirs": 1e-4}) == (None, pytest.approx(4e-4))
 
 
 def test_a_bound_follows_what_the_run_measures_beside():
