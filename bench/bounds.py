@@ -6,7 +6,7 @@ A bound has to hold on machines that nobody here has, and still to catch a wrong
 defaults under all 24 surroundings, and with every corner of its parameters that bench/bounds/<project>.yaml lists, each
 under surroundings and a seed of its own. Printed is, for each judged metric, its least room: how many times the worst
 value goes into its bound. A room under 4 is tight; one over 100 means that a fault may hide there.
-`BOUNDS=4,8-2` chooses parts, `BOUNDS_MINUTES=60` ends after so long with what was found.
+`BOUNDS=4,8-2` chooses parts; `BOUNDS_MINUTES=5` leaves a part after so long, and the table says how many runs it had.
 """
 
 import itertools
@@ -104,16 +104,19 @@ def corners(part: str) -> Mapping[str, Any]:
 
 def runs(part: Part, short: bool) -> Iterator[Run]:
     """The runs of a part: the defaults under all surroundings and every corner once, or a few of both."""
-    listed = corners(part.name)
+    listed, seed = corners(part.name), -1
     if short:
         for number, settings in enumerate(listed.get("short", [{}])):
             yield _run(part, settings, part.cards.default, number, SHORT[number % len(SHORT)])
         return
-    for number, surroundings in enumerate(ALL):
-        yield _run(part, {}, part.cards.default, number, surroundings)
-    for number, settings in enumerate(filter(None, listed["corners"])):
-        # 7 and 24 have no common divisor: one corner after the other meets all surroundings, in mixed order.
-        yield _run(part, settings, part.cards.default, number, ALL[7 * number % len(ALL)])
+    # In turn, so that a survey which is broken off has both. 7 and 24 have no common divisor: one run after the other
+    # meets all surroundings, in mixed order.
+    for number, settings in itertools.zip_longest(range(len(ALL)), filter(None, listed["corners"])):
+        if number is not None:
+            yield _run(part, {}, part.cards.default, number, ALL[7 * number % len(ALL)])
+        if settings is not None:
+            seed += 1
+            yield _run(part, settings, part.cards.default, seed, ALL[(7 * seed + 3) % len(ALL)])
 
 
 def _run(part: Part, settings: Mapping[str, Any], cards: int, seed: int, surroundings: Surroundings) -> Run:
@@ -175,12 +178,13 @@ def room_of(value: Any, least: float | None, most: float | None) -> float:
     return min(rooms)
 
 
-def survey(part: Part, short: bool, until: float = float("inf")) -> dict[str, Worst]:
+def survey(part: Part, short: bool, minutes: float = float("inf")) -> dict[str, Worst]:
     """Make the runs of a part, with a line for each, and return the worst of every judged metric."""
     found: dict[str, Worst] = {}
+    until = time.monotonic() + 60 * minutes
     for run in runs(part, short):
         if time.monotonic() > until:
-            print(f"{part.name}: the time is over", flush=True)
+            print(f"{part.name}: left after {minutes:g} minutes", flush=True)
             break
         with tempfile.TemporaryDirectory() as name:
             started = time.monotonic()
@@ -224,9 +228,9 @@ def failures(found: Mapping[str, Mapping[str, Worst]]) -> list[str]:
 def main(short: bool = False) -> int:
     """Survey the parts that have a program, and print the table; 1 if anything failed."""
     chosen = [name for name in os.environ.get("BOUNDS", "").split(",") if name]
-    until = time.monotonic() + 60 * float(os.environ.get("BOUNDS_MINUTES", "inf"))
+    minutes = float(os.environ.get("BOUNDS_MINUTES", "inf"))
     parts = [part for name, part in entries.load().parts.items() if part.program and (not chosen or name in chosen)]
-    found = {part.name: survey(part, short, until) for part in parts}
+    found = {part.name: survey(part, short, minutes) for part in parts}
     failed = failures(found)
     print("\n" + table(found))
     print(f"{sum(worst.judged for each in found.values() for worst in each.values())} checks, {len(failed)} failed")
