@@ -106,9 +106,11 @@ def solve(
         line_search_fn="strong_wolfe",
     )((models, equation))
     adam = ppsci.optimizer.Adam(5e-3)((models, equation))
+    weights = [*models.parameters(), equation.log_loss]
     for optimiser, count, log_every in [(adam, adam_epochs, 50), (lbfgs, lbfgs_epochs, 4)]:
         if count == 0:
             continue
+        before = [weight.numpy() for weight in weights]
         ppsci.solver.Solver(
             models,
             constraints,
@@ -121,6 +123,11 @@ def solve(
             seed=seed,
             equation={"heat": equation},
         ).train()
+        if not all(np.isfinite(weight.numpy()).all() for weight in weights):
+            # L-BFGS' line search may try a step so long that exp overflows float32, and does not come back from there.
+            print(f"PINN: {type(optimiser).__name__} left the numbers of float32; the weights before it are kept")
+            for weight, kept in zip(weights, before, strict=True):
+                paddle.assign(paddle.to_tensor(kept), weight)
     points = tensors(positions / bar.length, times / bar.duration)
     with paddle.no_grad():
         predicted = SCALE * models(points)["u"].numpy().astype("float64").ravel()

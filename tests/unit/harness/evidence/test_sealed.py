@@ -96,6 +96,14 @@ def test_a_name_is_as_long_as_file_systems_take_it(step: str) -> None:
         Sealed(RECORD, PLACE).files(a_manifest(artefacts={f"{step}x": {"sha256": SHA256, "bytes": 1}}))
 
 
+@pytest.mark.parametrize(
+    "entry", [{"sha256": 5}, {"sha256": "0" * 63}, {"sha256": "../" * 21 + "a"}, {"bytes": 1.0}, {"bytes": -1}]
+)
+def test_each_file_has_a_hash_and_a_size(entry: dict[str, Any]) -> None:
+    with pytest.raises(VerificationError, match="has no hash or size"):
+        Sealed(RECORD, PLACE).files(a_manifest(artefacts={"x": {"sha256": SHA256, "bytes": 1, **entry}}))
+
+
 @given(JSON)
 def test_nonsense_is_refused_and_nothing_else(document: Any) -> None:
     for content in (json.dumps(document).encode(), a_manifest(artefacts=document), a_manifest(cell=document)):

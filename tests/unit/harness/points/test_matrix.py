@@ -50,7 +50,8 @@ def test_the_table_shows_marks_points_sums_and_the_kinds_without_a_run(built):
     assert "✓ 3" in rows["4"] and "✗ failed" in rows["4"] and rows["4"].endswith("3 / 3")
     assert rows["5"].endswith("2–8 / 8")
     assert "○ rehearsed" in rows["7"] and rows["7"].endswith("0 / 10")
-    assert rows["14"].endswith("0 / 10")
+    assert rows["14"].endswith("0 / 10") and "–" in rows["14"], "no program yet"
+    assert rows["5"].count("·") == 1 and "–" not in rows["5"].rpartition("2–8")[0], "a program, not run there"
     assert "5–11 points earned of 31 (and 0 by a bonus); 0 waiting for evidence, 10 rehearsed" in text
     assert "No run yet on: cuda, npu" in text
 

@@ -257,6 +257,16 @@ def test_metrics_up_to_the_limits_are_read(tmp_path):
     assert "metrics.json" not in measured.mistakes and list(measured.metrics) == ["error"]
 
 
+@pytest.mark.parametrize("content", [None, "[]", "{", " " * 2**20 + "{}"])
+def test_of_files_that_cannot_be_read_a_record_has_nothing(tmp_path, content):
+    """Otherwise such a run cannot be recorded."""
+    for name in ("metrics.json", "device.json"):
+        if content is not None:
+            (tmp_path / name).write_text(content)
+    measured = read_measurements(tmp_path)
+    assert (measured.metrics, measured.device) == ({}, {}) and len(measured.mistakes) == 2
+
+
 def test_a_link_is_not_followed(verdict, tmp_path):
     (tmp_path / "elsewhere.json").write_text('{"error": 0.01}')
     verdict()
