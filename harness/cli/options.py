@@ -190,7 +190,7 @@ def _server_options() -> str:
 Parts = Annotated[str, Option(help="number, part or slug (4, 8-2, plate), several with commas, or all", values=parts)]
 Kinds = Annotated[
     str,
-    Option(help="names or aliases (cuda, gpu, npu), several with commas, or auto: what this machine has", values=kinds),
+    Option(help="names or aliases, several with commas, or auto: what this machine has", values=kinds),
 ]
 Place = Annotated[
     str,
