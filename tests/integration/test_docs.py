@@ -33,8 +33,8 @@ def test_every_kind_task_and_image_has_its_page(site: Path) -> None:
         assert (site / folder / f"{readme.parent.name}.html").is_file()
     for dockerfile in ROOT.glob("Dockerfile.*"):
         assert (site / "images" / f"{dockerfile.suffix[1:]}.html").is_file()
-    words = (site / "words.html").read_text()
-    assert all(f'id="{word}"' in words for word in ("run", "matrix", "reproduce", "docs"))
+    commands = (site / "commands.html").read_text()
+    assert all(f'id="{command}"' in commands for command in ("run", "matrix", "reproduce", "docs"))
 
 
 def test_pages_ask_no_network_for_anything(site: Path) -> None:
