@@ -103,7 +103,8 @@ def train(program: kit.Program, rank: Rank, steps: Steps) -> tuple[list[float], 
     losses = rank.train(stage, steps, rank.p["micro_batches"])
     seconds = (time.perf_counter() - started) / len(steps)
     print(f"{rank.route} on {rank.mesh.size} ranks: loss {losses[0]:.6f} → {losses[-1]:.6f}, {seconds:.3f} s a step")
-    program.used(*stage.weights().values())
+    tensors = (*stage.weights().values(), *getattr(stage.optimiser, "trained", ()))  # the shares, where weights are cut
+    program.used(*(tensor for tensor in tensors if tensor._is_initialized()))  # between steps stage 3 has shares alone
     return losses, {name: weight.shape for name, weight in stage.weights().items()}, seconds
 
 
