@@ -173,7 +173,7 @@ def room_of(value: Any, least: float | None, most: float | None) -> float:
     """How many times a value goes into its bound, from below or from above; endless where it is exact."""
     if not isinstance(value, int | float) or (least is None and most is None):
         return float("inf")
-    rooms = [] if most is None else [float("inf") if value <= 0 < most else most / value if value else 1.0]
+    rooms = [] if most is None else [float("inf") if value <= 0 <= most else most / value if value else 0.0]
     rooms += [] if least is None else [float("inf") if least <= 0 else value / least]
     return min(rooms)
 
