@@ -5,7 +5,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import checkout
@@ -14,7 +14,7 @@ from harness.catalogue.entries import Hardware
 from harness.checkout import ROOT
 from harness.doctor import preflight
 from harness.environments import client as clients
-from harness.environments import images, reproducibility
+from harness.environments import images, reproducibility, sources
 from harness.environments.client import Client
 from harness.errors import EngineError, UsageError
 from harness.terminal import green
@@ -45,7 +45,7 @@ def image(
 
     Raises:
         UsageError: the folder of wheels or of sources has none.
-        BuildError: there is no such stack.
+        BuildError: there is no such stack, or the kind names no source.
     """
     folder, sources = (Path(word).expanduser() if word else None for word in (wheels, tree))
     if folder and not any(folder.glob("*.whl")):
@@ -66,6 +66,8 @@ def image(
         arguments=_arguments(),
     )
     assert wanted.lock, "an unknown stack is refused here"
+    if source:
+        sources.variables(wanted)  # a kind that names no source is refused here
     return wanted
 
 
@@ -86,13 +88,25 @@ def build_all(wanted: Sequence[images.Image], wishes: Wishes) -> None:
     if wishes.dry_run:
         client = clients.find(to_build=True) or ANYWHERE
         for each in wanted:
-            context = each.root / ".cache" / "builds" / f"{each.hardware.name}-{each.stack}"
-            print("DOCKER_BUILDKIT=1 " + shlex.join(images.command(each, client, context, {})))
+            _show(each, client)
         return
     client = clients.require(to_build=True)
     for each in wanted:
         preflight.require_build(each, client)
         _build(each, client, wishes)
+
+
+def _show(wanted: images.Image, client: Client) -> None:
+    """Print the commands of a build as they can be typed: what they read is laid out for them."""
+    context = images.stage(wanted)
+    name = f"homework-source-{wanted.hardware.name}"
+    built = context.with_suffix(".built")
+    compiling = wanted.target == "source"
+    lines = [images.command(wanted, client, context, {}, "compiler")] if compiling else []
+    lines += sources.commands(wanted, client, context, name, built) if compiling else []
+    lines += [[client.path, "rm", name], ["cp", "-r", f"{built}/.", str(context / "built")]] if compiling else []
+    for words in [*lines, images.command(wanted, client, context, {})]:
+        print("DOCKER_BUILDKIT=1 " * ("build" in words[1:2]) + shlex.join(words))
 
 
 def _build(wanted: images.Image, client: Client, wishes: Wishes) -> None:
@@ -106,8 +120,13 @@ def _build(wanted: images.Image, client: Client, wishes: Wishes) -> None:
         print(green(f"✓ {wanted.name} is up to date"))
     else:
         start = time.monotonic()
+        if wanted.target == "source":
+            wanted = replace(wanted, built=sources.compile(wanted, client))
         built = images.build(wanted, client, checkout.revision()["revision"])
         print(green(f"✓ {wanted.name} built in {time.monotonic() - start:.1f} s") + f"   {built}")
+    if wishes.pin:
+        for name, pinned in images.pin_wheels(wanted, client).items():
+            print(f"Pinned {name} to sha256:{pinned}")
     if wishes.push:
         _push(wanted, client, wishes.push)
 

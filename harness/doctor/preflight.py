@@ -53,6 +53,8 @@ def require_build(image: images.Image, client: Client) -> None:
         if not finding:
             print(yellow(f"There is no {image.hardware.title} here: the image is for another machine."))
         lines += checks.driver(finding) if finding else []
+        if image.target == "source" and image.hardware.data["source"].get("driver"):
+            lines += [line for line in checks.kind(finding) if "container" in line.needed_for]
     require(image.hardware, lines)
 
 

@@ -115,9 +115,17 @@ def require(finding: Finding) -> Finding:
 
 
 def visible_cards(finding: Finding) -> tuple[Card, ...]:
-    """The cards that this shell lets programs see: those that the kind's variable names, or else all."""
-    named = os.environ.get(finding.hardware.data.get("visible_devices", ""), "").split(",")
-    return tuple(card for card in finding.cards if card.index in named) or finding.cards
+    """The cards that this shell lets programs see: those that the kind's variables name, or else all."""
+    named = chosen_by(finding.hardware).partition("=")[2]
+    if named in ("", "all"):
+        return finding.cards
+    return tuple(card for card in finding.cards if card.index in named.split(","))
+
+
+def chosen_by(hardware: Hardware) -> str:
+    """How this shell chose a kind's cards, as NPU_VISIBLE_DEVICES=0,1; empty where it did not."""
+    names = [hardware.data.get(name, "") for name in ("visible_devices", "launcher_devices")]
+    return next((f"{name}={os.environ[name]}" for name in names if os.environ.get(name)), "")
 
 
 def _device_files(hardware: Hardware) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from harness import checkout
 from harness.catalogue.cells import BY_HAND, NOT_WRITTEN, Cell, CellRequest
+from harness.catalogue.entries import rooted
 from harness.checkout import ROOT
 from harness.engines.choosing import choose
 from harness.engines.engine import OF_PROGRAMS, Engine, Launch, Request
@@ -25,7 +26,7 @@ from harness.evidence.record import Record
 from harness.evidence.records import LOG, Draft
 from harness.evidence.redaction import Redactor
 from harness.evidence.verdicts import FAILED, NOT_JUDGED, overall
-from harness.machine.probe import Card, Finding, system_name, visible_cards
+from harness.machine.probe import Card, Finding, chosen_by, system_name, visible_cards
 from harness.runs import processes
 from harness.runs.judge import Check, judge, read_measurements
 from harness.terminal import bold, dim, green, red, yellow
@@ -92,7 +93,13 @@ def _engine(cell: Cell, on: str) -> tuple[Engine | None, str]:
 
 def _with_enough_cards(entry: Planned) -> Planned:
     """The entry, left out where the machine has fewer cards; a CPU runs any number of processes, and says so."""
-    if entry.engine is None or entry.cards == 1:
+    if entry.engine is None:
+        return entry
+    if not entry.chosen and entry.finding:
+        here = ", ".join(card.index for card in entry.finding.cards)
+        named = chosen_by(entry.finding.hardware)
+        return replace(entry, engine=None, why=f"{TOO_FEW} a card, and {named} names none of those here: {here}")
+    if entry.cards == 1:
         return entry
     if entry.cell.hardware.category == "cpu":
         return replace(entry, why=f"{entry.why}; {entry.cards} processes on one CPU, a rehearsal")
@@ -110,7 +117,7 @@ def show_plan(planned: Sequence[Planned]) -> None:
             continue
         request = _request(entry, Path("OUT"))
         launch = entry.engine.launch(request)
-        print(f"{green('▶')} {head}\n        {entry.why}: {shlex.join(_readable(launch.command))}")
+        print(f"{green('▶')} {head}\n        {entry.why}: {_typed(launch)}")
 
 
 def run_all(planned: Sequence[Planned], results: Path, key: Path | None = None, job: Job | None = None) -> list[Record]:
@@ -166,7 +173,8 @@ def run_cell(entry: Planned, results: Path, key: Path | None = None, job: Job | 
                 _clean_up(launch)
         finishing.redact_files(draft.folder, redactor)
         measured = read_measurements(draft.folder, entry.cards)
-        checks = judge(entry.cell.part, entry.cell.hardware, draft.record["parameters"], ending, measured)
+        cards = [card.index for card in entry.chosen]
+        checks = judge(entry.cell.part, entry.cell.hardware, draft.record["parameters"], ending, measured, cards)
         draft.record.update(_outcome(started, ending, checks, measured))
         finishing.complete(draft.folder, draft.record, redactor, key)
         record = draft.seal()
@@ -247,6 +255,13 @@ def _readable(command: Sequence[str]) -> list[str]:
     words = [word.replace(f"{ROOT}{os.sep}", "") for word in command]
     words[words.index("--out") + 1] = "OUT"
     return words
+
+
+def _typed(launch: Launch) -> str:
+    """The command with its variables, as it can be typed in the checkout's folder; OUT is a folder there."""
+    variables = [f"{name}={rooted(value)}" for name, value in launch.settings.items()]
+    words = launch.command if launch.cleanup else ("env", *variables, *launch.command)  # a container is told by --env
+    return "mkdir -p OUT && " + shlex.join(words)
 
 
 def _print_verdict(checks: Sequence[Check], ending: processes.Ending, folder: Path) -> None:
