@@ -47,10 +47,10 @@ def image(
         UsageError: the folder of wheels or of sources has none.
         BuildError: there is no such stack, or the kind names no source.
     """
-    folder, sources = (Path(word).expanduser() if word else None for word in (wheels, tree))
+    folder, own = (Path(word).expanduser() if word else None for word in (wheels, tree))
     if folder and not any(folder.glob("*.whl")):
         raise UsageError(f"--wheels {wheels}: no wheel there.", "It is a folder with .whl files.", "Name that folder.")
-    if sources and not (source and sources.is_dir() and any(sources.iterdir())):
+    if own and not (source and own.is_dir() and any(own.iterdir())):
         why = "It is a folder with a checkout and its submodules, for a build with --source."
         raise UsageError(f"--tree {tree}: no sources there, or no --source.", why, "Name that folder.")
     wanted = images.Image(
@@ -60,7 +60,7 @@ def image(
         target="source" if source else "wheel",
         base=base,
         wheels=folder,
-        tree=sources,
+        tree=own,
         offline=offline,
         root=ROOT,
         arguments=_arguments(),
