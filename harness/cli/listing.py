@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.catalogue.entries import Hardware, Metric, Part, Rule
-from harness.doctor.checks import Diagnosis
+from harness.doctor.diagnosis import Diagnosis
 from harness.evidence.record import RecordData
 from harness.evidence.records import libraries
 from harness.evidence.verdicts import FAILED, MARKS, NOT_JUDGED, PASSED, Judged, verdict_of

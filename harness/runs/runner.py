@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from harness.evidence.record import Record
 from harness.evidence.records import LOG, Draft
 from harness.evidence.redaction import Redactor
 from harness.evidence.verdicts import FAILED, NOT_JUDGED, overall
-from harness.machine.probe import Card, Finding, system_name, visible_cards
+from harness.machine.listing import Card
+from harness.machine.probe import Finding, system_name, visible_cards
 from harness.runs import processes
 from harness.runs.judge import Check, judge, read_measurements
 from harness.terminal import bold, dim, green, red, yellow
@@ -92,13 +93,32 @@ def _engine(cell: Cell, on: str) -> tuple[Engine | None, str]:
 
 def _with_enough_cards(entry: Planned) -> Planned:
     """The entry, left out where the machine has fewer cards; a CPU runs any number of processes, and says so."""
-    if entry.engine is None or entry.cards == 1:
+    if entry.engine is None:
+        return entry
+    if not entry.chosen:
+        return replace(entry, engine=None, why=f"{TOO_FEW} a card, and none is free: {busy(entry.finding)}")
+    if entry.cards == 1:
         return entry
     if entry.cell.hardware.category == "cpu":
         return replace(entry, why=f"{entry.why}; {entry.cards} processes on one CPU, a rehearsal")
     if len(entry.chosen) == entry.cards:
         return replace(entry, why=f"{entry.why}; {entry.cards} cards")
     return replace(entry, engine=None, why=f"{TOO_FEW} {entry.cards} cards, and {len(entry.chosen)} are here")
+
+
+def busy(finding: Finding) -> str:
+    """The cards that other programs have, in words, and how to take one all the same."""
+    taken = [card for card in finding.cards if card.busy]
+    words = "; ".join(f"{card.index} ({card.model}): {card.busy}" for card in taken)
+    variable = finding.hardware.data.get("visible_devices")
+    return f"{words}; {variable}={taken[0].index} takes it all the same" if variable and taken else words
+
+
+def show_left_out(findings: Sequence[Finding]) -> None:
+    """Say which cards of this machine no cell runs on, and why."""
+    for finding in findings:
+        for why in filter(None, (finding.faults, busy(finding))):
+            print(yellow(f"{finding.hardware.vendor}: left out: {why}"))
 
 
 def show_plan(planned: Sequence[Planned]) -> None:
@@ -207,7 +227,7 @@ def _before(entry: Planned, started: datetime, job: Job | None) -> dict[str, Any
             "model": card.model,
             "architecture": card.architecture,
             "driver": card.driver,
-            "cards": [asdict(card) for card in entry.chosen],
+            "cards": [card.as_dict() for card in entry.chosen],
             "machine": platform.machine(),
             "system": system_name(),
             "kernel": platform.release(),

@@ -12,7 +12,8 @@ from samples import a_kind
 from harness.catalogue import entries
 from harness.errors import HardwareError
 from harness.machine import probe
-from harness.machine.probe import Card, Finding
+from harness.machine.listing import Card
+from harness.machine.probe import Finding
 
 CUDA = {
     "lister": {
