@@ -97,7 +97,7 @@ def _fault(table: Mapping[str, Any], groups: Groups) -> str:
         error = ERROR.fullmatch((text or "").strip())
         if error and not NO_VALUE.fullmatch(error[0]):
             return error[1] or error[2]
-    health = (groups.get("health") or "").strip()
+    health = " ".join((groups.get("health") or "").split())
     return f"health {health}" if health and not re.fullmatch(table["healthy"], health) else ""
 
 

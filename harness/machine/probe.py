@@ -15,7 +15,8 @@ from typing import Any
 from harness.catalogue.entries import Hardware, locked_paddle, rooted
 from harness.errors import HardwareError
 from harness.machine import chips, listing, pci
-from harness.machine.listing import Card
+from harness.machine.listing import Card as Card
+from harness.machine.listing import read_cards as read_cards
 
 LISTER_SECONDS = 20
 FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin")  # where tools lie that a user's PATH may lack
