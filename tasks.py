@@ -309,8 +309,12 @@ def hardware(context: Context, hw: options.Kinds = "", format: options.Format = 
 
 
 @command("look")
-def doctor(context: Context, hw: options.Kinds = "auto") -> None:
-    """Say what is here, what is missing, what to install.
+def doctor(
+    context: Context,
+    hw: options.Kinds = "auto",
+    log: Annotated[str, Option(help="explain a log instead: of a run, a build, an installation; - reads the input")] = "",
+) -> None:
+    """Say what is here, what is missing, what to install; or what a log tells.
 
     It holds driver, SDK, wheel and chip against what each kind requires.
 
@@ -319,15 +323,19 @@ def doctor(context: Context, hw: options.Kinds = "auto") -> None:
     Examples:
       ./inv doctor                               the machine, and each kind found on it
       ./inv doctor --hw ascend                   what a machine for Ascend needs, and what is missing here
+      ./inv doctor --log build.log                what is known of what stands in it, and what to do
+      pip install ... 2>&1 | ./inv doctor --log -
     """
-    from harness.cli import listing
+    from harness.cli import listing, logs
     from harness.doctor import checks
     from harness.machine import probe
 
     book = catalogues.load()
     kinds = list(book.hardware.values()) if hw == "auto" else cells.select_hardware(book, hw)
+    if log:
+        return print(listing.explanations(logs.explained(log, kinds), log))
     findings = [probe.probe(kind) for kind in kinds]
-    shown = [finding for finding in findings if finding or hw != "auto"]
+    shown = [finding for finding in findings if finding or finding.left_out or hw != "auto"]
     diagnoses = checks.everything(ROOT, book.parts.values(), shown)
     print(listing.diagnoses(diagnoses))
     absent = [finding.hardware.name for finding in findings if finding not in shown]

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from harness import checkout
+from harness.catalogue import symptoms
 from harness.catalogue.cells import BY_HAND, NOT_WRITTEN, Cell, CellRequest
 from harness.checkout import ROOT
 from harness.engines.choosing import choose
 from harness.engines.engine import OF_PROGRAMS, Engine, Launch, Request
-from harness.errors import Interrupted
+from harness.errors import DataFileError, Interrupted
 from harness.evidence import finishing
 from harness.evidence.hashing import timestamp
 from harness.evidence.record import Record
@@ -188,12 +189,31 @@ def run_cell(entry: Planned, results: Path, key: Path | None = None, job: Job | 
         measured = read_measurements(draft.folder, entry.cards)
         checks = judge(entry.cell.part, entry.cell.hardware, draft.record["parameters"], ending, measured)
         draft.record.update(_outcome(started, ending, checks, measured))
+        explanations = [] if interrupted else _explanations(entry, draft.folder / LOG, ending, checks)
+        if explanations:
+            draft.record["explanations"] = [each.as_dict() for each in explanations]
         finishing.complete(draft.folder, draft.record, redactor, key)
         record = draft.seal()
     _print_verdict(checks, ending, record.folder)
+    for each in explanations:
+        print(yellow(f"      known: {each.cause}") + f"\n      → {each.remedy} {dim(each.source)}", flush=True)
     if interrupted:
         raise Interrupted(signal.Signals[ending.signal or "SIGINT"])
     return record
+
+
+def _explanations(
+    entry: Planned, log: Path, ending: processes.Ending, checks: Sequence[Check]
+) -> list[symptoms.Explanation]:
+    """What is known of a failed run's log and of how it ended."""
+    if all(check.verdict != FAILED for check in checks):
+        return []
+    end = f"\n[ended: {ending.reason}, exit code {ending.code}, {ending.signal or 'no signal'}]"
+    try:
+        return symptoms.explain(symptoms.read_log(log) + end, [entry.cell.hardware.name])
+    except DataFileError as error:  # the run is over, and is not lost for want of an explanation
+        print(yellow(f"Its log is not explained. {error}".replace("\n", " ")), file=sys.stderr)
+        return []
 
 
 def _clean_up(launch: Launch) -> None:
