@@ -40,6 +40,11 @@ class Hardware:
     def vendor(self) -> str:
         return str(self.data.get("vendor", self.title))
 
+    @property
+    def paddle(self) -> str:
+        """The version of Paddle that its wheels are of, "" where it is the homework's."""
+        return str(self.data.get("paddle", {}).get("version", ""))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:

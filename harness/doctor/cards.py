@@ -118,7 +118,7 @@ def pairs(finding: Finding) -> list[Diagnosis]:
     data = finding.hardware.data
     requires = data.get("requires", {})
     known: dict[str, str | None] = {each["name"]: sdk_version(each)[1] for each in requires.get("sdks", ())}
-    known |= dict.fromkeys(data["wheels"]["packages"], data["wheels"].get("paddle") or locked_paddle())
+    known |= dict.fromkeys(data["wheels"]["packages"], finding.hardware.paddle or locked_paddle())
     known["driver"] = _driver(finding)
     return [line for pair in requires.get("pairs", ()) if (line := _pair(pair, known))]
 

@@ -73,7 +73,7 @@ def _sorted_out(hardware: Hardware, cards: Sequence[Card], looked: tuple[str, ..
     """The finding: cards without a name called as well as can be, and those left out that cannot be used."""
     cards = [_distinct(card) for card in chips.named(hardware.data, cards)]
     sound = [card for card in cards if not card.fault]
-    chosen, unfit = chips.choose(hardware, sound, hardware.data["wheels"].get("paddle") or locked_paddle())
+    chosen, unfit = chips.choose(hardware, sound, hardware.paddle or locked_paddle())
     faults = {card.index: chips.lacking(hardware.data, card) or unfit.get(card.index, "") for card in sound}
     cards = [replace(card, fault=card.fault or faults[card.index]) for card in cards]
     fit = tuple(card for card in cards if not card.fault)
