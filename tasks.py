@@ -134,11 +134,7 @@ def hardware(context: Context, hw: options.Kinds = "", format: options.Format = 
 
 
 @command("look", bare="hw")
-def doctor(
-    context: Context,
-    hw: options.Kinds = "auto",
-    log: Annotated[str, Option(help="explain a log instead: of a run, a build, an installation; - reads the input")] = "",
-) -> None:
+def doctor(context: Context, hw: options.Kinds = "auto", log: options.Log = "") -> None:
     """Say what is here, what is missing, what to install; or what a log tells.
 
     It holds driver, SDK, wheel and chip against what each kind requires.
