@@ -9,8 +9,8 @@ from typing import Any
 
 from harness.catalogue.entries import Hardware
 from harness.checkout import ROOT
-from harness.doctor import checks
-from harness.doctor.checks import Diagnosis, Use
+from harness.doctor import cards, checks
+from harness.doctor.diagnosis import Diagnosis, Use
 from harness.engines.container import remove_leftovers
 from harness.environments import client as clients
 from harness.environments import images
@@ -50,9 +50,11 @@ def require_build(image: images.Image, client: Client) -> None:
     lines = [checks.image_disk(client, image.root), *_processor(image, client)]
     if not client.remote:
         finding = probe.probe(image.hardware)
+        if finding.left_out:
+            print(yellow(f"{image.hardware.vendor}: left out: {finding.faults}. {cards.remedy(finding)}"))
         if not finding:
             print(yellow(f"There is no {image.hardware.title} here: the image is for another machine."))
-        lines += checks.driver(finding) if finding else []
+        lines += [*cards.driver(finding), *cards.pairs(finding)] if finding else []
         if image.target == "source" and image.hardware.data["source"].get("driver"):
             lines += [line for line in checks.kind(finding) if "container" in line.needed_for]
     require(image.hardware, lines)
@@ -60,7 +62,7 @@ def require_build(image: images.Image, client: Client) -> None:
 
 def examine_run(finding: Finding, engine: Use) -> list[Diagnosis]:
     """What a run on this engine needs, of all that the doctor looks at."""
-    return checks.needed_for(engine, [*checks.kind(finding), *checks.machine(ROOT, finding)])
+    return checks.needed_for(engine, [*cards.lines(finding), *checks.machine(ROOT, finding)])
 
 
 def require(kind: Hardware, lines: Sequence[Diagnosis]) -> None:
@@ -71,10 +73,10 @@ def require(kind: Hardware, lines: Sequence[Diagnosis]) -> None:
     """
     for line in lines:
         if line.fits is None:
-            print(yellow(f"{kind.title}: {line.subject}: {line.found}"))
+            print(yellow(f"{kind.vendor}: {line.subject}: {line.found}"))
         if line.fits is False:
             raise HardwareError(
-                f"{kind.title}: this machine is not ready: {line.subject}.",
+                f"{kind.vendor} ({kind.name}): this machine is not ready: {line.subject}.",
                 f"Found: {line.found}.",
                 f"{line.remedy} Then: ./inv doctor --hw {kind.name}",
             )

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from harness.catalogue.entries import Hardware
+from harness.catalogue.entries import Hardware, locked_paddle
 from harness.checkout import ROOT
 from harness.errors import BuildError
 
 LOCKS = ROOT / "docker" / "locks"
 PYTHONS = ("3.10", "3.11", "3.12")  # those that the locks are for
 HERE = ".".join(platform.python_version_tuple()[:2])
+paddle_version = locked_paddle
 
 
 @dataclass(frozen=True)
@@ -137,13 +138,6 @@ def python_version(stack: Stack, whole: bool = False) -> str | None:
         return None
     found = re.search(r"^version(?:_info)? *= *((\d+\.\d+)\S*)", settings, re.MULTILINE)
     return found.group(1 if whole else 2) if found else None
-
-
-def paddle_version(root: Path = ROOT) -> str:
-    """The homework's Paddle version, from the one place that names it: docker/locks/base.in."""
-    match = re.search(r"^paddlepaddle==(\S+)", (root / "docker" / "locks" / "base.in").read_text(), re.MULTILINE)
-    assert match, "docker/locks/base.in pins paddlepaddle"
-    return match.group(1)
 
 
 def install_commands(stack: Stack) -> list[list[str]]:

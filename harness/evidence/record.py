@@ -92,6 +92,13 @@ class Artefact(TypedDict):
     bytes: int
 
 
+class Explanation(TypedDict):
+    line: str
+    cause: str
+    remedy: str
+    source: str
+
+
 class _Record(TypedDict):
     schema: int
     id: str
@@ -126,6 +133,7 @@ class RecordData(_Record, total=False):
     plug_ins: Sequence[Paddle]
     verdict: Verdict
     screen: Screen
+    explanations: Sequence[Explanation]
 
 
 @dataclass(frozen=True)

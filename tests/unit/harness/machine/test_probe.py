@@ -12,9 +12,11 @@ from samples import a_kind
 from harness.catalogue import entries
 from harness.errors import HardwareError
 from harness.machine import probe
-from harness.machine.probe import Card, Finding
+from harness.machine.listing import Card
+from harness.machine.probe import Finding
 
 CUDA = {
+    "title": "Cards",
     "lister": {
         "command": ["smi"],
         "card": r"^(?P<index>\d+), (?P<model>.+), (?P<driver>[\d.]+), (?P<architecture>\d\.\d)$",
@@ -54,7 +56,7 @@ def test_an_architecture_that_is_not_named_stays_as_it_was_printed():
 
 
 def test_cards_without_an_index_are_counted_and_share_the_driver_that_stands_outside():
-    data = {"lister": {"command": ["x"], "card": r"^Card (?P<model>.+)$", "driver": r"Driver (?P<driver>\S+)"}}
+    data = {"title": "Cards", "lister": {"command": ["x"], "card": r"^Card (?P<model>.+)$", "driver": r"Driver (?P<driver>\S+)"}}
     cards = probe.read_cards(data, "Driver 5.1\nCard A\nCard B  \n")
     assert [(card.index, card.model, card.driver) for card in cards] == [("0", "A", "5.1"), ("1", "B", "5.1")]
 
@@ -99,7 +101,7 @@ def test_a_lister_that_answers_gives_a_finding(lister):
 
 def test_a_lister_that_is_not_there_is_a_reason(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    finding = probe.probe(a_kind(device_files=["/dev/no-such-card[0-9]*"]))
+    finding = probe.probe(a_kind(category="accelerator", device_files=["/dev/no-such-card[0-9]*"]))
     assert not finding
     assert finding.looked == ("/dev/no-such-card[0-9]*: none", "lscpu: not on PATH")
 
@@ -117,7 +119,7 @@ def test_a_lister_that_is_not_there_is_a_reason(monkeypatch, tmp_path):
 )
 def test_a_lister_without_a_card_says_why(lister, script, says):
     lister(f"#!/bin/sh\n{script}\n")
-    finding = probe.probe(a_kind())
+    finding = probe.probe(a_kind(category="accelerator"))
     assert not finding and says in finding.looked[-1]
     assert len(finding.looked[-1]) < 400
 
@@ -131,7 +133,7 @@ def test_a_lister_that_hangs_is_left_after_its_time(lister, monkeypatch):
     monkeypatch.setattr(probe, "LISTER_SECONDS", 0.3)
     lister("#!/bin/sh\necho 'Model name: A'; exec sleep 30\n")
     start = time.monotonic()
-    finding = probe.probe(a_kind())
+    finding = probe.probe(a_kind(category="accelerator"))
     assert time.monotonic() - start < 5
     assert not finding and "no answer in 0.3 s" in finding.looked[-1]
 
