@@ -269,7 +269,7 @@ def pin(image: Image, client: Client) -> dict[str, str]:
     found = {named: str(own[0])}
     if image.target == "source":
         source = image.hardware.data["source"]
-        found[f"{source['repository']}@{source['revision']}"] = _commit(source["repository"], source["revision"])
+        found[f"{source['repository']}@{revision(image)}"] = _commit(source["repository"], revision(image))
     _keep(image.root, found)
     return found
 
@@ -286,6 +286,12 @@ def pin_wheels(image: Image, client: Client) -> dict[str, str]:
 
 def _keep(root: Path, found: Mapping[str, str]) -> None:
     (root / PINS).write_text(json.dumps({**pins(root), **found}, indent=2, sort_keys=True) + "\n")
+
+
+def revision(image: Image) -> str:
+    """Which sources are taken: a commit, a tag or a branch."""
+    named: str = image.hardware.data["source"].get("revision", f"v{stacks.paddle_version(image.root)}")
+    return named
 
 
 def _commit(repository: str, name: str) -> str:

@@ -80,7 +80,7 @@ def _options(image: Image, client: Client) -> Iterator[str]:
 def variables(image: Image) -> dict[str, str]:
     """What docker/source.sh is told, by the data files."""
     source, packages = _source(image), image.hardware.data["wheels"]["packages"]
-    named = source["revision"]
+    named = images.revision(image)
     kept = images.pins(image.root).get(f"{source['repository']}@{named}", named)
     options = " ".join(source.get("options", ()))
     settings = "".join(f"export {name}={shlex.quote(value)}; " for name, value in source.get("environment", {}).items())
