@@ -55,7 +55,7 @@ def run(
     outcome.require_passed()
 
 
-@command("run", bare="hw")
+@command("run", bare="hw", apart=[("offline", "pin"), ("offline", "push")])
 def build(
     context: Context,
     hw: options.Kinds,
@@ -154,7 +154,7 @@ def show(context: Context, run: options.Run, format: options.Format = "table") -
     listing.show(RESULTS, run, format)
 
 
-@command("look", bare="task")
+@command("look", bare="task", apart=[("run", "hw"), ("run", "task")])
 def compare(
     context: Context,
     task: options.Parts = "all",
