@@ -36,3 +36,8 @@ def dim(text: str, stream: TextIO | None = None) -> str:
 
 def bold(text: str, stream: TextIO | None = None) -> str:
     return _paint(1, text, stream)
+
+
+def harmless(text: str) -> str:
+    """A stranger's text as one line that a terminal only shows: control and invisible characters are written out."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

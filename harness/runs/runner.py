@@ -127,6 +127,8 @@ def run_all(planned: Sequence[Planned], results: Path, key: Path | None = None, 
     for entry in planned:
         if entry.engine is None and entry.why not in (NOT_WRITTEN, BY_HAND):
             print(yellow(f"· {entry.cell} is left out: {entry.why}"))
+    if cells and (why := checkout.why_no_revision()):
+        print(yellow(f"· The records will name no commit: {why}"))
     found = []
     for number, entry in enumerate(cells, start=1):
         print(
