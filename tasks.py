@@ -516,6 +516,8 @@ def pack(
     made = archive.make(book, parts, RESULTS, file, crate=crate, key=_path(sign))
     for line in made.missing:
         print(terminal.yellow(f"· still to be added: {line}"))
+    for line in made.warnings:
+        print(terminal.yellow(f"· {line}"))
     print(
         terminal.green("✓ packed") + f"  {file}: {made.files} files, {made.size / 2**20:.1f} MiB, sha256 {made.sha256}"
     )

@@ -18,7 +18,7 @@ from harness.errors import VerificationError
 from harness.evidence import signatures
 from harness.publish.packs import archive, names
 from harness.publish.packs.names import shown
-from harness.verification import packs
+from harness.verification import packed
 
 FILES = names.FILES
 BYTES = names.BYTES
@@ -46,7 +46,7 @@ def verify(file: Path, catalogue: Catalogue, signers: Path | None = None) -> str
         root.mkdir()
         unpack(file, root)
         _require_same(file, root, Path(folder, "again.zip"))
-        return f"{file}: {packs.verify(file, root, catalogue, signers)}"
+        return f"{file}: {packed.verify(file, root, catalogue, signers)}"
 
 
 def _require_same(file: Path, root: Path, again: Path) -> None:

@@ -27,6 +27,7 @@ from harness.catalogue.entries import Catalogue, Part
 from harness.errors import HomeworkError, StoreError, VerificationError
 from harness.evidence import signatures
 from harness.evidence.hashing import seal_of
+from harness.evidence.verdicts import NOT_JUDGED
 from harness.publish.packs import cover, crates, names
 from harness.publish.packs.contents import Content, Contents, gather, opened, revision_of, size_of
 
@@ -115,6 +116,9 @@ def _require_names(contents: Contents) -> None:
 
 def _warnings(contents: Contents) -> Iterator[str]:
     """What whoever checks the pack will read, said to its maker first."""
+    for part in contents.parts:
+        if any(run.state == NOT_JUDGED for run in contents.runs[part.name]):
+            yield f"part {part.name}: its run is not judged, which earns nothing; ./inv matrix --explain says why"
     revision = revision_of(contents)
     if revision and contents.revision is None and any(contents.runs.values()):
         yield (

@@ -53,9 +53,10 @@ class Contents:
 
     def missing(self) -> list[str]:
         """What the organisers ask for and is not here, a line each."""
-        return [
-            f"part {part.name}: {ask}" for part in self.parts for ask in part.submission if not self._has(part, ask)
-        ]
+        return [f"part {part.name}: {ask}" for part in self.parts for ask in self.missing_of(part)]
+
+    def missing_of(self, part: Part) -> list[str]:
+        return [ask for ask in part.submission if not self._has(part, ask)]
 
     def _has(self, part: Part, ask: str) -> bool:
         if ask in ("code", "picture") and any(session["passed"] for session in self.sessions[part.name]):
