@@ -204,30 +204,37 @@ def upload(
     context: Context,
     to: options.Store = "",
     task: options.Parts = "",
+    repair: Annotated[
+        bool, Option(help="read back what is there, and put anew what is damaged or absent, of the records here")
+    ] = False,
     dry_run: Annotated[bool, Option(help="say what would be sent, and send nothing")] = False,
 ) -> None:
     """Send records, and what is attached to them, to a store.
 
-    What is there is not sent again, a transfer that broke off goes on, and nothing is ever overwritten or deleted.
+    What is there is not sent again, a transfer that broke off goes on, and nothing that is whole is ever overwritten or
+    deleted. Keys that may only write do for it.
 
     Examples:
       ./inv upload                               to the folder store/ of the checkout
       ./inv upload --to /mnt/share/homework      to any other folder
       ./inv upload --to s3://team/homework       to a bucket; keys from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
       ./inv upload --to "s3://team/homework?service=bos&region=bj"
-                                                 services: aws, bos, obs, oss, cos, minio, seaweedfs; any other by
-                                                 endpoint=, addressing=, checksum=, conditional=, signature=, profile=
+                                                 services: aws, bos, obs, oss, cos, tos, kodo, ks3, r2, b2, minio,
+                                                 ceph, garage, seaweedfs; any other by endpoint=, addressing=,
+                                                 checksum=, conditional=, signature=, profile=
+      ./inv upload --repair --to /mnt/share/homework
       HOMEWORK_STORE=s3://team/homework ./inv upload
                                                  or for good, in store.yaml:
                                                    default: team
                                                    stores: {team: "s3://team/homework?service=bos&region=bj"}
     """
-    from harness.stores import transfer
+    from harness.stores import repairing, transfer
     from harness.stores.opening import open_store
 
     store = open_store(to)
-    outcome = transfer.upload(RESULTS, store, _parts(task), dry_run)
-    print(transfer.summary(outcome, "Would upload" if dry_run else "Uploaded", f"to {store.address}"))
+    move, done, would = (repairing.repair, "Repaired", "repair") if repair else (transfer.upload, "Uploaded", "upload")
+    outcome = move(RESULTS, store, _parts(task), dry_run)
+    print(transfer.summary(outcome, f"Would {would}" if dry_run else done, f"to {store.address}"))
     transfer.require_all(outcome, "uploaded")
 
 
@@ -270,7 +277,7 @@ def sync(
     failures = []
     for move in (upload, download):
         try:
-            move.body(context, with_, task, dry_run)
+            move.body(context, with_, task, dry_run=dry_run)
         except VerificationError as error:
             failures.append(error)
     if failures:
