@@ -22,7 +22,13 @@ from harness.errors import EngineError
 
 ROOT = Path(__file__).resolve().parents[1]
 DECIDES = ("harness", "projects", "hardware", "docker", "Dockerfile.*", "tasks.py", "inv")  # what a run is made of
-DECIDE_NOTHING = ("README*", "*~", "__pycache__", ".*")  # of these: texts, and what editors, systems and Python leave
+DECIDE_NOTHING = (
+    "README*",
+    "*.zip",
+    "*~",
+    "__pycache__",
+    ".*",
+)  # of these: texts, and what editors, systems and Python leave
 ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_NAMESPACE")
 AS_STORED = ("-c", "core.autocrlf=false", "-c", "core.eol=lf")
 SENT = ".sent.json"  # what a folder that was sent holds; dispatch/ssh/far.py stands alone, and names it again
@@ -127,7 +133,9 @@ def why_no_revision(root: Path = ROOT) -> str:
     if done.returncode == 0:
         return "this folder lies in another project's git checkout: clone the project with git elsewhere."
     if not (root / ".git").exists():
-        return "this folder was not cloned with git (a zip download?): clone the project to have runs name their commit."
+        return (
+            "this folder was not cloned with git (a zip download?): clone the project to have runs name their commit."
+        )
     return f"git says: {(said.strip().splitlines() or ['nothing'])[0]}"
 
 

@@ -14,9 +14,19 @@ import boto3
 from boto3.exceptions import Boto3Error
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, ResponseStreamingError
+from botocore.parsers import ResponseParserError
 
 from harness.stores.addresses import Bucket, masked
-from harness.stores.failures import Damaged, NotS3, ResponseParserError, explain, is_damaged, is_denied, is_missing, is_taken
+from harness.stores.failures import (
+    Damaged,
+    NotS3,
+    ResponseParserError,
+    explain,
+    is_damaged,
+    is_denied,
+    is_missing,
+    is_taken,
+)
 from harness.stores.store import PARALLEL
 
 ATTEMPTS = int(os.environ.get("AWS_MAX_ATTEMPTS", "8"))

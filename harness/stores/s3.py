@@ -2,7 +2,7 @@
 
 Whatever is sent carries its checksum, and is signed with the request, so that the service holds both against what
 arrives. Some ignore one or the other: what an answer does not prove to be there is read back. Failed requests are
-repeated by boto3 with growing pauses; what it does not repeat (a checksum that did not fit, a body that broke off), here.
+repeated by boto3 with growing pauses; what it does not repeat (a checksum that did not fit, a broken body), here.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""What is in a pack: held against its manifest, its records, its commit, and what ./inv pack makes of the same files."""
+"""What is in a pack: held against its manifest, its records, its commit, and what ./inv pack makes of these files."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -180,7 +180,11 @@ def _code_said(root: Path, manifest: Mapping[str, Any]) -> str:
     commits = _commits(root, manifest)
     for commit in filter(checkout.has_commit, commits):
         return f"Its code is that of commit {commit}."
-    why = f"this clone has no {harmless(min(commits)[:40])}" if commits else "its runs name none, or several, or uncommitted changes"
+    why = (
+        f"this clone has no {harmless(min(commits)[:40])}"
+        if commits
+        else "its runs name none, or several, or uncommitted changes"
+    )
     return f"Its code was NOT checked against a commit: {why}."
 
 
@@ -188,7 +192,7 @@ def _code_said(root: Path, manifest: Mapping[str, Any]) -> str:
 
 
 def _made_otherwise(root: Path, manifest: Mapping[str, Any], catalogue: Catalogue) -> Iterator[str]:
-    """Where ./inv pack would make another pack of what is in this one, by the rules of now or of the commit it names."""
+    """Where ./inv pack would make another pack of what is in this one, by the rules of now or of its commit."""
     found: list[list[str]] = []
     for book in _rules(manifest, catalogue):
         lines = list(_otherwise(root, manifest, book))
@@ -230,9 +234,9 @@ def _otherwise(root: Path, manifest: Mapping[str, Any], book: Catalogue) -> Iter
     for name in sorted({*made.files} - {*manifest["files"]}):
         yield f"{shown(name)}: ./inv pack puts it in"
     for name in (archive.COVER, archive.CRATE):
-        if name in made.files and name in manifest["files"]:
-            if archive.sha256_of(made.files[name]) != manifest["files"][name]["sha256"]:
-                yield f"{name}: changed; it does not say what ./inv pack says of these files"
+        said = manifest["files"].get(name)
+        if name in made.files and said and archive.sha256_of(made.files[name]) != said["sha256"]:
+            yield f"{name}: changed; it does not say what ./inv pack says of these files"
     if manifest["code"] not in (None, revision_of(made)):
         yield f"the code is of commit {manifest['code'][:12]}, and the runs are not"
 

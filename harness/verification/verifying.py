@@ -45,7 +45,9 @@ def _stated_otherwise(folder: Path, record: RecordData, signers: Path | None) ->
     if file.is_file() and not file.is_symlink():
         try:
             named = (statements.BODY, statements.BODY_BEFORE)
-            if json.loads(file.read_bytes()) not in [statements.of(record, record["artefacts"], name) for name in named]:
+            if json.loads(file.read_bytes()) not in [
+                statements.of(record, record["artefacts"], name) for name in named
+            ]:
                 yield f"{file}: it does not state what the record says"
         except (ValueError, RecursionError):
             yield f"{file}: not readable as JSON"

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from harness.catalogue.entries import OF_A_RUN, Catalogue, Part
 from harness import checkout
+from harness.catalogue.entries import OF_A_RUN, Catalogue, Part
 from harness.checkout import ROOT
 from harness.errors import VerificationError
 from harness.evidence import attachments, hashing, records, screen, sessions

@@ -92,7 +92,10 @@ def test_a_region_of_the_service_and_an_account() -> None:
     ("text", "shown"),
     [
         ("Could not connect to http://a:b@c/d", "Could not connect to http://…@c/d"),
-        ('Failed to connect to proxy URL: "http://me:p@ss@proxy:3128"', 'Failed to connect to proxy URL: "http://…@proxy:3128"'),
+        (
+            'Failed to connect to proxy URL: "http://me:p@ss@proxy:3128"',
+            'Failed to connect to proxy URL: "http://…@proxy:3128"',
+        ),
         ("s3://key@team/x", "s3://…@team/x"),
         ("https://host/a@b and mail@host", "https://host/a@b and mail@host"),
     ],

@@ -233,7 +233,8 @@ def test_a_title_that_changed_since_is_that_of_the_commit(clone: Tree, results: 
 
 
 @pytest.mark.parametrize(
-    "text", ["\x1b[2J\x1b[1;32m✓ verified", "x\nhomework.zip: 3 files, 1 record verified", "a\u202eb", "\x9b31m", "x\r✓"]
+    "text",
+    ["\x1b[2J\x1b[1;32m✓ verified", "x\nhomework.zip: 3 files, 1 record verified", "a\u202eb", "\x9b31m", "x\r✓"],
 )
 def test_a_strangers_text_is_shown_as_text(pack: Path, text: str) -> None:
     files = files_of(pack)
@@ -269,7 +270,7 @@ def test_a_signers_file_that_is_not_there_is_a_mistake_of_the_command(pack: Path
 def test_what_verify_would_refuse_is_not_packed(
     results: Path, tmp_path: Path, small: None, names: list[str], says: str
 ) -> None:
-    a_record(results, part="8-1", files={name: b"x" for name in names})
+    a_record(results, part="8-1", files=dict.fromkeys(names, b"x"))
     with pytest.raises(VerificationError) as caught:
         archive.make(BOOK, [PART], results, tmp_path / "pack.zip")
     assert says in str(caught.value) and "run that cell again" in caught.value.remedy
@@ -292,9 +293,7 @@ def test_a_note_that_is_not_utf8_harms_nothing(results: Path, tmp_path: Path, sm
     assert "1 attachment verified" in unpacking.verify(tmp_path / "pack.zip", BOOK)
 
 
-def test_a_part_whose_only_run_is_not_judged_is_packed_and_says_so(
-    results: Path, tmp_path: Path, small: None
-) -> None:
+def test_a_part_whose_only_run_is_not_judged_is_packed_and_says_so(results: Path, tmp_path: Path, small: None) -> None:
     part = replace(PART, metrics={"error": LEFT_OUT})
     book = a_catalogue(part)
     a_record_not_judged(results, "8-1")

@@ -81,8 +81,8 @@ def field_of(block: int, name: bytes) -> bytes:
     return struct.pack("<HH", block, len(name)) + name
 
 
-# What is changed. Fields of a local header: 0 version, 1 flags, 2 method, 3 time, 4 day, 5 CRC, 6 packed, 7 size; of the
-# table of contents the same from 1 on, and 12 disk, 13 internal and 14 external attributes.
+# What is changed. Fields of a local header: 0 version, 1 flags, 2 method, 3 time, 4 day, 5 CRC, 6 packed, 7 size; of
+# the table of contents the same from 1 on, and 12 disk, 13 internal and 14 external attributes.
 
 
 def local_field(number: int) -> Mutant:
