@@ -28,7 +28,7 @@ from harness.evidence.verdicts import overall
 from harness.machine.probe import Card, Finding, system_name, visible_cards
 from harness.runs import processes, progress
 from harness.runs.judge import Check, judge, read_measurements
-from harness.terminal import bold, dim, green
+from harness.terminal import bold, dim, green, yellow
 
 TOO_FEW = "it runs on"  # how a why begins where cards are lacking
 RECORDED = re.compile(rf"({'|'.join(OF_PROGRAMS)})(?!.*(?i:token|secret|passw|key|credential|auth)).*")
@@ -142,6 +142,8 @@ def run_all(
         BuildError, StoreError: the runtime or the record could not be made.
     """
     cells = [entry for entry in planned if entry.engine]
+    if cells and (why := checkout.why_no_revision()):
+        progress.say(yellow(f"· The records will name no commit: {why}"))
     left_out = {
         str(entry.cell): entry.why
         for entry in planned
