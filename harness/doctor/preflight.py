@@ -47,6 +47,7 @@ def require_build(image: images.Image, client: Client) -> None:
         HardwareError: the disk, the engine's processor, or a driver that does not fit.
     """
     images.require_builder(client)
+    _published(image)
     lines = [checks.image_disk(client, image.root), *_processor(image, client)]
     if not client.remote:
         finding = probe.probe(image.hardware)
@@ -56,6 +57,15 @@ def require_build(image: images.Image, client: Client) -> None:
             print(yellow(f"There is no {image.hardware.title} here: the image is for another machine."))
         lines += [*cards.driver(finding), *cards.pairs(finding)] if finding else []
     require(image.hardware, lines)
+
+
+def _published(image: images.Image) -> None:
+    """Refuse to look at an index for wheels that only a build from source makes: anyone could have put them there."""
+    wheels = image.hardware.data["wheels"]
+    if wheels.get("source_only") and image.target != "source" and not image.wheels:
+        what = f"{image.hardware.title}: no index has {' or '.join(wheels['packages'])}."
+        remedy = f"./inv build {image.hardware.name} --source, or --wheels FOLDER with wheels of your own."
+        raise HardwareError(what, "They are built from source alone, as hardware.yaml says.", remedy)
 
 
 def examine_run(finding: Finding, engine: Use) -> list[Diagnosis]:
