@@ -185,13 +185,16 @@ def _device_runtime(data: Data) -> list[Diagnosis]:
 
 def _wheels(wheels: Data) -> list[Diagnosis]:
     """Whether this Python and this processor are among those that there are wheels for."""
-    pythons, machines = wheels["python"], wheels["machines"]
+    pythons, machines, machine = wheels["python"], wheels["machines"], platform.machine()
     short = ".".join(platform.python_version_tuple()[:2])
     variant = f" ({wheels['variant']})" if "variant" in wheels else ""
     packages = f"{', '.join(wheels['packages'])}{variant} for Python {', '.join(pythons)}"
     other = f"This is Python {short}: PYTHON=/path/to/python{pythons[-1]} ./inv"
-    none = f"There is no wheel for {platform.machine()}: build from source."
+    none = f"There is no wheel for {machine}: take a machine with {', '.join(machines)}, or --hw cpu here."
+    if wheels.get("source_only"):
+        told = f"{', '.join(wheels['packages'])}: no index has them"
+        return [Diagnosis("wheels", told, False, "Build the image from source, with --source.", ("local",))]
     return [
         Diagnosis("wheels", packages, short in pythons, other, ("local",)),
-        Diagnosis("wheels' machines", ", ".join(machines), platform.machine() in machines, none, ("local",)),
+        Diagnosis("wheels' machines", ", ".join(machines), machine in machines, none, ("local",)),
     ]

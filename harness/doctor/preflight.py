@@ -47,6 +47,7 @@ def require_build(image: images.Image, client: Client) -> None:
         HardwareError: the disk, the engine's processor, or a driver that does not fit.
     """
     images.require_builder(client)
+    _published(image)
     lines = [checks.image_disk(client, image.root), *_processor(image, client)]
     if not client.remote:
         finding = probe.probe(image.hardware)
@@ -58,6 +59,15 @@ def require_build(image: images.Image, client: Client) -> None:
         if image.target == "source" and image.hardware.data["source"].get("driver"):
             lines += [line for line in checks.kind(finding) if "container" in line.needed_for]
     require(image.hardware, lines)
+
+
+def _published(image: images.Image) -> None:
+    """Refuse to look at an index for wheels that only a build from source makes: anyone could have put them there."""
+    wheels = image.hardware.data["wheels"]
+    if wheels.get("source_only") and image.target != "source" and not image.wheels:
+        what = f"{image.hardware.title}: no index has {' or '.join(wheels['packages'])}."
+        remedy = f"./inv build {image.hardware.name} --source, or --wheels FOLDER with wheels of your own."
+        raise HardwareError(what, "They are built from source alone, as hardware.yaml says.", remedy)
 
 
 def examine_run(finding: Finding, engine: Use) -> list[Diagnosis]:

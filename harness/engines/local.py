@@ -18,6 +18,8 @@ class LocalEngine:
 
     def missing(self, cell: Cell) -> str | None:
         wheels = cell.hardware.data["wheels"]
+        if wheels.get("source_only"):
+            return f"no index has {' or '.join(wheels['packages'])}: ./inv build {cell.hardware.name} --source"
         if platform.machine() not in wheels["machines"]:
             return f"{cell.hardware.name} has no wheels for {platform.machine()}"
         if stacks.python_for(cell.hardware) is None:
