@@ -57,7 +57,7 @@ def require_build(image: images.Image, client: Client) -> None:
             print(yellow(f"There is no {image.hardware.title} here: the image is for another machine."))
         lines += [*cards.driver(finding), *cards.pairs(finding)] if finding else []
         if image.target == "source" and image.hardware.data["source"].get("driver"):
-            lines += [line for line in checks.kind(finding) if "container" in line.needed_for]
+            lines += checks.needed_for("container", cards.lines(finding))
     require(image.hardware, lines)
 
 

@@ -95,7 +95,9 @@ def base(image: Image, machine: str = "") -> str:
 
 def _named_base(image: Image, machine: str) -> str:
     named: str = image.base or image.hardware.data["image"]["base"]
-    return named.replace("{machine}", machine or platform.machine()).replace("{paddle}", stacks.paddle_version(image.root))
+    return named.replace("{machine}", machine or platform.machine()).replace(
+        "{paddle}", stacks.paddle_version(image.root)
+    )
 
 
 def arguments(image: Image, machine: str = "") -> dict[str, str]:
@@ -116,9 +118,7 @@ def arguments(image: Image, machine: str = "") -> dict[str, str]:
     return {**given, **dict(image.arguments)}
 
 
-def command(
-    image: Image, client: Client, context: Path, labels: Mapping[str, str], target: str = "wheel"
-) -> list[str]:
+def command(image: Image, client: Client, context: Path, labels: Mapping[str, str], target: str = "wheel") -> list[str]:
     """The command that builds a target of the Dockerfile from the staged context: the image, or what compiles."""
     words = [client.path, "build", "--file", str(context / image.dockerfile.name), "--target", target]
     words += ["--progress", "plain"] if client.builder != "podman" else []

@@ -1,14 +1,13 @@
 """From source: Paddle or a plug-in, compiled in a running container, with the driver of this machine.
 
-There is the compiler that the vendor's SDK wants, and the driver that a plug-in's build may load; /source is a volume, so
-a build that broke off goes on where it stopped. What comes out are wheels, for the image to take.
+There is the compiler that the vendor's SDK wants, and the driver that a plug-in's build may load; /source is a volume,
+so a build that broke off goes on where it stopped. What comes out are wheels, for the image to take.
 """
 
 import os
 import re
 import shlex
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,9 @@ def compile(image: Image, client: Client) -> Path:
         client.read("rm", "--force", name)
         shutil.rmtree(images.secrets_folder(context), ignore_errors=True)
     if not any(built.glob("*.whl")):
-        raise BuildError(f"{described['repository']} made no wheel.", f"See {os.path.relpath(log)}.", "Mend its command.")
+        raise BuildError(
+            f"{described['repository']} made no wheel.", f"See {os.path.relpath(log)}.", "Mend its command."
+        )
     return built
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from harness.checkout import ROOT
 
-
 pytestmark = pytest.mark.slow
 
 

@@ -19,7 +19,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def bases(engine, tmp_path_factory):
     """The base image of each family."""
-    found = {family: machines.base_image(engine, family, tmp_path_factory.mktemp(family)) for family in machines.FAMILIES}
+    found = {
+        family: machines.base_image(engine, family, tmp_path_factory.mktemp(family)) for family in machines.FAMILIES
+    }
     yield found
     for name in found.values():
         engine.read("rmi", "--force", name)
@@ -54,7 +56,7 @@ def starts(kind):
 
 
 def test_the_machine_is_told_as_it_is(machine, place):
-    kind, described, environment = machine
+    kind, _, environment = machine
     done = place("doctor", "--hw", kind, env=environment)
     cards = next(line for line in done.stdout.splitlines() if "✓ cards:" in line)
     assert cards, done.stdout
@@ -85,7 +87,7 @@ def test_an_ordinary_user_can_open_each_device_there(machine, engine):
 
 
 def test_a_run_comes_as_far_as_the_device_and_passes_for_nothing(machine, place):
-    kind, described, environment = machine
+    kind, _, environment = machine
     if not starts(kind):
         pytest.skip("this engine cannot start it")
     done = place("run", "--task", "1", "--hw", kind, "--on", "container", env=environment)

@@ -5,7 +5,6 @@ HOMEWORK_CUSTOM_DEVICE=FOLDER names a checkout of its sources; nothing of it is 
 
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 from checkouts import Checkout
@@ -37,10 +36,12 @@ def test_it_is_compiled_loaded_and_computes(bench, engine):
     assert done.returncode == 0, done.stderr[-4000:]
     image = f"{NAMES}/{KIND}:base"
     assert any(name.startswith("paddle_custom_cpu-") for name in inventory.read(engine, image)["wheels"])
-    check = engine.read("run", "--rm", "--network", "none", image, "python", "/opt/homework/check.py")
-    assert "PaddlePaddle is installed successfully" in (check or "")
-    done = bench("run", "--task", "8-1", "--hw", KIND, "--on", "container")
-    print(done.stdout[-3000:], done.stderr[-2000:])
+    small = [word for name in ("steps=3", "batch=1", "length=8", "hidden=16", "inner=16") for word in ("--set", name)]
+    bench("run", "--task", "8-1", "--hw", KIND, "--on", "container", *small, timeout=BUILD_SECONDS)
     (record,) = bench.records()
-    assert record["plug_ins"][0]["package"] == "paddle-custom-cpu" and record["plug_ins"][0]["wheel_sha256"]
-    assert Path(TREE).is_dir() and record["device"]["device"] == f"{KIND}:0"
+    plug_in = record["plug_ins"][0]
+    assert plug_in["package"] == "paddle-custom-cpu" and len(plug_in["wheel_sha256"]) == 64
+    assert record["exit"]["code"] == 0 and set(record["device"]["places"]) == {f"Place({KIND}:0)"}
+    failed = {check["name"]: check["why"] for check in record["checks"] if check["verdict"] == "failed"}
+    # Upstream's example has no kernel for some operators of the proof, and Paddle would take the CPU's.
+    assert set(failed) <= {"device"} and "no kernel there for tanh" in failed.get("device", "no kernel there for tanh")

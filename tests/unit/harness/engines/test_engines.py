@@ -177,7 +177,11 @@ def test_a_shell_that_sourced_no_set_up_script_is_told_and_the_program_gets_it(r
 
 
 def test_a_record_names_the_plug_ins_wheel_version_and_hash(root, monkeypatch):
-    wheels = {"packages": ["paddlepaddle", "paddle-custom-npu"], "index": "https://x", "python": ["3.10", "3.11", "3.12"]}
+    wheels = {
+        "packages": ["paddlepaddle", "paddle-custom-npu"],
+        "index": "https://x",
+        "python": ["3.10", "3.11", "3.12"],
+    }
     kind = a_kind("npu", wheels={**wheels, "machines": ["x86_64"]})
     (root / "docker" / "locks" / "base.in").write_text("paddlepaddle==3.0.0\n")
     stack = stacks.stack("base", kind, root)

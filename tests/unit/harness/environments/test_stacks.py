@@ -57,7 +57,10 @@ def test_a_kind_whose_paddle_is_in_the_lock_shares_the_stack(root):
 
 
 def test_a_kind_with_wheels_of_its_own_has_a_stack_of_its_own(root):
-    kind = a_kind("npu", wheels={"packages": ["paddlepaddle", "paddle-custom-npu"], "index": INDEX, "python": ["3.10", "3.11", "3.12"]})
+    kind = a_kind(
+        "npu",
+        wheels={"packages": ["paddlepaddle", "paddle-custom-npu"], "index": INDEX, "python": ["3.10", "3.11", "3.12"]},
+    )
     own = stacks.stack("science", kind, root)
     assert own.folder == root / ".stacks" / "science-npu" and own.index == INDEX
     assert own.vendor_wheels == ("paddlepaddle==3.0.0", "paddle-custom-npu==3.0.0")
@@ -80,7 +83,10 @@ def test_the_lock_is_synced_with_its_hashes(root):
 
 
 def test_a_plug_in_is_installed_beside_the_lock_s_paddle(root):
-    kind = a_kind("npu", wheels={"packages": ["paddlepaddle", "paddle-custom-npu"], "index": INDEX, "python": ["3.10", "3.11", "3.12"]})
+    kind = a_kind(
+        "npu",
+        wheels={"packages": ["paddlepaddle", "paddle-custom-npu"], "index": INDEX, "python": ["3.10", "3.11", "3.12"]},
+    )
     commands = stacks.vendor_commands(stacks.stack("base", kind, root))
     assert not any("uninstall" in command for command in commands)
     assert {command[-1] for command in commands} == {"paddle-custom-npu==3.0.0"}

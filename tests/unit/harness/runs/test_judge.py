@@ -170,7 +170,10 @@ CHOOSING = a_kind("npu", "accelerator", visible_devices="NPU_RT_VISIBLE_DEVICES"
         ([a_proof(0, of=1, visible_cards=None)], "it saw None cards"),
         ([a_proof(0, of=1, device="npu:x")], "it computed on card x of those it saw"),
         ([a_proof(0, visible_cards=2), a_proof(1, visible_cards=2)], ""),
-        ([a_proof(0), a_proof(2, rank=1)], "rank 1: it computed on card 2 of those it saw, and the record names 2 (4, 5)"),
+        (
+            [a_proof(0), a_proof(2, rank=1)],
+            "rank 1: it computed on card 2 of those it saw, and the record names 2 (4, 5)",
+        ),
         ([a_proof(0, visible_cards=2), a_proof(1, visible_cards=8)], "rank 1: it saw 8 cards"),
     ],
 )
