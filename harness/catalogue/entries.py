@@ -36,6 +36,15 @@ class Hardware:
     environment: Mapping[str, str]
     data: Mapping[str, Any]
 
+    @property
+    def vendor(self) -> str:
+        return str(self.data.get("vendor", self.title))
+
+    @property
+    def paddle(self) -> str:
+        """The version of Paddle that its wheels are of, "" where it is the homework's."""
+        return str(self.data.get("paddle", {}).get("version", ""))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
@@ -199,6 +208,13 @@ def tools(stack: str) -> tuple[str, ...]:
 def rooted(text: str) -> str:
     """A command's word or a variable's value of hardware.yaml with {root}, this checkout's folder, filled in."""
     return text.replace("{root}", str(ROOT))
+
+
+def locked_paddle(root: Path = ROOT) -> str:
+    """The homework's Paddle version, from the one place that names it: docker/locks/base.in."""
+    match = re.search(r"^paddlepaddle==(\S+)", (root / "docker" / "locks" / "base.in").read_text(), re.MULTILINE)
+    assert match, "docker/locks/base.in pins paddlepaddle"
+    return match.group(1)
 
 
 def _of_this_machine(cases: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -8,6 +8,9 @@ from harness.errors import HomeworkError, UsageError
 
 NAMESPACE = "paddlehomework"
 SUFFIX = ".sig"
+ARMOUR = re.compile(
+    rb"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/]{70}\n)*[A-Za-z0-9+/]{1,70}={0,2}\n-----END SSH SIGNATURE-----\n"
+)
 
 
 def sign(file: Path, key: Path) -> Path:
@@ -33,6 +36,23 @@ def sign(file: Path, key: Path) -> Path:
     return signature
 
 
+def require(signers: Path | None) -> None:
+    """Refuse a file of allowed signers that cannot be read.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    try:
+        if signers:
+            signers.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"--signers {signers}: no file that can be read.",
+            f"{error.strerror}.",
+            "It has a line per signer: NAME ssh-ed25519 AAAA…; see man ssh-keygen, ALLOWED SIGNERS.",
+        ) from error
+
+
 def check(file: Path, signature: Path, signers: Path | None = None) -> tuple[str, str]:
     """Who signed `file`, and what is wrong with the signature.
 
@@ -45,6 +65,8 @@ def check(file: Path, signature: Path, signers: Path | None = None) -> tuple[str
         (the key's print or the signer's name, the mistake); one of the two is empty.
     """
     content = file.read_bytes()
+    if not ARMOUR.fullmatch(signature.read_bytes()):
+        return "", "its signature is not as ssh-keygen writes it"
     done = _keygen("check-novalidate", "-n", NAMESPACE, "-s", str(signature), content=content)
     fingerprint = re.search(rb"SHA256:\S+", done.stdout_bytes)
     if done.returncode != 0 or not fingerprint:
