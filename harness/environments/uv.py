@@ -29,6 +29,8 @@ def settings(pip: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]
         "retries": "UV_HTTP_RETRIES", "keyring-provider": "UV_KEYRING_PROVIDER", "proxy": "ALL_PROXY",
     }  # fmt: skip
     chosen |= {variable: pip[name] for name, variable in names.items() if pip.get(name)}
+    if "default-timeout" in pip:  # as a variable it has this name
+        chosen.setdefault("UV_HTTP_TIMEOUT", pip["default-timeout"])
     if "find-links" in pip:
         chosen["UV_FIND_LINKS"] = ",".join(pip["find-links"].split())
     if pip.get("no-index", "").lower() in ("1", "true", "yes", "on"):
@@ -49,8 +51,8 @@ def run(commands: Sequence[Sequence[str]], what: str) -> str:
 
     Of uv's configuration the checkout's and the user's hold, and none of the folder that somebody calls from.
     """
-    variables = environment()
     with Live(what, sys.stderr) as live:
+        variables = environment()
         for command in commands:
             process = subprocess.Popen(
                 command,
