@@ -34,7 +34,7 @@ def verify(file: Path, root: Path, catalogue: Catalogue, signers: Path | None) -
         listed = [harmless(line.replace(f"{root}/", "")) for line in lines[:20]]
         more = [f"… and {len(lines) - 20} more"] if len(lines) > 20 else []
         found = "\n".join(f"  · {line}" for line in [*listed, *more])
-        raise VerificationError(f"{file}: failed verification.", found, "Ask for it again where it came from.")
+        raise VerificationError(f"{file}: failed verification.", found, _remedy(root))
     manifest = json.loads((root / archive.MANIFEST).read_bytes())
     number = sum(1 for _ in sealed.folders(root / "results"))
     counts = [f"{number} record{'s' * (number != 1)}"]
@@ -43,6 +43,16 @@ def verify(file: Path, root: Path, catalogue: Catalogue, signers: Path | None) -
     return (
         f"{len(manifest['files'])} files, {', '.join(counts)} verified: every byte, hashes, seals, schema, verdict, "
         f"{cover}. {_code_said(root, manifest)} {_signed(root, signers)} sha256 {archive.sha256_of(file)}"
+    )
+
+
+def _remedy(root: Path) -> str:
+    lacking = sorted(commit for commit in _revisions(root) if commit and not checkout.has_commit(commit))
+    if not lacking:
+        return "Ask for it again where it came from."
+    return (
+        f"This clone lacks commit {harmless(lacking[0][:40])}, whose rules its runs were judged by: git fetch (a zip "
+        "download has no commits), then verify again. If that says the same, ask for it again where it came from."
     )
 
 

@@ -1,6 +1,7 @@
 """Colours: only where they can be seen."""
 
 import io
+import json
 import sys
 
 import pytest
@@ -46,3 +47,18 @@ def test_without_a_stream_the_one_that_is_stdout_now_decides(monkeypatch):
     assert terminal.bold("text") != "text"
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     assert terminal.bold("text") == "text"
+
+
+# A stranger's text
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "a\rb", "a\nb", "\x9b31m", "a\u202eb", "\u2028", "\x7f", "\udc80", "e\U000e0041"])
+def test_a_strangers_text_moves_no_cursor_and_hides_nothing(text):
+    assert terminal.harmless(text).isprintable() and terminal.harmless(f"误差 {text}").startswith("误差 ")
+    assert terminal.harmless_tree({text: [text, 1, None, {"a": text}]}).keys() == {terminal.harmless(text)}
+
+
+@pytest.mark.parametrize("text", ["\x9b31m", "a\u202eb", "\x7f", "\x1b\n", "误差", "e\U000e0041", "\\"])
+def test_a_strangers_json_is_the_same_document_without_control_characters(text):
+    shown = terminal.escaped_json(json.dumps({"a": text}, ensure_ascii=False, indent=2))
+    assert json.loads(shown) == {"a": text} and all(line.isprintable() for line in shown.split("\n"))

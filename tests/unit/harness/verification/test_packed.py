@@ -16,6 +16,7 @@ from harness import checkout
 from harness.attaching import inspection
 from harness.attaching.attach import attach
 from harness.catalogue import entries
+from harness.catalogue.entries import Metric
 from harness.errors import HomeworkError, UsageError, VerificationError
 from harness.evidence.hashing import seal_of
 from harness.publish.packs import archive, contents
@@ -203,6 +204,16 @@ def test_code_that_the_commit_lacks_is_refused(of_commit: Path, name: str) -> No
 def test_where_the_clone_lacks_the_commit_that_is_said(of_commit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkout, "has_commit", lambda commit: False)
     assert "NOT checked against a commit: this clone has no" in unpacking.verify(of_commit, PLATES)
+
+
+def test_where_rules_of_another_commit_may_excuse_it_that_is_the_remedy(of_commit: Path) -> None:
+    stricter = a_catalogue(replace(PLATE, metrics={"error": Metric(name="error", at_most=0.001, when={})}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkout, "has_commit", lambda commit: False)
+        patch.setattr("harness.verification.verifying.part_then", lambda *words: None)
+        with pytest.raises(VerificationError) as caught:
+            unpacking.verify(of_commit, stricter)
+    assert "judged again failed" in caught.value.why and "git fetch" in caught.value.remedy
 
 
 def test_of_runs_with_uncommitted_changes_that_is_said_to_both(clone: Tree, results: Path, tmp_path: Path) -> None:
