@@ -78,6 +78,7 @@ def escaped_json(text: str) -> str:
 
 def one_line(text: str) -> str:
     """The text without what moves a terminal's cursor, and not longer than a person reads."""
+    text = text.encode("utf-8", "replace").decode()
     shown = re.sub(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]", " ", text.replace("\033", "␛"))
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
 

@@ -91,6 +91,9 @@ Stack = Annotated[
 Source = Annotated[bool, Option(help="build Paddle or its plug-in from source (hours) instead of taking the wheel")]
 Base = Annotated[str, Option(help="the image to build on, instead of the kind's own", metavar="IMAGE")]
 Wheels = Annotated[str, Option(help="a folder of own wheels, asked before any index", metavar="FOLDER")]
+Log = Annotated[
+    str, Option(help="explain a log instead: of a run, a build, an installation; - reads the input", metavar="FILE")
+]
 Sources = Annotated[
     str, Option(help="a folder of own sources for --source, instead of the repository", metavar="FOLDER")
 ]

@@ -23,7 +23,9 @@ def sign(file: Path, key: Path) -> Path:
         UsageError: there is no such key, or it needs a passphrase that nobody can be asked for here.
     """
     if not key.expanduser().is_file():
-        raise UsageError(f"--sign {key}: no such key.", "", "Make one: ssh-keygen -t ed25519")
+        raise UsageError(
+            f"--sign {key}: no such key.", "It is the file of a private SSH key.", "Make one: ssh-keygen -t ed25519"
+        )
     signature = file.with_name(file.name + SUFFIX)
     signature.unlink(missing_ok=True)
     done = _keygen("sign", "-n", NAMESPACE, "-f", str(key.expanduser()), str(file))

@@ -87,8 +87,9 @@ def resolve(address: str = "") -> Bucket | Path:
         raise UsageError(f"{masked(address)}: not a store.", "A store is a folder or s3://BUCKET/PREFIX.", _see())
     folder = Path(address).expanduser()
     if os.sep not in address and not folder.is_dir():
-        known = ", ".join(settings.get("stores", {})) or "none yet"
-        raise UsageError(f"{address}: no such store.", f"Names in store.yaml: {known}.", f"A folder is ./{address}")
+        known = settings.get("stores", {})
+        why = f"Names in store.yaml: {', '.join(known) or 'none yet'}.{did_you_mean(address, known)}"
+        raise UsageError(f"{address}: no such store.", why, f"A folder is ./{address}")
     return folder.absolute()
 
 
@@ -101,7 +102,7 @@ def _bucket(address: str) -> Bucket:
             _keys(),
         )
     if not parts.netloc or parts.fragment:
-        raise UsageError(f"{masked(address)}: names no bucket.", "", "It is s3://BUCKET/PREFIX")
+        raise UsageError(f"{masked(address)}: names no bucket.", "It stands behind s3://", "It is s3://BUCKET/PREFIX")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     service = _service(options.pop("service", "aws"))
     given = {name: options.pop(name, "") for name in ("region", "profile", "account")}
@@ -113,7 +114,8 @@ def _bucket(address: str) -> Bucket:
             why = f"Known: {', '.join(options_known)}.{did_you_mean(name, options_known)}"
             raise UsageError(f"{name}: no option of a store.", why, _see())
         if value not in CHOICES.get(name, (value,)):
-            raise UsageError(f"{name}={value}: not known.", f"Known: {', '.join(CHOICES[name])}.", _see())
+            why = f"Known: {', '.join(CHOICES[name])}.{did_you_mean(value, CHOICES[name])}"
+            raise UsageError(f"{name}={value}: not known.", why, _see())
     service = replace(service, **options)  # type: ignore[arg-type]
     if masked(service.endpoint) != service.endpoint:  # percent signs hid it
         raise UsageError(f"endpoint={masked(service.endpoint)}: an address holds no secret.", "", _keys())
@@ -130,7 +132,8 @@ def _keys() -> str:
 
 def _service(name: str) -> Service:
     if name not in services():
-        raise UsageError(f"{name}: no such service.", f"Known: {', '.join(services())}.", _see())
+        why = f"Known: {', '.join(services())}.{did_you_mean(name, services())}"
+        raise UsageError(f"{name}: no such service.", why, _see())
     return services()[name]
 
 

@@ -112,7 +112,11 @@ def _run(results: Path, cell: Any) -> Run:
     folder = results / cell.part / cell.hardware / cell.run
     record = records.read(folder / records.FILE)
     if hashing.hash_files(folder) != record["artefacts"]:
-        raise VerificationError(f"{folder}: its files are not those of its run.", "", f"./inv verify {cell.run}")
+        raise VerificationError(
+            f"{folder}: its files are not those of its run.",
+            "What is handed in is what ran.",
+            f"./inv verify {cell.run}",
+        )
     return Run(folder, record, cell.state)
 
 

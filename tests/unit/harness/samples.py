@@ -198,7 +198,8 @@ lister:
   driver: 'Driver (?P<driver>\S+)'
 requires:
   driver: ">=1.0"
-  sdk: {name: SDK, version: ">=2.0", files: [/opt/version], read: 'v(?P<version>\S+)'}
+  sdks:
+    - {name: SDK, version: ">=2.0", files: [/opt/version], read: 'v(?P<version>\S+)'}
 install: Install lscpu.
 distributed: {backend: gloo}
 """
