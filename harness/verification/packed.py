@@ -39,7 +39,7 @@ def verify(file: Path, root: Path, catalogue: Catalogue, signers: Path | None) -
     number = sum(1 for _ in sealed.folders(root / "results"))
     counts = [f"{number} record{'s' * (number != 1)}"]
     counts += verifying.counted(root / "results", verifying.verify_others(root / "results"))
-    cover = "cover" if manifest["schema"] > 1 else "its cover, of the first format, was not made again"
+    cover = "cover" if manifest["schema"] > 1 else "but its cover, of the first format, was NOT made again"
     return (
         f"{len(manifest['files'])} files, {', '.join(counts)} verified: every byte, hashes, seals, schema, verdict, "
         f"{cover}. {_code_said(root, manifest)} {_signed(root, signers)} sha256 {archive.sha256_of(file)}"
@@ -243,12 +243,23 @@ def _otherwise(root: Path, manifest: Mapping[str, Any], book: Catalogue) -> Iter
         yield f"{shown(name)}: ./inv pack does not put it in"
     for name in sorted({*made.files} - {*manifest["files"]}):
         yield f"{shown(name)}: ./inv pack puts it in"
+    yield from _code_otherwise(made, manifest["code"])
     for name in (archive.COVER, archive.CRATE):
         said = manifest["files"].get(name)
         if name in made.files and said and archive.sha256_of(made.files[name]) != said["sha256"]:
             yield f"{name}: changed; it does not say what ./inv pack says of these files"
     if manifest["code"] not in (None, revision_of(made)):
         yield f"the code is of commit {manifest['code'][:12]}, and the runs are not"
+
+
+def _code_otherwise(made: Contents, commit: str | None) -> Iterator[str]:
+    """What of a checkout is in it and does not belong there, or the reverse; a commit may lack a folder of today."""
+    wanted = contents.sources(made)
+    places = {_place(name.removeprefix(CODE)) for name in made.files if name.startswith(CODE)}
+    yield from (f"{shown(CODE + place)}: ./inv pack does not put it in" for place in sorted(places - {*wanted}))
+    for place in sorted({*wanted} - places):
+        if commit is None or checkout.files_at(commit, [place]):
+            yield f"{CODE}{place}: ./inv pack puts it in"
 
 
 def _made_again(root: Path, manifest: Mapping[str, Any], book: Catalogue) -> Contents:

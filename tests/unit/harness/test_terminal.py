@@ -52,7 +52,9 @@ def test_without_a_stream_the_one_that_is_stdout_now_decides(monkeypatch):
 # A stranger's text
 
 
-@pytest.mark.parametrize("text", ["\x1b[2J", "a\rb", "a\nb", "\x9b31m", "a\u202eb", "\u2028", "\x7f", "\udc80", "e\U000e0041"])
+@pytest.mark.parametrize(
+    "text", ["\x1b[2J", "a\rb", "a\nb", "\x9b31m", "a\u202eb", "\u2028", "\x7f", "\udc80", "e\U000e0041"]
+)
 def test_a_strangers_text_moves_no_cursor_and_hides_nothing(text):
     assert terminal.harmless(text).isprintable() and terminal.harmless(f"误差 {text}").startswith("误差 ")
     assert terminal.harmless_tree({text: [text, 1, None, {"a": text}]}).keys() == {terminal.harmless(text)}
