@@ -55,7 +55,7 @@ def run(
     outcome.require_passed()
 
 
-@command("run", bare="hw")
+@command("run", bare="hw", apart=[("offline", "pin"), ("offline", "push")])
 def build(
     context: Context,
     hw: options.Kinds,
@@ -154,7 +154,7 @@ def show(context: Context, run: options.Run, format: options.Format = "table") -
     listing.show(RESULTS, run, format)
 
 
-@command("look", bare="task")
+@command("look", bare="task", apart=[("run", "hw"), ("run", "task")])
 def compare(
     context: Context,
     task: options.Parts = "all",
@@ -273,14 +273,21 @@ def reference(context: Context, task: options.Parts = "all", hw: options.KindOfR
 
 
 @command("share", bare="to")
-def upload(context: Context, to: options.Store = "", task: options.Parts = "", dry_run: options.DryRun = False) -> None:
+def upload(
+    context: Context,
+    to: options.Store = "",
+    task: options.Parts = "",
+    repair: options.Repair = False,
+    dry_run: options.DryRun = False,
+) -> None:
     """Send records, and what is attached to them, to a store.
 
-    What is there is not sent again, a transfer that broke off goes on, and nothing is ever overwritten or deleted.
+    What is there is not sent again, a transfer that broke off goes on, and nothing that is whole is ever overwritten or
+    deleted. Keys that may only write do for it.
     """
     from harness.cli import moving
 
-    moving.move(RESULTS, ["up"], to, cells.names(catalogues.load(), task), dry_run)
+    moving.move(RESULTS, ["repair" if repair else "up"], to, cells.names(catalogues.load(), task), dry_run)
 
 
 @command("share", bare="from")

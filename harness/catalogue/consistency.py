@@ -145,11 +145,13 @@ def _parameter_mistakes(steps: Steps, part: Mapping[str, Any]) -> Iterator[Mista
 
 
 def takes(parameter: Mapping[str, Any], value: Any) -> bool:
-    """Whether a declared parameter takes the value: of its default's type, among its choices, within its range."""
+    """Whether a parameter takes the value: of its default's type, among its choices, in range, as its pattern is."""
     if type(value) is not type(parameter["default"]):
         return False
     if "choices" in parameter:
         return value in parameter["choices"]
+    if "pattern" in parameter:
+        return re.fullmatch(parameter["pattern"], value, re.DOTALL) is not None
     return bool(parameter.get("at_least", value) <= value <= parameter.get("at_most", value))
 
 

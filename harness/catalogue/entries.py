@@ -48,7 +48,7 @@ class Hardware:
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """A declared parameter of a part: its default gives its type."""
+    """A declared parameter of a part: its default gives its type; a text has its `pattern` as a whole."""
 
     name: str
     default: bool | int | float | str
@@ -56,6 +56,7 @@ class Parameter:
     choices: tuple[Any, ...] = ()
     at_least: float | None = None
     at_most: float | None = None
+    pattern: str = ""
 
     @property
     def expects(self) -> str:

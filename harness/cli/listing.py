@@ -15,7 +15,7 @@ from harness.evidence.record import RecordData
 from harness.evidence.records import libraries
 from harness.evidence.verdicts import FAILED, MARKS, NOT_JUDGED, PASSED, Judged, verdict_of
 from harness.runs.judge import bounds
-from harness.terminal import bold, dim, green, red, yellow
+from harness.terminal import bold, dim, escaped_json, green, harmless_tree, red, yellow
 
 
 def matrix(book: Catalogue, results: Path, stores: str, format: str, explain: bool) -> None:
@@ -51,7 +51,9 @@ def show(results: Path, run: str, format: str) -> None:
     """Print one record."""
     folder = one_run(results, "show", run)
     data = records.read(folder / records.FILE)
-    print(json.dumps(data, indent=2, ensure_ascii=False) if format == "json" else record(data, folder))
+    if format == "json":
+        return print(escaped_json(json.dumps(data, indent=2, ensure_ascii=False)))
+    print(record(harmless_tree(data), folder))
 
 
 def parts(chosen: Sequence[Part], detailed: bool) -> str:

@@ -80,6 +80,9 @@ Timeout = Annotated[
 Missing = Annotated[bool, Option(help="only what has no passing run here yet")]
 Failed = Annotated[bool, Option(help="only what failed when it ran last")]
 Verbose = Annotated[bool, Option(help="show the program's log as it comes; run.log keeps it in any case", short="-v")]
+Repair = Annotated[
+    bool, Option(help="read back what the store has of the records here, and put anew what is damaged or absent")
+]
 DryRun = Annotated[bool, Option(help="say what would be done, and do nothing")]
 
 Stack = Annotated[

@@ -164,6 +164,8 @@ def run_all(
         BuildError, StoreError: the runtime or the record could not be made.
     """
     cells = [entry for entry in planned if entry.engine]
+    if cells and (why := checkout.why_no_revision()):
+        progress.say(yellow(f"· The records will name no commit: {why}"))
     left_out = {
         str(entry.cell): entry.why
         for entry in planned
