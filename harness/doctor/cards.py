@@ -55,8 +55,8 @@ def cards(finding: Finding) -> Iterator[Diagnosis]:
         yield Diagnosis("cards that are busy", busy, None)
     unknown = sorted({card.model for card in finding.cards if chips.chip(data, card) is None})
     if unknown and "chips" in data:
-        told = f"{', '.join(unknown)}: not in hardware/{finding.hardware.name}; whether the wheels have kernels for it is not judged"
-        yield Diagnosis("chip", told, None)
+        where = f"not in hardware/{finding.hardware.name}; whether the wheels have kernels for it is not judged"
+        yield Diagnosis("chip", f"{', '.join(unknown)}: {where}", None)
 
 
 def remedy(finding: Finding) -> str:
@@ -129,8 +129,8 @@ def _pair(pair: Data, known: Mapping[str, str | None]) -> Diagnosis | None:
     found = ", ".join(f"{name} {known[name]}" for name in (*pair["where"], *pair["then"]) if known.get(name))
     fits = [versions.fits(known.get(name) or "", clauses) for name, clauses in pair["then"].items()]
     wanted = ", ".join(f"{name} {clauses}" for name, clauses in pair["then"].items())
-    return Diagnosis("pair", f"{found}; {wanted} wanted beside", None if None in fits else all(fits), pair["otherwise"],
-                     ("local", "container"))
+    judged = None if None in fits else all(fits)
+    return Diagnosis("pair", f"{found}; {wanted} wanted beside", judged, pair["otherwise"], ("local", "container"))
 
 
 def access(data: Data) -> list[Diagnosis]:

@@ -1,4 +1,4 @@
-"""Chips: what a card is, and whether the kind's wheels have kernels for it; which variant of the wheels suits a machine."""
+"""Chips: what a card is, whether the kind's wheels have kernels for it, and which variant of them suits a machine."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,7 @@
 """Public reports by people who put Paddle on such a machine: each is prevented here, or explained.
 
-The machines are those of the reports, as far as they are told: what a lister prints, what files an SDK brings, what a log
-says.
+The machines are those of the reports, as far as they are told: what a lister prints, what files an SDK brings, what
+stands in a log.
 """
 
 from dataclasses import replace
@@ -40,36 +40,91 @@ def wrong(finding: Finding, use="local"):
 @pytest.mark.parametrize(
     ("kind", "log", "cause"),
     [
-        pytest.param("ascend", "ImportError: libruntime.so: undefined symbol: _ZN12ErrorManager11GetInstanceEv",
-                     "CANN that is loaded is another", id="PaddleX 4749"),
-        pytest.param("ascend", FAIL.format("npu", NO_FILE.format("libatb.so")), "NNAL", id="Paddle 68398, 65797, 69146"),
-        pytest.param("cambricon", FAIL.format("mlu", NO_FILE.format("libmluops.so.1")), "MLUOps",
-                     id="Paddle 67084, PaddleCustomDevice 1601"),
-        pytest.param("ascend", "ACL error, the error code is : 507033", "driver and CANN do not fit", id="Paddle 68865"),
-        pytest.param("ascend", "Call aclInit(nullptr) failed : 507008 at file runtime.cc line 403",
-                     "another container or process holds it", id="Paddle 72458, PaddleOCR 16162"),
-        pytest.param("ascend", "OSError: (External) ACL error, the error code is : 500001. (at npu_op_runner.cc:484)",
-                     "operator package", id="Paddle 76112"),
-        pytest.param("ascend", "ImportError: " + NO_FILE.format("libascendcl.so"), "set_env.sh was not sourced",
-                     id="PaddleOCR 17069"),
-        pytest.param("cpu", "libgomp.so.1: cannot allocate memory in static TLS block", "On ARM a library",
-                     id="PaddleX 2193, PaddleOCR 17007"),
-        pytest.param("cuda", "The GPU compute capability in your current machine is 120, which is not supported by Paddle",
-                     "no kernels for this chip", id="Paddle 76037"),
-        pytest.param("kunlun", "You are using XPU version Paddle, but your XPU device is not set properly. CPU device will be",
-                     "the wheels for the P800 on an R200", id="Paddle 73315, 77491, 74469"),
-        pytest.param("hygon", "You are using GPU version Paddle, but your CUDA device is not set properly. "
-                     "CPU device will be used by default.", "no card that it could open", id="PaddleX 3415"),
-        pytest.param("ascend", "dcmi module initialize failed. ret is -8005", "held by another container",
-                     id="vllm-ascend 2698"),
-        pytest.param("ascend", "fatal error: acl/acl.h: No such file or directory", "compiled where CANN's set_env.sh",
-                     id="Paddle 71360"),
-        pytest.param("ascend", "fatal: clone of 'https://github.com/x/glog.git' into submodule path 'third_party/glog' failed",
-                     "submodules could not be fetched", id="PaddleCustomDevice 1321, 1258, 1331"),
-        pytest.param("hygon", "ImportError: " + NO_FILE.format("libgalaxyhip.so.5"), "DTK is not installed",
-                     id="Paddle 65227"),
-        pytest.param("ascend", "ERROR: No matching distribution found for paddle-custom-npu==3.0.0", "no such wheel",
-                     id="PaddleX 4611, Paddle 65679, 77538"),
+        pytest.param(
+            "ascend",
+            "ImportError: libruntime.so: undefined symbol: _ZN12ErrorManager11GetInstanceEv",
+            "CANN that is loaded is another",
+            id="PaddleX 4749",
+        ),
+        pytest.param(
+            "ascend", FAIL.format("npu", NO_FILE.format("libatb.so")), "NNAL", id="Paddle 68398, 65797, 69146"
+        ),
+        pytest.param(
+            "cambricon",
+            FAIL.format("mlu", NO_FILE.format("libmluops.so.1")),
+            "MLUOps",
+            id="Paddle 67084, PaddleCustomDevice 1601",
+        ),
+        pytest.param(
+            "ascend", "ACL error, the error code is : 507033", "driver and CANN do not fit", id="Paddle 68865"
+        ),
+        pytest.param(
+            "ascend",
+            "Call aclInit(nullptr) failed : 507008 at file runtime.cc line 403",
+            "another container or process holds it",
+            id="Paddle 72458, PaddleOCR 16162",
+        ),
+        pytest.param(
+            "ascend",
+            "OSError: (External) ACL error, the error code is : 500001. (at npu_op_runner.cc:484)",
+            "operator package",
+            id="Paddle 76112",
+        ),
+        pytest.param(
+            "ascend",
+            "ImportError: " + NO_FILE.format("libascendcl.so"),
+            "set_env.sh was not sourced",
+            id="PaddleOCR 17069",
+        ),
+        pytest.param(
+            "cpu",
+            "libgomp.so.1: cannot allocate memory in static TLS block",
+            "On ARM a library",
+            id="PaddleX 2193, PaddleOCR 17007",
+        ),
+        pytest.param(
+            "cuda",
+            "The GPU compute capability in your current machine is 120, which is not supported by Paddle",
+            "no kernels for this chip",
+            id="Paddle 76037",
+        ),
+        pytest.param(
+            "kunlun",
+            "You are using XPU version Paddle, but your XPU device is not set properly. CPU device will be",
+            "the wheels for the P800 on an R200",
+            id="Paddle 73315, 77491, 74469",
+        ),
+        pytest.param(
+            "hygon",
+            "You are using GPU version Paddle, but your CUDA device is not set properly. "
+            "CPU device will be used by default.",
+            "no card that it could open",
+            id="PaddleX 3415",
+        ),
+        pytest.param(
+            "ascend", "dcmi module initialize failed. ret is -8005", "held by another container", id="vllm-ascend 2698"
+        ),
+        pytest.param(
+            "ascend",
+            "fatal error: acl/acl.h: No such file or directory",
+            "compiled where CANN's set_env.sh",
+            id="Paddle 71360",
+        ),
+        pytest.param(
+            "ascend",
+            "fatal: clone of 'https://github.com/x/glog.git' into submodule path 'third_party/glog' failed",
+            "submodules could not be fetched",
+            id="PaddleCustomDevice 1321, 1258, 1331",
+        ),
+        pytest.param(
+            "hygon", "ImportError: " + NO_FILE.format("libgalaxyhip.so.5"), "DTK is not installed", id="Paddle 65227"
+        ),
+        pytest.param(
+            "ascend",
+            "ERROR: No matching distribution found for paddle-custom-npu==3.0.0",
+            "no such wheel",
+            id="PaddleX 4611, Paddle 65679, 77538",
+        ),
     ],
 )
 def test_the_log_of_the_report_is_explained(kind, log, cause):

@@ -10,27 +10,32 @@ from harness.catalogue import datafiles, symptoms
 
 ROOT = Path(__file__).resolve().parents[4]
 FILES = [ROOT / "hardware" / "symptoms.yaml", *sorted(ROOT.glob("hardware/*/symptoms.yaml"))]
-SYMPTOMS = [
-    (path.parent.name, symptom) for path in FILES for symptom in datafiles.read(path, ROOT)[0]["symptoms"]
-]
+SYMPTOMS = [(path.parent.name, symptom) for path in FILES for symptom in datafiles.read(path, ROOT)[0]["symptoms"]]
+each_symptom = pytest.mark.parametrize(
+    ("kind", "symptom"), SYMPTOMS, ids=lambda each: each if isinstance(each, str) else each["cause"][:40]
+)
 
 
-@pytest.mark.parametrize(("kind", "symptom"), SYMPTOMS, ids=lambda each: each if isinstance(each, str) else each["cause"][:40])
+@each_symptom
 def test_a_symptom_is_found_in_what_was_reported_before_any_other(kind, symptom):
     log = f"step 1\n{symptom['example']}\nstep 2\n"
     found = symptoms.explain(log, [kind])
     assert found[0].cause == symptom["cause"]
-    assert found[0].line == symptom["example"][:199] + ("…" if len(symptom["example"]) > 200 else symptom["example"][199:])
+    assert found[0].line == symptom["example"]
     assert found[0].source == symptom["sources"][0]
 
 
 def test_nothing_is_known_of_a_log_of_a_run_that_went_well():
-    log = "Epoch 1: loss 0.51\nEpoch 2: loss 0.42, 2 cards, 1024 MiB\nerror 1.2e-07 within 4.8e-07\n[ended: finished, exit code 0, no signal]"
+    log = (
+        "Epoch 2: loss 0.42, 2 cards, 1024 MiB\nerror 1.2e-07 within 4.8e-07\n[ended: finished, exit code 0, no signal]"
+    )
     assert symptoms.explain(log, [path.parent.name for path in FILES[1:]]) == []
 
 
 def test_the_kinds_own_come_first_and_no_other_kinds_are_asked():
-    log = "You are using XPU version Paddle, but your XPU device is not set properly. CPU device will be used by default."
+    log = (
+        "You are using XPU version Paddle, but your XPU device is not set properly. CPU device will be used by default."
+    )
     assert "R200" in symptoms.explain(log, ["kunlun"])[0].cause
     assert [each.cause for each in symptoms.explain(log, ["ascend"])] == [
         "Paddle found no card that it could open, and went on on the CPU."
@@ -57,6 +62,6 @@ def test_a_long_log_is_searched_in_a_moment():
     assert time.monotonic() - start < 5
 
 
-@pytest.mark.parametrize(("kind", "symptom"), SYMPTOMS, ids=lambda each: each if isinstance(each, str) else each["cause"][:40])
+@each_symptom
 def test_the_patterns_compile(kind, symptom):
     re.compile(symptom["pattern"], re.MULTILINE)

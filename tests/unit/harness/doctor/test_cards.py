@@ -49,7 +49,13 @@ PAIR = {"where": {"SDK": ">=8,<9"}, "then": {"driver": "<24"}, "otherwise": "It 
 
 @pytest.mark.parametrize(
     ("sdk", "driver", "fits"),
-    [("8.0", "23.0.3", [True]), ("8.0", "24.1", [False]), ("9.1", "24.1", []), ("?", "24.1", []), ("8.0", None, [None])],
+    [
+        ("8.0", "23.0.3", [True]),
+        ("8.0", "24.1", [False]),
+        ("9.1", "24.1", []),
+        ("?", "24.1", []),
+        ("8.0", None, [None]),
+    ],
 )
 def test_what_has_to_fit_together_is_judged_where_both_are_known(tmp_path, sdk, driver, fits):
     (tmp_path / "sdk").write_text(sdk)
