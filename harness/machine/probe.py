@@ -165,12 +165,10 @@ def _device_files(hardware: Hardware) -> tuple[str, ...]:
     looked = tuple(f"{pattern}: {len(glob.glob(pattern)) or 'none'}" for pattern in patterns)
     if "pci" not in hardware.data:
         return looked
-    seen = pci.found(hardware.data)
-    known = chips.on_bus(hardware.data)
-    names = [
-        f"{address} ({known[address]['name']})" if known[address] else f"{address} ({device.vendor}:{device.device})"
-        for address, device in seen.items()
-    ]
+    names = []
+    for address, chip in chips.on_bus(hardware.data).items():
+        device = pci.found(hardware.data)[address]
+        names.append(f"{address} ({chip['name'] if chip else f'{device.vendor}:{device.device}'})")
     return (*looked, f"PCI bus: {', '.join(names) or 'none'}")
 
 
