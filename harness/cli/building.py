@@ -16,7 +16,7 @@ from harness.doctor import preflight
 from harness.environments import client as clients
 from harness.environments import images, reproducibility
 from harness.environments.client import Client
-from harness.errors import EngineError, UsageError
+from harness.errors import BuildError, EngineError, UsageError
 from harness.terminal import green
 
 ANYWHERE = Client("docker", "docker", "", "buildkit")  # what a dry run names where no engine answers
@@ -107,6 +107,10 @@ def _build(wanted: images.Image, client: Client, wishes: Wishes) -> None:
     else:
         start = time.monotonic()
         built = images.build(wanted, client, checkout.revision()["revision"])
+        unfit = images.unfit_sdks(wanted.hardware, client.inspect(wanted.name) or {})
+        if unfit:
+            why = "The wheels were built for another; a program would not load them."
+            raise BuildError(f"{wanted.name} will not run: {unfit}.", why, "Take another base, or leave --base out.")
         print(green(f"✓ {wanted.name} built in {time.monotonic() - start:.1f} s") + f"   {built}")
     if wishes.push:
         _push(wanted, client, wishes.push)

@@ -8,7 +8,7 @@ from typing import Any
 from harness.catalogue import versions
 from harness.catalogue.entries import Hardware
 from harness.machine import pci
-from harness.machine.listing import Card
+from harness.machine.devices import Card
 
 Data = Mapping[str, Any]
 

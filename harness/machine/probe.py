@@ -14,9 +14,9 @@ from typing import Any
 
 from harness.catalogue.entries import Hardware, locked_paddle, rooted
 from harness.errors import HardwareError
-from harness.machine import chips, listing, pci
-from harness.machine.listing import Card as Card
-from harness.machine.listing import read_cards as read_cards
+from harness.machine import chips, devices, pci
+from harness.machine.devices import Card as Card
+from harness.machine.devices import read_cards as read_cards
 
 LISTER_SECONDS = 20
 FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin")  # where tools lie that a user's PATH may lack
@@ -53,7 +53,7 @@ def probe(hardware: Hardware) -> Finding:
     """List the cards of one kind. Finding none is an answer, not an error."""
     looked = list(_device_files(hardware))
     cards: tuple[Card, ...] = ()
-    for table in listing.tables(hardware.data["lister"]):
+    for table in devices.tables(hardware.data["lister"]):
         seen, said = _ask(hardware.data, table)
         looked.append(said)
         cards = seen if seen and not any(card.named for card in cards) else cards
@@ -115,7 +115,7 @@ def _ask(data: Mapping[str, Any], table: Mapping[str, Any]) -> tuple[tuple[Card,
         return (), f"{words}: no answer in {LISTER_SECONDS} s (a hanging driver?)"
     except OSError as error:
         return (), f"{words}: {error.strerror}"
-    cards = listing.read(data, done.stdout)
+    cards = devices.read(data, done.stdout)
     if cards:
         return cards, f"{words}: {len(cards)} found"
     said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1][:200]

@@ -11,7 +11,7 @@ import pytest
 
 from harness.catalogue import entries, symptoms
 from harness.doctor import cards
-from harness.machine import listing, probe
+from harness.machine import devices, probe
 from harness.machine.probe import Finding
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +28,7 @@ def a_machine(kind, sample, driver=None, sdks=()):
     requires["sdks"] = [{**sdk, "files": [files.get(sdk["name"], "/no")]} for sdk in requires.get("sdks", ())]
     hardware = replace(hardware, data={**hardware.data, "requires": requires})
     output = (ROOT / "tests/data/listers" / f"{sample}.txt").read_text(encoding="utf-8")
-    found = [replace(card, driver=driver or card.driver) for card in listing.read(hardware.data, output)]
+    found = [replace(card, driver=driver or card.driver) for card in devices.read(hardware.data, output)]
     return probe._sorted_out(hardware, found, ())
 
 

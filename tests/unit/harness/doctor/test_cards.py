@@ -7,7 +7,7 @@ import pytest
 from samples import a_kind
 
 from harness.doctor import cards
-from harness.machine.listing import Card
+from harness.machine.devices import Card
 from harness.machine.probe import Finding
 
 

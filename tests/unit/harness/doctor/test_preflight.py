@@ -12,7 +12,7 @@ from harness.environments import client, images
 from harness.environments.client import Client
 from harness.errors import EngineError, HardwareError
 from harness.machine import pci, probe
-from harness.machine.listing import Card
+from harness.machine.devices import Card
 from harness.machine.probe import Finding
 
 DOCKER = Client("/usr/bin/docker", "docker", "20.10.24", "buildkit", machine="x86_64")

@@ -12,7 +12,7 @@ from samples import a_kind
 from harness.catalogue import entries
 from harness.errors import HardwareError
 from harness.machine import probe
-from harness.machine.listing import Card
+from harness.machine.devices import Card
 from harness.machine.probe import Finding
 
 CUDA = {
@@ -213,7 +213,7 @@ def test_there_is_always_a_processor(tmp_path, monkeypatch):
 
 def test_two_machines_without_a_name_are_not_of_one_model(tmp_path, monkeypatch):
     replaying(tmp_path, monkeypatch, "lscpu", sample("cpu-arm-dash"))
-    monkeypatch.setattr(probe.listing, "tables", lambda lister: [lister])
+    monkeypatch.setattr(probe.devices, "tables", lambda lister: [lister])
     models = []
     for text in ("one", "other"):
         monkeypatch.setattr(probe, "MACHINE_ID", tmp_path / text)

@@ -18,7 +18,7 @@ from harness.engines.engine import Launch
 from harness.errors import BuildError, UsageError
 from harness.evidence.record import Record
 from harness.evidence.records import read
-from harness.machine.listing import Card
+from harness.machine.devices import Card
 from harness.machine.probe import Finding
 from harness.runs import runner
 from harness.runs.runner import Planned, run_cell
