@@ -72,7 +72,8 @@ class Image:
     @property
     def recipe(self) -> str:
         """The hash of all that decides the image but its base, which may be anyone's."""
-        digest = hashlib.sha256(self.dockerfile.read_bytes() + " ".join(self.tools).encode())
+        chosen = [*self.tools, self.hardware.data["wheels"].get("index", "")]
+        digest = hashlib.sha256(self.dockerfile.read_bytes() + " ".join(chosen).encode())
         for path in self.files:
             digest.update(path.relative_to(self.root).as_posix().encode() + b"\0" + path.read_bytes())
         return digest.hexdigest()

@@ -49,8 +49,13 @@ class Finding:
         return "; ".join(f"{card.index} ({card.model}): {card.fault}" for card in self.left_out)
 
 
-def probe(hardware: Hardware) -> Finding:
-    """List the cards of one kind. Finding none is an answer, not an error."""
+def probe(hardware: Hardware, paddle: str = "") -> Finding:
+    """List the cards of one kind. Finding none is an answer, not an error.
+
+    Args:
+        hardware: the kind.
+        paddle: the version of Paddle that is to run on them; "": the kind's own, or the homework's.
+    """
     looked = list(_device_files(hardware))
     cards: tuple[Card, ...] = ()
     for table in devices.tables(hardware.data["lister"]):
@@ -59,7 +64,7 @@ def probe(hardware: Hardware) -> Finding:
         cards = seen if seen and not any(card.named for card in cards) else cards
         if any(card.named for card in cards):
             break
-    return _sorted_out(hardware, cards or _always(hardware), tuple(looked))
+    return _sorted_out(hardware, cards or _always(hardware), tuple(looked), paddle)
 
 
 def _always(hardware: Hardware) -> tuple[Card, ...]:
@@ -69,11 +74,11 @@ def _always(hardware: Hardware) -> tuple[Card, ...]:
     return (Card(index="0", model=f"unnamed {platform.machine()}", named=False),)
 
 
-def _sorted_out(hardware: Hardware, cards: Sequence[Card], looked: tuple[str, ...]) -> Finding:
+def _sorted_out(hardware: Hardware, cards: Sequence[Card], looked: tuple[str, ...], paddle: str = "") -> Finding:
     """The finding: cards without a name called as well as can be, and those left out that cannot be used."""
     cards = [_distinct(card) for card in chips.named(hardware.data, cards)]
     sound = [card for card in cards if not card.fault]
-    chosen, unfit = chips.choose(hardware, sound, hardware.paddle or locked_paddle())
+    chosen, unfit = chips.choose(hardware, sound, paddle or hardware.paddle or locked_paddle())
     faults = {card.index: chips.lacking(hardware.data, card) or unfit.get(card.index, "") for card in sound}
     cards = [replace(card, fault=card.fault or faults[card.index]) for card in cards]
     fit = tuple(card for card in cards if not card.fault)
