@@ -16,7 +16,8 @@ from harness.doctor import preflight
 from harness.environments import client as clients
 from harness.environments import images, reproducibility, sources
 from harness.environments.client import Client
-from harness.errors import EngineError, UsageError
+from harness.errors import BuildError, EngineError, UsageError
+from harness.machine import probe
 from harness.terminal import green
 
 ANYWHERE = Client("docker", "docker", "", "buildkit")  # what a dry run names where no engine answers
@@ -54,7 +55,7 @@ def image(
         why = "It is a folder with a checkout and its submodules, for a build with --source."
         raise UsageError(f"--tree {tree}: no sources there, or no --source.", why, "Name that folder.")
     wanted = images.Image(
-        hardware=hardware,
+        hardware=_variant(hardware),
         stack=stack,
         tools=entries.tools(stack),
         target="source" if source else "wheel",
@@ -69,6 +70,11 @@ def image(
     if source:
         sources.variables(wanted)  # a kind that names no source is refused here
     return wanted
+
+
+def _variant(hardware: Hardware) -> Hardware:
+    """The kind with the variant of its wheels that suits this machine's driver and chips, where it has several."""
+    return probe.probe(hardware).hardware if "variants" in hardware.data["wheels"] else hardware
 
 
 def _arguments() -> tuple[tuple[str, str], ...]:
@@ -123,6 +129,10 @@ def _build(wanted: images.Image, client: Client, wishes: Wishes) -> None:
         if wanted.target == "source":
             wanted = replace(wanted, built=sources.compile(wanted, client))
         built = images.build(wanted, client, checkout.revision()["revision"])
+        unfit = images.unfit_sdks(wanted.hardware, client.inspect(wanted.name) or {})
+        if unfit:
+            why = "The wheels were built for another; a program would not load them."
+            raise BuildError(f"{wanted.name} will not run: {unfit}.", why, "Take another base, or leave --base out.")
         print(green(f"✓ {wanted.name} built in {time.monotonic() - start:.1f} s") + f"   {built}")
     if wishes.pin:
         for name, pinned in images.pin_wheels(wanted, client).items():

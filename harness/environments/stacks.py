@@ -6,11 +6,10 @@ import json
 import os
 import platform
 import re
-import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from harness.catalogue.entries import Hardware, locked_paddle
 from harness.checkout import ROOT
+from harness.environments import uv
 from harness.errors import BuildError
 
 LOCKS = ROOT / "docker" / "locks"
@@ -147,15 +147,17 @@ def install_commands(stack: Stack) -> list[list[str]]:
     Python may not write its own. The vendor's wheels are fetched from its index alone, where nobody else can put one of
     their name.
     """
-    uv, into = [sys.executable, "-m", "uv"], ["--python", str(stack.python)]
+    uv_words, into = [sys.executable, "-m", "uv"], ["--python", str(stack.python)]
     commands = [
-        [*uv, "venv", "--quiet", "--allow-existing", "--python", stack.base, str(stack.folder)],
-        [*uv, "pip", "sync", "--compile-bytecode", "--require-hashes", *into, str(stack.lock)],
+        [*uv_words, "venv", "--quiet", "--allow-existing", "--python", stack.base, str(stack.folder)],
+        [*uv_words, "pip", "sync", "--compile-bytecode", "--require-hashes", *into, str(stack.lock)],
     ]
     if stack.own_wheels:
-        words = [sys.executable, "-m", "pip", *into, "download", "--isolated", "--no-deps", "--only-binary", ":all:"]
-        words += ["--disable-pip-version-check", "--index-url", stack.index or "", "--dest", str(stack.folder / WHEELS)]
-        commands.append([*words, *stack.own_wheels])
+        words = ["env", f"PIP_CONFIG_FILE={os.devnull}", sys.executable, "-m", "pip", *into, "download", "--isolated"]
+        words += ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check"]
+        words += ["--index-url", stack.index or "", "--dest", str(stack.folder / WHEELS)]
+        cert = uv.pip_settings().get("cert")
+        commands.append([*words, *(["--cert", cert] if cert else []), *stack.own_wheels])
     return commands
 
 
@@ -163,13 +165,13 @@ def vendor_commands(stack: Stack) -> list[list[str]]:
     """The commands that install the fetched wheels, and then what they ask for beyond the lock."""
     if not stack.own_wheels:
         return []
-    uv, into = [sys.executable, "-m", "uv", "pip"], ["--python", str(stack.python)]
+    uv_pip, into = [sys.executable, "-m", "uv", "pip"], ["--python", str(stack.python)]
     alone = ["--no-deps", "--no-index", "--find-links", str(stack.folder / WHEELS)]
     asking = ["--index", stack.index or "", "--index-strategy", "first-index"]
-    install = [*uv, "install", "--compile-bytecode", *into]
+    install = [*uv_pip, "install", "--compile-bytecode", *into]
     commands = [[*install, *alone, *stack.own_wheels], [*install, *asking, *stack.own_wheels]]
     if "paddlepaddle" not in {wheel.partition("==")[0] for wheel in stack.vendor_wheels}:
-        commands.insert(0, [*uv, "uninstall", "--quiet", *into, "paddlepaddle"])
+        commands.insert(0, [*uv_pip, "uninstall", "--quiet", *into, "paddlepaddle"])
     return commands
 
 
@@ -188,30 +190,29 @@ def prepare(stack: Stack) -> Stack:
     with _locked(stack.folder.with_suffix(".lock")):
         if stack.ready:  # another call made it while this one waited
             return stack
-        print(f"Installing the stack {stack.folder.name} from docker/locks/{stack.lock.name} (once)", file=sys.stderr)
         if stack.of_another_python:
             print(f"It was of Python {python_version(stack)}; {stack.base} makes it anew.", file=sys.stderr)
             shutil.rmtree(stack.folder)
-        environment = {**os.environ, **uv_settings(pip_settings())}
-        _run_all(stack, install_commands(stack), environment)
+        what = f"the stack {stack.folder.name}, once"
+        _run(stack, install_commands(stack), f"Installed {what}")
         hashes = _held_against_pins(stack)
-        _run_all(stack, vendor_commands(stack), environment)
+        if stack.own_wheels:
+            _run(stack, vendor_commands(stack), f"Installed the vendor's wheels in {what}")
         (stack.folder / HASHES).write_text("".join(f"{sha256}  {name}\n" for name, sha256 in hashes.items()))
         shutil.rmtree(stack.folder / WHEELS, ignore_errors=True)
         (stack.folder / "recipe.txt").write_text(stack.recipe)
     return stack
 
 
-def _run_all(stack: Stack, commands: list[list[str]], environment: Mapping[str, str]) -> None:
-    for command in commands:
-        # uv has its own settings, and pip is asked for the vendor's index alone: its files may name others.
-        own = {**environment, "PIP_CONFIG_FILE": os.devnull} if "--isolated" in command else environment
-        if subprocess.run(command, env=own, stdin=subprocess.DEVNULL).returncode != 0:
-            raise BuildError(
-                f"The stack {stack.folder.name} could not be installed: {shlex.join(command[2:5])} failed.",
-                "See its output above; usually the package index is out of reach or the disk is full.",
-                "./inv doctor shows the disk, pip config list the index. Call again: what was downloaded is kept.",
-            )
+def _run(stack: Stack, commands: list[list[str]], what: str) -> None:
+    failure = uv.run(commands, what)
+    if failure:
+        print(failure, file=sys.stderr)
+        raise BuildError(
+            f"The stack {stack.folder.name} could not be installed.",
+            "See above; usually the package index is out of reach or the disk is full.",
+            "./inv doctor shows the disk, pip config list the index. Call again: what was downloaded is kept.",
+        )
 
 
 def _held_against_pins(stack: Stack) -> dict[str, str]:
@@ -230,30 +231,6 @@ def _held_against_pins(stack: Stack) -> dict[str, str]:
                 "Ask the vendor which is right; a new one is kept by ./inv build --pin.",
             )
     return hashes
-
-
-def uv_settings(pip: dict[str, str]) -> dict[str, str]:
-    """pip's settings in uv's variables: uv does not read pip.conf, where people keep mirrors and certificates."""
-    settings = {"UV_INDEX_STRATEGY": "unsafe-best-match"}  # pip's way; the hashes decide what may be installed
-    if "index-url" in pip:
-        settings["UV_DEFAULT_INDEX"] = pip["index-url"]
-    if "extra-index-url" in pip:
-        settings["UV_INDEX"] = pip["extra-index-url"]
-    if "find-links" in pip:
-        settings["UV_FIND_LINKS"] = ",".join(pip["find-links"].split())
-    if "cert" in pip:
-        settings["SSL_CERT_FILE"] = settings["REQUESTS_CA_BUNDLE"] = pip["cert"]
-    return {name: value for name, value in settings.items() if name not in os.environ}
-
-
-def pip_settings() -> dict[str, str]:
-    """pip's own settings, from its files and variables."""
-    done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True)
-    lines = re.findall(r"^(?:global|install|:env:)\.([\w-]+)='(.*)'$", done.stdout, re.MULTILINE)
-    settings: dict[str, str] = {}
-    for name, value in lines:
-        settings[name] = " ".join(value.replace("\\n", " ").split())
-    return settings
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Wheels of a vendor's index: taken from that index alone, by a real pip, and held against what is pinned."""
 
 import hashlib
-import os
 import sys
 import zipfile
 from dataclasses import replace
@@ -41,7 +40,7 @@ def stack(tmp_path, monkeypatch):
 
 
 def fetch(stack):
-    stacks._run_all(stack, stacks.install_commands(stack)[2:], os.environ)
+    stacks._run(stack, stacks.install_commands(stack)[2:], "Fetched it")
     return stack.folder / stacks.WHEELS / NAME
 
 
