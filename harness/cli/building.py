@@ -119,15 +119,15 @@ def _build(wanted: images.Image, client: Client, wishes: Wishes) -> None:
     if wishes.pin:
         for name, pinned in images.pin(wanted, client).items():
             print(f"Pinned {name} to {pinned}")
+    start = time.monotonic()
+    if wanted.target == "source":
+        wanted = replace(wanted, built=sources.compile(wanted, client))
     if wishes.twice:
         print(green("✓ ") + reproducibility.check(wanted, client))
     explicit = bool(wanted.base or wanted.wheels or wanted.arguments or wanted.target == "source" or wishes.pin)
     if not explicit and images.up_to_date(wanted, client):
         print(green(f"✓ {wanted.name} is up to date"))
     else:
-        start = time.monotonic()
-        if wanted.target == "source":
-            wanted = replace(wanted, built=sources.compile(wanted, client))
         built = images.build(wanted, client, checkout.revision()["revision"])
         unfit = images.unfit_sdks(wanted.hardware, client.inspect(wanted.name) or {})
         if unfit:
