@@ -23,7 +23,7 @@ from typing import Any
 from harness.catalogue import versions
 from harness.catalogue.entries import Hardware
 from harness.checkout import ROOT
-from harness.environments import inventory, stacks
+from harness.environments import inventory, stacks, uv
 from harness.environments.client import Client
 from harness.errors import BuildError, EngineError
 
@@ -163,7 +163,7 @@ def stage(image: Image) -> Path:
         _link(wheel, context / "wheels" / wheel.name)
     if image.tree:
         shutil.copytree(image.tree, context / "tree", symlinks=True, copy_function=_link, dirs_exist_ok=True)
-    pip = stacks.pip_settings()
+    pip = uv.pip_settings()
     if image.offline:
         pip["no-index"] = "true"  # pip would ask again and again, and say nothing of what is missing
     _write_secrets(secrets_folder(context), pip)

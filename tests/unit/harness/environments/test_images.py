@@ -105,7 +105,7 @@ def test_the_recipe_changes_with_what_decides_the_image_and_with_nothing_else(ch
 
 
 def test_the_context_holds_one_lock_the_scripts_and_the_own_wheels(checkout, tmp_path, monkeypatch):
-    monkeypatch.setattr(images.stacks, "pip_settings", lambda: {"index-url": "https://user:word@index.example/simple"})
+    monkeypatch.setattr(images.uv, "pip_settings", lambda: {"index-url": "https://user:word@index.example/simple"})
     wheels = tmp_path / "own"
     wheels.mkdir()
     (wheels / "a-1-py3-none-any.whl").write_text("")
