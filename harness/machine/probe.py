@@ -19,6 +19,7 @@ from harness.machine.devices import Card as Card
 from harness.machine.devices import read_cards as read_cards
 
 LISTER_SECONDS = 20
+HANGING = "(a hanging driver?)"
 FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin")  # where tools lie that a user's PATH may lack
 MACHINE_ID = Path("/etc/machine-id")
 
@@ -62,9 +63,9 @@ def probe(hardware: Hardware, paddle: str = "") -> Finding:
         seen, said = _ask(hardware.data, table)
         looked.append(said)
         cards = seen if seen and not any(card.named for card in cards) else cards
-        if any(card.named for card in cards):
+        if any(card.named for card in cards) or said.endswith(HANGING):
             break
-    return _sorted_out(hardware, cards or _always(hardware), tuple(looked), paddle)
+    return _sorted_out(hardware, cards or _always(hardware), tuple(dict.fromkeys(looked)), paddle)
 
 
 def _always(hardware: Hardware) -> tuple[Card, ...]:
@@ -124,7 +125,7 @@ def _ask(data: Mapping[str, Any], table: Mapping[str, Any]) -> tuple[tuple[Card,
             env={**os.environ, "LC_ALL": "C"},
         )
     except subprocess.TimeoutExpired:
-        return (), f"{words}: no answer in {LISTER_SECONDS} s (a hanging driver?)"
+        return (), f"{words}: no answer in {LISTER_SECONDS} s {HANGING}"
     except OSError as error:
         return (), f"{words}: {error.strerror}"
     cards = devices.read(data, done.stdout)

@@ -228,6 +228,16 @@ def test_other_calls_are_asked_where_the_first_shows_no_card(tmp_path, monkeypat
     assert "not a valid field" in finding.looked[-2]
 
 
+def test_a_tool_that_is_missing_is_named_once_and_one_that_hangs_is_asked_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(probe, "FOLDERS", ())
+    assert probe.probe(KINDS["cuda"]).looked.count("nvidia-smi: not on PATH") == 1
+    replaying(tmp_path, monkeypatch, "nvidia-smi", "")
+    (tmp_path / "bin" / "nvidia-smi").write_text(f"#!/bin/sh\necho x >> {tmp_path}/asked\nexec sleep 9\n")
+    monkeypatch.setattr(probe, "LISTER_SECONDS", 0.3)
+    assert not probe.probe(KINDS["cuda"]) and (tmp_path / "asked").read_text() == "x\n"
+
+
 def test_there_is_always_a_processor(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(probe, "FOLDERS", ())
