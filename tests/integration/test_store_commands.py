@@ -16,6 +16,13 @@ def other(tmp_path: Path) -> Checkout:
     return copy_of_this_checkout(tmp_path / "other")
 
 
+@pytest.fixture(autouse=True)
+def folders(tmp_path: Path) -> None:
+    """The stores' folders: one that is not there may be a slip, and is not made."""
+    for name in ("store", "first", "second", "disk"):
+        (tmp_path / name).mkdir()
+
+
 def test_a_team_shares_its_records_over_a_folder(checkout: Checkout, other: Checkout, tmp_path: Path) -> None:
     store = str(tmp_path / "store")
     checkout("run", "--task", "1")
