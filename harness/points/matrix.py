@@ -279,8 +279,9 @@ def points(matrix: Matrix, part: Part) -> str:
 def sum_line(sums: Tally, paint: Callable[[str], str]) -> str:
     """All points in a line, the earned ones in `paint`."""
     earned = f"{sums.earned:g}" if sums.earned == sums.earned_upper else f"{sums.earned:g}–{sums.earned_upper:g}"
+    word = "point" if earned == "1" else "points"
     return (
-        paint(f"{earned} points earned") + f" of {sums.limit:g} (and {sums.bonus:g} by a bonus); "
+        paint(f"{earned} {word} earned") + f" of {sums.limit:g} (and {sums.bonus:g} by a bonus); "
         f"{sums.waiting:g} waiting for evidence, {sums.rehearsed:g} rehearsed"
     )
 

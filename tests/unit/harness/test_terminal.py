@@ -1,6 +1,7 @@
 """The terminal: colours where they can be seen, every encoding, lines that fit, and readers that leave."""
 
 import io
+import json
 import subprocess
 import sys
 
@@ -120,3 +121,20 @@ sys.exit(len(lost))
     with open(place, "w") as file:
         ended = subprocess.run([sys.executable, "-c", script], stdout=file, stderr=subprocess.PIPE, text=True)
     assert (str(ended.returncode), ended.stderr, done.read_text()) == (code, "", "done")
+
+
+# A stranger's text
+
+
+@pytest.mark.parametrize(
+    "text", ["\x1b[2J", "a\rb", "a\nb", "\x9b31m", "a\u202eb", "\u2028", "\x7f", "\udc80", "e\U000e0041"]
+)
+def test_a_strangers_text_moves_no_cursor_and_hides_nothing(text):
+    assert terminal.harmless(text).isprintable() and terminal.harmless(f"误差 {text}").startswith("误差 ")
+    assert terminal.harmless_tree({text: [text, 1, None, {"a": text}]}).keys() == {terminal.harmless(text)}
+
+
+@pytest.mark.parametrize("text", ["\x9b31m", "a\u202eb", "\x7f", "\x1b\n", "误差", "e\U000e0041", "\\"])
+def test_a_strangers_json_is_the_same_document_without_control_characters(text):
+    shown = terminal.escaped_json(json.dumps({"a": text}, ensure_ascii=False, indent=2))
+    assert json.loads(shown) == {"a": text} and all(line.isprintable() for line in shown.split("\n"))
