@@ -6,7 +6,7 @@ Each is a thin function: it reads arguments and prints answers. How things are d
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +21,7 @@ from harness.cli import options
 from harness.cli.commands import command
 from harness.cli.options import Option
 from harness.errors import HardwareError, HomeworkError, UsageError, VerificationError
+from harness.evidence.attachments import Attachment
 
 RESULTS = ROOT / "results"
 SHELL_SCRIPTS = ("inv", ".ci/run", "docker/locks/compile.sh")
@@ -185,7 +186,7 @@ def matrix_(
     from harness.points import matrix
 
     results, damage = _gathered(from_.split(",")) if from_ else (RESULTS, [])
-    built = matrix.build(catalogues.load(), results)
+    built = matrix.build(catalogues.load(), results, files=not from_)
     built = dataclasses.replace(built, damaged=[*built.damaged, *damage])
     print(matrix.show(built, format, explain))
     if format == "json":
@@ -391,14 +392,20 @@ def attach(
         str, Option(help="the time zone of a track's days; else what the file says, else this machine's")
     ] = "",
     radius: Annotated[str, Option(help="metres around home that the drawing of a track leaves out; 500")] = "",
+    check: Annotated[bool, Option(help="ask the addresses again that were not reached")] = False,
 ) -> None:
     """Add what only a person has to a part: a photo, a track, a link, a pull request, an article, a conversation.
 
     It is checked and sealed beside the records: photos lose their EXIF, texts their secrets, links are asked. Of a
-    track (GPX, TCX, FIT) the day, distance, duration and a drawing are kept, and no position.
+    track (GPX, TCX, FIT, KML, also as .gz) the day, distance, duration and a drawing are kept, and no position.
+
+    An address that was not reached waits, and counts once it answers: it is asked again by --check, and whenever
+    something is attached. One on this machine or in its network is refused, and one that is not where the part asks
+    for it. The same picture counts once, and a part takes only what it asks for.
 
     Examples:
-      ./inv attach                               what is attached
+      ./inv attach                               what is attached, of which day, and whether it counts
+      ./inv attach --check                       ask the addresses again that wait
       ./inv attach --task 4 https://aistudio.baidu.com/projectdetail/1
       ./inv attach --task 6 https://github.com/PaddlePaddle/Paddle/pull/1
       ./inv attach --task 15 --date 2026-11-22 hill.jpg lake.jpg
@@ -410,14 +417,35 @@ def attach(
     from harness.attaching import attach as attaching
     from harness.attaching.outdoors import outings
     from harness.evidence import attachments
+    from harness.points import byhand, matrix
 
-    if not what:
-        return print(attachments.show(RESULTS))
-    (part,) = _one_part(task)
-    settings = outings.privacy(zone, radius)
-    for folder in attaching.attach(RESULTS, part, what, kind, note, date, settings):
-        data = attachments.read(folder)
-        print(terminal.green("✓ attached") + f"  {data['kind']}: {data.get('checked', '')}   {os.path.relpath(folder)}")
+    book = catalogues.load()
+    if what:
+        (part,) = _one_part(task)
+        before = {each.id for each in attachments.read_all(RESULTS)[0]}
+        settings = outings.privacy(zone, radius)
+        folders = attaching.attach(RESULTS, part, what, kind, note, date, settings)
+        for folder in dict.fromkeys(folders):
+            print(_attached(attachments.Attachment(folder, attachments.read(folder)), before))
+        check = any(each.id in before for each in _waiting())
+    if check:
+        print("\n".join(attaching.check(RESULTS, book.parts)) or "No address waits.")
+    elif not what:
+        print(byhand.show(RESULTS, book.parts, matrix.build(book, RESULTS).cells))
+
+
+def _waiting() -> Iterator[Attachment]:
+    from harness.evidence import attachments
+
+    return (each for found in attachments.standing(RESULTS)[0].values() for each in found if each.waits)
+
+
+def _attached(attachment: Attachment, before: Collection[str]) -> str:
+    word = terminal.green("✓ attached") if attachment.id not in before else "· is attached already"
+    day = f" of {attachment.data['date']}" if "date" in attachment.data else ""
+    waits = terminal.yellow(f"  waiting: {attachment.waits}") if attachment.waits else ""
+    checked = attachment.data.get("checked", "")
+    return f"{word}  {attachment.kind}{day}: {checked}{waits}   {os.path.relpath(attachment.folder)}"
 
 
 @command("evidence")
