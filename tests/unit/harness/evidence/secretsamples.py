@@ -1,0 +1,292 @@
+"""Secrets in the forms that people and programs write them: none is a real one, and none stands here as a whole.
+
+Each sample is (text, what of it must not be seen). The secrets are drawn at random, and what makes a scanner see one is
+put together here.
+"""
+
+import base64
+import json
+import random
+import string
+from collections.abc import Callable
+from urllib.parse import quote
+
+Sample = tuple[str, list[str]]
+UPPER = string.ascii_uppercase + string.digits
+MIXED = string.ascii_letters + string.digits
+HEX = "0123456789abcdef"
+B64 = MIXED + "+/"
+URLSAFE = MIXED + "-_"
+
+
+class Draw:
+    """Random secrets; with a seed, so that a failure can be seen again."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    def __call__(self, alphabet: str, size: int) -> str:
+        while True:
+            text = "".join(self._random.choice(alphabet) for _ in range(size))
+            if any(letter.isdigit() for letter in text) and any(letter.isalpha() for letter in text):
+                return text
+
+    @property
+    def word(self) -> str:
+        return self(MIXED, 14)
+
+    def uuid(self) -> str:
+        return "-".join(self(HEX, size) for size in (8, 4, 4, 4, 12))
+
+    def pem(self, kind: str = "RSA ") -> tuple[str, list[str]]:
+        lines = [self(B64, 64) for _ in range(4)] + [self(B64, 30) + "=="]
+        dashes = "-" * 5
+        head, foot = f"{dashes}BEGIN {kind}PRIVATE KEY{dashes}", f"{dashes}END {kind}PRIVATE KEY{dashes}"
+        return "\n".join([head, *lines, foot]), lines
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def _token(prefix: str, alphabet: str, size: int, behind: str = "") -> Callable[[Draw], Sample]:
+    """A secret that is told by how it begins, alone in a sentence."""
+
+    def draw(d: Draw) -> Sample:
+        secret = d(alphabet, size)
+        return f"it is {prefix}{secret}{behind} today", [secret]
+
+    return draw
+
+
+def _named(template: str, alphabet: str = MIXED, size: int = 14) -> Callable[[Draw], Sample]:
+    """A secret that is told by what stands around it, as `@`."""
+
+    def draw(d: Draw) -> Sample:
+        secret = d(alphabet, size)
+        return template.replace("@", secret).replace("§", "@"), [secret]
+
+    return draw
+
+
+def _multiline(d: Draw, template: str = "%s", kind: str = "RSA ") -> Sample:
+    text, lines = d.pem(kind)
+    return template % text, lines
+
+
+def _basic(template: str) -> Callable[[Draw], Sample]:
+    def draw(d: Draw) -> Sample:
+        secret = b64("anna:" + d.word)
+        return template.replace("@", secret), [secret]
+
+    return draw
+
+
+def _jwt(template: str = "@") -> Callable[[Draw], Sample]:
+    def draw(d: Draw) -> Sample:
+        body = d(URLSAFE, 60)
+        return template.replace("@", f"ey" f"J{d(URLSAFE, 20)}.ey" f"J{body}.{d(URLSAFE, 43)}"), [body]
+
+    return draw
+
+
+TOKENS: dict[str, Callable[[Draw], Sample]] = {
+    "AWS access key": _token("AK" "IA", UPPER, 16),
+    "AWS temporary key": _token("AS" "IA", UPPER, 16),
+    "GitHub, personal": _token("gh" "p_", MIXED, 36),
+    "GitHub, app": _token("gh" "s_", MIXED, 36),
+    "GitHub, fine-grained": _token("github" "_pat_", MIXED, 59),
+    "GitLab": _token("gl" "pat-", MIXED, 20),
+    "GitLab, deploy": _token("gl" "dt-", MIXED, 20),
+    "GitLab, runner": _token("gl" "rt-", MIXED, 20),
+    "Hugging Face": _token("h" "f_", string.ascii_letters + "1", 34),
+    "npm": _token("np" "m_", MIXED, 36),
+    "PyPI": _token("py" "pi-AgEIcHlwaS5vcmc", URLSAFE, 80),
+    "OpenAI": _token("s" "k-", MIXED, 48),
+    "OpenAI, project": _token("s" "k-proj-", URLSAFE, 100),
+    "Anthropic": _token("s" "k-ant-api03-", URLSAFE, 93),
+    "DeepSeek": _token("s" "k-", HEX, 32),
+    "DashScope": _token("s" "k-", HEX, 32),
+    "Groq": _token("gs" "k_", MIXED, 52),
+    "xAI": _token("xa" "i-", MIXED, 60),
+    "NVIDIA": _token("nv" "api-", URLSAFE, 64),
+    "Replicate": _token("r" "8_", MIXED, 37),
+    "ModelScope": lambda d: ((lambda u: (f"token is ms" f"-{u} ok", [u]))(d.uuid())),
+    "Zhipu": lambda d: ((lambda one, two: (f"key {one}.{two}", [one, two]))(d(HEX, 32), d(MIXED, 16))),
+    "Google API": _token("AI" "za", URLSAFE, 35),
+    "Google OAuth": _token("ya" "29.", URLSAFE, 80),
+    "Google client": _token("GOC" "SPX-", URLSAFE, 28),
+    "Alibaba": _token("LT" "AI", MIXED, 20),
+    "Alibaba, old": _token("LT" "AI", MIXED, 12),
+    "Alibaba STS": _token("ST" "S.", MIXED, 26),
+    "Tencent": _token("AK" "ID", MIXED, 32),
+    "Baidu, ALTAK": _token("AL" "TAK-", MIXED, 20),
+    "Baidu, bce-v3": lambda d: ((lambda a, b: (f"auth bce" f"-v3/AL" f"TAK-{a}/{b} ok", [a, b]))(d(MIXED, 20), d(HEX, 40))),
+    "Baidu OAuth": lambda d: ((lambda s: (f"got 24" f".{s}.2592000.1790000000.282335-12345678 ok", [s]))(d(HEX, 32))),
+    "Volcengine": _token("AK" "LT", MIXED, 40),
+    "Volcengine, base64": _token("AK" "LT", B64.replace("+", "").replace("/", ""), 44, "=="),
+    "JD": _token("JD" "C_", UPPER, 28),
+    "Slack bot": lambda d: ((lambda s: (f"slack xo" f"xb-123456789012-123456789012-{s}", [s]))(d(MIXED, 24))),
+    "Slack user": lambda d: ((lambda s: (f"slack xo" f"xp-123456789012-123456789012-{s}", [s]))(d(MIXED, 32))),
+    "Telegram": lambda d: ((lambda s: (f"bot 1234567890" f":{s}", [s]))(d(URLSAFE, 35))),
+    "Discord bot": lambda d: ((lambda s: (f"bot M{d(MIXED, 23)}.{d(MIXED, 6)}.{s} up", [s]))(d(MIXED, 27))),
+    "Stripe": _token("sk" "_live_", MIXED, 24),
+    "SendGrid": lambda d: ((lambda s: (f"mail S" f"G.{d(MIXED, 22)}.{s} ok", [s]))(d(MIXED, 43))),
+    "Twilio": _token("S" "K", HEX, 32),
+    "Mailchimp": lambda d: ((lambda s: (f"mail {s}" f"-us12 ok", [s]))(d(HEX, 32))),
+    "Square": _token("sq0" "csp-", URLSAFE, 43),
+    "Docker": _token("dckr" "_pat_", URLSAFE, 27),
+    "DigitalOcean": _token("dop" "_v1_", HEX, 64),
+    "Databricks": _token("da" "pi", HEX, 32),
+    "Vault": _token("hv" "s.", MIXED, 90),
+    "Shopify": _token("shp" "at_", HEX, 32),
+    "Grafana": _token("gl" "sa_", MIXED, 41),
+    "Notion": _token("nt" "n_", MIXED, 46),
+    "Azure client": lambda d: ((lambda s: (f"azure abc8" f"Q~{s} ok", [s]))(d(MIXED, 34))),
+    "age": _token("AGE-SECRET" "-KEY-1", UPPER, 58),
+    "DingTalk secret": _token("SE" "C", HEX, 64),
+    "ServerChan": _token("SC" "T123456T", MIXED, 24),
+    "JSON web token": _jwt(),
+    "JSON web token in a sentence": _jwt("signed in with @, until tomorrow"),
+    "password's hash": _token("$6" "$rounds=5000$", MIXED, 80),
+    "bcrypt": _token("$2" "b$12$", MIXED + "./", 53),
+}
+
+SETTINGS: dict[str, Callable[[Draw], Sample]] = {
+    f"setting {number}: {template}": _named(template, *more)
+    for number, (template, *more) in enumerate(
+        [
+            ("password=@",), ("password: @",), ("password = '@'",), ('"password": "@"',), ("passwd=@",), ("passphrase: @",),
+            ("DB_PASSWORD=@",), ("MYSQL_PWD=@",), ("PGPASSWORD=@",), ("REDISCLI_AUTH=@",), ("SSHPASS=@",), ("db.pass=@",),
+            ("export MY_PASSWORD=@",), ("export API_KEY='@'",), ("set API_KEY=@",), ("setx API_KEY @",),
+            ("setenv SECRET_TOKEN @",), ("set -gx OPENAI_API_KEY @",), ('$env:API_KEY = "@"',), ("ENV API_KEY=@",),
+            ('[Environment]::SetEnvironmentVariable("API_KEY", "@")',), ('os.environ["API_KEY"] = "@"',),
+            ("api_key: @",), ("apiKey=@",), ("api-key: @",), ("X-Api-Key: @",), ("x-auth-token: @",), ("PRIVATE-TOKEN: @",),
+            ("secret: @",), ("client_secret=@",), ("appSecret: '@'",), ("app_secret = @",), ("secretKey: @",),
+            ("accessKeySecret=@",), ("secret_access_key = @",), ("AWS_SESSION_TOKEN=@", B64, 80), ("TmpSecretKey: @",),
+            ("aws_secret_access_key = @", B64, 40), ("AccountKey=@", B64, 88), ("AISTUDIO_ACCESS_TOKEN=@", HEX, 40),
+            ("WANDB_API_KEY=@", HEX, 40), ("QIANFAN_ACCESS_KEY=@", HEX, 32), ("ARK_API_KEY=@",), ("ak=@", HEX, 32),
+            ("sk: @", HEX, 32), ('"sk": "@"', MIXED, 32), ("JUPYTER_TOKEN=@", HEX, 48), ("_authToken=@",), ("token: @", MIXED, 24),
+            ("//registry.example.org/:_authToken=@", MIXED, 36), ("_auth=@", MIXED, 24), ("_password=@",),
+            ("encoding_aes_key: @", MIXED, 43), ("EncodingAESKey=@", MIXED, 43), ("corpsecret=@", MIXED, 43), ("access_token: @",),
+            ("refresh_token=@",), ("tenant_access_token: t-@",), ("credential: @",), ("keystore_password=@",),
+            ("spring.datasource.password=@",), ("Server=db;User Id=sa;Password=@;",), ("Driver={SQL};Uid=sa;Pwd=@;",),
+            ("Namespace(user='anna', password='@', n=3)",), ("connect(host='h', passwd='@')",), ('auth=("anna", "@")',),
+            ("password: |\n  @\nuser: anna",), ('"password" : "@",',), ("password => '@'",), ("password := \"@\"",),
+            ("<password>@</password>",), ("<db.password>@</db.password>",), ('<add key="ApiKey" value="@"/>',),
+            ('<property name="db.password" value="@"/>',), ('{"name": "DB_PASSWORD", "value": "@"}',),
+            ("- name: DB_PASSWORD\n  value: @",), ("password%3D@",), ("%22password%22%3A%22@%22",),
+            ("requirepass @",), ("CREATE USER anna IDENTIFIED BY '@';",), ("ALTER USER anna WITH PASSWORD '@';",),
+            ("machine example.org login anna password @",), ("machine example.org\nlogin anna\npassword @",),
+            ("db.example.org:5432:shop:anna:@",), ("client-key-data: @", B64, 200), ("PrivateKey = @", B64, 43),
+            ('{"auths": {"r.example.org": {"auth": "@"}}}', MIXED, 28), ('"identitytoken": "@"', MIXED, 40),
+            ("index-url = https://anna:@§pypi.example.org/simple",), ("kaggle.json: {\"username\": \"anna\", \"key\": \"@\", \"api_key\": \"@\"}", HEX, 32),
+            ("secret: @", B64, 120), ("密码：@",), ("密码: @",), ("密码是@",), ("初始密码为 @",), ("密钥=@",), ("秘钥：@",),
+            ("令牌：“@”",), ("口令：@",), ("授权码：@",), ("数据库密码='@'",), ("password：@",), ("登录密码 = @",),
+        ]
+    )
+}  # fmt: skip
+
+COMMANDS: dict[str, Callable[[Draw], Sample]] = {
+    f"command {number}: {template}": _named(template, *more)
+    for number, (template, *more) in enumerate(
+        [
+            ("login --password @",), ("login --password=@",), ("tool --api-key @",), ("tool --token @",), ("tool --secret '@'",),
+            ("['login', '--password', '@']",), ('["login", "--token", "@"]',), ('"--password",\n  "@"',),
+            ("mysql -u root -p@ shop",), ("mysqldump -uroot -p'@' shop",), ("sshpass -p @ ssh anna§example.org",),
+            ("sshpass -p'@' scp x y",), ("docker login -u anna -p @ r.example.org",), ("echo '@' | docker login --password-stdin",),
+            ("redis-cli -h db -a @ ping",), ("mongosh -u anna -p @",), ("curl -u anna:@ https://example.org",),
+            ("curl --user 'anna:@' https://example.org",), ("curl -H 'X-Api-Key: @' https://example.org",),
+            ("wget --http-password=@ https://example.org",), ("wget --user=anna --password=@ https://example.org",),
+            ("openssl rsa -passin pass:@ -in x",), ("htpasswd -bc file anna @",), ("ldapsearch -D cn=anna -w @ x",),
+            ("smbclient -U anna%@ //h/x",), ("7z x -p@ a.7z",), ("unrar x -p@ a.rar",), ("zip -P @ a.zip b",), ("echo @ | sudo -S ls",),
+            ("ConvertTo-SecureString '@' -AsPlainText -Force",), ("aws configure set aws_secret_access_key @", B64, 40),
+            ("git clone https://anna:@§example.org/x.git",), ("git clone https://oauth2:@§gitlab.example.org/x.git",),
+            ("git clone https://@§github.example.org/x", MIXED, 40), ("helm repo add x y --username anna --password @",),
+            ("kubectl config set-credentials anna --token=@",), ("plink -pw @ anna§h",), ("tool --password \\\n  @",),
+        ]
+    )
+}  # fmt: skip
+
+ADDRESSES: dict[str, Callable[[Draw], Sample]] = {
+    f"address {number}: {template}": _named(template, *more)
+    for number, (template, *more) in enumerate(
+        [
+            ("https://anna:@§example.org/x",), ("redis://:@§db:6379/0",), ("redis://anna:@§db",), ("mongodb://anna:@§db/x",),
+            ("mongodb+srv://anna:@§cluster.example.org",), ("postgres://anna:@§db:5432/x",), ("postgresql+psycopg2://anna:@§db/x",),
+            ("mysql+pymysql://anna:@§db/x",), ("amqp://anna:@§mq//",), ("jdbc:mysql://db:3306/x?user=root&password=@",),
+            ("jdbc:postgresql://db/x?user=a&password=@&ssl=true",), ("jdbc:oracle:thin:scott/@§db:1521:x",), ("ftp://anna:@§h/x",),
+            ("smtp://anna:@§mail:587",), ("http://x/y?a=1&token=@&b=2",), ("http://x/y?access_token=@",), ("wss://x/?token=@",),
+            ("http://localhost:8888/lab?token=@", HEX, 48), ("https://x/?api_key=@",), ("https://x/cb?client_secret=@&x=1",),
+            ("https://b/x?X-Amz-Algorithm=A&X-Amz-Signature=@", HEX, 64), ("https://b/x?X-Amz-Security-Token=@", B64, 80),
+            ("https://b/x?X-Goog-Signature=@", HEX, 128), ("https://b/x?X-Tos-Signature=@", HEX, 64),
+            ("https://b.oss-cn-beijing.aliyuncs.com/x?OSSAccessKeyId=a&Expires=1&Signature=@", MIXED, 28),
+            ("https://b/x?x-oss-signature=@&x=1", HEX, 64), ("https://b/x?AccessKeyId=a&Signature=@", MIXED, 28),
+            ("https://b.bcebos.com/x?authorization=bce-auth-v1%2Fabc%2F2026-11-30T00%3A00%3A00Z%2F1800%2F%2F@", HEX, 64),
+            ("bce-auth-v1/abcabcabc/2026-11-30T00:00:00Z/1800/host/@", HEX, 64),
+            ("https://b.cos.ap-beijing.myqcloud.com/x?q-sign-algorithm=sha1&q-ak=a&q-signature=@", HEX, 40),
+            ("q-sign-algorithm=sha1&q-sign-time=1;2&q-signature=@", HEX, 40), ("https://b/x?e=1&token=abc:@:def", MIXED, 28),
+            ("https://b.blob.core.windows.net/x?sv=2024&sig=@%3D", MIXED, 43), ("https://cdn/x?auth_key=1790000000-0-0-@", HEX, 32),
+            ("https://hooks.slack.com/services/T0ABCDEF/B0ABCDEF/@", MIXED, 24),
+            ("https://discord.com/api/webhooks/123456789012345678/@", URLSAFE, 68),
+            ("https://open.feishu.cn/open-apis/bot/v2/hook/@", HEX, 36), ("https://oapi.dingtalk.com/robot/send?access_token=@", HEX, 64),
+            ("https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=@", HEX, 36), ("https://api.day.app/@/hi", MIXED, 22),
+            ("https://x.webhook.office.com/webhookb2/@/IncomingWebhook/x", HEX, 36),
+            ("Authorization: Bearer @", MIXED, 40), ("authorization: token @", MIXED, 40), ("Authorization: ApiKey @", MIXED, 20),
+            ('{"Authorization": "Bearer @"}', MIXED, 40), ("('authorization', 'Bearer @')", MIXED, 40),
+            ("Proxy-Authorization: Basic @", MIXED, 24), ("AWS4-HMAC-SHA256 Authorization: Credential=a/b, Signature=@", HEX, 64),
+            ("Cookie: BDUSS=@; x=1", MIXED, 60), ("Cookie: theme=dark; JSESSIONID=@", UPPER, 32), ("Set-Cookie: sid=@; Path=/; HttpOnly", MIXED, 32),
+            ("BDUSS=@", MIXED, 64), ('"SESSDATA": "@"', MIXED, 32), ("PHPSESSID=@", MIXED, 26), ("csrftoken=@", MIXED, 32),
+            (".example.org\tTRUE\t/\tTRUE\t1790000000\tsid\t@", MIXED, 32), ('curl -b "BDUSS=@" x', MIXED, 64),
+            ("http://x/?next=1%26token%3D@", MIXED, 24),
+        ]
+    )
+}  # fmt: skip
+
+KEYS: dict[str, Callable[[Draw], Sample]] = {
+    "PEM": _multiline,
+    "PEM, PKCS 8": lambda d: _multiline(d, kind=""),
+    "PEM, EC": lambda d: _multiline(d, kind="EC "),
+    "PEM, OpenSSH": lambda d: _multiline(d, kind="OPENSSH "),
+    "PEM, indented": lambda d: _multiline(d, "key: |\n%s\nend", "ENCRYPTED "),
+    "PEM in one line": lambda d: (lambda text, lines: (text.replace("\n", "\\n"), lines))(*d.pem()),
+    "PEM in JSON": lambda d: (lambda text, lines: (json.dumps({"private_key": text + "\n"}), lines))(*d.pem("")),
+    "PEM as base64": lambda d: (lambda text, _: (f"tls.key: {b64(text)}", [b64(text)]))(*d.pem()),
+    "OpenSSH's body": lambda d: (
+        lambda lines: ("\n".join(["b3BlbnNzaC1r" "ZXktdjEAAAAABG5vbmU" + lines[0], *lines[1:]]), lines)
+    )([d(B64, 64) for _ in range(3)]),
+    "DER's body": lambda d: (lambda lines: ("\n".join(["MIIEvQ" "IBADANBgkqhkiG" + lines[0], *lines[1:]]), lines))(
+        [d(B64, 64) for _ in range(3)]
+    ),
+    "Basic": _basic("Authorization: Basic @"),
+    "Basic alone": _basic("it sent Basic @ to the proxy"),
+    "JSON web token, named": _jwt("id_token=@"),
+    "a password with an at": lambda d: ((lambda s: (f"postgres://anna:{s}§{s}@db/x".replace("§", "@"), [s]))(d.word)),
+    "password, quoted for addresses": lambda d: ((lambda s: (f"https://anna:{quote(s + '/+', safe='')}@x/", [s]))(d.word)),
+}  # fmt: skip
+
+SAMPLES = {**TOKENS, **SETTINGS, **COMMANDS, **ADDRESSES, **KEYS}
+
+# The same in other clothes
+
+
+def _coloured(text: str, secrets: list[str]) -> str:
+    for secret in dict.fromkeys(secrets):
+        middle = len(secret) // 2
+        text = text.replace(secret, f"\x1b[1;31m{secret[:middle]}\x1b[0m\x1b[36m{secret[middle:]}\x1b[0m")
+    return text
+
+
+def _prefixed(text: str) -> str:
+    return "\n".join(f"2026-11-30 10:00:{number:02},123 INFO [main] {line}" for number, line in enumerate(text.split("\n")))
+
+
+CLOTHES: dict[str, Callable[[str, list[str]], str]] = {
+    "plain": lambda text, secrets: text,
+    "quoted": lambda text, secrets: repr(text),
+    "JSON": lambda text, secrets: json.dumps({"message": text}, ensure_ascii=False),
+    "JSON in JSON": lambda text, secrets: json.dumps(json.dumps({"message": text}, ensure_ascii=False), ensure_ascii=False),
+    "coloured": _coloured,
+    "a log's line": lambda text, secrets: _prefixed(text),
+    "Windows": lambda text, secrets: text.replace("\n", "\r\n"),
+}
