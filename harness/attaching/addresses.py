@@ -48,7 +48,9 @@ def refuse(url: str, kind: str, hosts: Sequence[str]) -> None:
     host = parts.hostname.rstrip(".")
     if hosts and not any(host == each or host.endswith(f".{each}") for each in hosts):
         raise UsageError(
-            f"{url}: not at {' or '.join(hosts)}.", "The organisers ask for an address there.", "Publish it there first."
+            f"{url}: not at {' or '.join(hosts)}.",
+            "The organisers ask for an address there.",
+            "Publish it there first.",
         )
     refuse_private(url)
 

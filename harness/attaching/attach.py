@@ -4,13 +4,12 @@ An address that was not reached waits. It is asked again (check), and once it an
 withdrawal of what waited: an attachment never changes.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.attaching import addresses, inspection, photos
-from harness.attaching.outdoors.outings import Privacy
 from harness.attaching.inspection import Finding
+from harness.attaching.outdoors.outings import Privacy
 from harness.catalogue.entries import Part
 from harness.errors import UsageError
 from harness.evidence import attachments, sessions

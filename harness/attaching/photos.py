@@ -8,6 +8,7 @@ import io
 import re
 import warnings
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def _look(content: bytes) -> int:
     with Image.open(io.BytesIO(content), formats=DECODERS) as image:
         image.draft("L", (128, 128))
         pixels = image.convert("L").resize((17, 16), Image.Resampling.LANCZOS).tobytes()
-    rows = [pixels[row * 17 : row * 17 + 17] for row in range(16)]
-    bits = "".join("01"[right > left] for row in rows for left, right in zip(row, row[1:], strict=False))
-    edges = sum(abs(right - left) > 3 for row in rows for left, right in zip(row, row[1:], strict=False))
+    steps = [pair for row in range(16) for pair in pairwise(pixels[row * 17 : row * 17 + 17])]
+    bits = "".join("01"[right > left] for left, right in steps)
+    edges = sum(abs(right - left) > 3 for left, right in steps)
     return int(bits, 2) if edges > 64 and 32 < bits.count("1") < 224 else 0

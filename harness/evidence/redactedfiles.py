@@ -68,7 +68,12 @@ def _wide(head: bytes) -> str:
         return WIDE[head[:2]]
     pairs = len(head) // 2
     for encoding, high, low in (("utf-16-le", head[1::2], head[0::2]), ("utf-16-be", head[0::2], head[1::2])):
-        if pairs >= 4 and high.count(0) > 0.7 * pairs and low.count(0) < 0.05 * pairs and is_text(bytes(low).replace(b"\0", b"")):
+        if (
+            pairs >= 4
+            and high.count(0) > 0.7 * pairs
+            and low.count(0) < 0.05 * pairs
+            and is_text(bytes(low).replace(b"\0", b""))
+        ):
             return encoding
     return ""
 

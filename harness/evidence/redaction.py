@@ -1,6 +1,6 @@
 """Redaction: what must not leave a machine, taken out of logs and records as they are written.
 
-Known by their form: what secretforms.py lists, the homes of people, and private keys, also behind the prefixes of a
+Known by their form: what secretforms/ lists, the homes of people, and private keys, also behind the prefixes of a
 log. Known by their value: the variables of this process whose names say that they are secret. Colours in between hide
 nothing, and neither does the end of a terminal's line.
 """
@@ -14,20 +14,24 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
-from harness.evidence.secretforms import REDACTED, Secret, forms
+from harness.evidence.secretforms import forms
+from harness.evidence.secretforms.form import REDACTED, Secret
 
 SECRET_NAME = re.compile(r"token|secret|passw|(?<![a-z])key|_key|credential|auth|bduss|cookie", re.IGNORECASE)
 NO_SECRET_NAME = re.compile(r"(FILE|PATH|DIR|SOCK|URL|ID|HOST|USER)S?$", re.IGNORECASE)
 SHORTEST_VALUE = 8  # shorter ones would take words out of the log
 LONGEST_LINE = 2**16
 COLOURED = re.compile(rb"\x1b|\\(?:u001b|x1b|033|e)\[")
-COLOUR = re.compile(rb"\\(?:u001b|x1b|033|e)\[[0-?]{0,32}[@-~]|\x1b\[[0-?]{0,32}[ -/]{0,8}[@-~]|\x1b\][^\x07\x1b\n]{0,1024}(?:\x07|\x1b\\)|\x1b[()][0-9A-B]")
+COLOUR = re.compile(  # as it is, and as JSON and shells write it
+    rb"\\(?:u001b|x1b|033|e)\[[0-?]{0,32}[@-~]|\x1b\[[0-?]{0,32}[ -/]{0,8}[@-~]"
+    rb"|\x1b\][^\x07\x1b\n]{0,1024}(?:\x07|\x1b\\)|\x1b[()][0-9A-B]"
+)
 HELD = 8  # lines at most
 LONGEST_ANNOUNCEMENT = 1024
-# What a line ends with whose secret stands on the next one.
-ANNOUNCES = re.compile(
-    rb"(?:passw(?:or)?d|passphrase|secret|token|key|pass)s?\b[^\r\n]{0,80}(?:[|>][+-]?|\\|[\"'],)[ \t]{0,8}\r?\n?\Z"
-    rb"|(?:name|key)[\"']?[ \t]{0,4}[:=][^\r\n]{0,80}(?:passw(?:or)?d|secret|key|token|credential)s?[\"']?,?[ \t]{0,8}\r?\n?\Z"
+_NAMES = rb"(?:passw(?:or)?d|passphrase|secret|token|key|pass|credential)s?"
+ANNOUNCES = re.compile(  # what a line ends with whose secret stands on the next one
+    _NAMES + rb"\b[^\r\n]{0,80}(?:[|>][+-]?|\\|[\"'],)[ \t]{0,8}\r?\n?\Z"
+    rb"|(?:name|key)[\"']?[ \t]{0,4}[:=][^\r\n]{0,80}" + _NAMES + rb"[\"']?,?[ \t]{0,8}\r?\n?\Z"
     rb"|\b(?:machine|login|account)[ \t]{1,8}\S{1,128}[ \t]{0,8}\r?\n?\Z"
 )
 GOES_ON = re.compile(
@@ -35,11 +39,14 @@ GOES_ON = re.compile(
     rb"(?:(?=\S{0,200}[0-9])(?=\S{0,200}[A-Za-z])[A-Za-z0-9+/_.-]{12,8192}={0,2}[\"']?[ \t]{0,8}\r?(?:\n|\Z))+"
 )
 ENDS_CUT = re.compile(rb"\[redacted\][\"']?[ \t]{0,8}\r?\n\Z")
-KEY_BEGIN = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d|b3BlbnNzaC1rZXktdjE[A-Za-z0-9+/]{20,}"
-                       rb"|(?<![A-Za-z0-9+/])MII[A-Za-z0-9+/]{2}[AQgw]IBA[A-Za-z0-9+/]{30,}")  # fmt: skip
+KEY_BEGIN = re.compile(  # its first line, or the first of its body
+    rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d"
+    rb"|b3BlbnNzaC1rZXktdjE[A-Za-z0-9+/]{20,}|(?<![A-Za-z0-9+/])MII[A-Za-z0-9+/]{2}[AQgw]IBA[A-Za-z0-9+/]{30,}"
+)
 KEY_END = re.compile(rb"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|Private-MAC: [0-9a-f]+")
 KEY_LINE = re.compile(
-    rb"""[ \t>|#"'+*]*(?:[A-Za-z0-9+/=]{0,100}|[A-Za-z-]{1,20}: [^\r\n]{0,200})(?:\\r)?(?:\\n)?(?:[ \t"'+,;\\]*|["'],[^\r\n]{0,200})[\r\n]*"""
+    rb"""[ \t>|#"'+*]*(?:[A-Za-z0-9+/=]{0,100}|[A-Za-z-]{1,20}: [^\r\n]{0,200})(?:\\r)?(?:\\n)?"""
+    rb"""(?:[ \t"'+,;\\]*|["'],[^\r\n]{0,200})[\r\n]*"""
 )
 DIGITS = re.compile(rb"\d")
 
@@ -112,7 +119,7 @@ class Redactor:
         return place
 
     def _lines(self, text: bytes) -> bytes:
-        """Whole lines without their secrets; the lines of a private key go, up to its end or to what cannot be of one."""
+        """Whole lines without their secrets; those of a private key go, up to its end or to what cannot be of one."""
         if not self._in_key and not KEY_BEGIN.search(_bare(text)):
             return self._others(text)
         parts: list[bytes] = []
@@ -152,7 +159,7 @@ class Redactor:
         return line[size:] if self._prefix and DIGITS.sub(b"0", line[:size]) == self._prefix else line
 
     def _others(self, text: bytes) -> bytes:
-        """Lines of no key, also without the rest of a secret that goes on in a line of its own, as terminals wrap it."""
+        """Lines of no key, also without the rest of a secret that a terminal wrapped into a line of its own."""
         if not text:
             return b""
         text = self._substitute(text)
@@ -193,7 +200,10 @@ class Redactor:
         if isinstance(value, list | tuple):
             return self._list(value)
         if isinstance(value, Mapping):
-            clean = {self.text(name) if isinstance(name, str) else name: self._field(name, item) for name, item in value.items()}
+            clean = {
+                self.text(name) if isinstance(name, str) else name: self._field(name, item)
+                for name, item in value.items()
+            }
             return self._pair(clean)
         return value
 

@@ -71,7 +71,7 @@ def _verdict(parts: Mapping[str, Part], cells: Sequence[CellPoints], attachment:
 
 
 def verdicts(part: Part, cells: Sequence[CellPoints], attachment: Attachment) -> Iterator[str]:
-    """What an attachment gives, in a few words: 'counts', 'waiting: not reached yet', 'the day … is counted already'."""
+    """What an attachment gives, in a few words: counts, waiting: not reached yet, the day … is counted already."""
     waiting = waits(part, attachment)
     own = [cell for cell in cells if cell.run == attachment.id]
     if waiting:

@@ -256,7 +256,8 @@ def sum_line(sums: Tally, paint: Callable[[str], str]) -> str:
     """All points in a line, the earned ones in `paint`."""
     earned = f"{sums.earned:g}" if sums.earned == sums.earned_upper else f"{sums.earned:g}–{sums.earned_upper:g}"
     return (
-        paint(f"{earned} point{'' if earned == '1' else 's'} earned") + f" of {sums.limit:g} (and {sums.bonus:g} by a bonus); "
+        paint(f"{earned} point{'' if earned == '1' else 's'} earned")
+        + f" of {sums.limit:g} (and {sums.bonus:g} by a bonus); "
         f"{sums.waiting:g} waiting for evidence, {sums.rehearsed:g} rehearsed"
     )
 

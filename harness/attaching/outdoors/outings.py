@@ -137,9 +137,7 @@ def inspect(path: Path, content: bytes, settings: Privacy) -> list[Outing]:
     if twice:
         recording.notes.append("what was recorded twice at one time counts once")
     radius = _blurred(settings.radius, content)
-    return [
-        _outing(way, recording, settings, radius) for way, fault in zip(ways, faults, strict=True) if not fault
-    ]
+    return [_outing(way, recording, settings, radius) for way, fault in zip(ways, faults, strict=True) if not fault]
 
 
 def _refuse(path: Path, recording: Recording, ways: Sequence[Way]) -> None:
@@ -280,7 +278,7 @@ def zone_of(point: Point, told: tzinfo | None, chosen: tzinfo | None) -> tuple[t
     """
     if chosen:
         return chosen, ""
-    doubted = []
+    doubted: list[str] = []
     for zone, whose in ((told, "the device"), (point.time.astimezone().tzinfo, "this machine")):
         if zone and abs((_hours(zone, point) - point.longitude / 15 + 12) % 24 - 12) <= FROM_THE_SUN:
             return zone, _doubt(doubted, zone, point)
@@ -297,7 +295,8 @@ def _doubt(doubted: Sequence[str], zone: tzinfo, point: Point) -> str:
     if not doubted:
         return ""
     chosen = f"{point.time.astimezone(zone):UTC%z}"
-    return f"the clock of {' and of '.join(doubted)} does not fit the place: its day is that of {chosen}, or of your --zone"
+    clocks = " and of ".join(doubted)
+    return f"the clock of {clocks} does not fit the place: its day is that of {chosen}, or of your --zone"
 
 
 # Geometry
@@ -334,7 +333,7 @@ def _blurred(radius: float, content: bytes) -> float:
 
 
 def _lines(way: Way, homes: Sequence[Point], radius: float) -> list[Line]:
-    """What lies outside every home's region, in a plane of metres; a line ends where the region begins, and at breaks."""
+    """What lies outside every home's region, in a plane of metres; a line ends where a region begins or at a break."""
     origin = way[0][0]
     across = math.cos(math.radians(origin.latitude))
     lines: list[Line] = []

@@ -25,7 +25,9 @@ def draw(outing: Outing) -> bytes:
     for line in _placed(outing.lines):
         brush.line(line, fill=GREEN, width=3, joint="curve")
     if not outing.lines:
-        brush.text((MARGIN, SIZE[1] // 2 - FOOT), "All of it lies around home: nothing is drawn.", FAINT, font=faces.latin)
+        brush.text(
+            (MARGIN, SIZE[1] // 2 - FOOT), "All of it lies around home: nothing is drawn.", FAINT, font=faces.latin
+        )
     top = SIZE[1] - FOOT
     _write(brush, faces, top, f"{outing.day}   {outing}", INK)
     _write(brush, faces, top + 30, f"day in {outing.zone}; drawn without a map", FAINT)

@@ -120,11 +120,12 @@ def moment_of(text: str) -> datetime:
     match = TIME.fullmatch(text.strip())
     if not match:
         raise ValueError(f"{text[:40]!r} is no time")
-    *whole, second, fraction, zone = match.groups()
-    moment = datetime(*(int(part) for part in whole), min(int(second or 0), 59))  # type: ignore[arg-type]
-    moment += timedelta(seconds=int(second or 0) - moment.second, microseconds=int(f"{fraction or 0:0<6}"[:6]))
-    if int(second or 0) > 60:
+    year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])
+    fraction, zone = match.groups()[6:]
+    if second > 60:
         raise ValueError(f"{text[:40]!r} is no time")
+    moment = datetime(year, month, day, hour, minute, min(second, 59))
+    moment += timedelta(seconds=second - moment.second, microseconds=int(f"{fraction or 0:0<6}"[:6]))
     return moment.replace(tzinfo=_zone(zone)) if zone else moment
 
 
@@ -169,7 +170,9 @@ def read(path: Path, content: bytes) -> Recording:
         why = max(recording.lost, key=lambda why: recording.lost[why])
         raise _unreadable(path, f"{broken:,} of its {points + broken:,} points are {why}")
     if points:
-        recording.notes += [f"{counted(number, 'point')} {why} left out" for why, number in sorted(recording.lost.items())]
+        recording.notes += [
+            f"{counted(number, 'point')} {why} left out" for why, number in sorted(recording.lost.items())
+        ]
     for segment in recording.segments:
         segment.sort(key=lambda point: point.time)
     return recording

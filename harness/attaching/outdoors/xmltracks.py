@@ -16,7 +16,9 @@ BREAKS = ("trk", "trkseg", "Track", "Activity")
 FINISHED = ("trkpt", "Trackpoint", "rtept", "wpt", "trkseg", "Track", "Lap", "Placemark", "LineString")
 TITLES = ("name", "Name", "desc", "Notes")
 DECLARED = re.compile(rb"""\A\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([\w.-]{1,40})["'][^>]{0,200}\?>""")
-ENCODINGS = re.compile(r"gb2312|gbk|gb18030|gb_2312-80|cp936|ms936|big5.*|shift_jis|euc-\w+|iso-8859-\d+|windows-125\d", re.I)
+ENCODINGS = re.compile(
+    r"gb2312|gbk|gb18030|gb_2312-80|cp936|ms936|big5.*|shift_jis|euc-\w+|iso-8859-\d+|windows-125\d", re.I
+)
 CHINESE = re.compile(r"gb.*|cp936|ms936", re.I)
 
 
@@ -95,7 +97,11 @@ class _Reader:
             self._recording.sport = self._recording.sport or element.get("Sport") or _texts(element).get("type", "")
         elif tag == "Creator":
             self._recording.creator = _texts(element).get("Name", "")
-        if tag in TITLES and self._inside[-1:] and self._inside[-1] in ("trk", "metadata", "gpx", "Activity", "Placemark"):
+        if (
+            tag in TITLES
+            and self._inside[-1:]
+            and self._inside[-1] in ("trk", "metadata", "gpx", "Activity", "Placemark")
+        ):
             self._recording.titles.append((element.text or "").strip())
         if tag in FINISHED:
             element.clear()
@@ -107,12 +113,12 @@ class _Reader:
             self._places.append((element.text or "").strip())
         elif tag == "Track":
             for time, place in zip(self._times, self._places, strict=False):
-                longitude, latitude = (place.split() + ["", ""])[:2]
+                longitude, latitude = [*place.split(), "", ""][:2]
                 self._recording.add(time, latitude, longitude)
             self._times, self._places = [], []
         elif tag == "coordinates" and "LineString" in self._inside:
             for place in (element.text or "").split():
-                longitude, latitude = (place.split(",") + ["", ""])[:2]
+                longitude, latitude = [*place.split(","), "", ""][:2]
                 self._recording.add(None, latitude, longitude)
         elif tag == "Placemark":
             texts = _texts(element)

@@ -368,7 +368,7 @@ def test_a_picture_that_two_people_attached_for_two_days_counts_once(results, tm
     document = {"kind": "photo", "name": "a.jpg", "checked": ""}
     for day in ("2026-11-01", "2026-11-02"):
         attachments.write(results, "15", {**document, "date": day}, {"photo.jpg": b"the same"})
-    cells, built = states(a_catalogue(days), results)
+    _, built = states(a_catalogue(days), results)
     assert built.tally.earned == 1 and "which counts once" in matrix.show(built, "table", explain=True)
 
 

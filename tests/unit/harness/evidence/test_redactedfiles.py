@@ -14,8 +14,32 @@ from harness.evidence.redaction import Redactor
 SECRET = Draw(5)("abcdef0123456789", 40)
 TEXT = f"# 设置\npassword={SECRET}\nend\n"
 CLEAN = "# 设置\npassword=[redacted]\nend\n"
-NAMES = ["settings", ".env", ".netrc", "run.py", "x.ini", "x.toml", "x.cfg", "x.sh", "x.ps1", "x.conf", "x.properties", "x.xml",
-         "x.jsonl", "x.ipynb", "x.out", "x.err", "x.tsv", "x.svg", "x.pem", "x.tex", "Dockerfile", "x.log.1", "x.bak", "x.bin"]  # fmt: skip
+NAMES = (
+    "settings",
+    ".env",
+    ".netrc",
+    "run.py",
+    "x.ini",
+    "x.toml",
+    "x.cfg",
+    "x.sh",
+    "x.ps1",
+    "x.conf",
+    "x.properties",
+    "x.xml",
+    "x.jsonl",
+    "x.ipynb",
+    "x.out",
+    "x.err",
+    "x.tsv",
+    "x.svg",
+    "x.pem",
+    "x.tex",
+    "Dockerfile",
+    "x.log.1",
+    "x.bak",
+    "x.bin",
+)
 ENCODINGS = ["utf-8", "utf-8-sig", "gb18030", "utf-16", "utf-16-le", "utf-16-be"]
 
 
@@ -37,21 +61,25 @@ def test_a_text_keeps_its_encoding(tmp_path, encoding):
     assert redacted(tmp_path / "x").read_bytes().decode(encoding) == text.replace(SECRET, "[redacted]")
 
 
-@pytest.mark.parametrize("packed", [True, False])
-@pytest.mark.parametrize("wide", [True, False])
+@pytest.mark.parametrize(("packed", "wide"), [(False, False), (True, False), (False, True)])
 def test_every_usual_form_is_caught_in_files(tmp_path, packed, wide):
     for number, (name, draw) in enumerate(SAMPLES.items()):
         text, secrets = draw(Draw(number))
         content = f"start\n{text}\nend of it\n".encode("utf-16" if wide else "utf-8")
-        (tmp_path / "file").write_bytes(gzip.compress(content) if packed and not wide else content)
+        (tmp_path / "file").write_bytes(gzip.compress(content) if packed else content)
         after = redacted(tmp_path / "file").read_bytes()
-        after = gzip.decompress(after) if packed and not wide else after
+        after = gzip.decompress(after) if packed else after
         clean = after.decode("utf-16" if wide else "utf-8")
         assert not [secret for secret in secrets if secret in clean], name
 
 
 def test_json_stays_json_and_a_command_loses_its_password(tmp_path):
-    document = {"command": ["login", "--password", SECRET], "n": 1e5, f"hf_{SECRET}": 1, "env": [{"name": "DB_PASSWORD", "value": SECRET}]}
+    document = {
+        "command": ["login", "--password", SECRET],
+        "n": 1e5,
+        f"hf_{SECRET}": 1,
+        "env": [{"name": "DB_PASSWORD", "value": SECRET}],
+    }
     (tmp_path / "x").write_text(json.dumps(document))
     clean = json.loads(redacted(tmp_path / "x").read_text())
     assert clean["command"] == ["login", "--password", "[redacted]"] and clean["n"] == 1e5
@@ -97,4 +125,6 @@ def test_names_lose_their_secrets_and_no_file_is_lost(tmp_path):
     (folder / f"hf_{SECRET[1:]}").write_text("two")
     redact_files(tmp_path / "run", Redactor())
     names = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
-    assert names == [f"run/[redacted]/{name}" for name in ("0-[redacted].txt", "1-[redacted].txt", "[redacted]", "[redacted]-2")]
+    assert names == [
+        f"run/[redacted]/{name}" for name in ("0-[redacted].txt", "1-[redacted].txt", "[redacted]", "[redacted]-2")
+    ]

@@ -11,7 +11,8 @@ from secretsamples import CLOTHES, SAMPLES, Draw
 
 from harness.checkout import ROOT
 from harness.evidence.redaction import Redactor
-from harness.evidence.secretforms import MAINTAINED, forms
+from harness.evidence.secretforms import forms
+from harness.evidence.secretforms.services import MAINTAINED
 
 LOGS = ROOT / "tests" / "data" / "logs" / "runs.log.gz"
 COLOURS = re.compile(rb"\x1b\[[0-9;]*m")
@@ -100,7 +101,9 @@ def test_our_own_texts_hold_next_to_nothing_that_is_taken_for_a_secret():
     paths = [path for place in ("docs", "projects", "hardware", "docker") for path in (ROOT / place).rglob("*")]
     texts = [path for path in paths if path.suffix in (".md", ".py", ".yaml", ".txt", ".sh") and path.is_file()]
     lines = [line for path in texts for line in path.read_text(encoding="utf-8").split("\n")]
-    found = [pair for pair in changed_lines("\n".join(lines)) if "homework-store" not in pair[0] and "[user]" not in pair[1]]
+    found = [
+        pair for pair in changed_lines("\n".join(lines)) if "homework-store" not in pair[0] and "[user]" not in pair[1]
+    ]
     assert len(found) * 10_000 <= len(lines), found
 
 

@@ -109,7 +109,7 @@ def test_a_jump_of_the_receiver_spoils_neither_the_track_nor_its_distance():
         ("laughs.tcx", BILLION_LAUGHS.encode() + tcx(a_run()).lstrip().partition(b"?>")[2], "declares a document type"),
         ("outside.gpx", gpx(a_run(), head=OUTSIDE), "declares a document type"),
         ("deep.gpx", b"<gpx>" * 5000, "nested deeper"),
-        ("half.gpx", gpx(a_run())[:99], "no element found"),
+        ("half.gpx", gpx(a_run())[:99], "not a track that can be read"),
         ("page.gpx", b"<html></html>", "its root is <html>"),
         ("pole.gpx", gpx([(BEGAN, 91, 0)]), "at no place"),
         ("nan.gpx", gpx([(BEGAN, math.nan, 0)]), "at no place"),
