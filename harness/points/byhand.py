@@ -1,6 +1,6 @@
 """By hand: what people attached, as the evidence and the results that the points count, and what each of it gives."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -61,20 +61,19 @@ def _result(part: Part, person: Hardware, attachment: Attachment, spare: str) ->
 def show(results: Path, parts: Mapping[str, Part], cells: Sequence[CellPoints]) -> str:
     """A line for each attachment that was not taken back, with its day, and whether it counts."""
     by_part, damaged = attachments.standing(results)
-    lines = [f"{each}{_verdict(parts, cells, each)}" for found in by_part.values() for each in found]
+    lines = [
+        f"{each}   {verdict(parts.get(name), cells, each)}".rstrip()
+        for name, found in by_part.items()
+        for each in found
+    ]
     return "\n".join([*lines, *damaged]) or "Nothing is attached yet. ./inv attach --help shows how."
 
 
-def _verdict(parts: Mapping[str, Part], cells: Sequence[CellPoints], attachment: Attachment) -> str:
-    part = parts.get(str(attachment.data["part"]))
-    return "".join(f"   {word}" for word in verdicts(part, cells, attachment)) if part else ""
-
-
-def verdicts(part: Part, cells: Sequence[CellPoints], attachment: Attachment) -> Iterator[str]:
+def verdict(part: Part | None, cells: Sequence[CellPoints], attachment: Attachment) -> str:
     """What an attachment gives, in a few words: counts, waiting: not reached yet, the day … is counted already."""
-    waiting = waits(part, attachment)
-    own = [cell for cell in cells if cell.run == attachment.id]
-    if waiting:
-        yield f"waiting: {waiting}"
-    elif own:
-        yield "counts" if own[0].points else own[0].why
+    if part is None:
+        return ""
+    if waiting := waits(part, attachment):
+        return f"waiting: {waiting}"
+    own = next((cell for cell in cells if cell.run == attachment.id), None)
+    return "" if own is None else "counts" if own.points else own.why
