@@ -38,7 +38,11 @@ def refuse(url: str, kind: str, hosts: Sequence[str]) -> None:
     """
     parts = urlsplit(url)
     if not parts.hostname or any(letter.isspace() for letter in url) or len(url) > LONGEST:
-        raise UsageError(f"{url[:200]}: not an address.", "", "For example https://aistudio.baidu.com/projectdetail/1")
+        raise UsageError(
+            f"{url[:200]}: not an address.",
+            "It begins with https:// and has a host.",
+            "For example https://aistudio.baidu.com/projectdetail/1",
+        )
     if kind == "pull request" and not PULL_REQUEST.fullmatch(url):
         raise UsageError(
             f"{url}: not a pull request.",

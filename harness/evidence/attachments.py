@@ -100,7 +100,7 @@ def read(folder: Path, files: bool = True) -> Document:
     results, sealed = of_folder(ATTACHMENT, folder)
     document = sealed.valid(results)
     for line in sealed.differences(results, document) if files else sealed.moved(results, document):
-        raise DataFileError(line, "", ATTACHMENT.again)
+        raise DataFileError(line, "It is not as it was sealed.", ATTACHMENT.again)
     return document
 
 

@@ -96,7 +96,9 @@ def _zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (KeyError, OSError, ValueError):
-        raise UsageError(f"--zone {name}: no such time zone.", "", "For example --zone Asia/Shanghai") from None
+        raise UsageError(
+            f"--zone {name}: no such time zone.", "A zone has a region and a city.", "For example --zone Asia/Shanghai"
+        ) from None
 
 
 def _home(text: str) -> tuple[float, float] | None:
@@ -133,7 +135,11 @@ def inspect(path: Path, content: bytes, settings: Privacy) -> list[Outing]:
     _refuse(path, recording, ways)
     faults = [_fault(way) for way in ways]
     if all(faults):
-        raise UsageError(f"{path}: {faults[0]}", "", "Attach another track, or a dated photo of the outing.")
+        raise UsageError(
+            f"{path}: {faults[0]}",
+            "It shows no time outdoors that can be counted.",
+            "Attach another track, or a dated photo of the outing.",
+        )
     if twice:
         recording.notes.append("what was recorded twice at one time counts once")
     radius = _blurred(settings.radius, content)
