@@ -129,13 +129,8 @@ def _pair(pair: Data, known: Mapping[str, str | None]) -> Diagnosis | None:
     found = ", ".join(f"{name} {known[name]}" for name in (*pair["where"], *pair["then"]) if known.get(name))
     fits = [versions.fits(known.get(name) or "", clauses) for name, clauses in pair["then"].items()]
     wanted = ", ".join(f"{name} {clauses}" for name, clauses in pair["then"].items())
-    return Diagnosis(
-        "pair",
-        f"{found}; {wanted} wanted beside",
-        None if None in fits else all(fits),
-        pair["otherwise"],
-        ("local", "container"),
-    )
+    return Diagnosis("pair", f"{found}; {wanted} wanted beside", None if None in fits else all(fits), pair["otherwise"],
+                     ("local", "container"))
 
 
 def access(data: Data) -> list[Diagnosis]:

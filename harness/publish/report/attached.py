@@ -1,4 +1,4 @@
-"""What people attached, as the report shows it: its day, whether it counts, and drawings and photos as small pictures."""
+"""What people attached, as the report shows it: its day, whether it counts, and a small picture of it."""
 
 import base64
 import io
@@ -25,7 +25,7 @@ def shown(part: Part, cells: Sequence[CellPoints], attached: Sequence[Attachment
 
 
 def picture(attachment: Attachment) -> str:
-    """Its drawing or photo as a data address; empty for a text or an address. Its hash was compared when it was read."""
+    """Its drawing or photo, whose hash was compared when it was read, as a data address; empty for what has none."""
     from PIL import Image
 
     name = next((name for name in attachment.data["artefacts"] if not name.endswith((".md", ".txt"))), "")

@@ -144,9 +144,7 @@ def test_cards_are_found_on_the_bus_by_vendor_and_class(bus):
 
 def test_a_card_without_its_driver_is_said_to_be_one(bus, monkeypatch):
     monkeypatch.setattr(pci.found, "__defaults__", (bus,))
-    kind = a_kind(
-        "abacus", "accelerator", lister={"command": ["no-such-lister"], "card": "x"}, pci={"vendors": ["19e5"]}
-    )
+    kind = a_kind("abacus", "accelerator", lister={"command": ["no-such-lister"], "card": "x"}, pci={"vendors": ["19e5"]})
     found = probe.probe(kind)
     assert "PCI bus: 0000:5e:00.0 (19e5:d802)" in found.looked
     with pytest.raises(HardwareError, match="is in this machine, but no driver answers"):

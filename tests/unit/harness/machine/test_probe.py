@@ -56,10 +56,7 @@ def test_an_architecture_that_is_not_named_stays_as_it_was_printed():
 
 
 def test_cards_without_an_index_are_counted_and_share_the_driver_that_stands_outside():
-    data = {
-        "title": "Cards",
-        "lister": {"command": ["x"], "card": r"^Card (?P<model>.+)$", "driver": r"Driver (?P<driver>\S+)"},
-    }
+    data = {"title": "Cards", "lister": {"command": ["x"], "card": r"^Card (?P<model>.+)$", "driver": r"Driver (?P<driver>\S+)"}}
     cards = probe.read_cards(data, "Driver 5.1\nCard A\nCard B  \n")
     assert [(card.index, card.model, card.driver) for card in cards] == [("0", "A", "5.1"), ("1", "B", "5.1")]
 
@@ -176,9 +173,7 @@ def test_a_machine_with_another_chip_of_the_vendor_is_told_its_name_and_what_to_
     finding = probe.probe(KINDS["ascend"])
     with pytest.raises(HardwareError) as caught:
         probe.require(finding)
-    assert "910A: Paddle 3 has no kernels" in caught.value.why and "910B" not in str(caught.value).replace(
-        "910ProB", ""
-    )
+    assert "910A: Paddle 3 has no kernels" in caught.value.why and "910B" not in str(caught.value).replace("910ProB", "")
     assert "--hw cpu" in caught.value.remedy and "Install the Ascend driver" not in caught.value.remedy
 
 
