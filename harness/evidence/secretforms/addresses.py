@@ -2,7 +2,7 @@
 
 import re
 
-from harness.evidence.secretforms.form import REDACTED, Secret, decodes_to, secret
+from harness.evidence.secretforms.form import REDACTED, Secret, decodes_to, is_random, secret
 
 _SIGNED = (
     rb"x-(?:amz|goog|tos|obs|oss|bce|cos)-(?:signature|credential|security-token)"
@@ -24,6 +24,11 @@ ADDRESSES = (
         "authorization",
         rb"""(?P<kept>authorization(?:\\{0,7}["'`])?[ \t]{0,8}(?:[:=,]|=>)[ \t]{0,8}(?:\\{0,7}["'`])?)"""
         rb"""(?!bearer|none|null|true|false)[^\s"'\[\\][^\r\n"'\\]{4,8192}""",
+    ),
+    secret(
+        "signature= sign= sig=",
+        rb"(?P<kept>(?<![a-z0-9_.-])(?:signature|sign|sig)=)[a-z0-9%+/_-]{16,1024}={0,2}",
+        is_one=is_random,
     ),
     secret(
         "://",

@@ -18,6 +18,12 @@ _LIST = (
 )  # "-p", "x" of a list; -p x
 COMMANDS = (
     secret(
+        "openssl ssh-keygen rclone vault",
+        rb"(?P<kept>\b(?:openssl\b[^\r\n|;]{0,200}?[ \t]-[kK]|ssh-keygen\b[^\r\n|;]{0,200}?[ \t]-[NP]|rclone obscure|"
+        rb"vault login)[ \t]{1,4})(?!-)" + _WORD,
+        cased=True,
+    ),
+    secret(
         "-password -passphrase -passwd -pass",
         rb"(?P<kept>(?<![\w-])--?(?:[a-z][\w-]{0,63}-)?(?:password|passwd|passphrase|pass)"
         + _LIST
@@ -39,10 +45,10 @@ COMMANDS = (
         "-u --user --proxy-user",
         (
             rb"(?P<kept>\b(?:curl|wget|https?|svn)\b[^\r\n|;]{0,400}?(?<![\w-])(?:-u|"
-            rb"--user|--proxy-user)"
+            rb"--user|--proxy-user)(?:"
         )
         + _LIST
-        + rb"(?:\\{0,7}[\"'`])?[^\s:\"'/]{1,128}:)[^\s\"'`\\\[/]{1,512}",
+        + rb")?(?:\\{0,7}[\"'`])?[^\s:\"'/]{1,128}:)[^\s\"'`\\\[/]{1,512}",
     ),
     secret(
         "-u --user --proxy-user",
@@ -79,7 +85,7 @@ COMMANDS = (
         "redis-cli ldap zip",
         (
             rb"(?P<kept>\b(?:redis-cli\b[^\r\n|;]{0,200}?[ \t]-a|ldap(?:search|modify|"
-            rb"add|whoami)\b[^\r\n|;]{0,200}?[ \t]-w|zip\b[^\r\n|;]{0,200}?[ \t]-P)"
+            rb"add|whoami)\b[^\r\n|;]{0,200}?[ \t]-w|(?:un)?zip\b[^\r\n|;]{0,200}?[ \t]-P)"
         )
         + _LIST
         + rb"?)"

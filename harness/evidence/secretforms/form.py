@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 REDACTED = b"[redacted]"
+TURNS = re.compile(rb"(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])")
 INSIDE_WORD = re.compile(rb"[A-Za-z0-9_]")
 
 
@@ -56,3 +57,16 @@ def decodes_to(what: bytes) -> Callable[[bytes, int, int], bool]:
             return False
 
     return is_one
+
+
+def is_random(text: bytes, start: int, end: int) -> bool:
+    """Whether it is of no language: letters of both sizes with digits, long hex, or letters and digits in turns."""
+    found = text[start:end]
+    digits, letters = (
+        sum(b"0" <= found[at : at + 1] <= b"9" for at in range(len(found))),
+        re.sub(rb"[^A-Za-z]", b"", found),
+    )
+    if len(found) < 10 or not digits or not letters:
+        return False
+    both = letters.lower() != letters != letters.upper()
+    return digits > 1 and (both or bool(re.fullmatch(rb"[0-9a-f]{24,}", found)) or len(TURNS.findall(found)) >= 4)

@@ -11,12 +11,10 @@ import string
 from collections.abc import Callable
 from urllib.parse import quote
 
+import secrettemplates
+from secrettemplates import B64, HEX, MIXED, UPPER, URLSAFE
+
 Sample = tuple[str, list[str]]
-UPPER = string.ascii_uppercase + string.digits
-MIXED = string.ascii_letters + string.digits
-HEX = "0123456789abcdef"
-B64 = MIXED + "+/"
-URLSAFE = MIXED + "-_"
 
 
 class Draw:
@@ -65,6 +63,16 @@ def _named(template: str, alphabet: str = MIXED, size: int = 14) -> Callable[[Dr
     def draw(d: Draw) -> Sample:
         secret = d(alphabet, size)
         return template.replace("@", secret).replace("§", "@"), [secret]
+
+    return draw
+
+
+def _random(template: str) -> Callable[[Draw], Sample]:
+    """A secret that nothing but its looks tells from a word: letters of both sizes, and digits."""
+
+    def draw(d: Draw) -> Sample:
+        secret = f"q7R{d(MIXED, 12)}9Lm2"
+        return template.replace("@", secret), [secret]
 
     return draw
 
@@ -154,229 +162,17 @@ TOKENS: dict[str, Callable[[Draw], Sample]] = {
 
 SETTINGS: dict[str, Callable[[Draw], Sample]] = {
     f"setting {number}: {template}": _named(template, *more)
-    for number, (template, *more) in enumerate(
-        [
-            ("password=@",),
-            ("password: @",),
-            ("password = '@'",),
-            ('"password": "@"',),
-            ("passwd=@",),
-            ("passphrase: @",),
-            ("DB_PASSWORD=@",),
-            ("MYSQL_PWD=@",),
-            ("PGPASSWORD=@",),
-            ("REDISCLI_AUTH=@",),
-            ("SSHPASS=@",),
-            ("db.pass=@",),
-            ("export MY_PASSWORD=@",),
-            ("export API_KEY='@'",),
-            ("set API_KEY=@",),
-            ("setx API_KEY @",),
-            ("setenv SECRET_TOKEN @",),
-            ("set -gx OPENAI_API_KEY @",),
-            ('$env:API_KEY = "@"',),
-            ("ENV API_KEY=@",),
-            ('[Environment]::SetEnvironmentVariable("API_KEY", "@")',),
-            ('os.environ["API_KEY"] = "@"',),
-            ("api_key: @",),
-            ("apiKey=@",),
-            ("api-key: @",),
-            ("X-Api-Key: @",),
-            ("x-auth-token: @",),
-            ("PRIVATE-TOKEN: @",),
-            ("secret: @",),
-            ("client_secret=@",),
-            ("appSecret: '@'",),
-            ("app_secret = @",),
-            ("secretKey: @",),
-            ("accessKeySecret=@",),
-            ("secret_access_key = @",),
-            ("AWS_SESSION_TOKEN=@", B64, 80),
-            ("TmpSecretKey: @",),
-            ("aws_secret_access_key = @", B64, 40),
-            ("AccountKey=@", B64, 88),
-            ("AISTUDIO_ACCESS_TOKEN=@", HEX, 40),
-            ("WANDB_API_KEY=@", HEX, 40),
-            ("QIANFAN_ACCESS_KEY=@", HEX, 32),
-            ("ARK_API_KEY=@",),
-            ("ak=@", HEX, 32),
-            ("sk: @", HEX, 32),
-            ('"sk": "@"', MIXED, 32),
-            ("JUPYTER_TOKEN=@", HEX, 48),
-            ("_authToken=@",),
-            ("token: @", MIXED, 24),
-            ("//registry.example.org/:_authToken=@", MIXED, 36),
-            ("_auth=@", MIXED, 24),
-            ("_password=@",),
-            ("encoding_aes_key: @", MIXED, 43),
-            ("EncodingAESKey=@", MIXED, 43),
-            ("corpsecret=@", MIXED, 43),
-            ("access_token: @",),
-            ("refresh_token=@",),
-            ("tenant_access_token: t-@",),
-            ("credential: @",),
-            ("keystore_password=@",),
-            ("spring.datasource.password=@",),
-            ("Server=db;User Id=sa;Password=@;",),
-            ("Driver={SQL};Uid=sa;Pwd=@;",),
-            ("Namespace(user='anna', password='@', n=3)",),
-            ("connect(host='h', passwd='@')",),
-            ('auth=("anna", "@")',),
-            ("password: |\n  @\nuser: anna",),
-            ('"password" : "@",',),
-            ("password => '@'",),
-            ('password := "@"',),
-            ("<password>@</password>",),
-            ("<db.password>@</db.password>",),
-            ('<add key="ApiKey" value="@"/>',),
-            ('<property name="db.password" value="@"/>',),
-            ('{"name": "DB_PASSWORD", "value": "@"}',),
-            ("- name: DB_PASSWORD\n  value: @",),
-            ("password%3D@",),
-            ("%22password%22%3A%22@%22",),
-            ("requirepass @",),
-            ("CREATE USER anna IDENTIFIED BY '@';",),
-            ("ALTER USER anna WITH PASSWORD '@';",),
-            ("machine example.org login anna password @",),
-            ("machine example.org\nlogin anna\npassword @",),
-            ("db.example.org:5432:shop:anna:@",),
-            ("client-key-data: @", B64, 200),
-            ("PrivateKey = @", B64, 43),
-            ('{"auths": {"r.example.org": {"auth": "@"}}}', MIXED, 28),
-            ('"identitytoken": "@"', MIXED, 40),
-            ("index-url = https://anna:@§pypi.example.org/simple",),
-            ('kaggle.json: {"username": "anna", "key": "@", "api_key": "@"}', HEX, 32),
-            ("secret: @", B64, 120),
-            ("密码：@",),
-            ("密码: @",),
-            ("密码是@",),
-            ("初始密码为 @",),
-            ("密钥=@",),
-            ("秘钥：@",),
-            ("令牌：“@”",),
-            ("口令：@",),
-            ("授权码：@",),
-            ("数据库密码='@'",),
-            ("password：@",),
-            ("登录密码 = @",),
-        ]
-    )
+    for number, (template, *more) in enumerate(secrettemplates.SETTINGS)
 }
 
 COMMANDS: dict[str, Callable[[Draw], Sample]] = {
     f"command {number}: {template}": _named(template, *more)
-    for number, (template, *more) in enumerate(
-        [
-            ("login --password @",),
-            ("login --password=@",),
-            ("tool --api-key @",),
-            ("tool --token @",),
-            ("tool --secret '@'",),
-            ("['login', '--password', '@']",),
-            ('["login", "--token", "@"]',),
-            ('"--password",\n  "@"',),
-            ("mysql -u root -p@ shop",),
-            ("mysqldump -uroot -p'@' shop",),
-            ("sshpass -p @ ssh anna§example.org",),
-            ("sshpass -p'@' scp x y",),
-            ("docker login -u anna -p @ r.example.org",),
-            ("echo '@' | docker login --password-stdin",),
-            ("redis-cli -h db -a @ ping",),
-            ("mongosh -u anna -p @",),
-            ("curl -u anna:@ https://example.org",),
-            ("curl --user 'anna:@' https://example.org",),
-            ("curl -H 'X-Api-Key: @' https://example.org",),
-            ("wget --http-password=@ https://example.org",),
-            ("wget --user=anna --password=@ https://example.org",),
-            ("openssl rsa -passin pass:@ -in x",),
-            ("htpasswd -bc file anna @",),
-            ("ldapsearch -D cn=anna -w @ x",),
-            ("smbclient -U anna%@ //h/x",),
-            ("7z x -p@ a.7z",),
-            ("unrar x -p@ a.rar",),
-            ("zip -P @ a.zip b",),
-            ("echo @ | sudo -S ls",),
-            ("ConvertTo-SecureString '@' -AsPlainText -Force",),
-            ("aws configure set aws_secret_access_key @", B64, 40),
-            ("git clone https://anna:@§example.org/x.git",),
-            ("git clone https://oauth2:@§gitlab.example.org/x.git",),
-            ("git clone https://@§github.example.org/x", MIXED, 40),
-            ("helm repo add x y --username anna --password @",),
-            ("kubectl config set-credentials anna --token=@",),
-            ("plink -pw @ anna§h",),
-            ("tool --password \\\n  @",),
-        ]
-    )
+    for number, (template, *more) in enumerate(secrettemplates.COMMANDS)
 }
 
 ADDRESSES: dict[str, Callable[[Draw], Sample]] = {
     f"address {number}: {template}": _named(template, *more)
-    for number, (template, *more) in enumerate(
-        [
-            ("https://anna:@§example.org/x",),
-            ("redis://:@§db:6379/0",),
-            ("redis://anna:@§db",),
-            ("mongodb://anna:@§db/x",),
-            ("mongodb+srv://anna:@§cluster.example.org",),
-            ("postgres://anna:@§db:5432/x",),
-            ("postgresql+psycopg2://anna:@§db/x",),
-            ("mysql+pymysql://anna:@§db/x",),
-            ("amqp://anna:@§mq//",),
-            ("jdbc:mysql://db:3306/x?user=root&password=@",),
-            ("jdbc:postgresql://db/x?user=a&password=@&ssl=true",),
-            ("jdbc:oracle:thin:scott/@§db:1521:x",),
-            ("ftp://anna:@§h/x",),
-            ("smtp://anna:@§mail:587",),
-            ("http://x/y?a=1&token=@&b=2",),
-            ("http://x/y?access_token=@",),
-            ("wss://x/?token=@",),
-            ("http://localhost:8888/lab?token=@", HEX, 48),
-            ("https://x/?api_key=@",),
-            ("https://x/cb?client_secret=@&x=1",),
-            ("https://b/x?X-Amz-Algorithm=A&X-Amz-Signature=@", HEX, 64),
-            ("https://b/x?X-Amz-Security-Token=@", B64, 80),
-            ("https://b/x?X-Goog-Signature=@", HEX, 128),
-            ("https://b/x?X-Tos-Signature=@", HEX, 64),
-            ("https://b.oss-cn-beijing.aliyuncs.com/x?OSSAccessKeyId=a&Expires=1&Signature=@", MIXED, 28),
-            ("https://b/x?x-oss-signature=@&x=1", HEX, 64),
-            ("https://b/x?AccessKeyId=a&Signature=@", MIXED, 28),
-            (
-                "https://b.bcebos.com/x?authorization=bce-auth-v1%2Fabc%2F2026-11-30T00%3A00%3A00Z%2F1800%2F%2F@",
-                HEX,
-                64,
-            ),
-            ("bce-auth-v1/abcabcabc/2026-11-30T00:00:00Z/1800/host/@", HEX, 64),
-            ("https://b.cos.ap-beijing.myqcloud.com/x?q-sign-algorithm=sha1&q-ak=a&q-signature=@", HEX, 40),
-            ("q-sign-algorithm=sha1&q-sign-time=1;2&q-signature=@", HEX, 40),
-            ("https://b/x?e=1&token=abc:@:def", MIXED, 28),
-            ("https://b.blob.core.windows.net/x?sv=2024&sig=@%3D", MIXED, 43),
-            ("https://cdn/x?auth_key=1790000000-0-0-@", HEX, 32),
-            ("https://hooks.slack.com/services/T0ABCDEF/B0ABCDEF/@", MIXED, 24),
-            ("https://discord.com/api/webhooks/123456789012345678/@", URLSAFE, 68),
-            ("https://open.feishu.cn/open-apis/bot/v2/hook/@", HEX, 36),
-            ("https://oapi.dingtalk.com/robot/send?access_token=@", HEX, 64),
-            ("https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=@", HEX, 36),
-            ("https://api.day.app/@/hi", MIXED, 22),
-            ("https://x.webhook.office.com/webhookb2/@/IncomingWebhook/x", HEX, 36),
-            ("Authorization: Bearer @", MIXED, 40),
-            ("authorization: token @", MIXED, 40),
-            ("Authorization: ApiKey @", MIXED, 20),
-            ('{"Authorization": "Bearer @"}', MIXED, 40),
-            ("('authorization', 'Bearer @')", MIXED, 40),
-            ("Proxy-Authorization: Basic @", MIXED, 24),
-            ("AWS4-HMAC-SHA256 Authorization: Credential=a/b, Signature=@", HEX, 64),
-            ("Cookie: BDUSS=@; x=1", MIXED, 60),
-            ("Cookie: theme=dark; JSESSIONID=@", UPPER, 32),
-            ("Set-Cookie: sid=@; Path=/; HttpOnly", MIXED, 32),
-            ("BDUSS=@", MIXED, 64),
-            ('"SESSDATA": "@"', MIXED, 32),
-            ("PHPSESSID=@", MIXED, 26),
-            ("csrftoken=@", MIXED, 32),
-            (".example.org\tTRUE\t/\tTRUE\t1790000000\tsid\t@", MIXED, 32),
-            ('curl -b "BDUSS=@" x', MIXED, 64),
-            ("http://x/?next=1%26token%3D@", MIXED, 24),
-        ]
-    )
+    for number, (template, *more) in enumerate(secrettemplates.ADDRESSES)
 }
 
 KEYS: dict[str, Callable[[Draw], Sample]] = {
@@ -403,7 +199,11 @@ KEYS: dict[str, Callable[[Draw], Sample]] = {
     ),
 }
 
-SAMPLES = {**TOKENS, **SETTINGS, **COMMANDS, **ADDRESSES, **KEYS}
+SENTENCES: dict[str, Callable[[Draw], Sample]] = {
+    f"sentence {number}: {template}": _random(template) for number, template in enumerate(secrettemplates.SENTENCES)
+}
+
+SAMPLES = {**TOKENS, **SETTINGS, **COMMANDS, **ADDRESSES, **SENTENCES, **KEYS}
 
 # The same in other clothes
 
