@@ -8,7 +8,7 @@ import warnings
 from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Any
 
-from harness.attaching.outdoors.trackfiles import POINTS, Hostile, Recording
+from harness.attaching.outdoors.recordings import POINTS, Hostile, Recording
 
 FRAMES = 4 * POINTS
 PROGRESS = 10_000

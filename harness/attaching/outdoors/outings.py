@@ -15,7 +15,8 @@ from functools import cache
 from itertools import chain, pairwise
 from pathlib import Path
 
-from harness.attaching.outdoors.trackfiles import Point, Recording, counted, read
+from harness.attaching.outdoors.recordings import Point, Recording, counted
+from harness.attaching.outdoors.trackfiles import read
 from harness.errors import UsageError
 
 EARTH = 6_371_000.0  # mean radius, metres

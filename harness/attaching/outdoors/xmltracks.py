@@ -7,7 +7,7 @@ import io
 import re
 from typing import Any
 
-from harness.attaching.outdoors.trackfiles import POINTS, Hostile, Recording
+from harness.attaching.outdoors.recordings import POINTS, Hostile, Recording
 
 ELEMENTS = 10 * POINTS
 NESTING = 64

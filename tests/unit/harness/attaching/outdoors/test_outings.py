@@ -15,7 +15,7 @@ from samples import a_catalogue, a_part, a_rule
 from tracksamples import BEGAN, START, a_run, fit, gpx, tcx
 
 from harness.attaching.attach import attach
-from harness.attaching.outdoors import outings, sketch, trackfiles, xmltracks
+from harness.attaching.outdoors import outings, recordings, sketch, xmltracks
 from harness.attaching.outdoors.outings import Outing, Privacy, inspect, privacy
 from harness.errors import UsageError
 from harness.evidence.attachments import read
@@ -123,7 +123,7 @@ def test_broken_and_hostile_files_are_refused_with_a_reason(name, content, says)
 
 
 def test_huge_tracks_are_refused(monkeypatch):
-    monkeypatch.setattr(trackfiles, "POINTS", 100)
+    monkeypatch.setattr(recordings, "POINTS", 100)
     monkeypatch.setattr(xmltracks, "ELEMENTS", 300)
     assert "more than 100 points" in refused("run.fit", fit(a_run()))
     assert "more than 300 elements" in refused("run.gpx", b"<gpx>" + b"<a/>" * 999)
