@@ -23,7 +23,10 @@ PULL_REQUEST = re.compile(
     r"https://(?:github\.com/[\w.-]+/[\w.-]+/pull/\d+|(?:gitee\.com|gitcode\.com)/[\w.-]+/[\w.-]+/(?:pulls|merge_requests)/\d+|"
     r"[\w.-]+/[\w./-]+/-/merge_requests/\d+)(?:[/?#]\S*)?"
 )
-NOWHERE = ("localhost", "localdomain", "local", "internal", "intranet", "lan", "home", "corp", "invalid", "test", "example", "onion")
+NOWHERE = (
+    "localhost", "localdomain", "local", "internal", "intranet", "lan", "home",
+    "corp", "invalid", "test", "example", "onion",
+)  # fmt: skip
 KNOWN = ("aistudio.baidu.com", "github.com")  # one that resolves shows that there is a network
 FAKE = ipaddress.ip_network("198.18.0.0/15")  # what proxies of a whole machine answer for every public host
 UNKNOWN = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
