@@ -110,7 +110,9 @@ def test_evidence_is_attached_packed_verified_and_taken_back(checkout: Checkout,
     checkout("run")
     (record,) = checkout.records()
     assert {"screen.png", "statement.json"} <= set(record["artefacts"]) and record["screen"]["file"] == "screen.png"
-    done = checkout("attach", "--task", "1", "--note", "two of them", "http://127.0.0.1:9/a", "http://127.0.0.1:9/b")
+    done = checkout(
+        "attach", "--task", "1", "--note", "two of them", "https://example.org/?a", "https://example.org/?b"
+    )
     assert done.returncode == 0 and done.stdout.count("✓ attached") == 2, done.stderr
     first = checkout("attach").stdout.split()[0]
     assert checkout("detach", first).returncode == 0 and checkout("detach", first).returncode == 2
