@@ -40,7 +40,7 @@ class Stream:
     def _moved(self, values: np.ndarray) -> np.ndarray:
         self.drawn += values.size
         signs = np.where(np.arange(values.size) % 2, 1, -1)
-        return values * (1 + signs * 2.0**-22) if self.nudge else values
+        return values * (1 + signs * 2.0**-20) if self.nudge else values
 
     def uniform(self, count: int) -> np.ndarray:
         """In [0, 1), also after rounding to float32."""
@@ -178,28 +178,33 @@ def fault(error: BaseException, observer: Observer) -> dict[str, Any]:
 
 def main() -> None:
     kind, root, record, nudge, device, *words = sys.argv[1:]
-    stream = Stream(0, nudge == "nudge")
+    observe(kind, Path(root), Path(record), nudge == "nudge", device, words)
+
+
+def observe(kind: str, root: Path, record: Path, nudge: bool, device: str, words: list[str]) -> None:
+    """Run the script and end the process, since threads of either framework may not end by themselves."""
+    stream = Stream(0, nudge)
     here = os.path.dirname(os.path.abspath(__file__))
     if kind == "torch":
         import observing_torch as side
     else:
-        sys.path.insert(0, root)
+        sys.path.insert(0, str(root))
         import observing_paddle as side
     sys.path[:] = [each for each in sys.path if os.path.abspath(each or ".") != here]
-    observer = Observer(Path(root), Path(record), side)
+    observer = Observer(root, record, side)
     random.seed(0)
     np.random.seed(0)
     side.prepare(stream, device, observer)
-    builtins.print = observer.printed(builtins.print)
-    ended = run(words, Path(root), observer)
-    builtins.print = getattr(builtins.print, "__wrapped__", builtins.print)
+    original, builtins.print = builtins.print, observer.printed(builtins.print)
+    ended = run(words, root, observer)
+    builtins.print = original
     observer.write("drawn", "", 0, stream.drawn)
     observer.write("places", "", 0, dict(side.PLACES))
     observer.write("executed", "", 0, sorted(observer.executed))
     observer.write("end", "", 0, ended)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(1 if ended else 0)  # threads of either framework may not end
+    os._exit(1 if ended else 0)
 
 
 def run(words: list[str], root: Path, observer: Observer) -> dict[str, Any] | None:

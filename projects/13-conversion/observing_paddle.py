@@ -33,10 +33,10 @@ def note(variables: dict[str, Any]) -> None:
 
 def prepare(stream: Any, device: str, observer: Any) -> None:
     paddle.set_device(device)
-    paddle.save = observer.saved(paddle.save)
     try:
         import mended
     except ImportError:
+        paddle.save = observer.saved(paddle.save)
         return
     mended.chance.source = mended.chance.Recorded(stream)
     mended.save = observer.saved(mended.save)

@@ -32,7 +32,7 @@ def note(_: Any) -> None:
 
 def prepare(stream: Any, device: str, observer: Any) -> None:
     torch.set_printoptions(precision=8, sci_mode=False, linewidth=100000)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.compile = lambda model=None, **_: model if model is not None else lambda function: function  # the same, sooner
     torch.save = observer.saved(torch.save)
 
     def of(generator: Any) -> Any:
@@ -151,6 +151,13 @@ def prepare(stream: Any, device: str, observer: Any) -> None:
 
         return dropout
 
+    def trunc_normal_(x: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None) -> Any:
+        low, high = (math.erf((edge - mean) / std / math.sqrt(2)) for edge in (a, b))
+        drawn = torch.from_numpy(of(generator).uniform(x.numel())).float().reshape(tuple(x.shape))
+        with torch.no_grad():
+            return x.copy_((torch.erfinv(low + (high - low) * drawn) * (std * math.sqrt(2.0)) + mean).clamp(a, b))
+
+    torch.nn.init.trunc_normal_ = trunc_normal_
     F.dropout = torch.dropout = dropout_over(0)
     F.dropout1d = F.dropout2d = F.dropout3d = dropout_over(2)
     for function in (rand, randn, randint, randperm, normal, rand_like, randn_like, randint_like, bernoulli, multinomial):
