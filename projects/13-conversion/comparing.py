@@ -168,6 +168,7 @@ def plain_text(text: str) -> str:
     text = re.sub(r"Tensor\(shape=\[[^\]]*\], dtype=[\w.]+, place=\w+\([^)]*\), stop_gradient=\w+,\s*", "tensor(", text)
     text = re.sub(r",\s*(grad_fn=<[^>]*>|requires_grad=True|dtype=[\w.]+|size=\([^)]*\))", "", text)
     text = re.sub(r"\bParameter containing:\s*|\bEagerParamBase\(|\bParameter\(", "", text)
-    text = re.sub(r"\b(torch|paddle)\.(Size\()?", "", text)
+    text = re.sub(r"\bSize\(\[([^\]]*)\]\)", r"[\1]", re.sub(r"\b(torch|paddle)\.", "", text))
+    text = re.sub(r"\((\d+(?:, \d+)*),?\)", r"[\1]", text)
     text = re.sub(r"(\d)\.(?=[\s,\])])", r"\1.0", text)
     return re.sub(r"(\.\d*?)0+(?=[\s,\])])", r"\1", text)

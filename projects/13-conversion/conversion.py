@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -138,6 +139,16 @@ def _finish(target: Path, kept: dict[str, dict[int, places.Comments]], rules: me
     if helped:
         mending.give_helpers(target)
     (target / LINES).write_text(json.dumps(found.lines), encoding="utf-8")
+
+
+def failure(error: BaseException, folder: Path, lines: dict[str, list[int]]) -> str:
+    """What ended converted code in this process, as "file:line: what", by the person's line."""
+    place = "before its code"
+    for each in traceback.extract_tb(error.__traceback__):
+        if Path(each.filename).is_relative_to(folder) and (name := str(Path(each.filename).relative_to(folder))) in lines:
+            place = f"{name}:{lines[name][(each.lineno or 1) - 1]}"
+    reason = (str(error).strip().splitlines() or [""])[-1]
+    return f"{place}: {type(error).__name__}: {reason}"
 
 
 def _top(text: str, lines: list[int], head: str, depth: int | None) -> tuple[str, list[int]]:

@@ -26,6 +26,31 @@ def in_source(tree: ast.Module, names: Names, rules: Rules) -> list[Open]:
             if called in ("import_module", "__import__", "exec", "eval") and "torch" in ast.unparse(node):
                 found.append(Open(node.lineno, ast.unparse(node), "PyTorch in a string: write it out"))
     found += [Open(line, text, "the name of something of PyTorch in a string") for line, text in _strings(tree)]
+    found += _shared_memory(tree, names)
+    return list({each.line: each for each in reversed(found)}.values())[::-1]
+
+
+def _shared_memory(tree: ast.Module, names: Names) -> list[Open]:
+    """Writes into a tensor that PyTorch made of an array without a copy: they would not reach the array."""
+    shared = {
+        target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+        if names.full(node.value.func) == "torch.from_numpy" and isinstance(node.value.args[0], ast.Name)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    found = []
+    for node in ast.walk(tree):
+        written = None
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
+            written = node.value
+        elif isinstance(node, ast.AugAssign):
+            written = node.target
+        elif isinstance(node, ast.Attribute) and re.fullmatch(r"[a-z]\w*[a-z]_", node.attr):
+            written = node.value
+        if isinstance(written, ast.Name) and written.id in shared:
+            found.append(Open(node.lineno, ast.unparse(node), "it writes into the array of from_numpy: Paddle copies"))
     return found
 
 
@@ -57,6 +82,8 @@ def in_result(text: str, lines: list[int]) -> list[Open]:
     try:
         tree = ast.parse(re.sub(rf"(?m)^{MARK}", "", text))
     except SyntaxError as error:
+        if found:
+            return found
         line = lines[min((error.lineno or 1), len(lines)) - 1]
         return [*found, Open(line, (error.text or "").strip(), "PaConvert made of it what is no Python")]
     marked = {number for number, row in enumerate(text.splitlines(), 1) if row.startswith(MARK)}

@@ -155,6 +155,14 @@ class Mender(ast.NodeTransformer):
             return node
         return self.generic_visit(node)
 
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        """Paddle makes a new object of a type each time: `is` becomes ==."""
+        full = self.names.full(node.comparators[0]) or self.names.full(node.left) or ""
+        if full in self.rules.names and full.startswith("torch.") and full.count(".") == 1:
+            swapped = {ast.Is: ast.Eq, ast.IsNot: ast.NotEq}
+            node.ops = [swapped.get(type(each), type(each))() for each in node.ops]
+        return self.generic_visit(node)
+
     def visit_Name(self, node: ast.Name) -> ast.AST:
         return self._reference(node, self.names.known.get(node.id))
 

@@ -309,7 +309,25 @@ def _operator(name, function):
     setattr(Tensor, name, changed)
 
 
+def _promoting(name):
+    """Two tensors of different types give what PyTorch makes of them; Paddle refuses some, and widens others."""
+    before = getattr(Tensor, name)
+
+    def combined(self, other):
+        if isinstance(other, Tensor) and self.dtype != other.dtype:
+            self, other = _pair(self, other)
+        return before(self, other)
+
+    setattr(Tensor, name, combined)
+
+
 def install():
+    for name in "add sub mul truediv floordiv mod pow eq ne lt le gt ge".split():
+        _promoting(f"__{name}__")
     scope = globals()
     for name, function in (("add", "add_"), ("sub", "sub_"), ("mul", "mul_"), ("truediv", "div_"), ("pow", "pow_")):
         _operator(f"__i{name}__", scope[function])
+
+
+def polar(x, angle):
+    return paddle.complex(x * paddle.cos(angle), x * paddle.sin(angle))

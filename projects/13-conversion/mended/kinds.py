@@ -196,6 +196,7 @@ def type(x, kind=None, non_blocking=False):  # noqa: A001
     names |= {int8: "Char", int16: "Short", bool_: "Bool", paddle.bfloat16: "BFloat16"}
     if kind is None:
         return f"torch.{names[x.dtype]}Tensor"
+    kind = {long_tensor: int64, float_tensor: float32}.get(kind, kind)
     if isinstance(kind, str):
         kind = {f"torch.{name}Tensor": each for each, name in names.items()}[kind.replace("cuda.", "")]
     return x.astype(kind)

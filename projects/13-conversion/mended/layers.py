@@ -401,3 +401,7 @@ class _Pad(Module):
 for _mode, _title in (("constant", "Zero"), ("constant", "Constant"), ("reflect", "Reflection"), ("replicate", "Replication")):
     for _axes in (1, 2, 3):
         globals()[f"{_title}Pad{_axes}d"] = type(f"{_title}Pad{_axes}d", (_Pad,), {"axes": _axes, "mode": _mode})
+
+
+PoissonNLLLoss = _of("PoissonNLLLoss", "log_input", "full", "size_average", "eps", "reduce", "reduction")
+GaussianNLLLoss = _of("GaussianNLLLoss", "full", "eps", "reduction")

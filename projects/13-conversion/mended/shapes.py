@@ -377,12 +377,7 @@ def meshgrid(*tensors, indexing="ij"):
     tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
     if indexing == "ij":
         return tuple(paddle.meshgrid(*tensors))
-    a, b, *rest = tensors
-    return tuple(transpose(each, 0, 1) for each in _swapped(paddle.meshgrid(b, a, *rest)))
-
-
-def _swapped(grids):
-    return [grids[1], grids[0], *grids[2:]]
+    return tuple(transpose(each, 0, 1) for each in paddle.meshgrid(*tensors))
 
 
 @method
