@@ -31,7 +31,7 @@ def model(tmp_path_factory):
 class Echo:
     """A decoder whose next token is a sum of all that the cache holds, so that a wrong block shows at once."""
 
-    config, block_size = llm.config.from_hugging_face(SETTINGS), 16
+    config, block_size = llm.families.from_hugging_face(SETTINGS), 16
 
     def __init__(self, blocks):
         self.blocks, self.cache = blocks, np.zeros((blocks, 16), int)

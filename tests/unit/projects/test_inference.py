@@ -85,7 +85,7 @@ class Script:
     """A network that says given tokens, whatever it is asked."""
 
     def __init__(self, says):
-        self.says, self.config = says, llm.config.from_hugging_face({**SMALL, "max_position_embeddings": 10})
+        self.says, self.config = says, llm.families.from_hugging_face({**SMALL, "max_position_embeddings": 10})
 
     def step(self, tokens, cache, last=False):
         place = len(cache.keys)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
-from llm import gguf_file, model, safetensors_file
+from llm import gguf_file, safetensors_file
+from llm import tensors as tensors_of
 
 NUMBERS = np.random.default_rng(0)
 SMALL = {
@@ -49,7 +50,7 @@ def write_folder(folder, settings=SMALL, shards=1):
     tokenizer = Tokenizer(models.BPE(vocab={piece: number for number, piece in enumerate(alphabet)}, merges=[]))
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(False), decoders.ByteLevel()
     tokenizer.save(str(folder / "tokenizer.json"))
-    shapes = model.expected_shapes(llm.config.from_hugging_face(settings))
+    shapes = tensors_of.expected_shapes(llm.families.from_hugging_face(settings))
     numbers = np.random.default_rng(0)
     tensors = {
         # Of a size at which a layer's numbers neither grow nor vanish, as in a trained network.
@@ -211,7 +212,7 @@ def test_a_tensor_that_nothing_computes_with_is_refused_by_its_name(tmp_path, na
 
 def gguf_of(tmp_path, tensors, extra=(), **metadata):
     """A whole small Llama as GGUF, with tensors and metadata beside what it needs."""
-    writer, config = gguf.GGUFWriter(tmp_path / "a.gguf", "llama"), llm.config.from_hugging_face(SMALL)
+    writer, config = gguf.GGUFWriter(tmp_path / "a.gguf", "llama"), llm.families.from_hugging_face(SMALL)
     writer.add_block_count(config.layers)
     writer.add_embedding_length(config.hidden)
     writer.add_feed_forward_length(config.inner)
@@ -227,9 +228,9 @@ def gguf_of(tmp_path, tensors, extra=(), **metadata):
     writer.add_token_list([*(chr(33 + number) for number in range(47)), "!#"])
     writer.add_token_merges(["! #"])
     writer.add_eos_token_id(1)
-    names = dict(model.OUTSIDE)
+    names = dict(tensors_of.OUTSIDE)
     for layer in range(config.layers):
-        for own, theirs in model.INSIDE.items():
+        for own, theirs in tensors_of.INSIDE.items():
             names[f"model.layers.{layer}.{own}.weight"] = f"blk.{layer}.{theirs}.weight"
     for name, tensor in tensors.items():
         writer.add_tensor(names[name], tensor)
