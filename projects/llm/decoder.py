@@ -67,9 +67,9 @@ class RMSNorm(nn.Layer):
         return x * paddle.rsqrt((x * x).mean(-1, keepdim=True) + self.epsilon) * self.weight
 
 
-def turns(angles: Array, factor: Array | float = 1.0) -> tuple[paddle.Tensor, paddle.Tensor]:
+def turns(angles: Array, factor: Array | None = None) -> tuple[paddle.Tensor, paddle.Tensor]:
     """cos and sin (..., D) of the angles (..., D/2) of a head's pairs, times the factor (D/2,)."""
-    angles, factor = np.concatenate([angles, angles], -1), np.tile(factor, 2)
+    angles, factor = np.concatenate([angles, angles], -1), np.ones(1) if factor is None else np.tile(factor, 2)
     cos, sin = (paddle.to_tensor((factor * each(angles)).astype("float32")) for each in (np.cos, np.sin))
     return cos, sin
 

@@ -13,6 +13,7 @@ from llm.decoder import KVCache, Llama
 FAMILIES = Path(__file__).resolve().parent / "families"
 sys.path.insert(0, str(FAMILIES))
 import cases  # noqa: E402
+import gguf_files  # noqa: E402
 
 REFERENCE = np.load(FAMILIES / "reference.npz")
 # Two programs' roundings of the longest sum and of the angles, 6 branches deep; soft caps pass errors on as they are.
@@ -67,3 +68,13 @@ def test_numpys_decoder_is_the_same(model):
         expected = REFERENCE[f"{case}.prefill"]
         rows = np.arange(cases.LONG)[:: cases.STRIDE]
         assert relative(found[rows], expected[: len(rows)]).max() < allowed
+
+
+@pytest.mark.parametrize("case", gguf_files.CASES)
+def test_a_gguf_of_the_same_weights_is_the_same_model(case, tmp_path):
+    tensors = cases.weights(shapes_of(case))
+    gguf_files.write(tmp_path / "m.gguf", case, tensors)
+    opened = llm.open_model(str(tmp_path / "m.gguf"))
+    tokens, real = cases.prompts()
+    found = Llama(opened.config, opened.weights).step(tokens, KVCache(), real).numpy()[real]
+    assert relative(found[:: cases.STRIDE], REFERENCE[f"{case}.prefill"]).max() < ALLOWED

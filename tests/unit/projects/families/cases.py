@@ -96,10 +96,10 @@ CASES: dict[str, dict[str, Any]] = {
         "Gemma2ForCausalLM", "gemma2", **GEMMA, attn_logit_softcapping=2.0, final_logit_softcapping=3.0
     ),
     "gemma3": _model(
-        "Gemma3ForCausalLM", "gemma3_text", **{**GEMMA, "num_hidden_layers": 7}, rope_local_base_freq=1000.0
+        "Gemma3ForCausalLM", "gemma3_text", **GEMMA, num_hidden_layers=7, rope_theta=1e6
     ),
     "gemma3-stretched": _model(
-        "Gemma3ForCausalLM", "gemma3_text", **GEMMA, sliding_window_pattern=2,
+        "Gemma3ForCausalLM", "gemma3_text", **GEMMA, sliding_window_pattern=2, rope_local_base_freq=1000.0,
         rope_scaling={"rope_type": "linear", "factor": 8.0},
     ),
     "phi3": _model("Phi3ForCausalLM", "phi3", **PHI3, tie_word_embeddings=False),
