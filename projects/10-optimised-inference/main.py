@@ -41,7 +41,7 @@ import measures
 from engine import Engine, Request
 from native import Kernels, NoKernels, make_kernels
 from native_decoder import NativeDecoder
-from packing import pack_weights
+from packed import pack_weights
 from plain_decoder import PlainDecoder
 from variants import HEADER, MEGABYTE, Quality, Result, Variant, variants
 from yardsticks import Yardstick

@@ -1,5 +1,6 @@
 // The operators that Paddle calls: one step of the whole decoder, and each kernel alone for the tests.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -41,6 +42,8 @@ struct Weight {
     const uint8_t* bytes;
     long size;
     const float* floats() const { return (const float*)bytes; }
+    explicit operator bool() const { return size > 0; }
+    Weight part(int number, int of) const { return {bytes + size / of * number, size / of}; }
 };
 
 // The weights of a model in one piece of memory; `places` (weights, 2) says where each begins and how long it is. As
@@ -61,11 +64,22 @@ void linear(const Kernels& kernels, Kind kind, const Weight& packed, const Activ
     for (int p = 0; p < panels; p++) kernels.panel(kind, packed.bytes + p * size, x, tokens, y + p * kernels.rows, rows);
 }
 
+// The sizes in whole registers and panels; what they are without that padding is `hidden_count` and `width_count`.
 struct Shape {
-    int heads, kv_heads, width, inner;
+    int heads, kv_heads, width, width_count, hidden, hidden_count, inner, experts, chosen, experts_inner;
+    bool renormalised;
+    Activation activation;
+    float epsilon, scale, cap;
     int queries() const { return heads * width; }
     int keys() const { return kv_heads * width; }
     int together() const { return queries() + 2 * keys(); }
+    int widest() const { return std::max({hidden, inner, queries(), experts_inner}); }
+};
+
+// What a layer has, in packing.py's order; an empty weight is one that it has not.
+enum Slot {
+    NORM, QKV, QKV_BIAS, Q_NORM, K_NORM, OUTPUT, OUTPUT_BIAS, BEHIND_ATTENTION, FEED_FORWARD_NORM, ROUTER, GATE_UP,
+    GATE_UP_BIAS, DOWN, DOWN_BIAS, BEHIND_FEED_FORWARD, SLOTS
 };
 
 // The paged cache: keys (layers, blocks, kv_heads, width, block), values (layers, blocks, kv_heads, block, width), and
@@ -122,96 +136,244 @@ struct Cache {
     }
 };
 
+// The rows of activations from `first` on.
+Activations rows_from(const Activations& x, long first) {
+    const long at = first * x.inputs, groups = first * (x.inputs / GROUP);
+    return {x.inputs, x.values + at, x.bfloat16 + at, x.numbers + at, x.scales + groups, x.sums + groups};
+}
+
+// The experts of each of the tokens: sorted by expert, so that each computes all its rows at once.
+struct Routes {
+    std::vector<int> chosen, order, begin;  // (tokens, chosen); rows by expert; where each expert's begin
+    std::vector<float> shares;              // (tokens, chosen)
+
+    Routes(int tokens, const Shape& s) : chosen(tokens * s.chosen), order(chosen.size()), begin(s.experts + 1),
+                                         shares(chosen.size()) {}
+
+    void choose(int token, const float* x, const float* router, const Shape& s) {
+        std::vector<float> scores(s.experts);
+        for (int e = 0; e < s.experts; e++)
+            for (int i = 0; i < s.hidden; i++) scores[e] += x[i] * router[(long)e * s.hidden + i];
+        const float most = *std::max_element(scores.begin(), scores.end());
+        float total = 0, kept = 0;
+        for (float& score : scores) total += score = std::exp(score - most);
+        for (int k = 0; k < s.chosen; k++) {
+            const int best = (int)(std::max_element(scores.begin(), scores.end()) - scores.begin());
+            chosen[token * s.chosen + k] = best;
+            kept += shares[token * s.chosen + k] = scores[best] / total;
+            scores[best] = -1;
+        }
+        if (s.renormalised)
+            for (int k = 0; k < s.chosen; k++) shares[token * s.chosen + k] /= kept;
+    }
+
+    void sort() {
+        std::fill(begin.begin(), begin.end(), 0);
+        for (int expert : chosen) begin[expert + 1]++;
+        for (size_t e = 1; e < begin.size(); e++) begin[e] += begin[e - 1];
+        std::vector<int> next(begin.begin(), begin.end() - 1);
+        for (size_t row = 0; row < chosen.size(); row++) order[next[chosen[row]]++] = (int)row;
+    }
+};
+
 // One step: `tokens` rows, row t being position positions[t] of sequence sequences[t], whose blocks are the row of
 // `tables`. Writes their keys and values into the cache and returns logits of the rows in `wanted`.
-//
-// The weights are, for each layer: norm, qkv, output, norm, gate and up, down; then the last norm and the head.
+class Step {
+public:
+    Step(const Kernels& kernels, const Shape& shape, const Cache& cache, const Weights& weights, Kind kind,
+         Kind head_kind, int tokens, const float* embedded)
+        : kernels(kernels), s(shape), cache(cache), weights(weights), kind(kind), head_kind(head_kind), tokens(tokens),
+          x(embedded, embedded + (long)tokens * s.hidden), y((long)tokens * std::max(s.hidden, s.queries())),
+          qkv((long)tokens * s.together()), routes(tokens, s) {
+        const long pairs = (long)tokens * std::max(1, s.chosen);
+        gate_up.resize(std::max(2L * tokens * s.inner, 2 * pairs * s.experts_inner));
+        mixed.resize(pairs * s.widest());
+        if (s.experts) gathered.resize(pairs * s.hidden), made.resize(pairs * s.hidden);
+        room.activations(nullptr, pairs, s.widest());
+        normed = room.activations(y.data(), tokens, s.hidden);
+        attended = room.activations(mixed.data(), tokens, s.queries());
+        last = room.activations(mixed.data(), tokens, s.hidden);
+        gated = room.activations(mixed.data(), tokens, s.inner);
+        routed = room.activations(gathered.data(), pairs, s.hidden);
+        routed_gated = room.activations(mixed.data(), pairs, s.experts_inner);
+    }
+
+    const int *sequence, *position, *table, *ropes, *windows;
+    int blocks, context;
+    const float* angles;  // (ropes, context, width)
+
+    // All threads call this together. Every loop ends with all waiting for each other, so what can stand in one does.
+    void layer(int number, std::vector<float>& scores) {
+        const auto weight = [&](Slot slot) { return weights[number * SLOTS + slot]; };
+#pragma omp for schedule(static)
+        for (int t = 0; t < tokens; t++) {
+            if (number) add(t, number - 1, DOWN_BIAS, BEHIND_FEED_FORWARD);
+            norm(t, weight(NORM));
+        }
+        linear(kernels, kind, weight(QKV), normed, tokens, qkv.data(), s.together());
+#pragma omp for schedule(static) collapse(2)
+        for (int t = 0; t < tokens; t++)
+            for (int h = 0; h < s.heads + s.kv_heads; h++) place(number, t, h);
+#pragma omp for schedule(dynamic) collapse(2)
+        for (int t = 0; t < tokens; t++)
+            for (int h = 0; h < s.kv_heads; h++) attend(number, t, h, scores);
+#pragma omp for schedule(static)
+        for (int t = 0; t < tokens; t++) kernels.prepare(kind, attended, t);
+        linear(kernels, kind, weight(OUTPUT), attended, tokens, y.data(), s.hidden);
+#pragma omp for schedule(static)
+        for (int t = 0; t < tokens; t++) {
+            add(t, number, OUTPUT_BIAS, BEHIND_ATTENTION);
+            norm(t, weight(FEED_FORWARD_NORM));
+            if (weight(ROUTER)) routes.choose(t, &y[(long)t * s.hidden], weight(ROUTER).floats(), s);
+        }
+        if (weight(ROUTER)) return experts(weight(GATE_UP), weight(DOWN));
+        linear(kernels, kind, weight(GATE_UP), normed, tokens, gate_up.data(), 2 * s.inner);
+#pragma omp for schedule(static)
+        for (int t = 0; t < tokens; t++) {
+            float* gate = &gate_up[2L * t * s.inner];
+            if (const Weight bias = weight(GATE_UP_BIAS)) kernels.add(gate, bias.floats(), 2 * s.inner);
+            kernels.gated(s.activation, gate, gate + s.inner, &mixed[(long)t * s.inner], s.inner);
+            kernels.prepare(kind, gated, t);
+        }
+        linear(kernels, kind, weight(DOWN), gated, tokens, y.data(), s.hidden);
+    }
+
+    void head(const int* wanted, int answers, float* logits, int vocabulary) {
+        const int first = cache.layers * SLOTS;
+#pragma omp for schedule(static)
+        for (int i = 0; i < answers; i++) {
+            add(wanted[i], cache.layers - 1, DOWN_BIAS, BEHIND_FEED_FORWARD);
+            kernels.rms_norm(&x[(long)wanted[i] * s.hidden], weights[first].floats(), &mixed[(long)i * s.hidden],
+                             s.hidden, s.hidden_count, s.epsilon);
+            kernels.prepare(head_kind, last, i);
+        }
+        linear(kernels, head_kind, weights[first + 1], last, answers, logits, vocabulary);
+    }
+
+private:
+    // Row t of y, with its bias and norm if it has them, is added to that of x.
+    void add(int t, int layer, Slot bias_slot, Slot norm_slot) {
+        float *own = &x[(long)t * s.hidden], *out = &y[(long)t * s.hidden];
+        const Weight bias = weights[layer * SLOTS + bias_slot], behind = weights[layer * SLOTS + norm_slot];
+        if (bias) kernels.add(out, bias.floats(), s.hidden);
+        if (behind) kernels.rms_norm(out, behind.floats(), out, s.hidden, s.hidden_count, s.epsilon);
+        kernels.add(own, out, s.hidden);
+    }
+
+    // Row t of x normed into y's, in the form that the next product wants.
+    void norm(int t, const Weight& weight) {
+        kernels.rms_norm(&x[(long)t * s.hidden], weight.floats(), &y[(long)t * s.hidden], s.hidden, s.hidden_count,
+                         s.epsilon);
+        kernels.prepare(kind, normed, t);
+    }
+
+    // Query or key h of row t is turned; a key goes into the cache, and its value.
+    void place(int layer, int t, int h) {
+        float *row = &qkv[(long)t * s.together()], *own = row + (long)h * s.width, *value = own + s.keys();
+        const bool key = h >= s.heads;
+        if (const Weight bias = weights[layer * SLOTS + QKV_BIAS]) {
+            kernels.add(own, bias.floats() + (own - row), s.width);
+            if (key) kernels.add(value, bias.floats() + (value - row), s.width);
+        }
+        if (const Weight weight = weights[layer * SLOTS + (key ? K_NORM : Q_NORM)])
+            kernels.rms_norm(own, weight.floats(), own, s.width, s.width_count, s.epsilon);
+        if (ropes[layer] >= 0) {
+            const float* cos = angles + ((long)ropes[layer] * context + position[t]) * s.width;
+            kernels.rotate(own, cos, cos + s.width / 2, s.width);
+        }
+        if (!key) return;
+        const int* blocks_of = table + (long)sequence[t] * blocks;
+        cache.write_key(kernels, cache.keys(layer, blocks_of, h - s.heads), position[t], own);
+        cache.write_value(kernels, cache.values(layer, blocks_of, h - s.heads), position[t], value);
+    }
+
+    void attend(int layer, int t, int h, std::vector<float>& scores) {
+        const int group = s.heads / s.kv_heads, block = cache.block;
+        const int unseen = windows[layer] ? std::max(0, position[t] + 1 - windows[layer]) : 0, skipped = unseen / block;
+        const int length = position[t] + 1 - skipped * block;
+        const int* blocks_of = table + (long)sequence[t] * blocks + skipped;
+        const long needed = group * (length + (long)NEIGHBOURS), own = (long)h * group * s.width;
+        if ((long)scores.size() < needed) scores.resize(needed + group * 256L);
+        kernels.attend(&qkv[(long)t * s.together() + own], group, s.width, cache.keys(layer, blocks_of, h),
+                       cache.values(layer, blocks_of, h), length, unseen - skipped * block, s.scale, s.cap,
+                       scores.data(), &mixed[(long)t * s.queries() + own]);
+    }
+
+    void experts(const Weight& up, const Weight& down) {
+        const int pairs = tokens * s.chosen, inner = s.experts_inner;
+#pragma omp single
+        routes.sort();
+#pragma omp for schedule(static)
+        for (int j = 0; j < pairs; j++) {
+            const float* row = &y[(long)(routes.order[j] / s.chosen) * s.hidden];
+            std::copy(row, row + s.hidden, &gathered[(long)j * s.hidden]);
+            kernels.prepare(kind, routed, j);
+        }
+        each_expert(up, routed, gate_up.data(), 2 * inner);
+#pragma omp for schedule(static)
+        for (int j = 0; j < pairs; j++) {
+            const float* gate = &gate_up[2L * j * inner];
+            kernels.gated(s.activation, gate, gate + inner, &mixed[(long)j * inner], inner);
+            kernels.prepare(kind, routed_gated, j);
+        }
+        each_expert(down, routed_gated, made.data(), s.hidden);
+#pragma omp single
+        std::fill(y.begin(), y.begin() + (long)tokens * s.hidden, 0.0f);
+#pragma omp for schedule(static)
+        for (int i = 0; i < s.hidden; i += GROUP)  // one thread adds to a place
+            for (int j = 0; j < pairs; j++) {
+                float* out = &y[(long)(routes.order[j] / s.chosen) * s.hidden + i];
+                const float *row = &made[(long)j * s.hidden + i], share = routes.shares[routes.order[j]];
+                for (int k = 0; k < GROUP; k++) out[k] += share * row[k];
+            }
+    }
+
+    void each_expert(const Weight& all, const Activations& rows, float* out, int outputs) {
+        for (int e = 0; e < s.experts; e++) {
+            const int first = routes.begin[e], count = routes.begin[e + 1] - first;
+            if (count)
+                linear(kernels, kind, all.part(e, s.experts), rows_from(rows, first), count, out + (long)first * outputs,
+                       outputs);
+        }
+    }
+
+    const Kernels& kernels;
+    const Shape s;
+    const Cache cache;
+    const Weights weights;
+    const Kind kind, head_kind;
+    const int tokens;
+    std::vector<float> x, y, qkv, gate_up, mixed, gathered, made;
+    Routes routes;
+    Room room;
+    Activations normed, attended, last, gated, routed, routed_gated;
+};
+
+// `sizes` are Shape's whole numbers, then the vocabulary and the kinds of weights; `reals` its others; `layers`
+// (2, layers) which rope turns each and how wide its window is.
 std::vector<Tensor> step(const Tensor& embedded, const Tensor& sequences, const Tensor& positions, const Tensor& tables,
                          const Tensor& wanted, const Tensor& angles, const Tensor& keys, const Tensor& values,
                          const Tensor& key_scales, const Tensor& value_scales, const Tensor& memory,
-                         const Tensor& places, int heads, int inner, int vocabulary, int kind, int head_kind,
-                         float epsilon, const std::string& isa) {
+                         const Tensor& places, const Tensor& layers, const std::vector<int>& sizes,
+                         const std::vector<float>& reals, const std::string& isa) {
     const Kernels& kernels = choose(isa);
     const Cache cache(keys, values, key_scales, value_scales);
     const Weights weights{memory.data<uint8_t>(), places.data<int64_t>()};
-    const Shape shape{heads, cache.heads, cache.width, inner};
-    const int tokens = (int)embedded.shape()[0], hidden = (int)embedded.shape()[1], layers = cache.layers;
-    const int answers = (int)wanted.shape()[0], blocks = (int)tables.shape()[1], group = heads / shape.kv_heads;
-    const int *sequence = sequences.data<int>(), *position = positions.data<int>(), *table = tables.data<int>();
+    const Shape shape{sizes[0], cache.heads, cache.width, sizes[1], (int)embedded.shape()[1], sizes[2], sizes[3],
+                      sizes[4], sizes[5], sizes[6], sizes[7] != 0, (Activation)sizes[8], reals[0], reals[1], reals[2]};
+    const int answers = (int)wanted.shape()[0], vocabulary = sizes[9];
+    Step step(kernels, shape, cache, weights, (Kind)sizes[10], (Kind)sizes[11], (int)embedded.shape()[0],
+              embedded.data<float>());
+    step.sequence = sequences.data<int>(), step.position = positions.data<int>(), step.table = tables.data<int>();
+    step.blocks = (int)tables.shape()[1];
+    step.angles = angles.data<float>(), step.context = (int)angles.shape()[1];
+    step.ropes = layers.data<int>(), step.windows = step.ropes + cache.layers;
     Tensor logits = paddle::empty({answers, vocabulary}, paddle::DataType::FLOAT32, paddle::CPUPlace());
-
-    std::vector<float> x(embedded.data<float>(), embedded.data<float>() + (long)tokens * hidden);
-    std::vector<float> y((long)tokens * std::max(hidden, shape.queries())), qkv((long)tokens * shape.together());
-    std::vector<float> gate_up(2L * tokens * inner), mixed((long)tokens * std::max({hidden, inner, shape.queries()}));
-    Room room;
-    room.activations(nullptr, tokens, std::max({hidden, inner, shape.queries()}));
-
-    const Activations normed = room.activations(y.data(), tokens, hidden);
-    const Activations attended = room.activations(mixed.data(), tokens, shape.queries());
-    const Activations last = room.activations(mixed.data(), tokens, hidden);
-    const Activations gated = room.activations(mixed.data(), tokens, inner);
-
-    // Row t of x (perhaps after the addition of y's) normed into y's, in the form that the next product wants.
-    auto norm = [&](int t, const Weight& weight, bool add) {
-        float *own = &x[(long)t * hidden], *out = &y[(long)t * hidden];
-        if (add) kernels.add(own, out, hidden);
-        kernels.rms_norm(own, weight.floats(), out, hidden, epsilon);
-        kernels.prepare((Kind)kind, normed, t);
-    };
-
-    // Every loop ends with all threads waiting for each other, so what can stand in one loop does.
 #pragma omp parallel
     {
         std::vector<float> scores;
-        for (int layer = 0; layer < layers; layer++) {
-            const int first = layer * 6;
-#pragma omp for schedule(static)
-            for (int t = 0; t < tokens; t++) norm(t, weights[first], layer > 0);
-            linear(kernels, (Kind)kind, weights[first + 1], normed, tokens, qkv.data(), shape.together());
-#pragma omp for schedule(static) collapse(2)
-            for (int t = 0; t < tokens; t++)
-                for (int h = 0; h < heads + shape.kv_heads; h++) {
-                    float* own = &qkv[(long)t * shape.together() + h * shape.width];
-                    const float* cos = angles.data<float>() + (long)position[t] * shape.width;
-                    kernels.rotate(own, cos, cos + shape.width / 2, shape.width);
-                    if (h < heads) continue;
-                    const int* row = table + (long)sequence[t] * blocks;
-                    cache.write_key(kernels, cache.keys(layer, row, h - heads), position[t], own);
-                    cache.write_value(kernels, cache.values(layer, row, h - heads), position[t], own + shape.keys());
-                }
-#pragma omp for schedule(dynamic) collapse(2)
-            for (int t = 0; t < tokens; t++)
-                for (int h = 0; h < shape.kv_heads; h++) {
-                    const int length = position[t] + 1, *row = table + (long)sequence[t] * blocks;
-                    const long needed = group * (length + (long)NEIGHBOURS);
-                    if ((long)scores.size() < needed) scores.resize(needed + group * 256L);
-                    const long own = (long)h * group * shape.width;
-                    kernels.attend(&qkv[(long)t * shape.together() + own], group, shape.width,
-                                   cache.keys(layer, row, h), cache.values(layer, row, h), length, scores.data(),
-                                   &mixed[(long)t * shape.queries() + own]);
-                }
-#pragma omp for schedule(static)
-            for (int t = 0; t < tokens; t++) kernels.prepare((Kind)kind, attended, t);
-            linear(kernels, (Kind)kind, weights[first + 2], attended, tokens, y.data(), hidden);
-#pragma omp for schedule(static)
-            for (int t = 0; t < tokens; t++) norm(t, weights[first + 3], true);
-            linear(kernels, (Kind)kind, weights[first + 4], normed, tokens, gate_up.data(), 2 * inner);
-#pragma omp for schedule(static)
-            for (int t = 0; t < tokens; t++) {
-                const float* gate = &gate_up[2L * t * inner];
-                kernels.swiglu(gate, gate + inner, &mixed[(long)t * inner], inner);
-                kernels.prepare((Kind)kind, gated, t);
-            }
-            linear(kernels, (Kind)kind, weights[first + 5], gated, tokens, y.data(), hidden);
-        }
-#pragma omp for schedule(static)
-        for (int i = 0; i < answers; i++) {
-            const long row = (long)wanted.data<int>()[i] * hidden;
-            kernels.add(&x[row], &y[row], hidden);
-            kernels.rms_norm(&x[row], weights[layers * 6].floats(), &mixed[(long)i * hidden], hidden, epsilon);
-            kernels.prepare((Kind)head_kind, last, i);
-        }
-        linear(kernels, (Kind)head_kind, weights[layers * 6 + 1], last, answers, logits.data<float>(), vocabulary);
+        for (int layer = 0; layer < cache.layers; layer++) step.layer(layer, scores);
+        step.head(wanted.data<int>(), answers, logits.data<float>(), vocabulary);
     }
     return {logits};
 }
@@ -235,7 +397,7 @@ std::vector<Tensor> rms_norm_alone(const Tensor& x, const Tensor& weight, float 
     const int size = (int)x.shape()[1];
     for (int t = 0; t < x.shape()[0]; t++)
         choose(isa).rms_norm(x.data<float>() + (long)t * size, weight.data<float>(), y.data<float>() + (long)t * size,
-                             size, epsilon);
+                             size, size, epsilon);
     return {y};
 }
 
@@ -247,9 +409,9 @@ std::vector<Tensor> rotate_alone(const Tensor& x, const Tensor& cos, const Tenso
     return {y};
 }
 
-std::vector<Tensor> swiglu_alone(const Tensor& gate, const Tensor& up, const std::string& isa) {
+std::vector<Tensor> gated_alone(const Tensor& gate, const Tensor& up, int activation, const std::string& isa) {
     Tensor y = paddle::empty_like(gate);
-    choose(isa).swiglu(gate.data<float>(), up.data<float>(), y.data<float>(), (int)gate.numel());
+    choose(isa).gated((Activation)activation, gate.data<float>(), up.data<float>(), y.data<float>(), (int)gate.numel());
     return {y};
 }
 
@@ -273,7 +435,7 @@ std::vector<Tensor> halve_alone(const Tensor& x, const std::string& isa) {
 // (blocks, heads, block).
 std::vector<Tensor> attend_alone(const Tensor& query, const Tensor& keys, const Tensor& values,
                                  const Tensor& key_scales, const Tensor& value_scales, const Tensor& table, int head,
-                                 int length, const std::string& isa) {
+                                 int length, int unseen, float scale, float cap, const std::string& isa) {
     const int group = (int)query.shape()[0], width = (int)query.shape()[1], bytes = (int)phi::SizeOf(keys.dtype());
     const int heads = (int)values.shape()[1], block = (int)values.shape()[2];
     const auto pages = [&](const Tensor& numbers, const Tensor& scales) {
@@ -282,7 +444,7 @@ std::vector<Tensor> attend_alone(const Tensor& query, const Tensor& keys, const 
     std::vector<float> scores(group * (length + (long)NEIGHBOURS));
     Tensor out = paddle::empty_like(query);
     choose(isa).attend(query.data<float>(), group, width, pages(keys, key_scales), pages(values, value_scales), length,
-                       scores.data(), out.data<float>());
+                       unseen, scale, cap, scores.data(), out.data<float>());
     return {out};
 }
 
@@ -296,10 +458,9 @@ std::vector<Tensor> rows_of(const Tensor& like, const std::string& isa) {
 
 PD_BUILD_OP(llm_step)
     .Inputs({"embedded", "sequences", "positions", "tables", "wanted", "angles", "keys", "values", "key_scales",
-             "value_scales", "memory", "places"})
+             "value_scales", "memory", "places", "layers"})
     .Outputs({"logits"})
-    .Attrs({"heads: int", "inner: int", "vocabulary: int", "kind: int", "head_kind: int", "epsilon: float",
-            "isa: std::string"})
+    .Attrs({"sizes: std::vector<int>", "reals: std::vector<float>", "isa: std::string"})
     .SetKernelFn(PD_KERNEL(llm::step));
 PD_BUILD_OP(llm_linear)
     .Inputs({"x", "packed"})
@@ -316,11 +477,11 @@ PD_BUILD_OP(llm_rotate)
     .Outputs({"y"})
     .Attrs({"isa: std::string"})
     .SetKernelFn(PD_KERNEL(llm::rotate_alone));
-PD_BUILD_OP(llm_swiglu)
+PD_BUILD_OP(llm_gated)
     .Inputs({"gate", "up"})
     .Outputs({"y"})
-    .Attrs({"isa: std::string"})
-    .SetKernelFn(PD_KERNEL(llm::swiglu_alone));
+    .Attrs({"activation: int", "isa: std::string"})
+    .SetKernelFn(PD_KERNEL(llm::gated_alone));
 PD_BUILD_OP(llm_compress)
     .Inputs({"x"})
     .Outputs({"numbers", "scales"})
@@ -334,7 +495,7 @@ PD_BUILD_OP(llm_halve)
 PD_BUILD_OP(llm_attend)
     .Inputs({"query", "keys", "values", "key_scales", "value_scales", "table"})
     .Outputs({"out"})
-    .Attrs({"head: int", "length: int", "isa: std::string"})
+    .Attrs({"head: int", "length: int", "unseen: int", "scale: float", "cap: float", "isa: std::string"})
     .SetKernelFn(PD_KERNEL(llm::attend_alone));
 PD_BUILD_OP(llm_rows)
     .Inputs({"like"})
