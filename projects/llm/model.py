@@ -13,11 +13,12 @@ from .errors import ModelError
 from .families import family_of, from_hugging_face
 from .gguf_config import architecture_of, from_gguf
 from .gguf_file import GGUFFile
+from .gguf_tokenizer import from_gguf as tokenizer_from_gguf
 from .safetensors_file import Shards
 from .tensors import Weights, expected_shapes, in_folder, in_gguf
 from .tokenizer import Tokenizer
 from .tokenizer import from_folder as tokenizer_from_folder
-from .tokenizer import from_gguf as tokenizer_from_gguf
+
 from .values import read_object
 
 Array = np.ndarray[Any, np.dtype[Any]]

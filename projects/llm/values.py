@@ -67,6 +67,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file. Raises ModelError if it is missing or none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(found, ensure_ascii=False).encode()  # half a character, as "\\ud800", is no text
     except FileNotFoundError:
         raise ModelError(f"there is no {path}: name a whole folder in Hugging Face's layout") from None
     except OSError as error:

@@ -1,6 +1,7 @@
 """Every family of models: logits and greedy tokens are transformers', from Hugging Face's files."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -78,3 +79,40 @@ def test_a_gguf_of_the_same_weights_is_the_same_model(case, tmp_path):
     tokens, real = cases.prompts()
     found = Llama(opened.config, opened.weights).step(tokens, KVCache(), real).numpy()[real]
     assert relative(found[:: cases.STRIDE], REFERENCE[f"{case}.prefill"]).max() < ALLOWED
+
+
+# The kernels
+
+
+@pytest.fixture(scope="module")
+def modules(load):
+    names = ("native", "native_decoder", "packed", "plain_decoder", "decoder")
+    return {name: load(f"10-optimised-inference/{name}.py") for name in names}
+
+
+@pytest.fixture(scope="module")
+def kernels(modules):
+    if shutil.which(modules["native"].COMPILER) is None:
+        pytest.skip(f"there is no {modules['native'].COMPILER}")
+    return modules["native"].Kernels()
+
+
+def steps(decoder, tokens):
+    """Logits of a text in a piece of 17 tokens, two of fewer, and then one at a time, in scattered blocks."""
+    found, table, ends = [], [3, 0, 5], [0, 17, 20, 29, *range(30, len(tokens) + 1)]
+    for start, end in zip(ends, ends[1:], strict=False):
+        places = np.arange(start, end)
+        found.append(decoder.step(tokens[places], places * 0, places, [table], places - start))
+    return np.concatenate(found)
+
+
+@each_case
+def test_the_kernels_and_the_paged_cache_compute_it(model, modules, kernels):
+    case, opened = model
+    tokens = cases.prompts()[0][0][: opened.config.longest]
+    truth = exact.logits(opened.config, opened.weights, tokens[None])[0]
+    packed = modules["packed"].pack_weights(opened.config, opened.weights, "float32", kernels.rows)
+    native = modules["native_decoder"].NativeDecoder(opened.config, packed, kernels, "float32", "float32", 8)
+    plain = modules["plain_decoder"].PlainDecoder(opened.config, opened.weights, "float32", "float32", 8)
+    assert relative(steps(native, tokens), truth).max() < ALLOWED
+    assert relative(steps(plain, tokens), truth).max() < ALLOWED

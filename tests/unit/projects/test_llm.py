@@ -50,6 +50,7 @@ def write_folder(folder, settings=SMALL, shards=1):
     tokenizer = Tokenizer(models.BPE(vocab={piece: number for number, piece in enumerate(alphabet)}, merges=[]))
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(False), decoders.ByteLevel()
     tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "chat_template.jinja").write_text("{% for message in messages %}{{ message.content }}{% endfor %}")
     shapes = tensors_of.expected_shapes(llm.families.from_hugging_face(settings))
     numbers = np.random.default_rng(0)
     tensors = {
@@ -317,7 +318,7 @@ def test_the_chat_template_is_the_models_own(smollm2):
     assert text.startswith("<|im_start|>system\nYou are a helpful AI assistant named SmolLM")
     assert text.endswith("<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n")
     assert smollm2.tokenizer.encode("<|im_end|>") == [2]
-    assert smollm2.tokenizer.stops == {2}
+    assert smollm2.tokenizer.stops == {0, 2}  # <|endoftext|> and <|im_end|>
 
 
 def test_digits_are_tokens_of_their_own(smollm2):
