@@ -63,16 +63,16 @@ def _attention(config: Config) -> Shapes:
     queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
     linear = {"q_proj": (queries, config.hidden), "k_proj": (keys, config.hidden), "v_proj": (keys, config.hidden)}
     linear["o_proj"] = (config.hidden, queries)
-    norms = ["input_layernorm", "post_attention_layernorm"]
+    norms = ["post_attention_layernorm"]
     norms += ["pre_feedforward_layernorm", "post_feedforward_layernorm"] if config.sandwich else []
-    shapes: Shapes = {f"{name}.weight": (config.hidden,) for name in norms}
+    shapes: Shapes = {"input_layernorm.weight": (config.hidden,)}
     for name, shape in linear.items():
         shapes[f"self_attn.{name}.weight"] = shape
         if name in config.biases:
             shapes[f"self_attn.{name}.bias"] = shape[:1]
     if config.head_norms:
         shapes |= {f"self_attn.{name}_norm.weight": (config.head_dim,) for name in "qk"}
-    return shapes
+    return shapes | {f"{name}.weight": (config.hidden,) for name in norms}
 
 
 def _feed_forward(config: Config, layer: int) -> Shapes:
