@@ -23,6 +23,8 @@ def checkout(tmp_path):
     (locks / "pip.txt").write_text("")
     (tmp_path / "harness" / "cli").mkdir(parents=True)
     (tmp_path / "harness" / "cli" / "program.py").write_text("import sys\ndef main(_): print(sys.base_prefix)\n")
+    (tmp_path / "harness" / "environments").mkdir()
+    (tmp_path / "harness" / "environments" / "uv.py").write_text("")
     (tmp_path / "tasks.py").write_text("")
     return tmp_path
 
@@ -46,14 +48,14 @@ def test_it_is_refused_also_where_an_environment_is_there(checkout):
 
 
 def test_an_environment_of_the_same_python_stays_and_one_of_another_is_made_anew(checkout):
-    assert "Setting up" in inv(checkout, PYTHON=sys.executable).stderr
+    assert "Making .venv" in inv(checkout, PYTHON=sys.executable).stderr
     again = inv(checkout, PYTHON=sys.executable)
     assert again.stderr == "" and again.stdout.strip() == sys.base_prefix
     other = next((path for path in pythons() if base_prefix(path) != sys.base_prefix), None)
     if other is None:
         pytest.skip("there is one Python here")
     done = inv(checkout, PYTHON=other)
-    assert "Setting up" in done.stderr and done.stdout.strip() == base_prefix(other)
+    assert "Making .venv" in done.stderr and done.stdout.strip() == base_prefix(other)
 
 
 def pythons():
