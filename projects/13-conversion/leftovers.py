@@ -18,8 +18,8 @@ def in_source(tree: ast.Module, names: Names, rules: Rules) -> list[Open]:
         if isinstance(node, ast.Import):
             found += [Open(node.lineno, ast.unparse(node), hint) for e in node.names if (hint := _third(e.name, rules))]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            full = [node.module, *(f"{node.module}.{each.name}" for each in node.names)]
-            if hints := [hint for name in full if (hint := _third(name, rules))]:
+            full = [f"{node.module}.{each.name}" for each in node.names]
+            if hints := [hint for name in full if name not in rules.names and (hint := _third(name, rules))]:
                 found.append(Open(node.lineno, ast.unparse(node), hints[0]))
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
             called = node.func.id if isinstance(node.func, ast.Name) else node.func.attr

@@ -148,7 +148,9 @@ class Mender(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
-        """So is `rows, columns = x.shape`."""
+        """So is `rows, columns = x.shape`. Settings of PyTorch's backends fall away: they are about speed."""
+        if (self.names.full(node.targets[0]) or "").startswith("torch.backends."):
+            return ast.copy_location(ast.Pass(), node)
         if isinstance(node.targets[0], ast.Tuple) and isinstance(node.value, ast.Attribute) and node.value.attr == "shape":
             node.targets = [self.visit(each) for each in node.targets]
             node.value.value = self.visit(node.value.value)
@@ -174,7 +176,9 @@ class Mender(ast.NodeTransformer):
             if full in self.rules.names:
                 self.used[full] += 1
                 return ast.copy_location(_name(self.rules.names[full]), node)
-            if hint := self._refusal(full):
+            if isinstance(node, ast.Attribute) and full.rpartition(".")[0] in self.rules.names:
+                node.value = self.visit(node.value)  # a method of a class that is replaced
+            elif hint := self._refusal(full):
                 self._refuse(node, hint)
         elif full.startswith("torch."):
             self._refuse(node, "something of PyTorch is replaced here: write the function that you mean")

@@ -151,6 +151,19 @@ def prepare(stream: Any, device: str, observer: Any) -> None:
 
         return dropout
 
+    def attend(query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False, **named: Any) -> Any:
+        if not dropout_p:
+            return attended(query, key, value, attn_mask, 0.0, is_causal, **named)
+        scores = query @ key.transpose(-2, -1) * (named.get("scale") or 1 / math.sqrt(query.shape[-1]))
+        if is_causal:
+            scores = scores.masked_fill(torch.ones(scores.shape[-2:]).triu(1).bool(), -math.inf)
+        if attn_mask is not None:
+            scores = scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
+        return F.dropout(scores.softmax(-1), dropout_p) @ value
+
+    attended = F.scaled_dot_product_attention
+    F.scaled_dot_product_attention = attend
+
     def trunc_normal_(x: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None) -> Any:
         low, high = (math.erf((edge - mean) / std / math.sqrt(2)) for edge in (a, b))
         drawn = torch.from_numpy(of(generator).uniform(x.numel())).float().reshape(tuple(x.shape))

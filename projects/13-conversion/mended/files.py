@@ -42,6 +42,10 @@ def is_available():
     return paddle.is_compiled_with_cuda()
 
 
+def current_accelerator(*_, **__):
+    return Device("cuda") if is_available() else None
+
+
 def never(*_, **__):
     return False
 

@@ -18,6 +18,11 @@ def linear(input, weight, bias=None):
     return found if bias is None else found + bias
 
 
+def bilinear(input1, input2, weight, bias=None):
+    found = paddle.einsum("...i,oij,...j->...o", input1, weight, input2)
+    return found if bias is None else found + bias
+
+
 def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False):
     """The padding row is read as it is, and gets no gradient."""
     if max_norm is not None:
@@ -267,7 +272,9 @@ def _max_pool(axes):
     def call(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
         if dilation not in (1, [1] * axes, (1,) * axes):
             raise NotImplementedError("max_pool with dilation")
-        return _pooled(x, axes, lambda x: function(x, kernel_size, stride, padding, ceil_mode=ceil_mode, return_mask=return_indices))
+        named = {"ceil_mode": ceil_mode, "return_mask": return_indices}
+        found = _pooled(x, axes, lambda x: function(x, kernel_size, stride, padding, **named))
+        return (found[0], found[1].astype("int64")) if return_indices else found
 
     return call
 
