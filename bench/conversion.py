@@ -66,7 +66,7 @@ def outcomes(some: list[tuple[str, str]], pytorch: str) -> list[Outcome]:
         return [_outcome(some[number], f"s{number:03}", records, found) for number in range(len(some))]
 
 
-def _outcome(snippet: tuple[str, str], name: str, records: Path, found: "conversion.Conversion") -> Outcome:  # type: ignore[name-defined]  # noqa: F821
+def _outcome(snippet: tuple[str, str], name: str, records: Path, found: "conversion.Conversion") -> Outcome:  # type: ignore[name-defined]
     import comparing
 
     theirs, ours = (

@@ -93,7 +93,7 @@ def difference(a: Any, b: Any) -> tuple[float, str]:
     if isinstance(a, list) and isinstance(b, list):
         if len(a) != len(b):
             return float("inf"), f"{len(a)} values, in Paddle {len(b)}"
-        return max((difference(*each) for each in zip(a, b)), key=lambda each: each[0], default=(0.0, ""))
+        return max((difference(*each) for each in zip(a, b, strict=False)), key=lambda each: each[0], default=(0.0, ""))
     if a is None or b is None:
         return 0.0, ""
     if _is_array(a) != _is_array(b) and isinstance(a if not _is_array(a) else b, int | float | bool):
@@ -150,7 +150,7 @@ def _texts(a: str, b: str) -> tuple[float, str]:
         return float("inf"), detail
     worst = 0.0
     sizes = [abs(float(each)) for each in NUMBER.findall(a) if "[" in a and "nan" not in each and "inf" not in each]
-    for one, other in zip(NUMBER.findall(a), NUMBER.findall(b)):
+    for one, other in zip(NUMBER.findall(a), NUMBER.findall(b), strict=False):
         if one == other:
             continue
         if not any(mark in one + other for mark in ".en"):

@@ -88,7 +88,11 @@ def in_result(text: str, lines: list[int]) -> list[Open]:
         return [*found, Open(line, (error.text or "").strip(), "PaConvert made of it what is no Python")]
     marked = {number for number, row in enumerate(text.splitlines(), 1) if row.startswith(MARK)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and re.fullmatch(r"torch\w*", node.id) and node.id in ("torch", "torchvision", "torchaudio", "torchtext"):
+        if (
+            isinstance(node, ast.Name)
+            and re.fullmatch(r"torch\w*", node.id)
+            and node.id in ("torch", "torchvision", "torchaudio", "torchtext")
+        ):
             if node.lineno not in marked:
                 found.append(Open(lines[node.lineno - 1], text.splitlines()[node.lineno - 1].strip(), "still PyTorch"))
     return found

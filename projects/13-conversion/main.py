@@ -4,8 +4,8 @@
     ./inv python projects/13-conversion/main.py --part 13-1 --set source=/path/to/a/pytorch/project
 
 What PaConvert would convert wrongly is mended before (mending.py), what is left is open and named by the person's file
-and line; then nothing is run. Each script runs in PyTorch and in Paddle, in processes of its own and with the same random
-numbers (observing.py), and what it prints, saves and returns is compared (comparing.py).
+and line; then nothing is run. Each script runs in PyTorch and in Paddle, in processes of its own and with the same
+random numbers (observing.py), and what it prints, saves and returns is compared (comparing.py).
 """
 
 import difflib

@@ -23,7 +23,7 @@ KEPT = "_kept_"
 
 @dataclass(frozen=True)
 class Rules:
-    """By PyTorch's name: what of `mended` replaces it. Methods are replaced by functions, whatever they are called on."""
+    """By PyTorch's name: what of `mended` replaces it. Methods become functions, whatever they are called on."""
 
     names: dict[str, str]
     methods: dict[str, str]
@@ -136,12 +136,18 @@ class Mender(ast.NodeTransformer):
             node.attr = KEPT + node.attr
         elif isinstance(node.ctx, ast.Load) and node.attr in self.rules.attributes:
             self.used[f".{node.attr}"] += 1
-            return ast.copy_location(ast.Call(_name(self.rules.attributes[node.attr]), [self.visit(node.value)], []), node)
+            return ast.copy_location(
+                ast.Call(_name(self.rules.attributes[node.attr]), [self.visit(node.value)], []), node
+            )
         return self.generic_visit(node)
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         """`x.shape[0]` is the same in a list."""
-        if isinstance(node.value, ast.Attribute) and node.value.attr == "shape" and not isinstance(node.slice, ast.Slice):
+        if (
+            isinstance(node.value, ast.Attribute)
+            and node.value.attr == "shape"
+            and not isinstance(node.slice, ast.Slice)
+        ):
             node.value.value = self.visit(node.value.value)
             node.slice = self.visit(node.slice)
             return node
@@ -151,7 +157,11 @@ class Mender(ast.NodeTransformer):
         """So is `rows, columns = x.shape`. Settings of PyTorch's backends fall away: they are about speed."""
         if (self.names.full(node.targets[0]) or "").startswith("torch.backends."):
             return ast.copy_location(ast.Pass(), node)
-        if isinstance(node.targets[0], ast.Tuple) and isinstance(node.value, ast.Attribute) and node.value.attr == "shape":
+        if (
+            isinstance(node.targets[0], ast.Tuple)
+            and isinstance(node.value, ast.Attribute)
+            and node.value.attr == "shape"
+        ):
             node.targets = [self.visit(each) for each in node.targets]
             node.value.value = self.visit(node.value.value)
             return node
@@ -187,7 +197,14 @@ class Mender(ast.NodeTransformer):
     def _refusal(self, full: str) -> str:
         """Why a name, or what it lies in, is not converted."""
         parts = full.split(".")
-        return next((self.rules.refused[name] for end in range(2, len(parts) + 1) if (name := ".".join(parts[:end])) in self.rules.refused), "")
+        return next(
+            (
+                self.rules.refused[name]
+                for end in range(2, len(parts) + 1)
+                if (name := ".".join(parts[:end])) in self.rules.refused
+            ),
+            "",
+        )
 
     def _dynamic(self, node: ast.Call) -> None:
         for each in node.args[:1]:
@@ -204,7 +221,8 @@ class Mender(ast.NodeTransformer):
                 self.open.append(Open(node.lineno, ast.unparse(node), "name what is imported in place of *"))
         return node
 
-    visit_Import = lambda self, node: node  # noqa: E731
+    def visit_Import(self, node: ast.Import) -> ast.AST:
+        return node
 
 
 def _is_super(node: ast.AST) -> bool:

@@ -119,7 +119,17 @@ class Runner:
         record.unlink(missing_ok=True)
         root = self.ours if side == "paddle" else self.theirs
         python = sys.executable if side == "paddle" else self.pytorch.python
-        command = [python, "-W", "ignore", "-X", "faulthandler", str(HERE / "observing.py"), side, str(root), str(record)]
+        command = [
+            python,
+            "-W",
+            "ignore",
+            "-X",
+            "faulthandler",
+            str(HERE / "observing.py"),
+            side,
+            str(root),
+            str(record),
+        ]
         command += [nudge, self.device if side == "paddle" else "cpu", *words]
         environment = {**os.environ, "PYTHONHASHSEED": "0", "MPLBACKEND": "Agg", "PYTHONDONTWRITEBYTECODE": "1"}
         environment["PYTHONPATH"] = str(self.packages.get(side, ""))
@@ -220,5 +230,3 @@ def functions(folder: Path, names: list[str]) -> dict[Place, str]:
                 line = min([node.lineno, *(each.lineno for each in node.decorator_list)])
                 found[name, line] = node.name
     return found
-
-

@@ -46,7 +46,9 @@ class Parameter(metaclass=_IsParameter):
 
 def _parameter(data, requires_grad):
     data = paddle.zeros([0]) if data is None else data
-    made = paddle.create_parameter(list(data.shape), data.dtype, default_initializer=paddle.nn.initializer.Constant(0.0))
+    made = paddle.create_parameter(
+        list(data.shape), data.dtype, default_initializer=paddle.nn.initializer.Constant(0.0)
+    )
     put(made, data.detach())
     made.stop_gradient = not requires_grad
     return made
@@ -104,7 +106,7 @@ def train(self, mode=True):
     return self
 
 
-def eval(self):  # noqa: A001
+def eval(self):
     return self.train(False)
 
 
@@ -174,8 +176,6 @@ def to(self, *given, dtype=None, device=None, non_blocking=None, blocking=None, 
             dtype = each
         elif isinstance(each, Tensor):
             dtype = each.dtype
-        else:
-            device = each
     if dtype is not None:
         self._to_impl(dtype=dtype, include_sublayers=True, floating_only=True)
     return self
@@ -265,7 +265,7 @@ class Sequential(Module):
         for name, layer in named:
             self.add_sublayer(str(name), layer)
 
-    def forward(self, input):  # noqa: A002
+    def forward(self, input):
         for layer in self._sub_layers.values():
             input = layer(input)
         return input
@@ -318,8 +318,6 @@ class ModuleList(Sequential):
 
     def __add__(self, other):
         return ModuleList([*self, *other])
-
-
 
 
 class ModuleDict(Module):

@@ -14,7 +14,7 @@ def requires_grad_(self, requires_grad=True):
 
 
 def _gradient(given):
-    """As PyTorch's: None before there is one and after it was cleared, without a gradient of its own, and may be set to None."""
+    """As PyTorch's: it has no gradient of its own, and may be set to None."""
 
     def read(self):
         found = given.__get__(self)
@@ -42,4 +42,6 @@ def install():
         kind.requires_grad_ = requires_grad_
         kind.data = property(lambda self: self.detach(), _data)
         kind.device = property(lambda self: Device(str(self.place)[6:-1].replace("gpu", "cuda")))
-        kind.requires_grad = property(lambda self: not self.stop_gradient, lambda self, value: setattr(self, "stop_gradient", not value))
+        kind.requires_grad = property(
+            lambda self: not self.stop_gradient, lambda self, value: setattr(self, "stop_gradient", not value)
+        )

@@ -149,7 +149,9 @@ def test_comments_come_back_and_lines_are_known(places):
     tree = ast.parse(TEXT)
     kept = places.comments(TEXT, tree)
     text, lines = places.restore(ast.unparse(places.mark(tree)), kept)
-    assert all(comment in text for comment in ("# one", "# before", "# three", "# inside", "# at the end", "# in br", "# last"))
+    assert all(
+        comment in text for comment in ("# one", "# before", "# three", "# inside", "# at the end", "# in br", "# last")
+    )
     rows = text.splitlines()
     assert [lines[rows.index(row)] for row in rows if row.lstrip().startswith(("for", "print", "y ="))] == [3, 5, 7]
     assert ast.unparse(ast.parse(text)) == ast.unparse(ast.parse(TEXT))
@@ -170,7 +172,10 @@ def test_a_notebook_is_its_code_cells(sources):
         {"cell_type": "code", "source": ["%matplotlib inline\n", "import torch\n"]},
         {"cell_type": "code", "source": ["!pip install x\n", "print(1)"]},
     ]
-    assert sources.notebook(json.dumps({"cells": cells})) == "# %matplotlib inline\nimport torch\n\n# !pip install x\nprint(1)\n"
+    assert (
+        sources.notebook(json.dumps({"cells": cells}))
+        == "# %matplotlib inline\nimport torch\n\n# !pip install x\nprint(1)\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -202,7 +207,10 @@ def test_a_script_with_relative_imports_is_run_as_a_module(running, tmp_path):
 
 
 def test_scripts_are_asked_for_with_their_arguments(running):
-    assert running.asked("python train.py --epochs 1; -m pkg.run 'a b'") == [["train.py", "--epochs", "1"], ["-m", "pkg.run", "a b"]]
+    assert running.asked("python train.py --epochs 1; -m pkg.run 'a b'") == [
+        ["train.py", "--epochs", "1"],
+        ["-m", "pkg.run", "a b"],
+    ]
 
 
 def test_an_error_that_is_understood_has_a_hint(running):
