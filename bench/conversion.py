@@ -16,6 +16,7 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -66,7 +67,7 @@ def outcomes(some: list[tuple[str, str]], pytorch: str) -> list[Outcome]:
         return [_outcome(some[number], f"s{number:03}", records, found) for number in range(len(some))]
 
 
-def _outcome(snippet: tuple[str, str], name: str, records: Path, found: "conversion.Conversion") -> Outcome:  # type: ignore[name-defined]
+def _outcome(snippet: tuple[str, str], name: str, records: Path, found: Any) -> Outcome:
     import comparing
 
     theirs, ours = (

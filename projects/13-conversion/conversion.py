@@ -157,7 +157,7 @@ def failure(error: BaseException, folder: Path, lines: dict[str, list[int]]) -> 
 
 
 def _top(text: str, lines: list[int], head: str, depth: int | None) -> tuple[str, list[int]]:
-    """The head of the file, then `import mended` where it may be needed; a file in a folder first finds the project's."""
+    """The head of the file, then `import mended`; a file in a folder of the project first finds it."""
     added = [] if depth is None else ["import mended"]
     if depth:
         place = f"sys.path.append(str(pathlib.Path(__file__).resolve().parents[{depth}]))"

@@ -216,9 +216,9 @@ class Mender(ast.NodeTransformer):
         self.open.append(Open(node.lineno, ast.unparse(node), hint))
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
-        if node.module and not node.level and any(each.name == "*" for each in node.names):
-            if node.module.partition(".")[0] == "torch":
-                self.open.append(Open(node.lineno, ast.unparse(node), "name what is imported in place of *"))
+        everything = any(each.name == "*" for each in node.names)
+        if everything and not node.level and (node.module or "").partition(".")[0] == "torch":
+            self.open.append(Open(node.lineno, ast.unparse(node), "name what is imported in place of *"))
         return node
 
     def visit_Import(self, node: ast.Import) -> ast.AST:

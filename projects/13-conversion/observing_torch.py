@@ -206,6 +206,7 @@ def prepare(stream: Any, device: str, observer: Any) -> None:
         multinomial,
     ):
         setattr(torch, function.__name__, function)
+    torch.utils.data.dataset.randperm = randperm  # it was imported by name
 
 
 def choose(rows: np.ndarray, count: int, replacement: bool, stream: Any) -> np.ndarray:

@@ -131,7 +131,7 @@ def requires_grad_(self, requires_grad=True):
 
 def zero_grad(self, set_to_none=True):
     for each in self.parameters():
-        each.clear_gradient(set_to_zero=not set_to_none)
+        each.clear_gradient(not set_to_none)
 
 
 def state_dict(self, *given, destination=None, prefix="", keep_vars=False, **_):

@@ -33,7 +33,7 @@ class Optimizer:
     def zero_grad(self, set_to_none=True):
         for group in self.param_groups:
             for each in group["params"]:
-                each.clear_gradient(set_to_zero=not set_to_none)
+                each.clear_gradient(not set_to_none)
 
     def step(self, closure=None):
         loss = None

@@ -255,7 +255,7 @@ def norm(x, p="fro", dim=None, keepdim=False, *, dtype=None):
             paddle.linalg.norm(
                 x.flatten() if dim is None and not keepdim else x,
                 2.0,
-                None if dim is None and not keepdim else axis if len(axis) == 1 else axis,
+                None if dim is None and not keepdim else axis,
                 keepdim,
             )
             if dim is None and not keepdim

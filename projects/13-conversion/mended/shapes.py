@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import paddle
 
-from .common import write as _write
 from .common import Tensor, dims, method, put
+from .common import write as _write
 
 
 @method
