@@ -4,8 +4,8 @@
     .stacks/convert/bin/python bench/conversion.py --pytorch PYTHON [--topic layers] [--every 10] [--show]
 
 Each snippet of tests/data/snippets is run in PyTorch and, converted, in Paddle, on the same inputs and random numbers.
-`open`: the conversion names a line; `refused`: the converted code ends with an error; `wrong`: it computes something else
-and says nothing, which no snippet may. --every N takes each Nth.
+`open`: the conversion names a line; `refused`: the converted code ends with an error; `wrong`: it computes something
+else and says nothing, which no snippet may. --every N takes each Nth.
 """
 
 import argparse

@@ -135,11 +135,8 @@ def metrics(
     program.metric("rate_before", found.converted / max(1, calls))
     program.metric("rate_after", min(1.0, max(0.0, (calls - max(open_lines, found.left)) / calls)) if calls else 0.0)
     program.metric("open_after", open_lines)
-    program.metric("ran", bool(verdicts) and all(each.ran for each in verdicts))
-    program.metric("scripts", len(verdicts))
-    program.metric("equal", sum(each.equal is True for each in verdicts))
-    program.metric("differs", sum(each.equal is False for each in verdicts))
-    program.metric("not_compared", sum(each.ran and each.equal is None for each in verdicts))
+    for name, value in running.summary(verdicts).items():
+        program.metric(name, value)
     program.metric("functions", functions)
     if not program.parameters["source"]:  # of another project only those that were not executed are named, above
         program.metric("functions_executed", executed / max(1, functions))

@@ -38,7 +38,7 @@ def prepare(stream: Any, device: str, observer: Any) -> None:
     torch.save = observer.saved(torch.save)
 
     def of(generator: Any) -> Any:
-        if generator is None:
+        if generator is None or generator is torch.default_generator:
             return stream
         if id(generator) not in streams:
             streams[id(generator)] = (type(stream)(generator.initial_seed(), stream.nudge), generator)

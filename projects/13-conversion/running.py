@@ -175,6 +175,17 @@ class Runner:
         return f"the process died (exit {said.returncode}): {(said.stderr.strip().splitlines() or [''])[-1][:200]}"
 
 
+def summary(verdicts: list[Verdict]) -> dict[str, bool | int]:
+    """How many scripts ran, and how many of them compute what PyTorch computes."""
+    return {
+        "ran": bool(verdicts) and all(each.ran for each in verdicts),
+        "scripts": len(verdicts),
+        "equal": sum(each.equal is True for each in verdicts),
+        "differs": sum(each.equal is False for each in verdicts),
+        "not_compared": sum(each.ran and each.equal is None for each in verdicts),
+    }
+
+
 HINTS = (
     (r"No module named '(\w+)'", "add it by --set requires={0}"),
     (r"the following arguments are required: (.*)", "give them by --set scripts=..."),

@@ -1,6 +1,6 @@
 """What a converted project needs where Paddle's functions mean something else than PyTorch's of the same name."""
 
-# ruff: noqa: F401, I001
+# ruff: noqa: F401, F403, I001
 
 from . import arithmetic, chance, modules
 from .arithmetic import *
