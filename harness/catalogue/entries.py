@@ -36,10 +36,19 @@ class Hardware:
     environment: Mapping[str, str]
     data: Mapping[str, Any]
 
+    @property
+    def vendor(self) -> str:
+        return str(self.data.get("vendor", self.title))
+
+    @property
+    def paddle(self) -> str:
+        """The version of Paddle that its wheels are of, "" where it is the homework's."""
+        return str(self.data.get("paddle", {}).get("version", ""))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """A declared parameter of a part: its default gives its type."""
+    """A declared parameter of a part: its default gives its type; a text has its `pattern` as a whole."""
 
     name: str
     default: bool | int | float | str
@@ -47,6 +56,7 @@ class Parameter:
     choices: tuple[Any, ...] = ()
     at_least: float | None = None
     at_most: float | None = None
+    pattern: str = ""
 
     @property
     def expects(self) -> str:
@@ -107,6 +117,8 @@ class Rule:
     limit: float
     upper: float
     needs: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    since: str = ""
     categories: tuple[str, ...] = ()
     architectures: tuple[str, ...] = ()
     cards: int = 1
@@ -159,6 +171,13 @@ class Part:
         return tuple(f"projects/{name}" for name in (self.slug, *self.uses))
 
     @property
+    def usable(self) -> tuple[str, ...]:
+        """The kinds of evidence that a person may add: what its rules need, and what is handed in with it."""
+        needs = [kind for rule in self.rules for need in rule.needs for kind in need.split(" or ")]
+        handed_in = ["photo" if kind == "picture" else kind for each in self.submission for kind in each.split(" or ")]
+        return tuple(dict.fromkeys(kind for kind in [*needs, *handed_in] if kind not in ("log", "code")))
+
+    @property
     def task(self) -> str:
         """The task's number: '8' of part '8-2'."""
         return self.name.partition("-")[0]
@@ -198,6 +217,13 @@ def tools(stack: str) -> tuple[str, ...]:
 def rooted(text: str) -> str:
     """A command's word or a variable's value of hardware.yaml with {root}, this checkout's folder, filled in."""
     return text.replace("{root}", str(ROOT))
+
+
+def locked_paddle(root: Path = ROOT) -> str:
+    """The homework's Paddle version, from the one place that names it: docker/locks/base.in."""
+    match = re.search(r"^paddlepaddle==(\S+)", (root / "docker" / "locks" / "base.in").read_text(), re.MULTILINE)
+    assert match, "docker/locks/base.in pins paddlepaddle"
+    return match.group(1)
 
 
 def _of_this_machine(cases: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -273,6 +299,8 @@ def _rule(data: Mapping[str, Any]) -> Rule:
         upper=upper,
         limit=upper,
         needs=tuple(data.get("needs", ())),
+        hosts=tuple(data.get("hosts", ())),
+        since=data.get("since", ""),
         categories=tuple(hardware.get("class", ())),
         architectures=tuple(hardware.get("architecture", ())),
         cards=hardware.get("cards", 1),

@@ -64,7 +64,11 @@ class Kind:
             raise DataFileError(f"{path}: not a readable {self.name}.", f"{error}.", self.again) from error
         if not isinstance(document, dict) or document.get("schema") not in self.versions:
             versions = " or ".join(map(str, self.versions))
-            raise DataFileError(f"{path}: no {self.name} of schema {versions}.", "", self.again)
+            raise DataFileError(
+                f"{path}: no {self.name} of schema {versions}.",
+                "Another version of this project wrote it, or it was changed.",
+                self.again,
+            )
         try:
             whole = document.get("seal") == seal_of(document)
         except (ValueError, RecursionError):
@@ -168,14 +172,23 @@ class Sealed:
         """
         document = self.read(results)
         if mistake := datafiles.mistake(document, self.kind.name):
-            raise DataFileError(f"{results / self.place / self.kind.manifest}: {mistake}", "", self.kind.again)
+            raise DataFileError(
+                f"{results / self.place / self.kind.manifest}: {mistake}",
+                "It is not as its schema asks.",
+                self.kind.again,
+            )
         return document
 
     def differences(self, results: Path, document: Mapping[str, Any]) -> list[str]:
         """What of its place and its files is not as its manifest says, a line each."""
-        folder, said = results / self.place, self.kind.said.format_map(document)
-        moved = [f"{folder}: it is the {self.kind.name} {said}"] if said != self.place else []
-        return moved + list(_changed(folder, hash_files(folder, self.kind.manifest), document["artefacts"]))
+        folder = results / self.place
+        changed = _changed(folder, hash_files(folder, self.kind.manifest), document["artefacts"])
+        return self.moved(results, document) + list(changed)
+
+    def moved(self, results: Path, document: Mapping[str, Any]) -> list[str]:
+        """A line, where its manifest says that it belongs elsewhere."""
+        said = self.kind.said.format_map(document)
+        return [f"{results / self.place}: it is the {self.kind.name} {said}"] if said != self.place else []
 
     def files(self, content: bytes) -> list[File]:
         """The files that a manifest, which may come from a stranger, names.

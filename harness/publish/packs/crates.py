@@ -1,13 +1,13 @@
 """RO-Crate metadata of a pack, by the Workflow Run Crate profile 0.5 (https://w3id.org/ro/wfrun/workflow/0.5)."""
 
-import mimetypes
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Any
 
 from harness.catalogue.entries import Part
 from harness.errors import HomeworkError
 from harness.evidence.verdicts import FAILED, verdict_of
-from harness.publish.packs.contents import Contents, Run
+from harness.publish.packs.contents import Content, Contents, Run, size_of
 
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
@@ -15,6 +15,20 @@ PROFILES = {
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
 }
 LICENSE = "https://spdx.org/licenses/Apache-2.0"
+TYPES = {
+    ".csv": "text/csv",
+    ".html": "text/html",
+    ".jpg": "image/jpeg",
+    ".json": "application/json",
+    ".log": "text/plain",
+    ".md": "text/markdown",
+    ".png": "image/png",
+    ".py": "text/x-python",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+    ".webp": "image/webp",
+    ".yaml": "application/yaml",
+}  # and not mimetypes', which differ by system and Python
 PYTHON = "https://w3id.org/workflowhub/workflow-ro-crate#python"
 
 
@@ -94,9 +108,9 @@ def _workflow(contents: Contents, part: Part, program: str) -> dict[str, Any]:
     }
 
 
-def _file(name: str, content: bytes) -> dict[str, Any]:
-    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    return {"@id": name, "@type": "File", "name": name, "contentSize": str(len(content)), "encodingFormat": kind}
+def _file(name: str, content: Content) -> dict[str, Any]:
+    kind = TYPES.get(PurePosixPath(name).suffix.lower(), "application/octet-stream")
+    return {"@id": name, "@type": "File", "name": name, "contentSize": str(size_of(content)), "encodingFormat": kind}
 
 
 def _action_id(run: Run) -> str:
