@@ -8,7 +8,13 @@ from .errors import ModelError
 from .rope import Rope, make_rope
 from .values import flag, integer, number
 
-ACTIVATIONS = {"silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh"}
+ACTIVATIONS = {
+    "silu": "silu",
+    "swish": "silu",
+    "gelu": "gelu",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_new": "gelu_tanh",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,8 +139,10 @@ def windows_of(config: Mapping[str, Any], layers: int, window: int, default: lis
     if types is None:
         return tuple(window if slides else 0 for slides in default)
     known = {"full_attention": 0, "sliding_attention": window}
-    if not isinstance(types, list) or len(types) != layers or any(type not in known for type in types):
-        raise ModelError(f"config.json has 'layer_types' that are not {layers} of {', '.join(known)}: {str(types)[:99]}")
+    if not isinstance(types, list) or len(types) != layers or any(type not in [*known] for type in types):
+        raise ModelError(
+            f"config.json has 'layer_types' that are not {layers} of {', '.join(known)}: {str(types)[:99]}"
+        )
     if "sliding_attention" in types and not window:
         raise ModelError("config.json has sliding layers and no 'sliding_window': copy the model's folder again")
     return tuple(known[type] for type in types)

@@ -90,7 +90,9 @@ def _qwen3_moe(says: Says, fields: Fields) -> Fields:
 
 def _gemma(says: Says, fields: Fields) -> Fields:
     if says.get("use_bidirectional_attention"):
-        raise ModelError("config.json has 'use_bidirectional_attention', which is not computed here: take another model")
+        raise ModelError(
+            "config.json has 'use_bidirectional_attention', which is not computed here: take another model"
+        )
 
     def cap(name: str) -> float:
         return 0.0 if says.get(name) is None else number(says, name, more_than=0)
@@ -130,7 +132,9 @@ def _gemma3(says: Says, fields: Fields) -> Fields:
         raise ModelError("config.json's rope_parameters are no objects: copy the model's folder again")
     ropes = (
         make_rope(wide, number(wide, "rope_theta", number(says, "rope_theta", more_than=0), 0), size, context),
-        make_rope(near, number(near, "rope_theta", number(says, "rope_local_base_freq", more_than=0), 0), size, context),
+        make_rope(
+            near, number(near, "rope_theta", number(says, "rope_local_base_freq", more_than=0), 0), size, context
+        ),
     )
     turned = tuple(int(window > 0) for window in windows)
     return {**_gemma(says, fields), "ropes": ropes, "turned": turned, "windows": windows, "head_norms": True}
