@@ -111,7 +111,10 @@ def plain_numbers(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def rope_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """What config.json says of its rotary embedding: `rope_parameters` in newer files, `rope_scaling` in older."""
-    found = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    new, old = config.get("rope_parameters"), config.get("rope_scaling")
+    if new and old and new != old:
+        raise ModelError("config.json has both 'rope_parameters' and 'rope_scaling', which differ: keep one of them")
+    found = new or old or {}
     if not isinstance(found, Mapping):
         raise ModelError(f"config.json's rope scaling is {found!r}, not an object: copy the model's folder again")
     return found

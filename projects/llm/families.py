@@ -250,6 +250,8 @@ def family_of(config: Says) -> tuple[str, Family]:
     name = names[0]
     if not isinstance(name, str) or name not in FAMILIES:
         raise ModelError(f"architecture {name!r} is unknown here; there is {', '.join(FAMILIES)}")
+    if (kind := config.get("model_type", MODEL_TYPES[name])) != MODEL_TYPES[name]:
+        raise ModelError(f"config.json has the architecture {name!r} and 'model_type': {kind!r}: copy the folder again")
     return name, FAMILIES[name]
 
 
@@ -269,4 +271,16 @@ def from_hugging_face(config: Says) -> Config:
     return Config(**{**fields, **family.fields(says, fields)})
 
 
+MODEL_TYPES = {
+    "LlamaForCausalLM": "llama",
+    "MistralForCausalLM": "mistral",
+    "MixtralForCausalLM": "mixtral",
+    "Qwen2ForCausalLM": "qwen2",
+    "Qwen3ForCausalLM": "qwen3",
+    "Qwen3MoeForCausalLM": "qwen3_moe",
+    "Gemma2ForCausalLM": "gemma2",
+    "Gemma3ForCausalLM": "gemma3_text",
+    "Phi3ForCausalLM": "phi3",
+    "SmolLM3ForCausalLM": "smollm3",
+}
 NONE = ("sliding_window", "final_logit_softcapping", "attn_logit_softcapping")

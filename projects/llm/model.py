@@ -82,6 +82,8 @@ def packaged_smollm2() -> Path:
 
 def _from_folder(folder: Path) -> Model:
     settings = read_object(folder / "config.json")
+    if (folder / "adapter_config.json").is_file():
+        raise ModelError(f"{folder} has adapter_config.json, and no adapter is computed here: merge it into the model")
     config = from_hugging_face(settings)
     shards = Shards(folder)
     shapes = expected_shapes(config)
