@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import terminal
-from harness.assistant import codeblocks, conversations, sandbox
+from harness.assistant import codeblocks, conversations, sandbox, verdicts
 from harness.errors import UsageError
 from harness.evidence import screen, sessions, transcripts
 from harness.evidence.hashing import new_id, timestamp, unwritable
@@ -25,25 +25,8 @@ RULES = (
     "above the block. Use the standard library only. There is no network."
 )
 NO_CODE = "There was no complete ```python block in the answer. Answer with the whole file in one."
+TAKEN = "Not run: a module of Python has the name of {} already. Answer with the whole file under another name."
 SHOWN = 6000  # characters of an output that go back
-PASSED = "tests passed"
-RUNNER = f"""
-import runpy, sys, unittest
-sys.path.insert(0, "/pairing")
-try:
-    names = runpy.run_path(sys.argv[1], run_name="tests")
-    cases = [each for each in names.values() if isinstance(each, type) and issubclass(each, unittest.TestCase)]
-    functions = [unittest.FunctionTestCase(each) for name, each in names.items() if name.startswith("test_")]
-    load = unittest.defaultTestLoader.loadTestsFromTestCase
-    suite = unittest.TestSuite([*map(load, cases), *functions])
-    count = suite.countTestCases()
-    done = unittest.TextTestRunner(stream=sys.stdout).run(suite)
-except SystemExit as error:
-    sys.exit(f"the program ended itself: {{error.code}}")
-if not done.wasSuccessful() or done.skipped or not count:
-    sys.exit(f"{{count}} tests, not all passed")
-print(count, "{PASSED}")
-"""
 
 
 @dataclass
@@ -221,6 +204,9 @@ def _try(session: Session, answer: str) -> dict[str, str]:
     if not found:
         print(terminal.yellow(NO_CODE))
         return {"diff": "", "result": NO_CODE, "output": ""}
+    if taken := verdicts.refused(found):
+        print(terminal.yellow(said := TAKEN.format(", ".join(taken))))
+        return {"diff": "", "result": said, "output": ""}
     after = {**session.code, **found}
     diff = codeblocks.diff(session.code, after) or "(unchanged)"
     print(terminal.bold(f"Taken from the answer: {', '.join(found)}"))
@@ -228,10 +214,8 @@ def _try(session: Session, answer: str) -> dict[str, str]:
         paint = {"+": terminal.green, "-": terminal.red}.get(line[:1], str)
         print(paint(line))
     session.code = after
-    words = ["-c", RUNNER, next(iter(session.tests))] if session.tests else [session.file]
-    outcome = sandbox.run({**after, **session.tests}, words)
-    last = outcome.output.rstrip().rpartition("\n")[2]
-    session.passed = outcome.passed and (not session.tests or last.endswith(PASSED))
+    outcome = verdicts.judge(after, session.tests, session.file)
+    session.passed = outcome.passed
     why = f": {outcome.stopped}" if outcome.stopped else f", exit status {outcome.status}"
     result = sessions.GOOD if session.passed else f"It failed{why}."
     print(_harmless(outcome.output[-SHOWN:]).rstrip())
