@@ -99,7 +99,7 @@ def resume(
         raise UsageError(f"--continue {prefix}: a question is needed.", why, f'./inv pair --continue {prefix} "More?"')
     messages = [_says("system", RULES)]
     for turn in turns:
-        messages += [_says("user", turn["question"]), _says("assistant", turn["answer"])]
+        messages += [_says("user", turn["question"]), _says("assistant", codeblocks.spoken(turn["answer"]))]
     messages.append(_says("user", _asked(asked, file_name, texts) if tests or file else asked))
     return Session(
         last.with_name(new_id()), endpoint or then["endpoint"], model or then["model"], file_name, texts, messages,
@@ -134,8 +134,14 @@ def converse(session: Session, most: int) -> None:
 def _tests(path: str, file: str) -> dict[str, str]:
     if Path(file).name != file or not file.endswith(".py"):
         raise UsageError(f"--file {file}: not a name.", "It is a file's name without a folder.", "--file solution.py")
+    if verdicts.refused([file]):
+        why = "A module of Python has the name, and would be imported instead."
+        raise UsageError(f"--file {file}: the name is taken.", why, f"--file my_{file}")
     if not path:
         return {}
+    if Path(path).name == file or verdicts.refused([Path(path).name]):
+        why = "The tests need a name that neither the answer nor a module of Python has."
+        raise UsageError(f"--tests {path}: the name is taken.", why, f"For example test_{file}")
     try:
         return {Path(path).name: Path(path).expanduser().read_text(encoding="utf-8")}
     except (OSError, UnicodeDecodeError) as error:
@@ -152,7 +158,7 @@ def _converse(session: Session, most: int) -> None:
             _seal(session)  # after every turn, so that a session that is killed keeps those before
         if session.passed:
             return
-        session.messages += [_says("assistant", answer), _says("user", _again(said))]
+        session.messages += [_says("assistant", codeblocks.spoken(answer)), _says("user", _again(said))]
 
 
 @contextlib.contextmanager

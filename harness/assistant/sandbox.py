@@ -25,7 +25,9 @@ DEVICES = ("null", "zero", "urandom")
 WORK = "/pairing"
 LOOK = 0.1  # seconds between two looks at the memory held
 NOBODY = "65534"
-INSTALL = "Install bubblewrap and libseccomp: apt-get install bubblewrap libseccomp2 (dnf install bubblewrap libseccomp)"
+INSTALL = (
+    "Install bubblewrap and libseccomp: apt-get install bubblewrap libseccomp2 (dnf install bubblewrap libseccomp)"
+)
 ALLOW = "Use a Linux that allows user namespaces, or root: sysctl kernel.unprivileged_userns_clone=1"
 
 
@@ -163,9 +165,7 @@ def _open_way(place: str) -> list[str]:
 
 def _written(contents: Sequence[tuple[str, IO[bytes]]]) -> list[str]:
     return [
-        word
-        for name, file in contents
-        for word in ("--perms", "0666", "--file", str(file.fileno()), f"{WORK}/{name}")
+        word for name, file in contents for word in ("--perms", "0666", "--file", str(file.fileno()), f"{WORK}/{name}")
     ]
 
 

@@ -168,6 +168,7 @@ class Answerer(Wire):
         return [str(name) for name in dir(thing)]
 
     def _value(self, thing: Any) -> Any:
+        base: Any
         for base in (list, dict, set, bytearray):
             if isinstance(thing, base):
                 return base(thing)
@@ -231,7 +232,7 @@ class Screen:
 
 def main(number: int) -> None:
     answerer = Answerer(socket.socket(fileno=number))
-    sys.stdout, sys.stderr = Screen(answerer, "stdout"), Screen(answerer, "stderr")  # type: ignore[assignment]
+    sys.stdout, sys.stderr = Screen(answerer, "stdout"), Screen(answerer, "stderr")
     builtins.input = lambda prompt="", /: answerer.ask("input", str(prompt))
     try:
         while True:

@@ -1,7 +1,7 @@
 """The process that judges: it runs the tests, which know the answer only as objects of another process.
 
-    judge.main(tests' path, the answer's folder)          the verdict goes to the pipe whose number SAID names,
-                                                          behind the word that stood on standard input
+judge.main(tests' path, the answer's folder)          the verdict goes to the pipe whose number SAID names,
+                                                      behind the word that stood on standard input
 """
 
 import importlib.abc

@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import types
+from collections.abc import Callable
 from typing import Any
 
 from harness.assistant.judging.wire import PLAIN, Broken, Wire, fill
@@ -236,7 +237,8 @@ class Tests(Wire):
 
     def _raised(self, payload: list[Any]) -> BaseException:
         if payload[0] == "yours":
-            return self._own(payload[1])
+            own: BaseException = self._own(payload[1])
+            return own
         _, number, kind, words, said, text = payload
         cls = self.resolve(kind)
         if not (isinstance(cls, type) and issubclass(cls, BaseException)) or not isinstance(said, str):
@@ -342,7 +344,8 @@ class Tests(Wire):
         if issubclass(cls, BaseException):
             return _numbered(cls.__new__(cls), number)
         if not issubclass(cls, Answer):
-            return _numbered(cls.__new__(cls, self.decode(plain, [])), number)
+            base: Any = cls
+            return _numbered(base.__new__(cls, self.decode(plain, [])), number)
         return _numbered(object.__new__(cls), number)
 
     def _class(self, number: int, told: dict[str, Any]) -> Any:
@@ -392,10 +395,11 @@ def _exception(name: str) -> Any:
 
 def _made(cls: Any, args: list[Any], said: str) -> BaseException:
     """An exception of that class; not every one is made of its arguments."""
-    makers = [lambda: cls.__new__(cls, *args), lambda: Exception(said)]
+    makers: list[Callable[[], Any]] = [lambda: cls.__new__(cls, *args), lambda: Exception(said)]
     for make in makers if isinstance(cls, AnswerClass) else [lambda: cls(*args), *makers]:
         with contextlib.suppress(TypeError):
-            return make()  # type: ignore[no-any-return]
+            error: BaseException = make()
+            return error
     raise Broken(f"no exception of {cls.__name__} can be made")
 
 

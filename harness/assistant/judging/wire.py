@@ -15,7 +15,13 @@ from collections.abc import Callable
 from typing import Any
 
 DEEPEST, LONGEST = 100, 2**26
-SEQUENCES: dict[str, Any] = {"tuple": tuple, "set": set, "frozenset": frozenset, "list": list, "deque": collections.deque}
+SEQUENCES: dict[str, Any] = {
+    "tuple": tuple,
+    "set": set,
+    "frozenset": frozenset,
+    "list": list,
+    "deque": collections.deque,
+}
 MAPPINGS: dict[str, Any] = {
     "dict": dict, "OrderedDict": collections.OrderedDict, "Counter": collections.Counter,
 }  # fmt: skip
