@@ -23,7 +23,7 @@ from harness.cli.options import Option
 from harness.errors import HardwareError, HomeworkError, UsageError, VerificationError
 
 RESULTS = ROOT / "results"
-SHELL_SCRIPTS = ("inv", ".ci/run", "docker/locks/compile.sh")
+SHELL_SCRIPTS = ("inv", ".ci/run")
 
 
 @command("run")
@@ -40,6 +40,8 @@ def run(
     ] = "",
     set_: options.Settings = None,
     profile: options.Profile = "",
+    paddle: options.Paddle = "",
+    wheels: options.Wheels = "",
     cards: Annotated[int, Option(help="how many cards, where the part takes several; on a CPU so many processes")] = 0,
     seed: Annotated[int, Option(help="seed of the random numbers")] = 0,
     timeout: Annotated[str, Option(help="a longer time limit than the part's own: 2h, 90min, 600s")] = "",
@@ -61,6 +63,7 @@ def run(
       ./inv run --task 4 --set pinn=guide --timeout 2h    a long choice, with more time than the part's own limit
       ./inv run --task 8-2 --cards 4             on four cards instead of eight
       ./inv run --task 7 --hw xpu                on a Kunlun card; exit code 3 if there is none
+      ./inv run --paddle 3.0.0,3.3.1 --task 1,8-1    with two versions of Paddle; all: with every listed one
       ./inv run --dry-run                        what would run, and why the rest would not
       ./inv run --hw ascend,cuda --on slurm      a job per cell; again, it submits only what is missing (docs/slurm.md)
       ./inv run --host ssh://user@box --hw npu   there, with its cards; records come here (docs/remote.md)
@@ -84,6 +87,8 @@ def run(
         seed=seed,
         timeout=timeout,
         key=_path(sign),
+        paddle=paddle,
+        wheels=wheels,
     )
     dispatcher = registry.dispatcher(on, host)
     plan = dispatcher.plan(request)
@@ -135,6 +140,7 @@ def build(
     ] = False,
     base: Annotated[str, Option(help="the image to build on, instead of the kind's own")] = "",
     stack: options.Stack = "base",
+    paddle: options.Paddle = "",
     wheels: options.Wheels = "",
     tree: options.Sources = "",
     offline: Annotated[
@@ -156,13 +162,19 @@ def build(
       ./inv build --hw npu --wheels ~/wheels     with own wheels; --offline if they are complete
       ./inv build --hw cpu --base debian:12      on another base
       ./inv build --hw xpu --source              from source; goes on where it broke off
+      ./inv build --hw cpu --paddle all          an image for each version of Paddle
       ./inv build --hw all --dry-run             the commands, one a line
     """
+    from harness.catalogue import releases
     from harness.cli import building
 
     book = catalogues.load()
     kinds = cells.select_hardware(book, hw)
-    images = [building.image(kind, stack, source, base, wheels, tree, offline) for kind in kinds]
+    images = [
+        building.image(kind, stack, source, base, wheels, tree, offline, release)
+        for kind in kinds
+        for release in releases.asked(paddle)
+    ]
     building.build_all(images, building.Wishes(pin=pin, twice=check_reproducible, push=push, dry_run=dry_run))
 
 
@@ -171,6 +183,7 @@ def matrix_(
     context: Context,
     format: options.MatrixFormat = "table",
     explain: Annotated[bool, Option(help="say why a cell does not count")] = False,
+    paddle: options.Paddle = "",
     from_: Annotated[str, Option(help="count the records of these stores instead, several with commas")] = "",
 ) -> None:
     """Show the points of every part on every kind of hardware.
@@ -178,6 +191,7 @@ def matrix_(
     Examples:
       ./inv matrix
       ./inv matrix --explain                     a line of why for each cell that does not count
+      ./inv matrix --paddle 3.3.1                the runs with one version of Paddle alone
       ./inv matrix --format html > matrix.html
       ./inv matrix --format json | python -m json.tool
       ./inv matrix --from s3://team/homework     a whole team; a record in several stores counts once
@@ -185,7 +199,7 @@ def matrix_(
     from harness.points import matrix
 
     results, damage = _gathered(from_.split(",")) if from_ else (RESULTS, [])
-    built = matrix.build(catalogues.load(), results)
+    built = matrix.build(catalogues.load(), results, paddle)
     built = dataclasses.replace(built, damaged=[*built.damaged, *damage])
     print(matrix.show(built, format, explain))
     if format == "json":
@@ -278,18 +292,23 @@ def sync(
 
 
 @command("look")
-def tasks(context: Context, task: options.Parts = "", format: options.Format = "table") -> None:
-    """List the tasks, or show one with its parameters.
+def tasks(
+    context: Context, task: options.Parts = "", paddle: options.Paddle = "", format: options.Format = "table"
+) -> None:
+    """List the tasks, or show one with its parameters, or what each runs with in a version of Paddle.
 
     Examples:
       ./inv tasks
       ./inv tasks --task 4                       its parameters with type, range and default
+      ./inv tasks --paddle all                   the locks of each part, and which versions earn its points
       ./inv tasks --format json
     """
     from harness.cli import listing
 
     book = catalogues.load()
     parts = cells.select_parts(book, task or "all")
+    if paddle and format == "table":
+        return print(listing.versions(parts, paddle))
     print(listing.parts_json(parts) if format == "json" else listing.parts(parts, detailed=bool(task)))
 
 
@@ -309,7 +328,7 @@ def hardware(context: Context, hw: options.Kinds = "", format: options.Format = 
 
 
 @command("look")
-def doctor(context: Context, hw: options.Kinds = "auto") -> None:
+def doctor(context: Context, hw: options.Kinds = "auto", paddle: options.Paddle = "") -> None:
     """Say what is here, what is missing, what to install.
 
     It holds driver, SDK, wheel and chip against what each kind requires.
@@ -319,6 +338,7 @@ def doctor(context: Context, hw: options.Kinds = "auto") -> None:
     Examples:
       ./inv doctor                               the machine, and each kind found on it
       ./inv doctor --hw ascend                   what a machine for Ascend needs, and what is missing here
+      ./inv doctor --paddle all                  which versions of Paddle can run here, and which are installed
     """
     from harness.cli import listing
     from harness.doctor import checks
@@ -329,6 +349,7 @@ def doctor(context: Context, hw: options.Kinds = "auto") -> None:
     findings = [probe.probe(kind) for kind in kinds]
     shown = [finding for finding in findings if finding or hw != "auto"]
     diagnoses = checks.everything(ROOT, book.parts.values(), shown)
+    diagnoses = [*diagnoses, *checks.paddles(ROOT, paddle)]
     print(listing.diagnoses(diagnoses))
     absent = [finding.hardware.name for finding in findings if finding not in shown]
     if absent:

@@ -11,6 +11,7 @@ from pathlib import Path
 from harness import checkout
 from harness.catalogue import entries
 from harness.catalogue.entries import Hardware
+from harness.catalogue.releases import Release
 from harness.checkout import ROOT
 from harness.doctor import preflight
 from harness.environments import client as clients
@@ -40,6 +41,7 @@ def image(
     wheels: str = "",
     tree: str = "",
     offline: bool = False,
+    release: Release | None = None,
 ) -> images.Image:
     """The image that the options describe.
 
@@ -63,6 +65,7 @@ def image(
         tree=sources,
         offline=offline,
         root=ROOT,
+        release=release,
         arguments=_arguments(),
     )
     assert wanted.lock, "an unknown stack is refused here"
@@ -86,7 +89,7 @@ def build_all(wanted: Sequence[images.Image], wishes: Wishes) -> None:
     if wishes.dry_run:
         client = clients.find(to_build=True) or ANYWHERE
         for each in wanted:
-            context = each.root / ".cache" / "builds" / f"{each.hardware.name}-{each.stack}"
+            context = each.root / ".cache" / "builds" / f"{each.hardware.name}-{each.tag}"
             print("DOCKER_BUILDKIT=1 " + shlex.join(images.command(each, client, context, {})))
         return
     client = clients.require(to_build=True)

@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.catalogue import releases
 from harness.catalogue.entries import Hardware, Metric, Part, Rule
 from harness.doctor.checks import Diagnosis
 from harness.evidence.record import RecordData
 from harness.evidence.records import libraries
 from harness.evidence.verdicts import FAILED, MARKS, NOT_JUDGED, PASSED, Judged, verdict_of
+from harness.points.scoring import in_range
 from harness.runs.judge import bounds
 from harness.terminal import bold, dim, green, red, yellow
 
@@ -26,6 +28,19 @@ def parts(chosen: Sequence[Part], detailed: bool) -> str:
     ]
     written = sum(part.program is not None for part in chosen)
     return "\n".join([*lines, "", f"{written} of {len(chosen)} parts have a program. ./inv tasks --task 4 shows one."])
+
+
+def versions(chosen: Sequence[Part], asked: str) -> str:
+    """What each part runs with in each of the versions, and whether such a run earns its points."""
+    lines = []
+    for release in releases.load().select(asked):
+        lines.append(bold(f"Paddle {release}") + f"   Python {', '.join(release.python)}")
+        for part in chosen:
+            if part.program and part.stack:
+                counts = release.listed and in_range(release.version, part.rules[0].paddle)
+                points = "earns its points" if counts else f"no points: they are for Paddle {part.rules[0].paddle}"
+                lines.append(f"  {part.name:<5} {release.lock(part.stack):<34} {points}")
+    return "\n".join(lines)
 
 
 def _worth(part: Part) -> str:

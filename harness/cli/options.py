@@ -97,8 +97,14 @@ def _pack(written: str, value: str) -> None:
 def _known_stack(written: str, value: str) -> None:
     known = stacks([])
     if value not in known:
-        remedy = f"Write docker/locks/{value}.in and run docker/locks/compile.sh {value}"
+        remedy = f"Write docker/locks/{value}.in and run .venv/bin/python docker/locks/compile.py {value}"
         raise UsageError(f"{written} {value}: no such stack.", f"docker/locks/ has: {', '.join(known)}.", remedy)
+
+
+def _paddles(written: str, value: str) -> None:
+    from harness.catalogue import releases
+
+    releases.load().select(value)
 
 
 def _measured(written: str, value: str) -> None:
@@ -162,6 +168,12 @@ def runs(typed: Sequence[str]) -> list[str]:
     return ["latest", *sorted(Path(run.path).name for _, _, run in sealed.folders(checkout.ROOT / "results"))[-50:]]
 
 
+def paddles(typed: Sequence[str]) -> Iterator[str]:
+    from harness.catalogue import releases
+
+    yield from (*releases.load().listed, "all")
+
+
 def measurements(typed: Sequence[str]) -> Sequence[str]:
     from harness.cli import tools
 
@@ -202,6 +214,14 @@ Settings = Annotated[
 ]
 Profile = Annotated[str, Option(help="a named set of parameters, e.g. full", values=profiles)]
 Stack = Annotated[str, Option(help="which lock goes in: base, science", values=stacks, must=_known_stack)]
+Paddle = Annotated[
+    str,
+    Option(
+        help="versions of Paddle, several with commas, or all listed ones; any other 3.x runs as unlisted",
+        values=paddles,
+        must=_paddles,
+    ),
+]
 Store = Annotated[str, Option(help="a folder, s3://BUCKET/PREFIX, or a name from store.yaml")]
 Measurements = Annotated[
     str,

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from harness.catalogue import cells
+from harness.catalogue import cells, releases
 from harness.catalogue.cells import CellRequest
 from harness.catalogue.entries import Catalogue, Hardware, Part
+from harness.catalogue.releases import Release
 from harness.errors import HomeworkError, Interrupted, UsageError
 from harness.evidence.record import Record
 
@@ -30,6 +31,13 @@ class RunRequest:
     seed: int = 0
     timeout: str = ""
     key: Path | None = None
+    paddle: str = ""
+    wheels: str = ""
+
+    @property
+    def releases(self) -> Sequence[Release | None]:
+        """The versions of Paddle that were asked for; None is each kind's default."""
+        return releases.asked(self.paddle, self.wheels)
 
     def cells(self, kinds: Sequence[Hardware]) -> list[CellRequest]:
         """The cells on these kinds.
@@ -37,7 +45,7 @@ class RunRequest:
         Raises:
             UsageError: a setting or a number of cards that a part does not take.
         """
-        return cells.requests(self.parts, kinds, self.profile, self.settings, self.cards, self.seed)
+        return cells.requests(self.parts, kinds, self.profile, self.settings, self.cards, self.seed, self.releases)
 
     def cells_elsewhere(self, where: str) -> list[CellRequest]:
         """The cells that have a program, on the kinds that were named. Nothing is asked of this machine.
@@ -52,6 +60,12 @@ class RunRequest:
         kinds = cells.select_hardware(self.catalogue, self.hw)
         return [request for request in self.cells(kinds) if request.part.program]
 
+    def without_wheels(self, option: str) -> None:
+        """Refuse a folder of this machine where the cells run elsewhere."""
+        if self.wheels:
+            why = "The folder is here, the stacks are made there."
+            raise UsageError(f"--wheels does not go with {option}.", why, "Call ./inv run --wheels there.")
+
     def without_key(self, option: str) -> None:
         """Refuse a key where the record is sealed elsewhere."""
         if self.key:
@@ -62,7 +76,7 @@ class RunRequest:
     def options(self) -> list[str]:
         """The options that differ from nothing, as a person would type them on another machine."""
         named = {"task": self.task, "hw": self.hw, "on": self.on, "profile": self.profile, "cards": self.cards}
-        named |= {"seed": self.seed, "timeout": self.timeout}
+        named |= {"seed": self.seed, "timeout": self.timeout, "paddle": self.paddle}
         pairs = [*named.items(), *(("set", setting) for setting in self.settings)]
         return [word for name, value in pairs if value for word in (f"--{name}", str(value))]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.catalogue.cells import Cell
+from harness.catalogue.releases import Release
 from harness.checkout import ROOT
 
 LAUNCHER = ROOT / "projects" / "kit" / "launch.py"
@@ -67,6 +68,7 @@ def variables(request: Request) -> dict[str, str]:
     """
     kind = request.cell.hardware
     declared = {**kind.environment, **kind.data.get("distributed", {}).get("environment", {})}
+    declared = {name: value.replace("{paddle}", request.cell.paddle.version) for name, value in declared.items()}
     own = {name: os.environ[name] for name, value in declared.items() if name in os.environ and "{root}" not in value}
     chosen = {"PYTHONWARNINGS": "ignore:No ccache found", **declared, **own}
     if "visible_devices" in kind.data and request.card_ids:
@@ -75,6 +77,11 @@ def variables(request: Request) -> dict[str, str]:
         threads = max(1, (os.cpu_count() or 1) // request.cards)
         chosen["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(threads))
     return chosen
+
+
+def unlisted(paddle: Release) -> dict[str, str]:
+    """What a record's stack says of a version that is not listed: nothing is known of it, and it earns nothing."""
+    return {} if paddle.listed else {"unlisted": paddle.version}
 
 
 def program_arguments(request: Request) -> list[str]:

@@ -3,12 +3,12 @@
 import os
 import platform
 import subprocess
-import sys
 
+from harness.catalogue import releases
 from harness.catalogue.cells import Cell
 from harness.catalogue.entries import rooted
 from harness.checkout import ROOT
-from harness.engines.engine import Launch, Request, python_words, variables
+from harness.engines.engine import Launch, Request, python_words, unlisted, variables
 from harness.environments import stacks
 from harness.errors import BuildError
 
@@ -18,7 +18,11 @@ class LocalEngine:
 
     def missing(self, cell: Cell) -> str | None:
         wheels = cell.hardware.data["wheels"]
-        python = f"{sys.version_info.major}.{sys.version_info.minor}"
+        python, paddle = releases.HERE, cell.paddle
+        if python not in paddle.python:
+            return f"this is Python {python}, and Paddle {paddle.near}'s locks are for {', '.join(paddle.python)}"
+        if releases.PLATFORM not in paddle.platforms and "index" not in wheels:
+            return f"Paddle {paddle.near} has no wheel for {releases.PLATFORM}"
         if python not in wheels["python"]:
             return f"this is Python {python}, and {cell.hardware.name}'s wheels are for {', '.join(wheels['python'])}"
         if platform.machine() not in wheels["machines"]:
@@ -48,9 +52,11 @@ class LocalEngine:
             facts={
                 "stack": {
                     "name": stack.name,
+                    "lock": str(stack.lock.relative_to(ROOT)),
                     "lock_sha256": stack.lock_sha256,
                     "index": stack.index,
                     "python": platform.python_version(),
+                    **unlisted(request.cell.paddle),
                 },
                 "paddle": vars(paddle) if paddle else None,
             },
@@ -58,4 +64,4 @@ class LocalEngine:
 
     def _stack(self, cell: Cell) -> stacks.Stack:
         assert cell.part.stack is not None, "the catalogue refuses a program without a stack"
-        return stacks.stack(cell.part.stack, cell.hardware, ROOT)
+        return stacks.stack(cell.part.stack, cell.hardware, ROOT, cell.release)

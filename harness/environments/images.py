@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.catalogue import releases
 from harness.catalogue.entries import Hardware
+from harness.catalogue.releases import Release
 from harness.checkout import ROOT
 from harness.environments import inventory, stacks
 from harness.environments.client import Client
@@ -29,6 +31,7 @@ from harness.errors import BuildError, EngineError
 LABEL = "io.paddlehomework."
 PINS = Path("docker") / "pins.json"
 SHOWN_LINES = 25
+IMAGES_PYTHON = "3.10"  # which docker/python.sh takes first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +52,20 @@ class Image:
     offline: bool = False
     arguments: tuple[tuple[str, str], ...] = ()
     root: Path = ROOT
+    release: Release | None = None
+
+    @property
+    def paddle(self) -> Release:
+        """The version of Paddle: the one asked for, else the kind's own; the image brings its own Python."""
+        return self.release or releases.load().default(self.hardware, IMAGES_PYTHON)
+
+    @property
+    def tag(self) -> str:
+        return self.paddle.of(self.stack)
 
     @property
     def name(self) -> str:
-        return f"{os.environ.get('HOMEWORK_IMAGES', 'paddlehomework')}/{self.hardware.name}:{self.stack}"
+        return f"{os.environ.get('HOMEWORK_IMAGES', 'paddlehomework')}/{self.hardware.name}:{self.tag}"
 
     @property
     def dockerfile(self) -> Path:
@@ -60,7 +73,7 @@ class Image:
 
     @property
     def lock(self) -> Path:
-        return stacks.stack(self.stack, None, self.root).lock
+        return stacks.stack(self.stack, None, self.root, self.paddle).lock
 
     @property
     def files(self) -> list[Path]:
@@ -71,10 +84,14 @@ class Image:
     @property
     def recipe(self) -> str:
         """The hash of all that decides the image but its base, which may be anyone's."""
-        digest = hashlib.sha256(self.dockerfile.read_bytes() + " ".join(self.tools).encode())
+        digest = hashlib.sha256(self.dockerfile.read_bytes() + " ".join(self.tools).encode() + self._unlisted)
         for path in self.files:
             digest.update(path.relative_to(self.root).as_posix().encode() + b"\0" + path.read_bytes())
         return digest.hexdigest()
+
+    @property
+    def _unlisted(self) -> bytes:
+        return b"" if self.paddle.listed else self.paddle.version.encode()
 
     def _plug_in(self) -> list[Path]:
         """The sources of a plug-in that this project has itself."""
@@ -90,7 +107,7 @@ def base(image: Image) -> str:
 
 def _named_base(image: Image) -> str:
     named: str = image.base or image.hardware.data["image"]["base"]
-    return named.replace("{machine}", platform.machine()).replace("{paddle}", stacks.paddle_version(image.root))
+    return named.replace("{machine}", platform.machine()).replace("{paddle}", image.paddle.version)
 
 
 def arguments(image: Image) -> dict[str, str]:
@@ -120,7 +137,11 @@ def revision(image: Image) -> str:
     """Which sources the Dockerfile takes: a commit, a tag or a branch."""
     match = re.search(r"^ARG REVISION=(\S+)$", image.dockerfile.read_text(), re.MULTILINE)
     assert match, "every Dockerfile with a target source names a revision"
-    return match.group(1)
+    named, paddle = match.group(1), image.paddle
+    if paddle.version == paddle.homework:
+        return named
+    commit = re.fullmatch(r"[0-9a-f]{40}", named)
+    return paddle.commit or f"v{paddle.version}" if commit else named.replace(paddle.homework, paddle.version)
 
 
 def _source(image: Image) -> str:
@@ -149,12 +170,17 @@ def secrets_folder(context: Path) -> Path:
 
 def stage(image: Image) -> Path:
     """Lay out the build's context: Dockerfile, the shared scripts, one lock, and the own wheels and sources."""
-    context = image.root / ".cache" / "builds" / f"{image.hardware.name}-{image.stack}"
+    context = image.root / ".cache" / "builds" / f"{image.hardware.name}-{image.tag}"
     shutil.rmtree(context, ignore_errors=True)
     for path in (image.dockerfile, *image.files):
         place = context / path.relative_to(image.root)
+        if path == image.lock:
+            place = context / "docker" / "locks" / path.name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, place)
+    if not image.paddle.listed:
+        lock = stacks.stack(image.stack, None, image.root, image.paddle).lock_text
+        (context / "docker" / "locks" / image.lock.name).write_text(f"{lock}paddlepaddle=={image.paddle.version}\n")
     for folder in ("wheels", "tree"):
         (context / folder).mkdir(parents=True, exist_ok=True)
     for wheel in sorted(image.wheels.glob("*.whl")) if image.wheels else []:

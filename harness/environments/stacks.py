@@ -1,4 +1,7 @@
-"""Stacks: the local environments that programs run in, made from docker/locks/<stack>.txt when a cell needs them."""
+"""Stacks: the local environments that programs run in, made from their locks when a cell needs them.
+
+There is one for each version of Paddle, and for kinds with wheels of their own; they lie beside each other.
+"""
 
 import fcntl
 import hashlib
@@ -10,25 +13,28 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.catalogue import releases
 from harness.catalogue.entries import Hardware
+from harness.catalogue.releases import Release
 from harness.checkout import ROOT
 from harness.errors import BuildError
 
-LOCKS = ROOT / "docker" / "locks"
+STDIN = "-"
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A local environment: a lock, and for kinds whose Paddle is not in it the vendor's wheels on top."""
+    """A local environment: a lock, and on top the wheels that are not in it: a vendor's, or an unlisted Paddle's."""
 
     name: str
     lock: Path
     folder: Path
     vendor_wheels: tuple[str, ...] = ()
     index: str | None = None
+    release: Release | None = None
 
     @property
     def python(self) -> Path:
@@ -41,7 +47,17 @@ class Stack:
     @property
     def recipe(self) -> str:
         """All that decides what is installed; the environment keeps a copy once it is whole."""
-        return "\n".join([self.lock.read_text(), *self.vendor_wheels, self.index or ""])
+        own = self.release.wheels if self.release else ""
+        found = sorted(f"{path.name} {path.stat().st_mtime_ns}" for path in Path(own).glob("*.whl")) if own else []
+        return "\n".join([self.lock_text, *self.vendor_wheels, self.index or "", *found])
+
+    @property
+    def lock_text(self) -> str:
+        """What is installed by hash: the lock, without the Paddle that an unlisted one takes the place of."""
+        text = self.lock.read_text()
+        if self.release is None or self.release.listed:
+            return text
+        return re.sub(r"^paddlepaddle==.*\n(?:[ ].*\n)*", "", text, flags=re.MULTILINE)
 
     @property
     def ready(self) -> bool:
@@ -49,32 +65,33 @@ class Stack:
         return stamp.is_file() and stamp.read_text() == self.recipe
 
 
-def stack(name: str, hardware: Hardware | None = None, root: Path = ROOT) -> Stack:
-    """The stack of that name for one hardware kind (None: tools that need no device).
+def stack(name: str, hardware: Hardware | None = None, root: Path = ROOT, release: Release | None = None) -> Stack:
+    """The stack of that name for one hardware kind (None: tools that need no device) and version of Paddle.
+
+    Args:
+        release: absent, the kind's own default; of tools the homework's.
 
     Raises:
         BuildError: there is no lock of that name.
     """
-    lock = root / "docker" / "locks" / f"{name}.txt"
+    book = releases.load()
+    if release is None:
+        release = book.default(hardware) if hardware else book.listed[book.homework]
+    lock = root / release.lock(name)
     if not lock.is_file():
-        known = ", ".join(path.stem for path in sorted(lock.parent.glob("*.txt")))
+        known = ", ".join(path.stem for path in sorted(lock.parent.glob("*.txt"))) or "none"
         raise BuildError(
-            f"There is no stack {name!r}.",
-            f"docker/locks/ has: {known}.",
-            f"Write docker/locks/{name}.in and run docker/locks/compile.sh {name}",
+            f"There is no stack {name!r} for Paddle {release.near}.",
+            f"{lock.parent.relative_to(root)}/ has: {known}.",
+            f"Write docker/locks/{name}.in and run .venv/bin/python docker/locks/compile.py {name}",
         )
+    made = Stack(name, lock, root / ".stacks" / release.of(name), release=release)
     index = hardware.data["wheels"].get("index") if hardware else None
     if hardware is None or index is None:
-        return Stack(name, lock, root / ".stacks" / name)
-    wheels = tuple(f"{package}=={paddle_version(root)}" for package in hardware.data["wheels"]["packages"])
-    return Stack(name, lock, root / ".stacks" / f"{name}-{hardware.name}", wheels, index)
-
-
-def paddle_version(root: Path = ROOT) -> str:
-    """The homework's Paddle version, from the one place that names it: docker/locks/base.in."""
-    match = re.search(r"^paddlepaddle==(\S+)", (root / "docker" / "locks" / "base.in").read_text(), re.MULTILINE)
-    assert match, "docker/locks/base.in pins paddlepaddle"
-    return match.group(1)
+        return made if release.listed else replace(made, vendor_wheels=(f"paddlepaddle=={release.version}",))
+    wheels = tuple(f"{package}=={release.version}" for package in hardware.data["wheels"]["packages"])
+    folder = made.folder.with_name(f"{made.folder.name}-{hardware.name}")
+    return replace(made, folder=folder, vendor_wheels=wheels, index=index)
 
 
 def install_commands(stack: Stack) -> list[list[str]]:
@@ -86,15 +103,18 @@ def install_commands(stack: Stack) -> list[list[str]]:
     uv = [sys.executable, "-m", "uv"]
     into = ["--python", str(stack.python)]
     base = getattr(sys, "_base_executable", sys.executable)
+    listed = stack.release is None or stack.release.listed
     commands = [
         [*uv, "venv", "--quiet", "--allow-existing", "--python", base, str(stack.folder)],
-        [*uv, "pip", "sync", "--compile-bytecode", "--require-hashes", *into, str(stack.lock)],
+        [*uv, "pip", "sync", "--compile-bytecode", "--require-hashes", *into, str(stack.lock) if listed else STDIN],
     ]
     if stack.vendor_wheels:
-        if not any(wheel.startswith("paddlepaddle==") for wheel in stack.vendor_wheels):
+        if listed and not any(wheel.startswith("paddlepaddle==") for wheel in stack.vendor_wheels):
             commands.append([*uv, "pip", "uninstall", "--quiet", *into, "paddlepaddle"])
-        own = [wheel for wheel in stack.vendor_wheels if not wheel.startswith("paddlepaddle==")]
-        commands.append([*uv, "pip", "install", "--compile-bytecode", *into, "--index", stack.index or "", *own])
+        own = [wheel for wheel in stack.vendor_wheels if not listed or not wheel.startswith("paddlepaddle==")]
+        places = ["--index", stack.index] if stack.index else []
+        places += ["--find-links", stack.release.wheels] if stack.release and stack.release.wheels else []
+        commands.append([*uv, "pip", "install", "--compile-bytecode", *into, *places, *own])
     return commands
 
 
@@ -110,10 +130,12 @@ def prepare(stack: Stack) -> Stack:
     with _locked(stack.folder.with_suffix(".lock")):
         if stack.ready:  # another call made it while this one waited
             return stack
-        print(f"Installing the stack {stack.folder.name} from docker/locks/{stack.lock.name} (once)", file=sys.stderr)
+        lock = stack.lock.relative_to(stack.folder.parents[1])
+        print(f"Installing the stack {stack.folder.name} from {lock} (once)", file=sys.stderr)
         environment = {**os.environ, **uv_settings(pip_settings())}
         for command in install_commands(stack):
-            if subprocess.run(command, env=environment, stdin=subprocess.DEVNULL).returncode != 0:
+            given = stack.lock_text if STDIN in command else None
+            if subprocess.run(command, env=environment, input=given, text=True).returncode != 0:
                 raise BuildError(
                     f"The stack {stack.folder.name} could not be installed: {shlex.join(command[2:5])} failed.",
                     "See its output above; usually the package index is out of reach or the disk is full.",

@@ -179,6 +179,11 @@ def find(results: Path, run: str) -> list[Path]:
     return matching
 
 
+def paddle_version(record: RecordData | Mapping[str, Any]) -> str:
+    """Which version of Paddle a run had; empty where the record does not say."""
+    return str((record.get("paddle") or {}).get("version") or "")
+
+
 def libraries(record: RecordData) -> Iterator[tuple[str, str]]:
     """What multiplied matrices: ("OpenBLAS of numpy", "0.3.23, kernel Haswell, 2 threads"), or that it is unknown."""
     found = (record.get("device") or {}).get("libraries")
