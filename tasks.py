@@ -579,22 +579,24 @@ def compare(
     reference: Annotated[
         bool, Option(help="hold the latest run of each against results/reference, metrics as well")
     ] = False,
+    paddle: options.Paddle = "",
 ) -> None:
-    """Compare the traces of runs, across hardware.
+    """Compare the traces of runs, across hardware and versions of Paddle.
 
     Loss curves, outputs and fields of the latest passing runs with the same parameters and seed, within tolerances by
     type. The first step and tensor that differ are named. Exit code 1 on a difference.
 
     Examples:
       ./inv compare --task 8-1 --hw cpu,sim      a kind of hardware against another
+      ./inv compare --paddle 3.0.0,3.3.1         what a newer Paddle changes: verdicts, metrics, times, first tensor
       ./inv compare --run 20261122T23,latest     a run against another
       ./inv compare --reference --hw cpu         every part against the values that this project keeps
     """
     from harness.comparison import comparing, pairs
 
     book = catalogues.load()
-    chosen = pairs.choose(book, RESULTS, cells.select_parts(book, task), hw, run, reference)
-    found = [comparing.compare(part, then, now, with_metrics=reference) for part, then, now in chosen]
+    chosen = pairs.choose(book, RESULTS, cells.select_parts(book, task), hw, run, reference, paddle)
+    found = [comparing.compare(part, then, now, with_metrics=reference or bool(paddle)) for part, then, now in chosen]
     print("\n\n".join(comparing.show(each) for each in found))
     comparing.require_same(found)
 

@@ -30,6 +30,12 @@ class Cell:
         """The version of Paddle that it runs with on this machine."""
         return self.release or paddles.load().default(self.hardware)
 
+    @property
+    def instead_of(self) -> str:
+        """The kind's own version, where none was asked for and this Python has no locks of it; else empty."""
+        own = paddles.load().own(self.hardware)
+        return own.version if self.release is None and own != self.paddle else ""
+
     def __str__(self) -> str:
         return f"{self.part.name} on {self.hardware.name}" + (f" with Paddle {self.release}" if self.release else "")
 

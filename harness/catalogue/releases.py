@@ -99,10 +99,14 @@ class Releases:
         found = [each for name in names for each in (self.listed.values() if name == "all" else [self.of(name, wheels)])]
         return list({each.version: each for each in found}.values())
 
+    def own(self, kind: Hardware | None) -> Release:
+        """The version that a kind's data names, else the homework's."""
+        return self.of((kind.data.get("paddle", {}).get("version") if kind else None) or self.homework)
+
     def default(self, kind: Hardware | None, python: str = HERE) -> Release:
         """The version where none is asked for: the kind's own or the homework's; where that has no wheel for this Python,
         the oldest listed one that has."""
-        own = self.of((kind.data.get("paddle", {}).get("version") if kind else None) or self.homework)
+        own = self.own(kind)
         fitting = [each for each in self.listed.values() if python in each.python]
         return own if python in own.python or not fitting else fitting[0]
 

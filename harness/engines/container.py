@@ -195,7 +195,7 @@ def _facts(client: Client, found: Mapping[str, Any], image: images.Image) -> dic
             "lock_sha256": images.label(found, "lock") or hashlib.sha256(image.lock.read_bytes()).hexdigest(),
             "index": image.hardware.data["wheels"].get("index"),
             "python": images.label(found, "python") or f"{sys.version_info.major}.{sys.version_info.minor}",
-            **unlisted(image.paddle),
+            **odd_version(image.paddle),
         },
         "paddle": _paddle(wheels),
     }

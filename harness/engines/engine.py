@@ -79,9 +79,10 @@ def variables(request: Request) -> dict[str, str]:
     return chosen
 
 
-def unlisted(paddle: Release) -> dict[str, str]:
-    """What a record's stack says of a version that is not listed: nothing is known of it, and it earns nothing."""
-    return {} if paddle.listed else {"unlisted": paddle.version}
+def odd_version(paddle: Release, instead_of: str = "") -> dict[str, str]:
+    """What a record's stack says of a version that is not listed, and earns nothing; or that stands in for another."""
+    said = {"instead_of": instead_of} if instead_of else {}
+    return said if paddle.listed else {**said, "unlisted": paddle.version}
 
 
 def program_arguments(request: Request) -> list[str]:

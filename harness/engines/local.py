@@ -8,7 +8,7 @@ from harness.catalogue import releases
 from harness.catalogue.cells import Cell
 from harness.catalogue.entries import rooted
 from harness.checkout import ROOT
-from harness.engines.engine import Launch, Request, python_words, unlisted, variables
+from harness.engines.engine import Launch, Request, odd_version, python_words, variables
 from harness.environments import stacks
 from harness.errors import BuildError
 
@@ -56,7 +56,7 @@ class LocalEngine:
                     "lock_sha256": stack.lock_sha256,
                     "index": stack.index,
                     "python": platform.python_version(),
-                    **unlisted(request.cell.paddle),
+                    **odd_version(request.cell.paddle, request.cell.instead_of),
                 },
                 "paddle": vars(paddle) if paddle else None,
             },

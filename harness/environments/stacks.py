@@ -127,7 +127,7 @@ def prepare(stack: Stack) -> Stack:
     if stack.ready:
         return stack
     stack.folder.parent.mkdir(exist_ok=True)
-    with _locked(stack.folder.with_suffix(".lock")):
+    with _locked(stack.folder.with_name(f"{stack.folder.name}.lock")):
         if stack.ready:  # another call made it while this one waited
             return stack
         lock = stack.lock.relative_to(stack.folder.parents[1])

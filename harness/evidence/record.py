@@ -60,6 +60,7 @@ class _Stack(TypedDict):
 
 class Stack(_Stack, total=False):
     lock: str
+    instead_of: str
     unlisted: str
 
 

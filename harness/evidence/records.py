@@ -181,7 +181,8 @@ def find(results: Path, run: str) -> list[Path]:
 
 def paddle_version(record: RecordData | Mapping[str, Any]) -> str:
     """Which version of Paddle a run had; empty where the record does not say."""
-    return str((record.get("paddle") or {}).get("version") or "")
+    paddle = record.get("paddle")
+    return str(paddle.get("version") or "") if isinstance(paddle, dict) else ""
 
 
 def libraries(record: RecordData) -> Iterator[tuple[str, str]]:
