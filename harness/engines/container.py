@@ -5,6 +5,7 @@ writes belongs to the caller.
 """
 
 import glob
+import hashlib
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from typing import Any
 from harness.catalogue import entries
 from harness.catalogue.cells import Cell
 from harness.checkout import ROOT
-from harness.engines.engine import LAUNCHER, OF_PROGRAMS, Launch, Request, python_words, variables
+from harness.engines.engine import LAUNCHER, OF_PROGRAMS, Launch, Request, odd_version, python_words, variables
 from harness.environments import client as clients
 from harness.environments import images, stacks
 from harness.environments.client import Client

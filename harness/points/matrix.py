@@ -198,7 +198,7 @@ def _json(matrix: Matrix, explain: bool) -> str:
     counts = asdict(matrix.tally)
     return json.dumps(
         {
-            "schema": 1,
+            "schema": 2,
             "cells": [_exported(cell) for cell in matrix.cells],
             "points": counts,
             "damaged": list(matrix.damaged),
