@@ -124,15 +124,14 @@ def command_page() -> str:
     from invoke import Collection
 
     import tasks
-    from harness.cli import commands
+    from harness.cli import commands, pages
 
     parts = ["# Commands\n\n`./inv COMMAND`; in the activated environment `invoke COMMAND` is the same.\n"]
     for name, task in sorted(Collection.from_module(tasks).tasks.items()):
         summary, _, more = inspect.cleandoc(task.body.__doc__ or "").partition("\n")
-        prose, _, examples = more.strip().partition("Examples:")
-        parts.append(f"\n## {name}\n\n{summary} {prose.strip()}\n")
-        if examples:
-            parts.append(f"\n```text\n{inspect.cleandoc(examples)}\n```\n")
+        parts.append(f"\n## {name}\n\n{summary} {more.strip()}\n")
+        if name in pages.examples():
+            parts.append(f"\n```text\n{pages.examples()[name].rstrip()}\n```\n")
         rows = [
             f"| `{'' if option.operand else '--'}{name.upper() if option.operand else name}` | {option.help} |"
             for name, option in commands.options(task).items()

@@ -38,7 +38,7 @@ def plan(record: RecordData, catalogue: Catalogue, kind: str = "") -> Planned:
     finding = probe.require(probe.probe(hardware))
     paddle = "" if kind else records.paddle_version(record)
     versions = releases.asked(paddle if paddle != releases.load().own(hardware).version else "")
-    asked = cells.requests([part], [hardware], None, settings, record["cards"], record["seed"], versions)
+    asked = cells.requests([part], [finding.hardware], None, settings, record["cards"], record["seed"], versions)
     engine = record.get("engine")
     for name in (engine["name"] if engine else "auto", "auto"):
         (planned,) = runner.plan(asked, [finding], name)

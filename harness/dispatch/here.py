@@ -20,9 +20,9 @@ from harness.terminal import yellow
 
 @dataclass(frozen=True)
 class Plan:
+    findings: Sequence[Finding]
     entries: Sequence[Planned]
-    on: str
-    key: Path | None
+    request: RunRequest
 
 
 class Here:
@@ -37,20 +37,25 @@ class Here:
             allocation.see_own_cards(cells.select_hardware(request.catalogue, request.hw))
         findings = _findings(request)
         asked = request.cells([finding.hardware for finding in findings])
-        return Plan(runner.plan(asked, findings, request.on), request.on, request.key)
+        return Plan(findings, runner.plan(asked, findings, request.on), request)
 
     def show(self, plan: Plan) -> None:
+        runner.show_left_out(plan.findings)
         runner.show_plan(plan.entries)
 
     def run(self, plan: Plan, results: Path) -> Outcome:
         if allocation.inside() and allocation.finished_before(results):
             print("An earlier attempt of this job has left its record.")
             return Outcome([])
+        runner.show_left_out(plan.findings)
+        if (plan.request.missing or plan.request.failed) and not plan.entries:
+            print(f"Nothing is to be run: of what was asked for, {_none(plan.request)}.")
+            return Outcome([])
         _refuse_empty(plan)
         preflight.require_run(plan.entries)
         for place in records.adopt_unfinished(results, finishing.complete_here):
             print(yellow(f"Sealed a run that was killed: {os.path.relpath(place)}"))
-        return Outcome(runner.run_all(plan.entries, results, plan.key, allocation.job()))
+        return Outcome(runner.run_all(plan.entries, results, plan.request.key, allocation.job(), plan.request.verbose))
 
 
 def _findings(request: RunRequest) -> list[Finding]:
@@ -59,10 +64,16 @@ def _findings(request: RunRequest) -> list[Finding]:
         return [probe.require(probe.probe(kind)) for kind in cells.select_hardware(request.catalogue, request.hw)]
     findings = [probe.probe(kind) for kind in request.catalogue.hardware.values()]
     here = runner.hardware_here(findings)
+    runner.show_left_out([finding for finding in findings if not finding])
     if not here:
         looked = "; ".join(line for finding in findings for line in finding.looked)
         raise HardwareError("No hardware was recognised here, not even the CPU.", looked, "See ./inv doctor --hw all")
     return here
+
+
+def _none(request: RunRequest) -> str:
+    """What is not there, where nothing is missing and nothing failed."""
+    return " and ".join(["nothing is missing"] * request.missing + ["nothing failed when it ran last"] * request.failed)
 
 
 def _refuse_empty(plan: Plan) -> None:
@@ -71,8 +82,8 @@ def _refuse_empty(plan: Plan) -> None:
     reasons = "; ".join(f"{entry.cell}: {entry.why}" for entry in plan.entries[:5])
     if all(entry.why.startswith(runner.TOO_FEW) for entry in plan.entries):
         raise HardwareError("Too few cards.", f"{reasons}.", "./inv run --cards N takes fewer, where a part does.")
-    if plan.on != "auto" and any(entry.cell.part.program for entry in plan.entries):
+    if plan.request.on != "auto" and any(entry.cell.part.program for entry in plan.entries):
         raise EngineError(
-            f"The {plan.on} engine can run none of it.", f"{reasons}.", "./inv doctor shows what answers."
+            f"The {plan.request.on} engine can run none of it.", f"{reasons}.", "./inv doctor shows what answers."
         )
     raise UsageError("Nothing to run.", f"{reasons}.", "./inv run --dry-run shows every cell.")

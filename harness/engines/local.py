@@ -18,6 +18,8 @@ class LocalEngine:
 
     def missing(self, cell: Cell) -> str | None:
         wheels = cell.hardware.data["wheels"]
+        if wheels.get("source_only"):
+            return f"no index has {' or '.join(wheels['packages'])}: ./inv build {cell.hardware.name} --source"
         python, paddle = releases.HERE, cell.paddle
         if python not in paddle.python:
             return f"this is Python {python}, and Paddle {paddle.near}'s locks are for {', '.join(paddle.python)}"

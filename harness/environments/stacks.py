@@ -134,7 +134,7 @@ def prepare(stack: Stack) -> Stack:
         print(f"Installing the stack {stack.folder.name} from {lock} (once)", file=sys.stderr)
         environment = {**os.environ, **uv_settings(pip_settings())}
         for command in install_commands(stack):
-            given = stack.lock_text if STDIN in command else None
+            given = stack.lock_text if STDIN in command else ""
             if subprocess.run(command, env=environment, input=given, text=True).returncode != 0:
                 raise BuildError(
                     f"The stack {stack.folder.name} could not be installed: {shlex.join(command[2:5])} failed.",

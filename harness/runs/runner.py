@@ -7,28 +7,31 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from harness import checkout
+from harness.catalogue import symptoms
 from harness.catalogue.cells import BY_HAND, NOT_WRITTEN, Cell, CellRequest
 from harness.checkout import ROOT
 from harness.engines.choosing import choose
 from harness.engines.engine import OF_PROGRAMS, Engine, Launch, Request
-from harness.errors import Interrupted
+from harness.errors import DataFileError, Interrupted
 from harness.evidence import finishing
 from harness.evidence.hashing import timestamp
 from harness.evidence.record import Record
 from harness.evidence.records import LOG, Draft
 from harness.evidence.redaction import Redactor
-from harness.evidence.verdicts import FAILED, NOT_JUDGED, overall
-from harness.machine.probe import Card, Finding, system_name, visible_cards
-from harness.runs import processes
+from harness.evidence.verdicts import FAILED, overall
+from harness.machine.listing import Card
+from harness.machine.probe import Finding, system_name, visible_cards
+from harness.runs import processes, progress
 from harness.runs.judge import Check, judge, read_measurements
-from harness.terminal import bold, dim, green, red, yellow
+from harness.terminal import bold, dim, green, yellow
 
 TOO_FEW = "it runs on"  # how a why begins where cards are lacking
 RECORDED = re.compile(rf"({'|'.join(OF_PROGRAMS)})(?!.*(?i:token|secret|passw|key|credential|auth)).*")
@@ -48,12 +51,19 @@ class Job:
 
 @dataclass(frozen=True)
 class Planned:
-    """A cell with the engine that will run it, or without one and why it is left out."""
+    """A cell with the engine that will run it, or without one and why it is left out; `note` says what is unusual."""
 
     request: CellRequest
     engine: Engine | None
     why: str
     finding: Finding
+    note: str = ""
+
+    @property
+    def where(self) -> str:
+        """On what, and by what engine, it runs."""
+        name = self.engine.name if self.engine else "no"
+        return f"On {self.cell.hardware.name}: {self.finding.model}, by the {name} engine"
 
     @property
     def cell(self) -> Cell:
@@ -101,13 +111,34 @@ def _with_version(why: str, cell: Cell, engine: Engine | None) -> str:
 
 def _with_enough_cards(entry: Planned) -> Planned:
     """The entry, left out where the machine has fewer cards; a CPU runs any number of processes, and says so."""
-    if entry.engine is None or entry.cards == 1:
+    if entry.engine is None:
+        return entry
+    if not entry.chosen:
+        return replace(entry, engine=None, why=f"{TOO_FEW} a card, and none is free: {busy(entry.finding)}")
+    if entry.cards == 1:
         return entry
     if entry.cell.hardware.category == "cpu":
-        return replace(entry, why=f"{entry.why}; {entry.cards} processes on one CPU, a rehearsal")
-    if len(entry.chosen) == entry.cards:
-        return replace(entry, why=f"{entry.why}; {entry.cards} cards")
-    return replace(entry, engine=None, why=f"{TOO_FEW} {entry.cards} cards, and {len(entry.chosen)} are here")
+        note = f"{entry.cards} processes on one CPU, a rehearsal"
+    elif len(entry.chosen) == entry.cards:
+        note = f"{entry.cards} cards"
+    else:
+        return replace(entry, engine=None, why=f"{TOO_FEW} {entry.cards} cards, and {len(entry.chosen)} are here")
+    return replace(entry, why=f"{entry.why}; {note}", note=note)
+
+
+def busy(finding: Finding) -> str:
+    """The cards that other programs have, in words, and how to take one all the same."""
+    taken = [card for card in finding.cards if card.busy]
+    words = "; ".join(f"{card.index} ({card.model}): {card.busy}" for card in taken)
+    variable = finding.hardware.data.get("visible_devices")
+    return f"{words}; {variable}={taken[0].index} takes it all the same" if variable and taken else words
+
+
+def show_left_out(findings: Sequence[Finding]) -> None:
+    """Say which cards of this machine no cell runs on, and why."""
+    for finding in findings:
+        for why in filter(None, (finding.faults, busy(finding))):
+            print(yellow(f"{finding.hardware.vendor}: left out: {why}"))
 
 
 def show_plan(planned: Sequence[Planned]) -> None:
@@ -122,8 +153,17 @@ def show_plan(planned: Sequence[Planned]) -> None:
         print(f"{green('▶')} {head}\n        {entry.why}: {shlex.join(_readable(launch.command))}")
 
 
-def run_all(planned: Sequence[Planned], results: Path, key: Path | None = None, job: Job | None = None) -> list[Record]:
-    """Run the cells in order, each with its progress; `key` signs their records, `job` is what they run in.
+def run_all(
+    planned: Sequence[Planned], results: Path, key: Path | None = None, job: Job | None = None, verbose: bool = False
+) -> list[Record]:
+    """Run the cells in order, each with its progress, and print a summary.
+
+    Args:
+        planned: the cells; those without an engine are told of.
+        results: where their records go.
+        key: signs the records.
+        job: what they run in.
+        verbose: whether the programs' own lines are shown.
 
     Returns:
         Their records.
@@ -133,21 +173,31 @@ def run_all(planned: Sequence[Planned], results: Path, key: Path | None = None, 
         BuildError, StoreError: the runtime or the record could not be made.
     """
     cells = [entry for entry in planned if entry.engine]
-    for entry in planned:
-        if entry.engine is None and entry.why not in (NOT_WRITTEN, BY_HAND):
-            print(yellow(f"· {entry.cell} is left out: {entry.why}"))
-    found = []
-    for number, entry in enumerate(cells, start=1):
-        print(
-            bold(f"[{number}/{len(cells)}] {entry.cell.part.name} {entry.cell.part.title}")
-            + f" · {entry.cell.hardware.name} ({entry.finding.model}) · {entry.why}",
-            flush=True,
-        )
-        found.append(run_cell(entry, results, key, job))
+    if cells and (why := checkout.why_no_revision()):
+        progress.say(yellow(f"· The records will name no commit: {why}"))
+    left_out = {
+        str(entry.cell): entry.why
+        for entry in planned
+        if entry.engine is None and entry.why not in (NOT_WRITTEN, BY_HAND)
+    }
+    start, told, found = time.monotonic(), "", list[Record]()
+    try:
+        for number, entry in enumerate(cells, start=1):
+            if entry.where != told:
+                progress.say(entry.where)
+            told = entry.where
+            title = bold(f"[{number}/{len(cells)}] {entry.cell.part.name} {entry.cell.part.title}")
+            progress.say(f"{title} · {entry.cell.hardware.name}" + (f" · {entry.note}" if entry.note else ""))
+            found.append(run_cell(entry, results, key, job, verbose))
+    finally:
+        if len(cells) > 1 or left_out:
+            progress.say("", progress.summary(found, left_out, time.monotonic() - start))
     return found
 
 
-def run_cell(entry: Planned, results: Path, key: Path | None = None, job: Job | None = None) -> Record:
+def run_cell(
+    entry: Planned, results: Path, key: Path | None = None, job: Job | None = None, verbose: bool = False
+) -> Record:
     """Run one cell and seal its record, whatever the program does; that is returned."""
     assert entry.engine is not None
     entry.engine.prepare(entry.cell)
@@ -158,16 +208,17 @@ def run_cell(entry: Planned, results: Path, key: Path | None = None, job: Job | 
         draft.record.update(_runtime(entry, launch))
         ending = None
         try:
-            ending = processes.run(
-                launch.command,
-                environment=launch.environment,
-                folder=ROOT,
-                log=draft.folder / LOG,
-                timeout=entry.cell.part.timeout,
-                echo=processes.to_terminal(f"  {entry.cell.part.name} │ "),
-                redactor=redactor,
-                inherit=(draft.lock.fileno(),),
-            )
+            with progress.seen(entry.cell.part, entry.cell.hardware.name, results, verbose) as echo:
+                ending = processes.run(
+                    launch.command,
+                    environment=launch.environment,
+                    folder=ROOT,
+                    log=draft.folder / LOG,
+                    timeout=entry.cell.part.timeout,
+                    echo=echo,
+                    redactor=redactor,
+                    inherit=(draft.lock.fileno(),),
+                )
             interrupted = ending.reason == "interrupted"
             ending = job.true_ending(ending) if job else ending
         finally:
@@ -177,12 +228,29 @@ def run_cell(entry: Planned, results: Path, key: Path | None = None, job: Job | 
         measured = read_measurements(draft.folder, entry.cards)
         checks = judge(entry.cell.part, entry.cell.hardware, draft.record["parameters"], ending, measured)
         draft.record.update(_outcome(started, ending, checks, measured))
+        explanations = [] if interrupted else _explanations(entry, draft.folder / LOG, ending, checks)
+        if explanations:
+            draft.record["explanations"] = [each.as_dict() for each in explanations]
         finishing.complete(draft.folder, draft.record, redactor, key)
         record = draft.seal()
-    _print_verdict(checks, ending, record.folder)
+    progress.say(progress.ended(record))
     if interrupted:
         raise Interrupted(signal.Signals[ending.signal or "SIGINT"])
     return record
+
+
+def _explanations(
+    entry: Planned, log: Path, ending: processes.Ending, checks: Sequence[Check]
+) -> list[symptoms.Explanation]:
+    """What is known of a failed run's log and of how it ended."""
+    if all(check.verdict != FAILED for check in checks):
+        return []
+    end = f"\n[ended: {ending.reason}, exit code {ending.code}, {ending.signal or 'no signal'}]"
+    try:
+        return symptoms.explain(symptoms.read_log(log) + end, [entry.cell.hardware.name])
+    except DataFileError as error:  # the run is over, and is not lost for want of an explanation
+        print(yellow(f"Its log is not explained. {error}".replace("\n", " ")), file=sys.stderr)
+        return []
 
 
 def _clean_up(launch: Launch) -> None:
@@ -216,7 +284,7 @@ def _before(entry: Planned, started: datetime, job: Job | None) -> dict[str, Any
             "model": card.model,
             "architecture": card.architecture,
             "driver": card.driver,
-            "cards": [asdict(card) for card in entry.chosen],
+            "cards": [card.as_dict() for card in entry.chosen],
             "machine": platform.machine(),
             "system": system_name(),
             "kernel": platform.release(),
@@ -256,25 +324,6 @@ def _readable(command: Sequence[str]) -> list[str]:
     words = [word.replace(f"{ROOT}{os.sep}", "") for word in command]
     words[words.index("--out") + 1] = "OUT"
     return words
-
-
-def _print_verdict(checks: Sequence[Check], ending: processes.Ending, folder: Path) -> None:
-    place = os.path.relpath(folder)
-    failed = [check for check in checks if check.verdict == FAILED]
-    left_out = [check for check in checks if check.verdict == NOT_JUDGED]
-    if ending.reason == "interrupted":
-        print(yellow(f"  ■ interrupted after {ending.seconds:.1f} s") + f"   {place}", flush=True)
-    elif failed:
-        print(red(f"  ✗ failed after {ending.seconds:.1f} s") + f"   {place}")
-        for check in failed:
-            print(f"      {check.name}: asked {check.asked}; {check.why}", flush=True)
-    elif left_out:
-        print(yellow(f"  △ not judged after {ending.seconds:.1f} s") + f"   {place}")
-        for check in left_out:
-            print(f"      {check.name}: {check.asked}; {check.why}", flush=True)
-    else:
-        print(green(f"  ✓ passed in {ending.seconds:.1f} s, {len(checks)} checks") + f"   {place}", flush=True)
-    sys.stdout.flush()
 
 
 def hardware_here(findings: Sequence[Finding]) -> list[Finding]:

@@ -1,0 +1,60 @@
+"""What upload, download and sync do: records moved to a store and back."""
+
+import os
+import sys
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Literal
+
+from harness.errors import UsageError, VerificationError
+
+Way = Literal["up", "down", "repair"]
+DONE = {"up": "uploaded", "down": "downloaded", "repair": "repaired"}
+
+
+def move(results: Path, ways: Sequence[Way], address: str, parts: Collection[str] | None, dry_run: bool) -> None:
+    """Move what is missing, in these ways one after the other; a record that fails verification stops no way.
+
+    Raises:
+        UsageError: the address is none, or names a folder that is not there and shall not be made.
+        VerificationError: a record failed verification.
+        StoreError: the store fails.
+    """
+    failures = []
+    for way in ways:
+        try:
+            _move(results, way, address, parts, dry_run)
+        except VerificationError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+
+
+def _move(results: Path, way: Way, address: str, parts: Collection[str] | None, dry_run: bool) -> None:
+    from harness.stores import repairing, transfer
+    from harness.stores.opening import open_store
+
+    steps: dict[Way, Callable[..., transfer.Outcome]] = {
+        "up": transfer.upload,
+        "down": transfer.download,
+        "repair": repairing.repair,
+    }
+    store = open_store(address, reading=way == "down", make=_may_make)
+    outcome = steps[way](results, store, parts, dry_run)
+    done, where = DONE[way], {"up": "to", "down": "from", "repair": "in"}[way]
+    would = f"Would {done.removesuffix('ed')}" if dry_run else done.capitalize()
+    print(transfer.summary(outcome, would, f"{where} {store.address}"))
+    transfer.require_all(outcome, done)
+
+
+def _may_make(folder: Path) -> None:
+    """Ask before a folder is made; without a terminal it is not made.
+
+    Raises:
+        UsageError: it shall not be made.
+    """
+    question = f"{folder} is not there. Make it? [y/N] "
+    if sys.stdin.isatty() and sys.stdout.isatty() and input(question).strip().lower() in ("y", "yes"):
+        return
+    what, why = f"{folder}: no such folder.", "A mistyped name would become one."
+    raise UsageError(what, why, f"If it is meant: mkdir -p {os.path.relpath(folder)}, then call again.")
