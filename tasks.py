@@ -144,9 +144,7 @@ def hardware(context: Context, hw: options.Kinds = "", format: options.Format = 
 
 
 @command("look", bare="hw")
-def doctor(
-    context: Context, hw: options.Kinds = "auto", paddle: options.Paddle = "", log: options.Log = ""
-) -> None:
+def doctor(context: Context, hw: options.Kinds = "auto", paddle: options.Paddle = "", log: options.Log = "") -> None:
     """Say what is here, what is missing, what to install; or what a log tells.
 
     It holds driver, SDK, wheel and chip against what each kind requires.

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Resolve the locks again, for Python 3.10 to 3.13 on any platform: .venv/bin/python docker/locks/compile.py [NAME ...]
 
-NAME is a stack, or stack/version for one version of Paddle alone: base/3.3.1. Those stacks that hold Paddle and programs
-of projects/ get a lock for each version in docker/paddle.yaml; that of the homework's is NAME.txt, another's
-VERSION/NAME.txt. NAME.excludes, where there is one, names packages that are left out although another one requires them.
+NAME is a stack, or stack/version for one version of Paddle alone: base/3.3.1. Those stacks that programs of projects/
+run in get a lock for each version in docker/paddle.yaml; that of the homework's is NAME.txt, another's
+VERSION/NAME.txt. NAME.excludes, where there is one, names packages that are left out although another requires them.
 """
 
 import subprocess

@@ -4,7 +4,8 @@
     python docker/locks/wheels.py [INDEX]
 
 INDEX is a package index that answers in JSON (PEP 691), such as the one of `pip config get global.index-url`,
-which is the default, after PIP_INDEX_URL. The versions are those of docker/paddle.yaml; what is known stays. No wheel is downloaded: RECORD
+which is the default, after PIP_INDEX_URL. The versions are those of docker/paddle.yaml; what is known
+stays. No wheel is downloaded: RECORD
 is read out of each by a few range requests. Task 1 looks its own RECORD up here
 (projects/01-install/installation.py).
 """

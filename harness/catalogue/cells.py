@@ -19,7 +19,7 @@ BY_HAND = "nothing runs here; what a person has is added with ./inv attach"
 
 @dataclass(frozen=True)
 class Cell:
-    """A part on a kind; `release` is the version of Paddle that was asked for, None: the kind's default where it runs."""
+    """A part on a kind; `release` is the version of Paddle that was asked for, None the default where it runs."""
 
     part: Part
     hardware: Hardware

@@ -191,7 +191,10 @@ def load(root: Path = ROOT) -> Catalogue:
     counts = documents.get("docker/paddle.yaml", {}).get("counts", "")
     hardware = [_hardware(doc) for path, doc in documents.items() if path.startswith("hardware/")]
     parts = [
-        part for path, doc in documents.items() if path.startswith("projects/") for part in _parts(doc, root / path, counts)
+        part
+        for path, doc in documents.items()
+        if path.startswith("projects/")
+        for part in _parts(doc, root / path, counts)
     ]
     _refuse_twins(hardware, parts)
     parts.sort(key=lambda part: [int(number) for number in part.name.split("-")])

@@ -96,7 +96,9 @@ class Releases:
             UsageError: one is no version of Paddle 3.
         """
         names = [name.strip() for name in text.split(",")]
-        found = [each for name in names for each in (self.listed.values() if name == "all" else [self.of(name, wheels)])]
+        found = [
+            each for name in names for each in (self.listed.values() if name == "all" else [self.of(name, wheels)])
+        ]
         return list({each.version: each for each in found}.values())
 
     def own(self, kind: Hardware | None) -> Release:
@@ -104,8 +106,8 @@ class Releases:
         return self.of((kind.data.get("paddle", {}).get("version") if kind else None) or self.homework)
 
     def default(self, kind: Hardware | None, python: str = HERE) -> Release:
-        """The version where none is asked for: the kind's own or the homework's; where that has no wheel for this Python,
-        the oldest listed one that has."""
+        """The version where none is asked for: the kind's own; where that has no locks for this Python, the oldest listed
+        one that has."""
         own = self.own(kind)
         fitting = [each for each in self.listed.values() if python in each.python]
         return own if python in own.python or not fitting else fitting[0]

@@ -14,8 +14,8 @@ from harness.errors import HomeworkError, UsageError
 from harness.evidence import traces
 from harness.evidence.record import RecordData
 from harness.evidence.records import FILE, libraries, read
-from harness.evidence.verdicts import PASSED, verdict_of, why_not
 from harness.evidence.traces import Parting, Tensor
+from harness.evidence.verdicts import PASSED, verdict_of, why_not
 
 HASH = 12  # characters of one that a person tells apart
 
@@ -94,8 +94,9 @@ def _held(metric: Metric, then: Names, now: Names) -> Held:
     if metric.name not in then or metric.name not in now:
         return held("", "missing then" if metric.name not in then else "missing now", same=False)
     if metric.reproduces is None:
-        timed = TIMED.fullmatch(metric.unit) and _number(before) and _number(after) and before > 0
-        return held("", f"not held, {after / before:.2f} times" if timed else "not held", same=None)
+        if TIMED.fullmatch(metric.unit) and _number(before) and _number(after) and before > 0:
+            return held("", f"not held, {after / before:.2f} times", same=None)
+        return held("", "not held", same=None)
     if not (_number(before) and _number(after)):
         same = type(before) is type(after) and before == after
         return held("equal", "equal" if same else "differs", same=same)

@@ -44,7 +44,12 @@ def choose(
 
 
 def latest(
-    results: Path, part: Part, kind: Hardware, like: Mapping[str, object] | None = None, paddle: str = "", any: bool = False
+    results: Path,
+    part: Part,
+    kind: Hardware,
+    like: Mapping[str, object] | None = None,
+    paddle: str = "",
+    any: bool = False,
 ) -> Outcome | None:
     """The latest passing run of a cell, with the parameters and the seed of `like`; None where there is none.
 

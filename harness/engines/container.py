@@ -20,7 +20,7 @@ from harness.catalogue.cells import Cell
 from harness.checkout import ROOT
 from harness.engines.engine import LAUNCHER, OF_PROGRAMS, Launch, Request, odd_version, python_words, variables
 from harness.environments import client as clients
-from harness.environments import images, stacks
+from harness.environments import images
 from harness.environments.client import Client
 from harness.terminal import yellow
 

@@ -20,7 +20,8 @@ from harness.points.scoring import Result
 
 FILE = ".index.sqlite"
 SHOW_PROGRESS_FROM = 2000
-COLUMNS = "path, modified, size, part, kind, model, architecture, cards, day, started, verdict, paddle, unlisted, run, why, damage"
+COLUMNS = "path, modified, size, part, kind, model, architecture, cards, day, started, verdict, paddle, unlisted, run, "
+COLUMNS += "why, damage"
 VERSION = 3
 
 

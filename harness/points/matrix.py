@@ -140,7 +140,9 @@ def _counted(part: Part, results: Sequence[Result]) -> list[Result]:
     best: dict[tuple[str, ...], Result] = {}
     for result in sorted(results, key=lambda each: (each.passed, each.cards, each.day, each.run)):
         best[(result.hardware, result.model, result.paddle, result.day if daily else "")] = result
-    return sorted(best.values(), key=lambda each: (not each.passed, not in_range(each.paddle, counts), each.day, each.run))
+    return sorted(
+        best.values(), key=lambda each: (not each.passed, not in_range(each.paddle, counts), each.day, each.run)
+    )
 
 
 def _daily(part: Part) -> bool:

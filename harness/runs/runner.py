@@ -103,7 +103,7 @@ def _engine(cell: Cell, on: str) -> tuple[Engine | None, str]:
 
 def _with_version(why: str, cell: Cell, engine: Engine | None) -> str:
     """What is said of an engine, with the version of Paddle where it is not the kind's own."""
-    if engine is None or cell.release is None and (engine.name != "local" or not cell.instead_of):
+    if engine is None or (cell.release is None and (engine.name != "local" or not cell.instead_of)):
         return why
     because = f", for {cell.instead_of} has no locks for this Python" if cell.release is None else ""
     return f"{why}; Paddle {cell.paddle}{because}"

@@ -74,7 +74,8 @@ def test_versions_lie_beside_each_other_each_with_its_lock(root):
 
 
 def test_an_unlisted_version_takes_the_place_of_paddle_in_the_nearest_lock(root):
-    lock = "numpy==1.26.4 \\\n    --hash=a\npaddlepaddle==3.0.0 \\\n    --hash=b \\\n    --hash=c\npyyaml==6 \\\n    --hash=d\n"
+    paddle = "paddlepaddle==3.0.0 \\\n    --hash=b \\\n    --hash=c\n"
+    lock = f"numpy==1.26.4 \\\n    --hash=a\n{paddle}pyyaml==6 \\\n    --hash=d\n"
     (root / "docker" / "locks" / "base.txt").write_text(lock)
     stack = stacks.stack("base", a_kind(), root, releases.load().of("3.0.1"))
     assert stack.lock_text == "numpy==1.26.4 \\\n    --hash=a\npyyaml==6 \\\n    --hash=d\n"
@@ -239,5 +240,3 @@ def test_a_paddle_whose_wheel_is_not_known_is_named_without_one(root, tags):
 
 def test_an_environment_without_paddle_has_none(root):
     assert stacks.installed_paddle(root / "venv" / "bin" / "python", root) is None
-
-

@@ -104,7 +104,17 @@ def test_a_filter_leaves_one_version(results):
 def test_json_is_the_contract(built):
     document = json.loads(matrix.show(built, "json", explain=False))
     assert document["schema"] == 2
-    assert set(document["cells"][0]) == {"part", "hardware", "model", "state", "points", "limit", "why", "run", "paddle"}
+    assert set(document["cells"][0]) == {
+        "part",
+        "hardware",
+        "model",
+        "state",
+        "points",
+        "limit",
+        "why",
+        "run",
+        "paddle",
+    }
     assert len(document["cells"]) == 16
     assert {"earned", "rehearsed", "waiting", "limit"} <= set(document["points"])
     assert document["points"]["earned"] == sum(cell["points"] for cell in document["cells"]) == 5
