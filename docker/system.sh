@@ -1,5 +1,5 @@
 #!/bin/sh
-# What every image needs from its system: Python 3.10 to 3.12 with venv, the OpenMP runtime, and the TOOLS that the
+# What every image needs from its system: Python 3.10 to 3.13 with venv, the OpenMP runtime, and the TOOLS that the
 # programs of its stack call. A base that has them all is left as it is, so that a vendor's image keeps its packages and
 # an air-gapped build needs no mirror. A tool's package bears its name; only yum's compiler does not.
 set -eu

@@ -106,8 +106,8 @@ class Releases:
         return self.of((kind.data.get("paddle", {}).get("version") if kind else None) or self.homework)
 
     def default(self, kind: Hardware | None, python: str = HERE) -> Release:
-        """The version where none is asked for: the kind's own; where that has no locks for this Python, the oldest listed
-        one that has."""
+        """The version where none is asked for: the kind's own; where that has no locks for this Python, the oldest
+        listed one that has."""
         own = self.own(kind)
         fitting = [each for each in self.listed.values() if python in each.python]
         return own if python in own.python or not fitting else fitting[0]
