@@ -113,9 +113,9 @@ class Releases:
         return own if python in own.python or not fitting else fitting[0]
 
 
-def _distance(listed: Any, asked: Any) -> tuple[int, int, bool]:
-    """How far a listed version is: by minor version, then by patch; of two that are as far, the newer."""
-    return abs(listed.minor - asked.minor), abs(listed.micro - asked.micro), listed < asked
+def _distance(listed: Any, asked: Any) -> tuple[int, bool]:
+    """How far a listed version is, by minor version before patch; of two that are as far, the newer is nearer."""
+    return abs((listed.minor - asked.minor) * 1000 + listed.micro - asked.micro), listed < asked
 
 
 @lru_cache(8)

@@ -5,11 +5,8 @@ There is one for each version of Paddle, and for kinds with wheels of their own;
 
 import fcntl
 import hashlib
-import os
 import platform
 import re
-import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,9 +17,8 @@ from harness.catalogue import releases
 from harness.catalogue.entries import Hardware
 from harness.catalogue.releases import Release
 from harness.checkout import ROOT
+from harness.environments import uv
 from harness.errors import BuildError
-
-STDIN = "-"
 
 
 @dataclass(frozen=True)
@@ -58,6 +54,11 @@ class Stack:
         if self.release is None or self.release.listed:
             return text
         return re.sub(r"^paddlepaddle==.*\n(?:[ ].*\n)*", "", text, flags=re.MULTILINE)
+
+    @property
+    def others(self) -> Path:
+        """The file with `lock_text`, where that is not the lock."""
+        return self.folder.with_name(f"{self.folder.name}.txt")
 
     @property
     def ready(self) -> bool:
@@ -100,21 +101,22 @@ def install_commands(stack: Stack) -> list[list[str]]:
     Bytecode is compiled here: without, `import paddle` takes 5 s instead of 2 the first time, and every time where
     Python may not write its own.
     """
-    uv = [sys.executable, "-m", "uv"]
+    words = [sys.executable, "-m", "uv"]
     into = ["--python", str(stack.python)]
     base = getattr(sys, "_base_executable", sys.executable)
     listed = stack.release is None or stack.release.listed
+    source = stack.lock if listed else stack.others
     commands = [
-        [*uv, "venv", "--quiet", "--allow-existing", "--python", base, str(stack.folder)],
-        [*uv, "pip", "sync", "--compile-bytecode", "--require-hashes", *into, str(stack.lock) if listed else STDIN],
+        [*words, "venv", "--quiet", "--allow-existing", "--python", base, str(stack.folder)],
+        [*words, "pip", "sync", "--compile-bytecode", "--require-hashes", *into, str(source)],
     ]
     if stack.vendor_wheels:
         if listed and not any(wheel.startswith("paddlepaddle==") for wheel in stack.vendor_wheels):
-            commands.append([*uv, "pip", "uninstall", "--quiet", *into, "paddlepaddle"])
+            commands.append([*words, "pip", "uninstall", "--quiet", *into, "paddlepaddle"])
         own = [wheel for wheel in stack.vendor_wheels if not listed or not wheel.startswith("paddlepaddle==")]
         places = ["--index", stack.index] if stack.index else []
         places += ["--find-links", stack.release.wheels] if stack.release and stack.release.wheels else []
-        commands.append([*uv, "pip", "install", "--compile-bytecode", *into, *places, *own])
+        commands.append([*words, "pip", "install", "--compile-bytecode", *into, *places, *own])
     return commands
 
 
@@ -130,43 +132,18 @@ def prepare(stack: Stack) -> Stack:
     with _locked(stack.folder.with_name(f"{stack.folder.name}.lock")):
         if stack.ready:  # another call made it while this one waited
             return stack
-        lock = stack.lock.relative_to(stack.folder.parents[1])
-        print(f"Installing the stack {stack.folder.name} from {lock} (once)", file=sys.stderr)
-        environment = {**os.environ, **uv_settings(pip_settings())}
-        for command in install_commands(stack):
-            given = stack.lock_text if STDIN in command else ""
-            if subprocess.run(command, env=environment, input=given, text=True).returncode != 0:
-                raise BuildError(
-                    f"The stack {stack.folder.name} could not be installed: {shlex.join(command[2:5])} failed.",
-                    "See its output above; usually the package index is out of reach or the disk is full.",
-                    "./inv doctor shows the disk, pip config list the index. Call again: what was downloaded is kept.",
-                )
+        if stack.release and not stack.release.listed:
+            stack.others.write_text(stack.lock_text)
+        failure = uv.run(install_commands(stack), f"Installed the stack {stack.folder.name}, once")
+        if failure:
+            print(failure, file=sys.stderr)
+            raise BuildError(
+                f"The stack {stack.folder.name} could not be installed.",
+                "See above; usually the package index is out of reach or the disk is full.",
+                "./inv doctor shows the disk, pip config list the index. Call again: what was downloaded is kept.",
+            )
         (stack.folder / "recipe.txt").write_text(stack.recipe)
     return stack
-
-
-def uv_settings(pip: dict[str, str]) -> dict[str, str]:
-    """pip's settings in uv's variables: uv does not read pip.conf, where people keep mirrors and certificates."""
-    settings = {"UV_INDEX_STRATEGY": "unsafe-best-match"}  # pip's way; the hashes decide what may be installed
-    if "index-url" in pip:
-        settings["UV_DEFAULT_INDEX"] = pip["index-url"]
-    if "extra-index-url" in pip:
-        settings["UV_INDEX"] = pip["extra-index-url"]
-    if "find-links" in pip:
-        settings["UV_FIND_LINKS"] = ",".join(pip["find-links"].split())
-    if "cert" in pip:
-        settings["SSL_CERT_FILE"] = pip["cert"]
-    return {name: value for name, value in settings.items() if name not in os.environ}
-
-
-def pip_settings() -> dict[str, str]:
-    """pip's own settings, from its files and variables."""
-    done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True)
-    lines = re.findall(r"^(?:global|install|:env:)\.([\w-]+)='(.*)'$", done.stdout, re.MULTILINE)
-    settings: dict[str, str] = {}
-    for name, value in lines:
-        settings[name] = " ".join(value.replace("\\n", " ").split())
-    return settings
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from typing import Any
 
 from harness.catalogue.entries import Hardware, locked_paddle, rooted
 from harness.errors import HardwareError
-from harness.machine import chips, listing, pci
-from harness.machine.listing import Card as Card
-from harness.machine.listing import read_cards as read_cards
+from harness.machine import chips, devices, pci
+from harness.machine.devices import Card as Card
+from harness.machine.devices import read_cards as read_cards
 
 LISTER_SECONDS = 20
 FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin")  # where tools lie that a user's PATH may lack
@@ -49,17 +49,22 @@ class Finding:
         return "; ".join(f"{card.index} ({card.model}): {card.fault}" for card in self.left_out)
 
 
-def probe(hardware: Hardware) -> Finding:
-    """List the cards of one kind. Finding none is an answer, not an error."""
+def probe(hardware: Hardware, paddle: str = "") -> Finding:
+    """List the cards of one kind. Finding none is an answer, not an error.
+
+    Args:
+        hardware: the kind.
+        paddle: the version of Paddle that is to run on them; "": the kind's own, or the homework's.
+    """
     looked = list(_device_files(hardware))
     cards: tuple[Card, ...] = ()
-    for table in listing.tables(hardware.data["lister"]):
+    for table in devices.tables(hardware.data["lister"]):
         seen, said = _ask(hardware.data, table)
         looked.append(said)
         cards = seen if seen and not any(card.named for card in cards) else cards
         if any(card.named for card in cards):
             break
-    return _sorted_out(hardware, cards or _always(hardware), tuple(looked))
+    return _sorted_out(hardware, cards or _always(hardware), tuple(looked), paddle)
 
 
 def _always(hardware: Hardware) -> tuple[Card, ...]:
@@ -69,11 +74,11 @@ def _always(hardware: Hardware) -> tuple[Card, ...]:
     return (Card(index="0", model=f"unnamed {platform.machine()}", named=False),)
 
 
-def _sorted_out(hardware: Hardware, cards: Sequence[Card], looked: tuple[str, ...]) -> Finding:
+def _sorted_out(hardware: Hardware, cards: Sequence[Card], looked: tuple[str, ...], paddle: str = "") -> Finding:
     """The finding: cards without a name called as well as can be, and those left out that cannot be used."""
     cards = [_distinct(card) for card in chips.named(hardware.data, cards)]
     sound = [card for card in cards if not card.fault]
-    chosen, unfit = chips.choose(hardware, sound, hardware.paddle or locked_paddle())
+    chosen, unfit = chips.choose(hardware, sound, paddle or hardware.paddle or locked_paddle())
     faults = {card.index: chips.lacking(hardware.data, card) or unfit.get(card.index, "") for card in sound}
     cards = [replace(card, fault=card.fault or faults[card.index]) for card in cards]
     fit = tuple(card for card in cards if not card.fault)
@@ -115,7 +120,7 @@ def _ask(data: Mapping[str, Any], table: Mapping[str, Any]) -> tuple[tuple[Card,
         return (), f"{words}: no answer in {LISTER_SECONDS} s (a hanging driver?)"
     except OSError as error:
         return (), f"{words}: {error.strerror}"
-    cards = listing.read(data, done.stdout)
+    cards = devices.read(data, done.stdout)
     if cards:
         return cards, f"{words}: {len(cards)} found"
     said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1][:200]
@@ -165,12 +170,10 @@ def _device_files(hardware: Hardware) -> tuple[str, ...]:
     looked = tuple(f"{pattern}: {len(glob.glob(pattern)) or 'none'}" for pattern in patterns)
     if "pci" not in hardware.data:
         return looked
-    seen = pci.found(hardware.data)
-    known = chips.on_bus(hardware.data)
-    names = [
-        f"{address} ({known[address]['name']})" if known[address] else f"{address} ({device.vendor}:{device.device})"
-        for address, device in seen.items()
-    ]
+    names = []
+    for address, chip in chips.on_bus(hardware.data).items():
+        device = pci.found(hardware.data)[address]
+        names.append(f"{address} ({chip['name'] if chip else f'{device.vendor}:{device.device}'})")
     return (*looked, f"PCI bus: {', '.join(names) or 'none'}")
 
 

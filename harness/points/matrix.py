@@ -3,6 +3,7 @@
 import html
 import json
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from harness.errors import UsageError
 from harness.evidence import attachments
 from harness.evidence.attachments import Attachment
 from harness.evidence.verdicts import FAILED, NOT_JUDGED, PASSED
-from harness.points import index
+from harness.points import index, table
 from harness.points.scoring import (
     EARNED,
     NOT_RUN,
@@ -38,6 +39,15 @@ LEGEND = (
     "✓ earned   ○ rehearsed: passed where the rule gives no points   … waiting: for a person's evidence   "
     "△ not judged: out of what a bound is meant for   ✗ failed   · not run   – no program yet"
 )
+WORDS = {
+    EARNED: "earned, with its points",
+    REHEARSED: "rehearsed: it passed where the rule gives no points",
+    WAITING: "passed, and waits for a person's evidence",
+    NOT_JUDGED: "not judged: out of what a bound is meant for",
+    FAILED: "failed",
+    NOT_RUN: "not run",
+}
+PAINT = {EARNED: terminal.green, REHEARSED: terminal.cyan, WAITING: terminal.yellow, FAILED: terminal.red}
 
 
 @dataclass(frozen=True)
@@ -161,33 +171,42 @@ def show(matrix: Matrix, form: str, explain: bool) -> str:
 
 
 def _table(matrix: Matrix, explain: bool) -> str:
-    from tabulate import tabulate
-
-    rows = _rows(matrix, _coloured)
-    columns = matrix.columns
-    text = tabulate(
-        rows,
-        headers=["part", "task", *map(str, columns), "points"],
-        tablefmt="simple",
-        disable_numparse=True,
-        colalign=("left", "left", *["center"] * len(columns), "right"),
-    )
-    lines = [text, "", sum_line(matrix.tally, terminal.bold), terminal.dim(LEGEND)]
-    silent = [
-        kind
-        for kind in dict.fromkeys(cell.hardware for cell in matrix.cells)
-        if kind not in (*matrix.kinds, PERSON.name)
+    width = table.columns()
+    ran = {cell.hardware for cell in matrix.cells if cell.state != NOT_RUN}
+    columns = [column for column in matrix.columns if column.kind in ran]
+    rows = [
+        [
+            table.plain(name),
+            table.plain(part.title),
+            *(_marked(cells_of(matrix, name, column)) for column in columns),
+            table.plain(points(matrix, part)),
+        ]
+        for name, part in matrix.parts.items()
     ]
-    if silent:
-        lines.append(terminal.dim(f"No run yet on: {', '.join(silent)}"))
-    return "\n".join([*lines, *_explanations(matrix, explain)])
+    states = {state for row in rows for state in WORDS if any(cell[0].startswith(MARKS[state]) for cell in row[2:-1])}
+    lines = [table.draw(["part", "task", *map(str, columns), "points"], rows, width), ""]
+    lines += [terminal.bold(line) for line in textwrap.wrap(sum_line(matrix.tally, str), width)]
+    legend = ";  ".join(f"{MARKS[state]} {words}" for state, words in WORDS.items() if state in states)
+    silent = [kind for kind in dict.fromkeys(cell.hardware for cell in matrix.cells) if kind not in (*ran, PERSON.name)]
+    for text in (legend, f"No run yet on: {', '.join(silent)}" if silent else ""):
+        lines += [terminal.dim(line) for line in textwrap.wrap(text, width)]
+    return "\n".join([*lines, *_explanations(matrix, explain, width)])
+
+
+def _marked(cells: Sequence[CellPoints]) -> table.Cell:
+    """The mark of a part on a kind with its points, in its colour."""
+    if not cells:
+        return table.plain("")
+    chosen, earned = best(cells), sum(cell.points for cell in cells)
+    mark = "–" if chosen.state == NOT_RUN and chosen.why == NOT_WRITTEN else MARKS[chosen.state]
+    return f"{mark} {earned:g}" if earned else mark, PAINT.get(chosen.state, terminal.dim)
 
 
 def _markdown(matrix: Matrix, explain: bool) -> str:
     from tabulate import tabulate
 
     text = tabulate(
-        _rows(matrix, plain),
+        _rows(matrix),
         headers=["part", "task", *map(str, matrix.columns), "points"],
         tablefmt="github",
         disable_numparse=True,
@@ -255,9 +274,9 @@ FORMATS: dict[str, Callable[[Matrix, bool], str]] = {
 # What the formats share
 
 
-def _rows(matrix: Matrix, text: Callable[[Sequence[CellPoints]], str]) -> list[list[str]]:
+def _rows(matrix: Matrix) -> list[list[str]]:
     return [
-        [name, part.title, *(text(cells_of(matrix, name, column)) for column in matrix.columns), points(matrix, part)]
+        [name, part.title, *(plain(cells_of(matrix, name, column)) for column in matrix.columns), points(matrix, part)]
         for name, part in matrix.parts.items()
     ]
 
@@ -287,11 +306,6 @@ def plain(cells: Sequence[CellPoints]) -> str:
     return f"{MARKS[chosen.state]} {earned:g}" if earned else f"{MARKS[chosen.state]} {chosen.state}"
 
 
-def _coloured(cells: Sequence[CellPoints]) -> str:
-    paint = {EARNED: terminal.green, REHEARSED: terminal.cyan, WAITING: terminal.yellow, FAILED: terminal.red}
-    return paint.get(best(cells).state, terminal.dim)(plain(cells)) if cells else ""
-
-
 def points(matrix: Matrix, part: Part) -> str:
     """What a part has earned, of its limit: '3 / 5'."""
     earned = sum(cell.points for cell in matrix.cells if cell.part == part.name)
@@ -305,22 +319,26 @@ def points(matrix: Matrix, part: Part) -> str:
 def sum_line(sums: Tally, paint: Callable[[str], str]) -> str:
     """All points in a line, the earned ones in `paint`."""
     earned = f"{sums.earned:g}" if sums.earned == sums.earned_upper else f"{sums.earned:g}–{sums.earned_upper:g}"
+    word = "point" if earned == "1" else "points"
     return (
-        paint(f"{earned} points earned") + f" of {sums.limit:g} (and {sums.bonus:g} by a bonus); "
+        paint(f"{earned} {word} earned") + f" of {sums.limit:g} (and {sums.bonus:g} by a bonus); "
         f"{sums.waiting:g} waiting for evidence, {sums.rehearsed:g} rehearsed"
     )
 
 
-def _explanations(matrix: Matrix, explain: bool) -> list[str]:
+def _explanations(matrix: Matrix, explain: bool, width: int = 120) -> list[str]:
+    """What is damaged and, where they are asked for, the reasons why cells do not count, each once with its cells."""
     lines = [f"damaged, not counted: {damage}" for damage in matrix.damaged]
-    if explain:
-        lines += [
-            f"{cell.part} on {cell.hardware}{f' ({cell.model})' if cell.model else ''}"
-            + (f" with Paddle {cell.paddle}" if cell.paddle else "")
-            + f": {cell.state}; {cell.why}"
-            for cell in matrix.cells
-            if cell.why and cell.hardware in (*matrix.kinds, PERSON.name)
-        ]
+    reasons: dict[str, dict[str, list[str]]] = {}
+    for cell in matrix.cells if explain else ():
+        if cell.why and (cell.state != NOT_RUN or cell.hardware in (*matrix.kinds, PERSON.name)):
+            where = f"{cell.hardware} ({cell.model})" if cell.model else cell.hardware
+            where += f" with Paddle {cell.paddle}" if cell.paddle else ""
+            parts = reasons.setdefault(f"{cell.state}; {cell.why}", {})
+            parts.setdefault(where, []).append(cell.part)
+    for why, places in reasons.items():
+        named = "; ".join(f"{', '.join(parts)} on {where}" for where, parts in places.items())
+        lines += textwrap.wrap(f"{named}: {why}", width, subsequent_indent="    ", break_long_words=False)
     return ["", *lines] if lines else []
 
 

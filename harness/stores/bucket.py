@@ -20,7 +20,6 @@ from harness.stores.addresses import Bucket, masked
 from harness.stores.failures import (
     Damaged,
     NotS3,
-    ResponseParserError,
     explain,
     is_damaged,
     is_denied,

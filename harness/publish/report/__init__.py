@@ -23,6 +23,7 @@ from harness.evidence.verdicts import verdict_of
 from harness.points.matrix import LEGEND, MARKS, PERSON, Column, Matrix, best, cells_of, plain, points, sum_line
 from harness.points.scoring import CellPoints
 from harness.publish.report import contents
+from harness.publish.titles import OF_EVERY_RUN
 
 FOLDER = Path(__file__).parent
 ROOM = 24 * 2**20  # bytes for logs and pictures, compressed
@@ -132,8 +133,11 @@ def _index(catalogue: Catalogue, runs: Sequence[Run]) -> dict[str, Any]:
         "kinds": {name: kind.title for name, kind in catalogue.hardware.items()},
         "metrics": {
             name: {
-                metric.name: {"unit": metric.unit, "help": metric.help, "timed": bool(TIMED.fullmatch(metric.unit))}
-                for metric in part.metrics.values()
+                **{each: {"unit": "", "help": title, "timed": False} for each, title in OF_EVERY_RUN.items()},
+                **{
+                    metric.name: {"unit": metric.unit, "help": metric.help, "timed": bool(TIMED.fullmatch(metric.unit))}
+                    for metric in part.metrics.values()
+                },
             }
             for name, part in catalogue.parts.items()
         },
