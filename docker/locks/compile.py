@@ -3,7 +3,8 @@
 
 NAME is a stack, or stack/version for one version of Paddle alone: base/3.3.1. Those stacks that programs of projects/
 run in get a lock for each version in docker/paddle.yaml; that of the homework's is NAME.txt, another's
-VERSION/NAME.txt. NAME.excludes, where there is one, names packages that are left out although another requires them.
+VERSION/NAME.txt. NAME.excludes, where there is one, names packages that are left out although another requires them,
+and NAME.overrides what is taken whatever another requires.
 """
 
 import subprocess
@@ -40,13 +41,14 @@ def versions(stack: str, data: Mapping[str, Any]) -> Iterator[str]:
 def resolve(stack: str, version: str, data: Mapping[str, Any], lock: Path) -> None:
     """Write a lock; what is in it already stays as far as it can. Exits where nothing fits."""
     together = [*data["requires"], *data["versions"][version]["requires"]]
-    excludes = HERE / f"{stack}.excludes"
+    excludes, overrides = HERE / f"{stack}.excludes", HERE / f"{stack}.overrides"
     with tempfile.TemporaryDirectory() as folder:
         # What is named for a Python is for those packages' own words, too: they know no later release of numpy.
         override, constraint = Path(folder, "override.txt"), Path(folder, "constraint.txt")
         override.write_text("\n".join(line for line in together if "python_version" in line) + "\n")
         constraint.write_text("\n".join([f"paddlepaddle=={version}", *together]) + "\n")
         words = ["--override", str(override), "--constraint", str(constraint)]
+        words += ["--override", str(overrides)] if overrides.is_file() else []
         words += ["--excludes", str(excludes)] if excludes.is_file() else []
         uv = (sys.executable, "-m", "uv", "pip", "compile", "--quiet", *SETTINGS, *words)
         if subprocess.run([*uv, f"{stack}.in", "--output-file", str(lock)], cwd=HERE).returncode != 0:
