@@ -23,6 +23,7 @@ from harness.evidence.verdicts import verdict_of
 from harness.points.matrix import LEGEND, MARKS, PERSON, Column, Matrix, best, cells_of, plain, points, sum_line
 from harness.points.scoring import CellPoints
 from harness.publish.report import contents
+from harness.publish.report.attached import shown
 from harness.publish.titles import OF_EVERY_RUN
 
 FOLDER = Path(__file__).parent
@@ -100,7 +101,7 @@ def _row(matrix: Matrix, part: Part, runs: Sequence[Run], attached: Sequence[Att
     return {
         "part": part,
         "points": points(matrix, part),
-        "attached": [each.data for each in attached],
+        "attached": list(shown(part, [cell for cell in matrix.cells if cell.part == part.name], attached)),
         "cells": [
             _cell(column, cells, [run for run in own if _in(run, column)]) if cells else {"kind": column.kind}
             for column, cells in ((column, cells_of(matrix, part.name, column)) for column in matrix.columns)
