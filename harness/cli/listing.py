@@ -28,7 +28,7 @@ def matrix(book: Catalogue, results: Path, stores: str, format: str, explain: bo
         from harness.stores.opening import open_store
 
         results, damage = team.gather([open_store(address, reading=True) for address in stores.split(",")])
-    built = matrices.build(book, results)
+    built = matrices.build(book, results, files=not stores)
     built = replace(built, damaged=[*built.damaged, *damage])
     print(matrices.show(built, format, explain))
     if format == "json":
@@ -198,6 +198,10 @@ def record(data: RecordData, folder: Path) -> str:
         f"  program   {program['file']} at {(program['revision'] or 'no revision')[:12]}{clean}",
         f"  command   {' '.join(data.get('command', []))}",
         f"  paddle    {wheel}",
+        *(
+            f"  plug-in   {each['package']} {each['version']}, wheel sha256 {each['wheel_sha256']}"
+            for each in data.get("plug_ins", ())
+        ),
         *(
             f"  variable  {name}={value}"
             + (", set by the caller" if name in data.get("environment_of_caller", ()) else "")

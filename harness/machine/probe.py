@@ -19,6 +19,7 @@ from harness.machine.devices import Card as Card
 from harness.machine.devices import read_cards as read_cards
 
 LISTER_SECONDS = 20
+HANGING = "(a hanging driver?)"
 FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin")  # where tools lie that a user's PATH may lack
 MACHINE_ID = Path("/etc/machine-id")
 
@@ -62,9 +63,9 @@ def probe(hardware: Hardware, paddle: str = "") -> Finding:
         seen, said = _ask(hardware.data, table)
         looked.append(said)
         cards = seen if seen and not any(card.named for card in cards) else cards
-        if any(card.named for card in cards):
+        if any(card.named for card in cards) or said.endswith(HANGING):
             break
-    return _sorted_out(hardware, cards or _always(hardware), tuple(looked), paddle)
+    return _sorted_out(hardware, cards or _always(hardware), tuple(dict.fromkeys(looked)), paddle)
 
 
 def _always(hardware: Hardware) -> tuple[Card, ...]:
@@ -76,13 +77,20 @@ def _always(hardware: Hardware) -> tuple[Card, ...]:
 
 def _sorted_out(hardware: Hardware, cards: Sequence[Card], looked: tuple[str, ...], paddle: str = "") -> Finding:
     """The finding: cards without a name called as well as can be, and those left out that cannot be used."""
-    cards = [_distinct(card) for card in chips.named(hardware.data, cards)]
+    cards = [_distinct(_insisted(hardware, card)) for card in chips.named(hardware.data, cards)]
     sound = [card for card in cards if not card.fault]
     chosen, unfit = chips.choose(hardware, sound, paddle or hardware.paddle or locked_paddle())
     faults = {card.index: chips.lacking(hardware.data, card) or unfit.get(card.index, "") for card in sound}
     cards = [replace(card, fault=card.fault or faults[card.index]) for card in cards]
     fit = tuple(card for card in cards if not card.fault)
     return Finding(chosen, fit, looked, tuple(card for card in cards if card.fault))
+
+
+def _insisted(hardware: Hardware, card: Card) -> Card:
+    """A card whose health is not good, as for a network port without a cable, is taken where the shell names it."""
+    names = (hardware.data.get(name, "") for name in ("visible_devices", "launcher_devices"))
+    named = any(card.index in os.environ.get(name, "").split(",") for name in names)
+    return replace(card, fault="") if named and card.fault.startswith("health ") else card
 
 
 def _distinct(card: Card) -> Card:
@@ -117,7 +125,7 @@ def _ask(data: Mapping[str, Any], table: Mapping[str, Any]) -> tuple[tuple[Card,
             env={**os.environ, "LC_ALL": "C"},
         )
     except subprocess.TimeoutExpired:
-        return (), f"{words}: no answer in {LISTER_SECONDS} s (a hanging driver?)"
+        return (), f"{words}: no answer in {LISTER_SECONDS} s {HANGING}"
     except OSError as error:
         return (), f"{words}: {error.strerror}"
     cards = devices.read(data, done.stdout)
@@ -139,30 +147,47 @@ def require(finding: Finding) -> Finding:
     """
     if finding:
         return finding
-    kind = finding.hardware
-    seen = chips.on_bus(kind.data)
-    lacking = {f"{chip['name']}: {chip['lacks']}": chip for chip in seen.values() if chip and "lacks" in chip}
-    remedies = [chip["remedy"] for chip in lacking.values()]
-    then = f"Then: ./inv doctor --hw {kind.name}"
-    if finding.left_out:
-        known = (chips.chip(kind.data, card) or {} for card in finding.left_out)
-        remedies = [each["remedy"] for each in known if "remedy" in each]
-        remedy = remedies[0] if remedies else f"Its driver's tool says more: {kind.data['lister']['command'][0]}."
-        raise HardwareError(f"{kind.vendor}: no card here can be used.", f"{finding.faults}.", f"{remedy} {then}")
+    raise _left_out(finding) if finding.left_out else _absent(finding)
+
+
+def _left_out(finding: Finding) -> HardwareError:
+    """Why no card that is here can be used; one that is only sick can be insisted on."""
+    kind, cards = finding.hardware, finding.left_out
+    remedies = [known["remedy"] for card in cards if "remedy" in (known := chips.chip(kind.data, card) or {})]
+    sick = next((card.index for card in cards if card.fault.startswith("health ")), None)
+    remedy = remedies[0] if remedies else f"{kind.data['lister']['command'][0]} says more."
+    if sick is not None and "visible_devices" in kind.data:
+        remedy = f"{kind.data['visible_devices']}={sick} takes one all the same."
+    what = f"{kind.vendor}: no card here can be used."
+    return HardwareError(what, f"{finding.faults}.", f"{remedy} Then: ./inv doctor --hw {kind.name}")
+
+
+def _absent(finding: Finding) -> HardwareError:
+    """Why no card answers: none is here, or it has no driver, or none that would help it."""
+    kind, seen = finding.hardware, list(chips.on_bus(finding.hardware.data).values())
+    lacking = [chip for chip in seen if chip and "lacks" in chip]
+    names = ", ".join(sorted({chip["name"] if chip else "a card" for chip in seen}))
+    what, remedy = f"No {kind.title} on this machine.", kind.data["install"]
+    if seen:
+        what = f"{kind.vendor} {names} is in this machine, but no driver answers for it."
+    if lacking and len(lacking) == len(seen):
+        what, remedy = f"{kind.vendor} {names}: {lacking[0]['lacks']}", lacking[0]["remedy"]
     looked = "Looked for: " + "; ".join(finding.looked) + "."
-    if lacking and len(lacking) == len({str(chip) for chip in seen.values()}):
-        raise HardwareError(f"{kind.vendor} {'; '.join(lacking)}.", looked, f"{remedies[0]} {then}")
-    names = sorted({chip["name"] if chip else "a card" for chip in seen.values()})
-    what = f"{kind.vendor} {', '.join(names)} is in this machine, but no driver answers for it."
-    raise HardwareError(what if seen else f"No {kind.title} on this machine.", looked, f"{kind.data['install']} {then}")
+    return HardwareError(what, looked, f"{remedy} Then: ./inv doctor --hw {kind.name}")
 
 
 def visible_cards(finding: Finding) -> tuple[Card, ...]:
     """The cards that a run may take: those that this shell's variables name, or else all that no program has."""
-    variables = (finding.hardware.data.get(name, "") for name in ("visible_devices", "launcher_devices"))
-    named = next((os.environ[name] for name in variables if os.environ.get(name)), "").split(",")
-    chosen = tuple(card for card in finding.cards if card.index in named)
-    return chosen or tuple(card for card in finding.cards if not card.busy)
+    named = chosen_by(finding.hardware).partition("=")[2]
+    if named in ("", "all"):
+        return tuple(card for card in finding.cards if not card.busy)
+    return tuple(card for card in finding.cards if card.index in named.split(","))
+
+
+def chosen_by(hardware: Hardware) -> str:
+    """How this shell chose a kind's cards, as NPU_VISIBLE_DEVICES=0,1; empty where it did not."""
+    names = [hardware.data.get(name, "") for name in ("visible_devices", "launcher_devices")]
+    return next((f"{name}={os.environ[name]}" for name in names if os.environ.get(name)), "")
 
 
 def _device_files(hardware: Hardware) -> tuple[str, ...]:

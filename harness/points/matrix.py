@@ -15,8 +15,8 @@ from harness.catalogue.entries import Catalogue, Hardware, Part
 from harness.errors import UsageError
 from harness.evidence import attachments
 from harness.evidence.attachments import Attachment
-from harness.evidence.verdicts import FAILED, NOT_JUDGED, PASSED
-from harness.points import index, table
+from harness.evidence.verdicts import FAILED, NOT_JUDGED
+from harness.points import byhand, index, table
 from harness.points.scoring import (
     EARNED,
     NOT_RUN,
@@ -63,8 +63,14 @@ class Matrix:
         return [kind for kind in every if kind in ran] or every
 
 
-def build(catalogue: Catalogue, results: Path) -> Matrix:
-    """Read the results and count the points of every cell."""
+def build(catalogue: Catalogue, results: Path, files: bool = True) -> Matrix:
+    """Read the results and count the points of every cell.
+
+    Args:
+        catalogue: parts and kinds.
+        results: the folder of records and attachments.
+        files: whether the files of attachments are there; of a team's stores only manifests are.
+    """
     found, damaged = index.results_of(results, [name for name, part in catalogue.parts.items() if _daily(part)])
     by_part: dict[str, list[Result]] = {name: [] for name in catalogue.parts}
     for result in found:
@@ -72,7 +78,7 @@ def build(catalogue: Catalogue, results: Path) -> Matrix:
             by_part[result.part].append(result)
         else:
             damaged.append(f"{results / result.part / result.hardware}: this checkout knows no such cell")
-    attached, unreadable = attachments.standing(results)
+    attached, unreadable = attachments.standing(results, files)
     cells = [
         cell
         for name, part in catalogue.parts.items()
@@ -87,28 +93,12 @@ def _cells(
     """The cells of a part, in the order of the kinds; where only a person's evidence counts, that person's cell."""
     if part.evidence_only:
         kinds = {PERSON.name: PERSON}
-        results = [_by_hand(part, each) for each in attached if _needed(part, each.kind)]
+        results = byhand.results(part, PERSON, attached)
+    else:
+        results = _counted(part, results)
     order = list(kinds)
-    cells = assess(part, kinds, _counted(part, results), {each.kind for each in attached})
+    cells = assess(part, kinds, results, *byhand.evidence(part, attached))
     return sorted(cells, key=lambda cell: order.index(cell.hardware))
-
-
-def _needed(part: Part, kind: str) -> bool:
-    return any(kind in need.split(" or ") for rule in part.rules for need in rule.needs)
-
-
-def _by_hand(part: Part, attachment: Attachment) -> Result:
-    """What a person has added, as the result that the points count."""
-    return Result(
-        part=part.name,
-        hardware=PERSON.name,
-        model=PERSON.title,
-        architecture=None,
-        cards=1,
-        day=str(attachment.data.get("date", "")),
-        verdict=PASSED,
-        run=attachment.id,
-    )
 
 
 def _counted(part: Part, results: Sequence[Result]) -> list[Result]:
@@ -293,7 +283,8 @@ def _explanations(matrix: Matrix, explain: bool, width: int = 120) -> list[str]:
     for cell in matrix.cells if explain else ():
         if cell.why and (cell.state != NOT_RUN or cell.hardware in (*matrix.kinds, PERSON.name)):
             where = f"{cell.hardware} ({cell.model})" if cell.model else cell.hardware
-            parts = reasons.setdefault(f"{cell.state}; {cell.why}", {})
+            which = f" ({cell.run})" if cell.hardware == PERSON.name and cell.run else ""
+            parts = reasons.setdefault(f"{cell.state}; {cell.why}{which}", {})
             parts.setdefault(where, []).append(cell.part)
     for why, places in reasons.items():
         named = "; ".join(f"{', '.join(parts)} on {where}" for where, parts in places.items())

@@ -253,6 +253,8 @@ def test_a_phone_shows_it_without_scrolling_sideways(small: Path, opened: Open) 
     page.wait_for_selector("#across-8-1 svg")
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     assert page.evaluate("innerWidth") == 360  # and it was not zoomed out to fit
+    points = page.locator(".matrix tbody td.number").first.bounding_box()
+    assert points and points["x"] > 0 and points["x"] + points["width"] <= 360, "the points stay in sight"
 
 
 def test_a_thousand_runs_open_in_two_seconds(tmp_path: Path, opened: Open) -> None:

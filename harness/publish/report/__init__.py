@@ -23,6 +23,7 @@ from harness.evidence.verdicts import verdict_of
 from harness.points.matrix import LEGEND, MARKS, PERSON, Matrix, best, cells_of, plain, points, sum_line
 from harness.points.scoring import CellPoints
 from harness.publish.report import contents
+from harness.publish.report.attached import shown
 from harness.publish.titles import OF_EVERY_RUN
 
 FOLDER = Path(__file__).parent
@@ -100,7 +101,7 @@ def _row(matrix: Matrix, part: Part, runs: Sequence[Run], attached: Sequence[Att
     return {
         "part": part,
         "points": points(matrix, part),
-        "attached": [each.data for each in attached],
+        "attached": list(shown(part, [cell for cell in matrix.cells if cell.part == part.name], attached)),
         "cells": [
             _cell(cells, [run for run in own if run.cell[1] == kind]) if cells else {"kind": kind}
             for kind, cells in ((kind, cells_of(matrix, part.name, kind)) for kind in matrix.kinds)

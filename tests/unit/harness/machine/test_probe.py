@@ -169,6 +169,18 @@ def test_sick_cards_are_left_out_and_said(tmp_path, monkeypatch):
     assert finding.faults == "0 (910B3): health Alarm; 1 (910B3): health Critical"
 
 
+def test_a_sick_card_is_taken_where_the_shell_names_it_and_a_refusal_says_so(tmp_path, monkeypatch):
+    output = sample("ascend-910B3-faults").replace("OK   ", "Alarm")
+    replaying(tmp_path, monkeypatch, "npu-smi", output)
+    variable = KINDS["ascend"].data["visible_devices"]
+    monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(HardwareError, match="no card here can be used") as caught:
+        probe.require(probe.probe(KINDS["ascend"]))
+    assert f"{variable}=0 takes one all the same" in caught.value.remedy
+    monkeypatch.setenv(variable, "1")
+    assert [card.index for card in probe.visible_cards(probe.probe(KINDS["ascend"]))] == ["1"]
+
+
 def test_a_machine_with_another_chip_of_the_vendor_is_told_its_name_and_what_to_do(tmp_path, monkeypatch):
     replaying(tmp_path, monkeypatch, "npu-smi", sample("ascend-910A-910ProB"))
     finding = probe.probe(KINDS["ascend"])
@@ -176,6 +188,19 @@ def test_a_machine_with_another_chip_of_the_vendor_is_told_its_name_and_what_to_
         probe.require(finding)
     assert "910A: Paddle 3 has no kernels" in caught.value.why and "910B" not in str(caught.value)
     assert "--hw cpu" in caught.value.remedy and "Install the Ascend driver" not in caught.value.remedy
+
+
+def test_a_chip_without_kernels_is_named_before_its_driver_is_there(tmp_path, monkeypatch):
+    folder = tmp_path / "bus" / "0000:01:00.0"
+    folder.mkdir(parents=True)
+    for name, value in (("vendor", "0x19e5"), ("device", "0xd801"), ("class", "0x120000")):
+        (folder / name).write_text(value)
+    monkeypatch.setattr(probe.pci.found, "__defaults__", (tmp_path / "bus",))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(probe, "FOLDERS", ())
+    with pytest.raises(HardwareError, match="Huawei 910A: Paddle 3 has no kernels") as caught:
+        probe.require(probe.probe(KINDS["ascend"]))
+    assert "--hw cpu" in caught.value.remedy and "PCI bus: 0000:01:00.0 (910A)" in caught.value.why
 
 
 def test_a_card_that_the_wheels_of_this_version_lack_is_told_those_that_have_it(tmp_path, monkeypatch):
@@ -201,6 +226,16 @@ def test_other_calls_are_asked_where_the_first_shows_no_card(tmp_path, monkeypat
     finding = probe.probe(KINDS["cuda"])
     assert [(card.model, card.driver) for card in finding.cards] == [("T4", "418.87")]
     assert "not a valid field" in finding.looked[-2]
+
+
+def test_a_tool_that_is_missing_is_named_once_and_one_that_hangs_is_asked_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(probe, "FOLDERS", ())
+    assert probe.probe(KINDS["cuda"]).looked.count("nvidia-smi: not on PATH") == 1
+    replaying(tmp_path, monkeypatch, "nvidia-smi", "")
+    (tmp_path / "bin" / "nvidia-smi").write_text(f"#!/bin/sh\necho x >> {tmp_path}/asked\nexec sleep 9\n")
+    monkeypatch.setattr(probe, "LISTER_SECONDS", 0.3)
+    assert not probe.probe(KINDS["cuda"]) and (tmp_path / "asked").read_text() == "x\n"
 
 
 def test_there_is_always_a_processor(tmp_path, monkeypatch):

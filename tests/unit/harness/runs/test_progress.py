@@ -51,3 +51,12 @@ def test_the_summary_counts_and_says_of_each_that_did_not_pass_why_and_what_next
     assert said.startswith("1 passed, 1 failed, 1 left out in 6 min 24 s")
     assert f"./inv show {found[1].id}" in said and "7 on npu is left out: no image" in said and "--failed" in said
     assert found[0].id not in said
+
+
+def test_of_a_program_that_failed_the_last_words_are_seen(results):
+    log = b"a\nb\nsizes=x is not understood.\nA size is rows x columns.\n\nI1130 noise\nWrite sizes=2x2.\n"
+    ending = {"reason": "finished", "code": 2, "signal": None}
+    record = Record.read(a_record(results, error=0.5, exit=ending, files={"run.log": log}))
+    said = progress.ended(record)
+    assert "│ sizes=x is not understood.\n" in said and said.endswith("│ Write sizes=2x2.")
+    assert "│ b" not in said and "noise" not in said

@@ -1,0 +1,313 @@
+"""torch.nn.functional with PyTorch's arguments, defaults and means."""
+
+import math
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+
+from .chance import dropout
+from .common import is_integer, method
+
+_conv = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_transpose = {1: F.conv1d_transpose, 2: F.conv2d_transpose, 3: F.conv3d_transpose}
+
+
+def linear(input, weight, bias=None):
+    found = paddle.matmul(input, weight, transpose_y=True)
+    return found if bias is None else found + bias
+
+
+def bilinear(input1, input2, weight, bias=None):
+    found = paddle.einsum("...i,oij,...j->...o", input1, weight, input2)
+    return found if bias is None else found + bias
+
+
+def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False):
+    """The padding row is read as it is, and gets no gradient."""
+    if max_norm is not None:
+        raise NotImplementedError("embedding with max_norm")
+    found = F.embedding(input.astype("int64"), weight)
+    if padding_idx is None:
+        return found
+    padded = (input == padding_idx % weight.shape[0]).unsqueeze(-1).astype(weight.dtype)
+    return found * (1 - padded) + (found * padded).detach()
+
+
+def _list(value, axes):
+    return [value] * axes if isinstance(value, int) else list(value)
+
+
+def conv(axes):
+    def call(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+        bare = input.ndim == axes + 1
+        padding = padding.upper() if isinstance(padding, str) else _list(padding, axes)
+        given = input.unsqueeze(0) if bare else input
+        found = _conv[axes](given, weight, bias, _list(stride, axes), padding, _list(dilation, axes), groups)
+        return found.squeeze(0) if bare else found
+
+    return call
+
+
+def conv_transpose(axes):
+    def call(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+        bare = input.ndim == axes + 1
+        given = input.unsqueeze(0) if bare else input
+        found = _transpose[axes](
+            given, weight, bias, stride=_list(stride, axes), padding=_list(padding, axes),
+            output_padding=_list(output_padding, axes), groups=groups, dilation=_list(dilation, axes),
+        )  # fmt: skip
+        return found.squeeze(0) if bare else found
+
+    return call
+
+
+conv1d, conv2d, conv3d = conv(1), conv(2), conv(3)
+conv_transpose1d, conv_transpose2d, conv_transpose3d = conv_transpose(1), conv_transpose(2), conv_transpose(3)
+
+
+def batch_norm(
+    input, running_mean=None, running_var=None, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
+):
+    """Normalised by the biased variance; the running one is kept unbiased."""
+    axes = [0, *range(2, input.ndim)]
+    shape = [1, -1, *[1] * (input.ndim - 2)]
+    if training:
+        mean = paddle.mean(input, axes)
+        variance = paddle.mean((input - mean.reshape(shape)) ** 2, axes)
+        if running_mean is not None:
+            count = math.prod(input.shape[axis] for axis in axes)
+            with paddle.no_grad():
+                paddle.assign((1 - momentum) * running_mean + momentum * mean.detach(), running_mean)
+                unbiased = variance.detach() * (count / max(count - 1, 1))
+                paddle.assign((1 - momentum) * running_var + momentum * unbiased, running_var)
+    else:
+        mean, variance = running_mean, running_var
+    if training and input.dtype == paddle.float32:  # Paddle's own kernel, whose running statistics are another's
+        ones, zeros = paddle.ones([input.shape[1]]), paddle.zeros([input.shape[1]])
+        given = (ones if weight is None else weight, zeros if bias is None else bias)
+        return F.batch_norm(input, zeros.clone(), ones.clone(), *given, training=True, epsilon=eps)
+    found = (input - mean.reshape(shape)) / paddle.sqrt(variance.reshape(shape) + eps)
+    if weight is not None:
+        found = found * weight.reshape(shape)
+    return found if bias is None else found + bias.reshape(shape)
+
+
+def _normal(input, axes, eps):
+    centred = input - paddle.mean(input, axes, keepdim=True)
+    return centred / paddle.sqrt(paddle.mean(centred * centred, axes, keepdim=True) + eps)
+
+
+def instance_norm(
+    input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5
+):
+    found = _normal(input, list(range(2, input.ndim)), eps)
+    shape = [1, -1, *[1] * (input.ndim - 2)]
+    found = found if weight is None else found * weight.reshape(shape)
+    return found if bias is None else found + bias.reshape(shape)
+
+
+def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
+    found = _normal(input, list(range(input.ndim - len(normalized_shape), input.ndim)), eps)
+    found = found if weight is None else found * weight
+    return found if bias is None else found + bias
+
+
+def rms_norm(input, normalized_shape, weight=None, eps=None):
+    eps = float(np.finfo("float32" if input.dtype == paddle.float32 else "float64").eps) if eps is None else eps
+    axes = list(range(input.ndim - len(normalized_shape), input.ndim))
+    found = input * paddle.rsqrt(paddle.mean(input * input, axes, keepdim=True) + eps)
+    return found if weight is None else found * weight
+
+
+def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
+    found = _normal(input.reshape([input.shape[0], num_groups, -1]), [2], eps).reshape(input.shape)
+    shape = [1, -1, *[1] * (input.ndim - 2)]
+    found = found if weight is None else found * weight.reshape(shape)
+    return found if bias is None else found + bias.reshape(shape)
+
+
+def normalize(input, p=2.0, dim=1, eps=1e-12):
+    size = (
+        paddle.sum(paddle.abs(input) ** p, dim, keepdim=True) ** (1 / p)
+        if p != 2
+        else paddle.sqrt(paddle.sum(input * input, dim, keepdim=True))
+    )
+    return input / paddle.clip(size, min=eps)
+
+
+# Activations
+
+
+@method
+def relu(x, inplace=False):
+    return F.relu(x) if not is_integer(x) else paddle.maximum(x, paddle.zeros_like(x))
+
+
+def relu6(x, inplace=False):
+    return F.relu6(x)
+
+
+@method
+def sigmoid(x):
+    return F.sigmoid(x.astype(paddle.get_default_dtype()) if is_integer(x) else x)
+
+
+@method
+def tanh(x):
+    return paddle.tanh(x.astype(paddle.get_default_dtype()) if is_integer(x) else x)
+
+
+def gelu(x, approximate="none"):
+    return F.gelu(x, approximate == "tanh")
+
+
+def silu(x, inplace=False):
+    return F.silu(x)
+
+
+def elu(x, alpha=1.0, inplace=False):
+    return F.elu(x, alpha)
+
+
+def selu(x, inplace=False):
+    return F.selu(x)
+
+
+def celu(x, alpha=1.0, inplace=False):
+    return F.celu(x, alpha)
+
+
+def mish(x, inplace=False):
+    return F.mish(x)
+
+
+def leaky_relu(x, negative_slope=0.01, inplace=False):
+    return F.leaky_relu(x, negative_slope)
+
+
+def prelu(x, weight):
+    return F.prelu(x, weight)
+
+
+def softplus(x, beta=1.0, threshold=20.0):
+    return F.softplus(x, beta, threshold)
+
+
+def softsign(x):
+    return F.softsign(x)
+
+
+def hardtanh(x, min_val=-1.0, max_val=1.0, inplace=False):
+    return F.hardtanh(x, min_val, max_val)
+
+
+def hardswish(x, inplace=False):
+    return F.hardswish(x)
+
+
+def hardsigmoid(x, inplace=False):
+    return paddle.clip(x / 6 + 0.5, 0.0, 1.0)
+
+
+def logsigmoid(x):
+    return F.log_sigmoid(x)
+
+
+def tanhshrink(x):
+    return x - paddle.tanh(x)
+
+
+def softshrink(x, lambd=0.5):
+    return F.softshrink(x, lambd)
+
+
+def hardshrink(x, lambd=0.5):
+    return F.hardshrink(x, lambd)
+
+
+def threshold(x, threshold, value, inplace=False):
+    return paddle.where(x > threshold, x, paddle.full_like(x, value))
+
+
+def glu(x, dim=-1):
+    return F.glu(x, dim)
+
+
+def _old_axis(x, dim):
+    return dim if dim is not None else (0 if x.ndim in (0, 1, 3) else 1)
+
+
+@method
+def softmax(x, dim=None, _stacklevel=3, dtype=None):
+    x = x if dtype is None else x.astype(dtype)
+    return F.softmax(x, _old_axis(x, dim))
+
+
+@method
+def log_softmax(x, dim=None, _stacklevel=3, dtype=None):
+    x = x if dtype is None else x.astype(dtype)
+    return F.log_softmax(x, _old_axis(x, dim))
+
+
+def softmin(x, dim=None):
+    return F.softmax(-x, _old_axis(x, dim))
+
+
+def flatten(x, start_dim=0, end_dim=-1):
+    return paddle.flatten(x, start_dim, end_dim)
+
+
+def unflatten(x, dim, sizes):
+    return paddle.reshape(x, [*x.shape[: dim % x.ndim], *sizes, *x.shape[dim % x.ndim + 1 :]])
+
+
+def one_hot(x, num_classes=-1):
+    count = int(x.max()) + 1 if num_classes == -1 else num_classes
+    return F.one_hot(x, count).astype("int64")
+
+
+def cosine_similarity(x1, x2, dim=1, eps=1e-8):
+    def length(x):
+        return paddle.clip(paddle.sqrt(paddle.sum(x * x, dim, keepdim=True)), min=eps)
+
+    return paddle.sum((x1 / length(x1)) * (x2 / length(x2)), dim)
+
+
+def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
+    return paddle.sum(paddle.abs(x1 - x2 + eps) ** p, -1, keepdim=keepdim) ** (1 / p)
+
+
+def scaled_dot_product_attention(
+    query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
+):
+    if enable_gqa:
+        times = query.shape[-3] // key.shape[-3]
+        key, value = (paddle.repeat_interleave(each, times, -3) for each in (key, value))
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    scores = paddle.matmul(query, key, transpose_y=True) * scale
+    if is_causal:
+        seen = paddle.tril(paddle.ones(scores.shape[-2:], "int32")).astype("bool")
+        scores = paddle.where(seen.expand(scores.shape), scores, paddle.full([], float("-inf"), scores.dtype))
+    if attn_mask is not None and attn_mask.dtype == paddle.bool:
+        scores = paddle.where(attn_mask.expand(scores.shape), scores, paddle.full([], float("-inf"), scores.dtype))
+    elif attn_mask is not None:
+        scores = scores + attn_mask
+    return paddle.matmul(dropout(F.softmax(scores, -1), dropout_p), value)
+
+
+def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
+    from .chance import exponential_
+    from .kinds import empty_like
+
+    noise = -paddle.log(exponential_(empty_like(logits)))
+    soft = F.softmax((logits + noise) / tau, dim)
+    if not hard:
+        return soft
+    index = paddle.argmax(soft, dim, keepdim=True)
+    one = paddle.put_along_axis(paddle.zeros_like(logits), index, 1.0, dim)
+    return one - soft.detach() + soft
+
+
+from .losses import *  # noqa: E402, F403
+from .pictures import *  # noqa: E402, F403

@@ -1,0 +1,238 @@
+"""torch.optim: PyTorch's formulas, groups, defaults and states, in Paddle's arithmetic."""
+
+import math
+from collections import defaultdict
+
+import paddle
+
+
+class Optimizer:
+    """Parameters in groups with options of their own; `step` moves them in place."""
+
+    def __init__(self, params, defaults):
+        params = list(params)
+        if not params:
+            raise ValueError("optimizer got an empty parameter list")
+        groups = params if isinstance(params[0], dict) else [{"params": params}]
+        self.defaults, self.state, self.param_groups = defaults, defaultdict(dict), []
+        for group in groups:
+            self.add_param_group(dict(group))
+
+    def add_param_group(self, group):
+        given = group["params"]
+        group["params"] = (
+            [given] if isinstance(given, paddle.Tensor) else [p[1] if isinstance(p, tuple) else p for p in given]
+        )
+        for each in group["params"]:
+            if not each.is_leaf:
+                raise ValueError("can't optimize a non-leaf Tensor")
+        for name, value in self.defaults.items():
+            group.setdefault(name, value)
+        self.param_groups.append(group)
+
+    def zero_grad(self, set_to_none=True):
+        for group in self.param_groups:
+            for each in group["params"]:
+                each.clear_gradient(not set_to_none)
+
+    def step(self, closure=None):
+        loss = None
+        if closure is not None:
+            with paddle.enable_grad():
+                loss = closure()
+        with paddle.no_grad():
+            for group in self.param_groups:
+                for each in group["params"]:
+                    if each.grad is not None and not each.stop_gradient:
+                        gradient = -each.grad if group.get("maximize") else each.grad
+                        self.move(each, gradient.detach(), group, self.state[id(each)])
+        return loss
+
+    def state_dict(self):
+        numbers, groups = {}, []
+        for group in self.param_groups:
+            for each in group["params"]:
+                numbers.setdefault(id(each), len(numbers))
+            groups.append({**group, "params": [numbers[id(each)] for each in group["params"]]})
+        return {"state": {numbers[key]: value for key, value in self.state.items()}, "param_groups": groups}
+
+    def load_state_dict(self, given):
+        every = [each for group in self.param_groups for each in group["params"]]
+        for group, loaded in zip(self.param_groups, given["param_groups"], strict=False):
+            group.update({name: value for name, value in loaded.items() if name != "params"})
+        for number, state in given["state"].items():
+            self.state[id(every[int(number)])] = {
+                name: value.clone() if isinstance(value, paddle.Tensor) else value for name, value in state.items()
+            }
+
+
+def _set(parameter, value):
+    paddle.assign(value.astype(parameter.dtype), parameter)
+
+
+class SGD(Optimizer):
+    def __init__(
+        self, params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False, *, maximize=False, **_
+    ):
+        super().__init__(params, {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
+                                  "nesterov": nesterov, "maximize": maximize})  # fmt: skip
+
+    def move(self, p, gradient, group, state):
+        if group["weight_decay"]:
+            gradient = gradient + group["weight_decay"] * p
+        if group["momentum"]:
+            if "momentum_buffer" not in state:
+                state["momentum_buffer"] = gradient.clone()
+            else:
+                state["momentum_buffer"] = state["momentum_buffer"] * group["momentum"] + gradient * (
+                    1 - group["dampening"]
+                )
+            gradient = (
+                gradient + group["momentum"] * state["momentum_buffer"]
+                if group["nesterov"]
+                else state["momentum_buffer"]
+            )
+        _set(p, p - group["lr"] * gradient)
+
+
+class Adam(Optimizer):
+    decoupled = False
+
+    def __init__(
+        self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False, *, maximize=False, **named
+    ):
+        decoupled = named.get("decoupled_weight_decay", False)
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+                                  "amsgrad": amsgrad,
+                                  "maximize": maximize, "decoupled": self.decoupled or decoupled})  # fmt: skip
+
+    def move(self, p, gradient, group, state):
+        (first, second), lr = group["betas"], group["lr"]
+        value = p
+        if group["weight_decay"] and group["decoupled"]:
+            value = value * (1 - lr * group["weight_decay"])
+        elif group["weight_decay"]:
+            gradient = gradient + group["weight_decay"] * p
+        if "step" not in state:
+            state.update(step=0, exp_avg=paddle.zeros_like(p), exp_avg_sq=paddle.zeros_like(p))
+        state["step"] += 1
+        state["exp_avg"] = state["exp_avg"] + (gradient - state["exp_avg"]) * (1 - first)
+        state["exp_avg_sq"] = state["exp_avg_sq"] * second + (1 - second) * gradient * gradient
+        squares = state["exp_avg_sq"]
+        if group["amsgrad"]:
+            squares = state["max_exp_avg_sq"] = paddle.maximum(state.get("max_exp_avg_sq", squares), squares)
+        bottom = paddle.sqrt(squares) / math.sqrt(1 - second ** state["step"]) + group["eps"]
+        _set(p, value - (lr / (1 - first ** state["step"])) * (state["exp_avg"] / bottom))
+
+
+class AdamW(Adam):
+    decoupled = True
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, amsgrad=False, **named):
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **named)
+
+
+class NAdam(Optimizer):
+    def __init__(self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, momentum_decay=4e-3, **_):
+        super().__init__(
+            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "decay": momentum_decay}
+        )
+
+    def move(self, p, gradient, group, state):
+        first, second = group["betas"]
+        gradient = gradient + group["weight_decay"] * p if group["weight_decay"] else gradient
+        if "step" not in state:
+            state.update(step=0, product=1.0, exp_avg=paddle.zeros_like(p), exp_avg_sq=paddle.zeros_like(p))
+        state["step"] += 1
+        mu = first * (1 - 0.5 * 0.96 ** (state["step"] * group["decay"]))
+        following = first * (1 - 0.5 * 0.96 ** ((state["step"] + 1) * group["decay"]))
+        state["product"] *= mu
+        state["exp_avg"] = state["exp_avg"] + (gradient - state["exp_avg"]) * (1 - first)
+        state["exp_avg_sq"] = state["exp_avg_sq"] * second + (1 - second) * gradient * gradient
+        bottom = paddle.sqrt(state["exp_avg_sq"] / (1 - second ** state["step"])) + group["eps"]
+        moved = p - group["lr"] * (1 - mu) / (1 - state["product"]) * gradient / bottom
+        _set(p, moved - group["lr"] * following / (1 - state["product"] * following) * state["exp_avg"] / bottom)
+
+
+class RMSprop(Optimizer):
+    def __init__(self, params, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0, momentum=0, centered=False, **_):
+        super().__init__(params, {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay,
+                                  "momentum": momentum, "centered": centered})  # fmt: skip
+
+    def move(self, p, gradient, group, state):
+        gradient = gradient + group["weight_decay"] * p if group["weight_decay"] else gradient
+        zero, alpha = paddle.zeros_like(p), group["alpha"]
+        squares = state["square_avg"] = alpha * state.get("square_avg", zero) + (1 - alpha) * gradient * gradient
+        if group["centered"]:
+            mean = state["grad_avg"] = state.get("grad_avg", zero) + (gradient - state.get("grad_avg", zero)) * (
+                1 - alpha
+            )
+            squares = squares - mean * mean
+        moved = gradient / (paddle.sqrt(squares) + group["eps"])
+        if group["momentum"]:
+            moved = state["momentum_buffer"] = group["momentum"] * state.get("momentum_buffer", zero) + moved
+        _set(p, p - group["lr"] * moved)
+
+
+class Adagrad(Optimizer):
+    def __init__(self, params, lr=1e-2, lr_decay=0, weight_decay=0, initial_accumulator_value=0, eps=1e-10, **_):
+        super().__init__(params, {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay,
+                                  "first": initial_accumulator_value, "eps": eps})  # fmt: skip
+
+    def move(self, p, gradient, group, state):
+        gradient = gradient + group["weight_decay"] * p if group["weight_decay"] else gradient
+        state["step"] = state.get("step", 0) + 1
+        state["sum"] = state.get("sum", paddle.full_like(p, group["first"])) + gradient * gradient
+        rate = group["lr"] / (1 + (state["step"] - 1) * group["lr_decay"])
+        _set(p, p - rate * gradient / (paddle.sqrt(state["sum"]) + group["eps"]))
+
+
+class Adadelta(Optimizer):
+    def __init__(self, params, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0, **_):
+        super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay})
+
+    def move(self, p, gradient, group, state):
+        gradient = gradient + group["weight_decay"] * p if group["weight_decay"] else gradient
+        rho, eps, zero = group["rho"], group["eps"], paddle.zeros_like(p)
+        state["square_avg"] = rho * state.get("square_avg", zero) + (1 - rho) * gradient * gradient
+        delta = paddle.sqrt(state.get("acc_delta", zero) + eps) / paddle.sqrt(state["square_avg"] + eps) * gradient
+        state["acc_delta"] = rho * state.get("acc_delta", zero) + (1 - rho) * delta * delta
+        _set(p, p - group["lr"] * delta)
+
+
+class Adamax(Optimizer):
+    def __init__(self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, **_):
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    def move(self, p, gradient, group, state):
+        gradient = gradient + group["weight_decay"] * p if group["weight_decay"] else gradient
+        (first, second), zero = group["betas"], paddle.zeros_like(p)
+        state["step"] = state.get("step", 0) + 1
+        state["exp_avg"] = state.get("exp_avg", zero) + (gradient - state.get("exp_avg", zero)) * (1 - first)
+        state["exp_inf"] = paddle.maximum(state.get("exp_inf", zero) * second, paddle.abs(gradient) + group["eps"])
+        _set(p, p - group["lr"] / (1 - first ** state["step"]) * state["exp_avg"] / state["exp_inf"])
+
+
+def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False, foreach=None):
+    parameters = [parameters] if isinstance(parameters, paddle.Tensor) else list(parameters)
+    gradients = [each.grad for each in parameters if each.grad is not None]
+    if not gradients:
+        return paddle.zeros([])
+    with paddle.no_grad():
+        if norm_type == math.inf:
+            total = paddle.stack([paddle.abs(each).max() for each in gradients]).max()
+        else:
+            sizes = [(paddle.abs(each) ** norm_type).sum() ** (1 / norm_type) for each in gradients]
+            total = (paddle.stack(sizes) ** norm_type).sum() ** (1 / norm_type)
+        factor = paddle.clip(max_norm / (total + 1e-6), max=1.0)
+        for each in gradients:
+            paddle.assign(each * factor.astype(each.dtype), each)
+    return total
+
+
+def clip_grad_value_(parameters, clip_value, foreach=None):
+    parameters = [parameters] if isinstance(parameters, paddle.Tensor) else parameters
+    with paddle.no_grad():
+        for each in parameters:
+            if each.grad is not None:
+                paddle.assign(paddle.clip(each.grad, -clip_value, clip_value), each.grad)
