@@ -215,6 +215,8 @@ def _over(limits: Limits) -> str:
 
 def _await_end(process: "subprocess.Popen[bytes]", end: float) -> None:
     """Wait without reaping: the caller kills the group by its number."""
+    if sys.platform != "linux":
+        raise NotImplementedError("bubblewrap, which encloses the code, is Linux's alone")
     while time.monotonic() < end and not os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
         time.sleep(0.01)
 
