@@ -13,27 +13,11 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from harness.assistant.judging import names
+from harness.assistant.judging.operators import ARITHMETIC, COMPARED, EXACT, FORWARDED, MEASURED, OF_PLAIN
 from harness.assistant.judging.wire import PLAIN, Broken, Wire, fill
 
 NUMBER = "_number_of_answer"
-COMPARED = {"__lt__", "__le__", "__gt__", "__ge__"}
-ARITHMETIC = {
-    f"__{way}{name}__"
-    for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "divmod", "pow", "matmul", "and", "or", "xor")
-    for way in ("", "r")
-}
-IN_PLACE = {f"__i{name}__" for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")}
-MEASURED = {
-    "__abs__", "__neg__", "__pos__", "__round__", "__float__", "__int__", "__index__", "__complex__", "__trunc__",
-    "__floor__", "__ceil__", "__bool__", "__len__",
-}  # fmt: skip
-OTHERS = {
-    "__iter__", "__next__", "__getitem__", "__setitem__", "__delitem__", "__contains__", "__call__", "__enter__",
-    "__exit__", "__reversed__", "__hash__", "__str__", "__repr__", "__format__", "__invert__", "__fspath__",
-}  # fmt: skip
-FORWARDED = COMPARED | ARITHMETIC | IN_PLACE | MEASURED | OTHERS
-OF_PLAIN = {"__str__", "__repr__", "__format__", "__call__", "__enter__", "__exit__"}
-EXACT = {"__str__": str, "__repr__": str, "__format__": str, "__hash__": int, "__len__": int, "__bool__": bool}
 
 
 class AnswerClass(type):
@@ -301,7 +285,11 @@ class Tests(Wire):
         if isinstance(value, types.ModuleType):
             return ["module", value.__name__]
         module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
-        if isinstance(name, str) and getattr(sys.modules.get(str(module)), name, None) is value and _standard(module):
+        if (
+            isinstance(name, str)
+            and getattr(sys.modules.get(str(module)), name, None) is value
+            and names.standard(module)
+        ):
             return ["named", [module, name]]
         for place, one in enumerate(self.mine):
             if one is value:
@@ -314,9 +302,9 @@ class Tests(Wire):
         if name == "yours":
             return self._own(number)
         if name == "named":
-            return _named(*number)
+            return names.named(*number)
         if name == "module":
-            return sys.modules[number] if _standard(number) else AnswerModule(str(number))
+            return sys.modules[number] if names.standard(number) else AnswerModule(str(number))
         if type(number) is not int:
             raise Broken("what came has no number")
         if number not in self.answers:
@@ -352,7 +340,7 @@ class Tests(Wire):
         bases: list[Any] = [each for each in map(self.resolve, told["bases"]) if isinstance(each, AnswerClass)]
         raised, plain = told["raised"], told["plain"]
         if raised and not any(issubclass(base, BaseException) for base in bases):
-            bases.append(_exception(raised))
+            bases.append(names.exception(raised))
         elif plain and not raised and not any(issubclass(base, PLAIN) for base in bases):
             bases.append({base.__name__: base for base in PLAIN if base is not bool}[plain])
         elif not bases:
@@ -371,26 +359,6 @@ class Tests(Wire):
             inner["__hash__"] = None
         name = str(told["name"])
         return type.__new__(AnswerClass, name, tuple(dict.fromkeys(bases)), inner)
-
-
-def _standard(module: Any) -> bool:
-    return str(module).partition(".")[0] in sys.stdlib_module_names and module in sys.modules
-
-
-def _named(module: str, name: str) -> type:
-    """A type of the standard library: an exception, or one of the language itself."""
-    found = getattr(sys.modules.get(module), name, None)
-    known = module == "builtins" or (isinstance(found, type) and issubclass(found, Exception))
-    if not (isinstance(found, type) and known) or module.partition(".")[0] == "unittest":
-        raise Broken(f"{module}.{name} is no type that an answer may name")
-    return found
-
-
-def _exception(name: str) -> Any:
-    kind = getattr(builtins, str(name), None)
-    if not (isinstance(kind, type) and issubclass(kind, BaseException)):
-        raise Broken(f"no exception: {name!r}")
-    return Exception if kind in (BaseException, KeyboardInterrupt, GeneratorExit) else kind
 
 
 def _made(cls: Any, args: list[Any], said: str) -> BaseException:
