@@ -691,12 +691,14 @@ def lint(context: Context) -> None:
     catalogues.load()
     dockerfiles = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("Dockerfile.*"))]
     scripts = [*SHELL_SCRIPTS, *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docker/*.sh")))]
+    workflows = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob(".github/workflows/*.yml"))]
     style = [
         ("ruff", "format", "--diff", "."),
         ("mypy",),
         ("lint-imports", "--no-cache", "--no-logo"),
         ("shellcheck", *scripts),
         ("hadolint", *dockerfiles),
+        ("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows),
     ]
     _tool("lint", "ruff", "check", ".", then=style)
 
@@ -719,8 +721,9 @@ def docs(
     if serve:
         _tool("docs", "mkdocs", "serve", "--strict")
     else:
-        _tool("docs", "mkdocs", "build", "--strict", "--quiet")
-        print("built: .cache/site/index.html")
+        chinese = ("mkdocs", "build", "--strict", "--quiet", "-f", "mkdocs.zh.yml")  # below the English site
+        _tool("docs", "mkdocs", "build", "--strict", "--quiet", then=[chinese])
+        print("built: .cache/site/index.html, and in Chinese .cache/site/zh/index.html")
 
 
 @command("develop")
