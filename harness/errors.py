@@ -12,6 +12,8 @@
 An interrupted run exits as shells do: 130 after Ctrl-C, 143 after SIGTERM.
 """
 
+from collections.abc import Iterable
+
 
 class HomeworkError(Exception):
     """An error for a person to read.
@@ -69,3 +71,12 @@ class Interrupted(BaseException):
         super().__init__(number)
         self.number = number
         self.code = 128 + number
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """A sentence behind others that offers the known name nearest to what was given; none where none is near."""
+    from difflib import get_close_matches  # 5 ms, which only a mistake takes
+
+    names = {name.lower(): name for name in known}
+    near = get_close_matches(given.lower(), names, n=1)
+    return f" Did you mean {names[near[0]]}?" if near else ""

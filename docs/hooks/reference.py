@@ -83,14 +83,14 @@ def commands() -> str:
 
     import tasks
     from harness.cli import commands as declared
+    from harness.cli import pages
 
     parts = []
     for name, task in sorted(Collection.from_module(tasks).tasks.items()):
         summary, _, more = inspect.cleandoc(task.body.__doc__ or "").partition("\n")
-        prose, _, examples = more.strip().partition("Examples:")
-        parts.append(f"\n## {name}\n\n{summary} {prose.strip()}\n")
-        if examples:
-            parts.append(f"\n```text\n{inspect.cleandoc(examples)}\n```\n")
+        parts.append(f"\n## {name}\n\n{summary} {more.strip()}\n")
+        if name in pages.examples():
+            parts.append(f"\n```text\n{pages.examples()[name].rstrip()}\n```\n")
         options = declared.options(task)
         rows = [
             f"| `{'' if option.operand else '--'}{name.upper() if option.operand else name}` | {option.help} |"

@@ -1,6 +1,5 @@
 """Cells: one task part on one hardware kind. Names like `8`, `8-2`, `plate` or `npu` select them."""
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +7,7 @@ from typing import Any
 
 from harness.catalogue import expressions
 from harness.catalogue.entries import Catalogue, Hardware, Parameter, Part, seconds
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 
 # Why a cell is not run.
 NOT_WRITTEN = "its program is not written yet"
@@ -88,6 +87,37 @@ def select_hardware(catalogue: Catalogue, named: str) -> list[Hardware]:
     return _select(named, _hardware_names(catalogue), "hardware kind", "./inv hardware")
 
 
+def select_kind(catalogue: Catalogue, named: str) -> Hardware:
+    """The one kind that `named` is.
+
+    Raises:
+        UsageError: it is none, or several.
+    """
+    kinds = select_hardware(catalogue, named)
+    if len(kinds) > 1:
+        what = f"--hw {named}: {len(kinds)} kinds."
+        raise UsageError(what, f"It has {', '.join(kind.name for kind in kinds)}.", "Name one.")
+    return kinds[0]
+
+
+def select_part(catalogue: Catalogue, named: str) -> Part:
+    """The one part that `named` is.
+
+    Raises:
+        UsageError: it is none, or several.
+    """
+    parts = select_parts(catalogue, named)
+    if len(parts) > 1:
+        what = f"--task {named}: {len(parts)} parts."
+        raise UsageError(what, f"It has {', '.join(part.name for part in parts)}.", "Name one.")
+    return parts[0]
+
+
+def names(catalogue: Catalogue, named: str) -> list[str] | None:
+    """The names of the parts that `named` lists; None, for all there are, where nothing is named."""
+    return [part.name for part in select_parts(catalogue, named)] if named else None
+
+
 def _part_names(catalogue: Catalogue) -> dict[str, list[Part]]:
     names: dict[str, list[Part]] = {"all": list(catalogue.parts.values())}
     for part in catalogue.parts.values():
@@ -107,8 +137,10 @@ def _select(named: str, names: Mapping[str, list[Any]], noun: str, see: str) -> 
     chosen: dict[str, Any] = {}
     for name in (name.strip() for name in named.split(",")):
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
+            if not name:
+                why = "A list has a name before and behind each comma."
+                raise UsageError(f"{named!r}: no such {noun}, a name is missing.", why, f"See {see}")
+            hint = did_you_mean(name, names)
             raise UsageError(f"{name!r}: no such {noun}.", f"Known: {', '.join(_shown(names))}.{hint}", f"See {see}")
         chosen.update((item.name, item) for item in names[name])
     return list(chosen.values())
@@ -144,7 +176,7 @@ def check_profile(parts: Sequence[Part], profile: str | None) -> None:
     if profile is not None and profile not in known:
         raise UsageError(
             f"{profile!r}: no such profile.",
-            f"Known for these parts: {', '.join(known) or 'none'}.",
+            f"Known for these parts: {', '.join(known) or 'none'}.{did_you_mean(profile, known)}",
             "Leave --profile out, or choose one of these.",
         )
 
@@ -209,9 +241,8 @@ def with_timeout(parts: Sequence[Part], text: str) -> list[Part]:
 
 
 def _unknown_parameter(part: Part, name: str) -> UsageError:
-    near = difflib.get_close_matches(name, part.parameters, n=1)
     known = ", ".join(part.parameters) or "none"
-    hint = f" Did you mean {near[0]}?" if near else ""
+    hint = did_you_mean(name, part.parameters)
     return UsageError(
         f"{name!r}: part {part.name} has no such parameter.",
         f"It has: {known}.{hint}",

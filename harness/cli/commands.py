@@ -2,49 +2,120 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import invoke
 
-from harness.cli.options import Option
+from harness.cli.option import Option
+from harness.errors import UsageError
 
 GROUPS = ("run", "look", "evidence", "share", "elsewhere", "develop")
+LARGEST = 2**31 - 1
 
 
-def command(group: str) -> Callable[[Callable[..., None]], invoke.Task]:
-    """The decorator of a command, which help shows in `group`; its values are checked before it is called."""
+@dataclass(frozen=True)
+class Argument:
+    """A parameter of a command as it is typed: its name there, what its option declares, and its default."""
+
+    name: str
+    parameter: str
+    option: Option
+    default: Any
+    required: bool
+    bare: bool
+
+    @property
+    def flag(self) -> bool:
+        return isinstance(self.default, bool)
+
+    @property
+    def many(self) -> bool:
+        """Whether several may stand alone."""
+        return self.option.several or self.option.handed_on or (self.bare and self.option.listed)
+
+    @property
+    def written(self) -> str:
+        return self.name.upper() if self.option.operand else f"--{self.name}"
+
+    @property
+    def kind(self) -> str:
+        """What stands for its value in help."""
+        return "" if self.flag else self.option.metavar or ("INT" if isinstance(self.default, int) else "VALUE")
+
+    def value(self, words: Sequence[str]) -> Any:
+        """The value that the words give it.
+
+        Raises:
+            UsageError: it cannot be meant.
+        """
+        if self.flag:
+            return True
+        if self.option.handed_on:
+            return list(words)
+        for word in words:
+            if not word.strip():
+                why = f"It is: {self.option.help}."
+                raise UsageError(f"{self.written} is empty.", why, "Leave it out, or give it a value.")
+            self.option.check(self.written, word)
+        if self.option.repeated or self.option.several:
+            return list(words)
+        return self._number(words[0]) if isinstance(self.default, int) else ",".join(words)
+
+    def _number(self, word: str) -> int:
+        least, most = self.option.at_least, self.option.at_most or LARGEST
+        try:
+            number = int(word) if word.isascii() else least - 1
+        except ValueError:
+            number = least - 1
+        if least <= number <= most:
+            return number
+        why = f"It is a whole number from {least} to {most}: {self.option.help}."
+        raise UsageError(f"{self.written} {word}: no such number.", why, f"Write {self.written} {max(least, 1)}")
+
+
+def command(
+    group: str, bare: str = "", apart: Sequence[tuple[str, str]] = ()
+) -> Callable[[Callable[..., None]], invoke.Task]:
+    """The decorator of a command, which help shows in `group`.
+
+    Args:
+        bare: the option whose value may also stand without its name: `./inv run 8-1`.
+        apart: pairs of options of which one excludes the other.
+    """
     assert group in GROUPS, group
 
     def made(body: Callable[..., None]) -> invoke.Task:
-        signature = inspect.signature(body)
-        annotated = {name: _annotated(parameter) for name, parameter in signature.parameters.items()}
-        options = {name: option for name, option in annotated.items() if option}
+        _, *parameters = inspect.signature(body).parameters.values()  # the first is invoke's context
 
         @functools.wraps(body)
-        def checked(*values: Any, **named: Any) -> None:
-            given = signature.bind(*values, **named)
-            for name, option in options.items():
-                if name in given.arguments:
-                    given.arguments[name] = option.read(_spelled(name), given.arguments[name])
-            body(*given.args, **given.kwargs)
+        def called(*values: Any, **named: Any) -> None:
+            body(*values, **named)
 
-        vars(checked).update(group=group, options={_spelled(name): option for name, option in options.items()})
-        task: invoke.Task = invoke.task(
-            name=_spelled(body.__name__),
-            help={_spelled(name): option.help for name, option in options.items()},
-            iterable=[name for name, option in options.items() if option.repeated],
-            auto_shortflags=False,  # -h stays the help
-        )(checked)
+        arguments = [_argument(parameter, bare) for parameter in parameters]
+        vars(called).update(group=group, arguments=arguments, apart=apart)
+        task: invoke.Task = invoke.task(name=_spelled(body.__name__), auto_shortflags=False)(called)
         return task
 
     return made
 
 
+def arguments(task: invoke.Task) -> list[Argument]:
+    """The arguments of a command, in order."""
+    found: list[Argument] = getattr(task.body, "arguments", [])
+    return found
+
+
+def apart(task: invoke.Task) -> Sequence[tuple[str, str]]:
+    """The options of a command that exclude each other."""
+    found: Sequence[tuple[str, str]] = getattr(task.body, "apart", ())
+    return found
+
+
 def options(task: invoke.Task) -> dict[str, Option]:
     """The options of a command and its operand, by their names on the command line."""
-    found: dict[str, Option] = getattr(task.body, "options", {})
-    return found
+    return {argument.name: argument.option for argument in arguments(task)}
 
 
 def operand(task: invoke.Task) -> Option | None:
@@ -52,9 +123,15 @@ def operand(task: invoke.Task) -> Option | None:
     return next((option for option in options(task).values() if option.operand), None)
 
 
-def _annotated(parameter: inspect.Parameter) -> Option | None:
-    found = (each for each in getattr(parameter.annotation, "__metadata__", ()) if isinstance(each, Option))
-    return next(found, None)
+def _argument(parameter: inspect.Parameter, bare: str) -> Argument:
+    declared = (each for each in getattr(parameter.annotation, "__metadata__", ()) if isinstance(each, Option))
+    option = next(declared, Option(help="a value"))
+    required = parameter.default is parameter.empty and not (option.operand and option.default is not None)
+    default = option.default if parameter.default is parameter.empty else parameter.default
+    if option.several or option.handed_on:
+        default = []
+    name = _spelled(parameter.name)
+    return Argument(name, parameter.name, option, default, required, name == bare)
 
 
 def _spelled(name: str) -> str:

@@ -47,22 +47,20 @@ def candidates(line: str, collection: invoke.Collection) -> list[str]:
     names = sorted(collection.task_names)
     name = next((each for each in typed if each in names), None)
     if name is None:
-        return [*names, "--help", "--list", "--debug"]
-    task = collection[name]
-    options, operand = commands.options(task), commands.operand(task)
-    before = typed[-1].removeprefix("--")
-    if typed[-1].startswith("--") and before in options and _takes_value(task, before):
-        return _with_commas(options[before].offered(typed), last)
-    if operand and operand.handed_on:
-        found = re.finditer(r"^  (--[\w-]+)(?: {(.*)})?", operand.more() if operand.more else "", re.MULTILINE)
+        return [*names, "help", "version", "--help", "--list", "--debug"] if "help" not in typed else names
+    arguments = {argument.written: argument for argument in commands.arguments(collection[name])}
+    before = arguments.get(typed[-1])
+    if before and not before.flag and not before.option.operand:
+        return _with_commas(before.option.offered(typed), last)
+    alone = next((each for each in arguments.values() if each.bare or each.option.operand), None)
+    if alone and alone.option.handed_on:
+        found = re.finditer(
+            r"^  (--[\w-]+)(?: {(.*)})?", alone.option.more() if alone.option.more else "", re.MULTILINE
+        )
         declared = {each[1]: each[2] for each in found}
         return declared[typed[-1]].split(",") if declared.get(typed[-1]) else [*declared, "--help"]
-    flags = [f"--{each.names[0]}" for each in task.get_arguments() if not each.positional]
-    return [*flags, "--help", "--debug", *(operand.offered(typed) if operand else [])]
-
-
-def _takes_value(task: invoke.Task, name: str) -> bool:
-    return any(each.takes_value for each in task.get_arguments() if name in each.names)
+    flags = [each.written for each in arguments.values() if not each.option.operand]
+    return [*flags, "--help", "--debug", *(_with_commas(alone.option.offered(typed), last) if alone else [])]
 
 
 def _with_commas(values: list[str], last: str) -> list[str]:

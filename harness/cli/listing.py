@@ -2,16 +2,55 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.catalogue.entries import Hardware, Metric, Part, Rule
+from harness.catalogue.entries import Catalogue, Hardware, Metric, Part, Rule
 from harness.doctor.checks import Diagnosis
+from harness.errors import UsageError
+from harness.evidence import records
 from harness.evidence.record import RecordData
 from harness.evidence.records import libraries
 from harness.evidence.verdicts import FAILED, MARKS, NOT_JUDGED, PASSED, Judged, verdict_of
 from harness.runs.judge import bounds
 from harness.terminal import bold, dim, green, red, yellow
+
+
+def matrix(book: Catalogue, results: Path, stores: str, format: str, explain: bool) -> None:
+    """Print the matrix of this machine's records, or of those in stores."""
+    from harness.points import matrix as matrices
+
+    damage: list[str] = []
+    if stores:
+        from harness.stores import team
+        from harness.stores.opening import open_store
+
+        results, damage = team.gather([open_store(address, reading=True) for address in stores.split(",")])
+    built = matrices.build(book, results)
+    built = replace(built, damaged=[*built.damaged, *damage])
+    print(matrices.show(built, format, explain))
+    if format == "json":
+        matrices.warn_of_damage(built)
+
+
+def one_run(results: Path, command: str, run: str) -> Path:
+    """The folder of the one run that is named.
+
+    Raises:
+        UsageError: it names none, or every one.
+    """
+    if run == "all":
+        raise UsageError(f"{command} takes one run.", "`all` names every one.", f"./inv {command} latest")
+    (folder,) = records.find(results, run)
+    return folder
+
+
+def show(results: Path, run: str, format: str) -> None:
+    """Print one record."""
+    folder = one_run(results, "show", run)
+    data = records.read(folder / records.FILE)
+    print(json.dumps(data, indent=2, ensure_ascii=False) if format == "json" else record(data, folder))
 
 
 def parts(chosen: Sequence[Part], detailed: bool) -> str:

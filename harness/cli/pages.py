@@ -1,13 +1,15 @@
 """The pages of help: all commands in their groups, and one with its options and examples."""
 
+import functools
 import inspect
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 
 import invoke
 
 from harness.cli import commands
-from harness.cli.commands import GROUPS
+from harness.cli.commands import GROUPS, Argument
 
 HELP = """\
 PaddleHomework: fifteen PaddlePaddle 3.0 tasks on every accelerator, with records that anyone can check.
@@ -51,33 +53,51 @@ def listed(collection: invoke.Collection) -> str:
     return "\n\n".join("\n".join([group.capitalize(), *lines]) for group, lines in groups.items() if lines)
 
 
+@functools.cache
+def examples() -> dict[str, str]:
+    """The examples of the commands, by name, a line each."""
+    import yaml
+
+    found: dict[str, str] = yaml.safe_load(Path(__file__).with_name("examples.yaml").read_text(encoding="utf-8"))
+    return found
+
+
 def page(task: invoke.Task) -> str:
     """The page of one command: how it is called, what it does, examples, its options."""
-    options, operand = commands.options(task), commands.operand(task)
-    arguments = {str(each.name).strip("_").replace("_", "-"): each for each in task.get_arguments()}
-    called = next((name.upper() for name, option in options.items() if option is operand and not option.more), "")
-    called += "..." if operand and (operand.several or (operand.handed_on and called)) else ""
-    called = f"[{called}]" if called and operand and operand.default is not None else called
-    usage = " ".join(each for each in ("./inv", task.name, called, "[options]" if arguments else "") if each)
-    rows = []
-    for name, argument in arguments.items():
-        option = options.get(name)
-        if option and option.operand and option.more:
-            continue
-        left = name.upper() if option and option.operand else f"--{name}{_value(argument)}"
-        default = option.default if option and option.operand else argument.default
-        shown = f" [{default}]" if default not in (None, "", 0, False, []) else ""
-        shown = " [required]" if argument.positional and not (option and option.operand) else shown
-        rows.append((left, f"{option.help if option else argument.help or ''}{shown}"))
-    parts = [f"Usage: {usage}", inspect.cleandoc(task.__doc__ or "")]
+    arguments = commands.arguments(task)
+    listed = [each for each in arguments if not (each.option.operand and each.option.more)]
+    rows = [(_left(each), f"{each.option.help}{_default(each)}") for each in listed]
+    parts = [f"Usage: {_usage(task)}", inspect.cleandoc(task.__doc__ or "")]
+    parts += ["Examples:\n" + textwrap.indent(examples()[task.name].rstrip(), "  ")] if task.name in examples() else []
     parts += ["Options\n" + "\n".join(_columns(rows))] if rows else []
-    parts += [option.more() for option in options.values() if option.more]
+    parts += [each.option.more() for each in arguments if each.option.more]
     return "\n\n".join(part for part in parts if part)
 
 
-def _value(argument: invoke.Argument) -> str:
-    kind = {int: "INT", bool: ""}.get(argument.kind, "VALUE")
-    return f" {kind}" if kind else ""
+def _usage(task: invoke.Task) -> str:
+    """How a command is called: `./inv build KIND... [options]`."""
+    words = ["./inv", task.name]
+    arguments = commands.arguments(task)
+    for argument in arguments:
+        if argument.bare or (argument.option.operand and not argument.option.more):
+            word = argument.name.upper() if argument.option.operand else argument.kind
+            word += "..." * argument.many
+            words.append(word if argument.required else f"[{word}]")
+    return " ".join([*words, "[options]"] if arguments else words)
+
+
+def _left(argument: Argument) -> str:
+    if argument.option.operand:
+        return argument.name.upper()
+    written = ", ".join(each for each in (argument.option.short, argument.written) if each)
+    return f"{written} {argument.kind}".rstrip()
+
+
+def _default(argument: Argument) -> str:
+    if argument.required:
+        return " [required]"
+    default = argument.option.default if argument.option.operand else argument.default
+    return f" [{default}]" if default not in (None, "", 0, False, []) else ""
 
 
 def _columns(rows: list[tuple[str, str]]) -> Iterator[str]:

@@ -1,11 +1,8 @@
 """The command line: invoke, with this project's errors, exit codes, help and completion."""
 
-import difflib
-import itertools
-import os
-import re
 import sys
 import traceback
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -26,47 +23,48 @@ def _stand_in(name: str, attributes: dict[str, Any]) -> str:
 _standing_in = [_stand_in(*item) for item in STAND_INS.items() if item[0] not in sys.modules]
 
 import invoke  # noqa: E402
-from invoke.exceptions import Exit, ParseError  # noqa: E402
+from invoke.exceptions import Exit  # noqa: E402
 
 for _name in _standing_in:  # others may want the real ones
     del sys.modules[_name]
 
-from harness.cli import commands  # noqa: E402
-from harness.errors import HomeworkError, Interrupted, StoreError, UsageError  # noqa: E402
+from harness import terminal  # noqa: E402
+from harness.cli import arguments, commands  # noqa: E402
+from harness.errors import HomeworkError, Interrupted, StoreError, UsageError, did_you_mean  # noqa: E402
+
+HELP = ("--help", "-h", "help")
+OTHERS = ("--list", "--version", "--print-completion-script", "--help", "--debug")
 
 
-class Program(invoke.Program):
-    """invoke's command line, as `./inv` and as `invoke` in the activated environment."""
+@dataclass
+class Program:
+    """The command line, as `./inv` and as `invoke` in the activated environment."""
 
-    debug = False
+    namespace: invoke.Collection
+    version: str
+    debug: bool = False
 
-    def run(self, argv: list[str] | None = None, exit: bool = True) -> None:
+    def run(self, argv: list[str] | None = None) -> None:
         """Do what `argv` (default: sys.argv) says, and leave with its exit code."""
-        given = list(sys.argv if argv is None else argv)
-        mine = 2 if self._hands_on(given) else len(given)  # behind these, arguments are a program's own
-        self.debug = "--debug" in given[:mine]
-        try:
-            code = self._answer([each for each in given[:mine] if each != "--debug"] + given[mine:])
-            sys.stdout.flush()
-        except BrokenPipeError:  # `./inv matrix | head` is no error
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 0
+        words = list(sys.argv if argv is None else argv)[1:]
+        mine = 1 if self._hands_on(words) else len(words)  # behind these, arguments are a program's own
+        self.debug = "--debug" in words[:mine]
+        with terminal.forgiving() as lost:
+            code = self._answer([each for each in words[:mine] if each != "--debug"] + words[mine:])
+        if lost and code == 0:
+            code = self._report(StoreError("The output could not be written.", f"{lost[0]}.", "Write it elsewhere."))
         sys.exit(code)
 
-    def _answer(self, argv: list[str]) -> int:
+    def _answer(self, words: list[str]) -> int:
         try:
-            self._follow(argv)
+            self._follow(words)
             return 0
         except Exit as leaving:
             if leaving.message:
                 print(leaving.message, file=sys.stderr)
             return leaving.code
-        except ParseError as error:
-            return self._report(explain_parse_error(error, self.collection))
         except HomeworkError as error:
             return self._report(error)
-        except BrokenPipeError:
-            raise
         except OSError as error:
             what = f"{error.filename or 'A file'}: {error.strerror or error}."
             return self._report(StoreError(what, "The system refused it.", "Mend the file or disk, then call again."))
@@ -78,124 +76,83 @@ class Program(invoke.Program):
             what = f"A defect in PaddleHomework: {type(error).__name__}: {error}"
             return self._report(HomeworkError(what, "No rule foresees this case.", "Report what --debug shows."))
 
-    def _follow(self, argv: list[str]) -> None:
-        if "--print-completion-script" in argv:
-            from harness.cli import completion
-
-            return print(completion.script(argv[-1]))
-        if self._hands_on(argv):
-            argv = [*argv[:2], "".join(f"\0{each}" for each in argv[2:])]
-        elif {"--help", "-h"} & set(argv) and not argv[1].startswith("-"):
-            argv = [argv[0], "--help", argv[1]]  # else a command with an operand would take --help for it
-        self.create_config()
-        self.parse_core(self._joined(argv))
+    def _follow(self, words: list[str]) -> None:
+        command, *behind = words or ["--help"]
+        if command in HELP:
+            return self._help(behind)
+        if command in ("--list", "-l", "--version", "-V", "version"):
+            if behind:
+                raise UsageError(f"{' '.join(behind)}: not understood.", f"{command} stands alone.", f"./inv {command}")
+            return print(self._listed() if command in ("--list", "-l") else f"PaddleHomework {self.version}")
+        if command in ("--complete", "--print-completion-script"):
+            return print(self._completion(command, behind))
+        task = self._task(command)
+        if not self._hands_on(words) and set(HELP[:2]) & set(behind):
+            return self._help([command])
+        values = arguments.read(task, behind, self.namespace.task_names)
         sys.dont_write_bytecode = False  # invoke turns it off; harness/ starts faster from bytecode
-        self.parse_collection()
-        self.parse_tasks()
-        self.parse_cleanup()
-        self.update_config()
-        self.execute()
+        invoke.Executor(self.namespace, invoke.Config(lazy=True)).execute((task.name, values))
 
-    def _task(self, name: str) -> invoke.Task | None:
-        known = self.namespace
-        return known[name] if known and name in known.task_names else None
+    def _help(self, words: list[str]) -> None:
+        from harness.cli import pages
 
-    def _hands_on(self, argv: list[str]) -> bool:
-        """Whether the command hands on all behind it as it stands: led by NUL each, which no argument contains.
+        names = [word for word in words if word not in HELP]
+        if len(names) > 1:
+            raise UsageError(f"{names[1]}: one too many.", "Help is for one command.", f"./inv {names[0]} --help")
+        print(pages.page(self._task(names[0])) if names else pages.everything(self.namespace))
+
+    def _listed(self) -> str:
+        from harness.cli import pages
+
+        return pages.listed(self.namespace)
+
+    def _completion(self, command: str, words: list[str]) -> str:
+        from harness.cli import completion
+
+        if command == "--complete":
+            return "\n".join(completion.candidates(" ".join(words[words[:1] == ["--"] :]), self.namespace))
+        return completion.script(" ".join(words))
+
+    def _task(self, name: str) -> invoke.Task:
+        """The command of that name.
+
+        Raises:
+            UsageError: there is none; the nearest is offered.
+        """
+        names = self.namespace.task_names
+        if name in names:
+            task: invoke.Task = self.namespace[name]
+            return task
+        kind = "option" if name.startswith("-") else "command"
+        near = did_you_mean(name, OTHERS if kind == "option" else [*names, "help", "version"])
+        raise UsageError(
+            f"{name}: no such {kind}.",
+            f"It is not {'an' if kind == 'option' else 'a'} {kind} of this program.{near}",
+            "See ./inv --help",
+        )
+
+    def _hands_on(self, words: list[str]) -> bool:
+        """Whether the command hands on what stands behind it as it stands.
 
         --help is the command's own: everywhere where it knows the options of its program, else only at the front.
         """
-        task = self._task(argv[1]) if len(argv) > 2 else None
-        operand = commands.operand(task) if task else None
+        if len(words) < 2 or words[0] not in self.namespace.task_names:
+            return False
+        operand = commands.operand(self.namespace[words[0]])
         if not operand or not operand.handed_on:
             return False
-        return not {"--help", "-h"} & set(argv) if operand.more else not argv[2].startswith("-")
-
-    def _joined(self, argv: list[str]) -> list[str]:
-        """For a command that takes several operands, where invoke knows only of one: all of them, a line each."""
-        task = self._task(argv[1]) if len(argv) > 1 else None
-        operand = commands.operand(task) if task else None
-        if not task or not operand or not operand.several:
-            return argv
-        takes_value = {f"--{each.names[0]}" for each in task.get_arguments() if each.takes_value}
-        options, operands = argv[:2], list[str]()
-        for before, token in itertools.pairwise(argv[1:]):
-            (options if token.startswith("--") or before in takes_value else operands).append(token)
-        return [*options, "\n".join(operands)] if operands else options
-
-    def parse_tasks(self) -> None:
-        """Parse the arguments; where the last command lacks its only operand, take its default (verify, show)."""
-        try:
-            super().parse_tasks()
-        except ParseError as error:
-            name = (error.context.name if error.context else None) or ""
-            operand = commands.operand(self.collection[name]) if name else None
-            if operand is None or operand.default is None or "required positional" not in str(error):
-                raise
-            self.core.unparsed.insert(self.core.unparsed.index(name) + 1, operand.default)
-            super().parse_tasks()
-        except ValueError as error:  # invoke converts values and lets int() speak
-            what, see = " ".join(self.core.unparsed), f"See ./inv {self.core.unparsed[0]} --help"
-            raise UsageError(f"{what}: {error}.", "An option takes a number where its help says INT.", see) from error
-
-    def parse_cleanup(self) -> None:
-        """Answer the options that end a call: --help, --list and completion."""
-        if self.args.complete.value:
-            from harness.cli import completion
-
-            print("\n".join(completion.candidates(self.core.remainder, self.collection)))
-            raise Exit
-        super().parse_cleanup()
-
-    def print_help(self) -> None:
-        """Print the page behind `./inv --help` and a bare `./inv`."""
-        from harness.cli import pages
-
-        print(pages.everything(self.collection), end="")
-
-    def list_tasks(self) -> None:
-        """Print what `./inv --list` answers."""
-        from harness.cli import pages
-
-        print(pages.listed(self.collection))
-
-    def print_task_help(self, name: str) -> None:
-        """Print the page behind `./inv COMMAND --help`."""
-        from harness.cli import pages
-
-        print(pages.page(self.collection[name]))
+        return not set(HELP[:2]) & set(words) if operand.more else not words[1].startswith("-")
 
     def _report(self, error: HomeworkError) -> int:
-        from harness.terminal import red
-
-        if self.debug:
-            traceback.print_exc()
-        first, *rest = str(error).splitlines()
-        print(red(first, sys.stderr), *rest, sep="\n", file=sys.stderr)
+        met = sys.exc_info()[1]
+        if self.debug and met:
+            *frames, _ = traceback.TracebackException.from_exception(met).format()  # the last is said below
+            print("".join(frames), end="", file=sys.stderr)
+        first, *rest = map(terminal.one_line, str(error).splitlines())
+        print(terminal.red(first, sys.stderr), *rest, sep="\n", file=sys.stderr)
         return error.code
-
-
-def explain_parse_error(error: ParseError, collection: invoke.Collection) -> UsageError:
-    """Turn what invoke says of a mistake into what, why and what to do, with the nearest known name."""
-    unknown = re.match(r"No idea what '(.*)' is!", str(error))
-    context = error.context
-    command = context.name if context else None
-    if not unknown:
-        return UsageError(str(error).replace("Flag <Argument: ", "<Argument: "), "", f"See ./inv {command} --help")
-    given = unknown.group(1)
-    if context and command and given.startswith("-"):
-        known, where, see = list(context.flags), f"an option of {command}", f"./inv {command} --help"
-    else:
-        known, where, see = list(collection.task_names), "a command of this program", "./inv --help"
-    near = difflib.get_close_matches(given, known, n=1)
-    return UsageError(
-        f"{given}: no such {'option' if given.startswith('-') else 'command'}.",
-        f"It is not {where}." + (f" Did you mean {near[0]}?" if near else ""),
-        f"See {see}",
-    )
 
 
 def main(tasks: ModuleType) -> None:
     """The entry of `./inv`: a program of the tasks that the module `tasks` defines."""
-    collection = invoke.Collection.from_module(tasks)
-    Program(name="PaddleHomework", binary="inv", namespace=collection, version="0.1.0").run()
+    Program(namespace=invoke.Collection.from_module(tasks), version="0.1.0").run()

@@ -14,6 +14,8 @@ from harness.checkout import ROOT
 from harness.environments import stacks
 from harness.errors import HomeworkError, UsageError
 
+SERVER_OPTIONS = ROOT / "projects" / "10-optimised-inference" / "server_options.py"
+SHELL_SCRIPTS = ("inv", ".ci/run", "docker/locks/compile.sh", "docker/*.sh")
 DEVICE = re.compile(r"--device[=\0](\w+)")
 
 
@@ -34,6 +36,49 @@ def become(stack: str, command: Sequence[str]) -> NoReturn:
     """End as `command` from the stack's environment: it gets the signals itself, and its exit code is this one's."""
     program = stacks.prepare(stacks.stack(stack)).folder / "bin" / command[0]
     os.execv(program, [str(program), *command[1:]])
+
+
+def serve(arguments: Sequence[str]) -> NoReturn:
+    """End as the server of task 10, with these options, which it takes.
+
+    Raises:
+        UsageError: it does not.
+    """
+    require_options("serve", SERVER_OPTIONS, arguments)
+    server = SERVER_OPTIONS.with_name("server.py")
+    become("inference", ("python", "-W", "ignore:No ccache found", str(server), *arguments))
+
+
+def lint() -> None:
+    """Hold style, types, imports, scripts and Dockerfiles against their rules, up to the first that fails."""
+    scripts, dockerfiles, workflows = (
+        [str(path.relative_to(ROOT)) for pattern in patterns for path in sorted(ROOT.glob(pattern))]
+        for patterns in (SHELL_SCRIPTS, ("Dockerfile.*",), (".github/workflows/*.yml",))
+    )
+    run("lint", ("ruff", "check", "."))
+    run("lint", ("ruff", "format", "--diff", "."))
+    run("lint", ("mypy",))
+    run("lint", ("lint-imports", "--no-cache", "--no-logo"))
+    run("lint", ("shellcheck", *scripts))
+    run("lint", ("hadolint", *dockerfiles))
+    run("lint", ("check-jsonschema", "--quiet", "--builtin-schema", "vendor.github-workflows", *workflows))
+
+
+def docs(live: bool) -> None:
+    """Build the site in both languages, or show the English one while texts change."""
+    os.environ["NO_MKDOCS_2_WARNING"] = "1"  # news of the theme, which are none of the reader's
+    if live:
+        return run("docs", ("mkdocs", "serve", "--strict"))
+    for language in ("mkdocs.yml", "mkdocs.zh.yml"):  # the second below the first, which empties the folder
+        run("docs", ("mkdocs", "build", "--strict", "--quiet", "-f", language))
+    print("built: .cache/site/index.html, and in Chinese .cache/site/zh/index.html")
+
+
+def bench(only: str) -> None:
+    """Run measurements, each in the stack that it names."""
+    programs = measurements()
+    for name in programs if only == "all" else only.split(","):
+        run(programs[name].stack, ("python", str(ROOT / "bench" / "keep.py"), name))
 
 
 def options_of(program: Path) -> str:

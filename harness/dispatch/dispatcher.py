@@ -8,9 +8,13 @@ from typing import Protocol, TypeVar
 from harness.catalogue import cells
 from harness.catalogue.cells import CellRequest
 from harness.catalogue.entries import Catalogue, Hardware, Part
+from harness.checkout import ROOT
 from harness.errors import HomeworkError, Interrupted, UsageError
+from harness.evidence import records
 from harness.evidence.record import Record
+from harness.evidence.verdicts import FAILED, PASSED, verdict_of
 
+RESULTS = ROOT / "results"
 Plan = TypeVar("Plan")
 
 
@@ -29,15 +33,32 @@ class RunRequest:
     cards: int = 0
     seed: int = 0
     timeout: str = ""
+    missing: bool = False
+    failed: bool = False
+    verbose: bool = False
     key: Path | None = None
+    results: Path = RESULTS
 
     def cells(self, kinds: Sequence[Hardware]) -> list[CellRequest]:
-        """The cells on these kinds.
+        """The cells on these kinds; with `missing` or `failed` those alone.
 
         Raises:
             UsageError: a setting or a number of cards that a part does not take.
         """
-        return cells.requests(self.parts, kinds, self.profile, self.settings, self.cards, self.seed)
+        asked = cells.requests(self.parts, kinds, self.profile, self.settings, self.cards, self.seed)
+        return [each for each in asked if self._wanted(each)]
+
+    def _wanted(self, asked: CellRequest) -> bool:
+        """Whether it is wanted, by its runs so far: those with these parameters, where some were named."""
+        if not (self.missing or self.failed):
+            return True
+        named = self.settings or self.profile
+        runs = records.of_cell(self.results / asked.part.name / asked.kind.name)
+        verdicts = (verdict_of(run) for run in runs if not named or run["parameters"] == asked.parameters)
+        latest = next(verdicts, None)
+        if self.failed and latest == FAILED:
+            return True
+        return self.missing and latest != PASSED and PASSED not in verdicts
 
     def cells_elsewhere(self, where: str) -> list[CellRequest]:
         """The cells that have a program, on the kinds that were named. Nothing is asked of this machine.
@@ -64,7 +85,9 @@ class RunRequest:
         named = {"task": self.task, "hw": self.hw, "on": self.on, "profile": self.profile, "cards": self.cards}
         named |= {"seed": self.seed, "timeout": self.timeout}
         pairs = [*named.items(), *(("set", setting) for setting in self.settings)]
-        return [word for name, value in pairs if value for word in (f"--{name}", str(value))]
+        words = [word for name, value in pairs if value for word in (f"--{name}", str(value))]
+        flags = {"missing": self.missing, "failed": self.failed, "verbose": self.verbose}
+        return [*words, *(f"--{name}" for name, said in flags.items() if said)]
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,7 @@ from harness.terminal import yellow
 @dataclass(frozen=True)
 class Plan:
     entries: Sequence[Planned]
-    on: str
-    key: Path | None
+    request: RunRequest
 
 
 class Here:
@@ -37,7 +36,7 @@ class Here:
             allocation.see_own_cards(cells.select_hardware(request.catalogue, request.hw))
         findings = _findings(request)
         asked = request.cells([finding.hardware for finding in findings])
-        return Plan(runner.plan(asked, findings, request.on), request.on, request.key)
+        return Plan(runner.plan(asked, findings, request.on), request)
 
     def show(self, plan: Plan) -> None:
         runner.show_plan(plan.entries)
@@ -46,11 +45,14 @@ class Here:
         if allocation.inside() and allocation.finished_before(results):
             print("An earlier attempt of this job has left its record.")
             return Outcome([])
+        if (plan.request.missing or plan.request.failed) and not plan.entries:
+            print(f"Nothing is to be run: of what was asked for, {_none(plan.request)}.")
+            return Outcome([])
         _refuse_empty(plan)
         preflight.require_run(plan.entries)
         for place in records.adopt_unfinished(results, finishing.complete_here):
             print(yellow(f"Sealed a run that was killed: {os.path.relpath(place)}"))
-        return Outcome(runner.run_all(plan.entries, results, plan.key, allocation.job()))
+        return Outcome(runner.run_all(plan.entries, results, plan.request.key, allocation.job(), plan.request.verbose))
 
 
 def _findings(request: RunRequest) -> list[Finding]:
@@ -65,14 +67,19 @@ def _findings(request: RunRequest) -> list[Finding]:
     return here
 
 
+def _none(request: RunRequest) -> str:
+    """What is not there, where nothing is missing and nothing failed."""
+    return " and ".join(["nothing is missing"] * request.missing + ["nothing failed when it ran last"] * request.failed)
+
+
 def _refuse_empty(plan: Plan) -> None:
     if any(entry.engine for entry in plan.entries):
         return
     reasons = "; ".join(f"{entry.cell}: {entry.why}" for entry in plan.entries[:5])
     if all(entry.why.startswith(runner.TOO_FEW) for entry in plan.entries):
         raise HardwareError("Too few cards.", f"{reasons}.", "./inv run --cards N takes fewer, where a part does.")
-    if plan.on != "auto" and any(entry.cell.part.program for entry in plan.entries):
+    if plan.request.on != "auto" and any(entry.cell.part.program for entry in plan.entries):
         raise EngineError(
-            f"The {plan.on} engine can run none of it.", f"{reasons}.", "./inv doctor shows what answers."
+            f"The {plan.request.on} engine can run none of it.", f"{reasons}.", "./inv doctor shows what answers."
         )
     raise UsageError("Nothing to run.", f"{reasons}.", "./inv run --dry-run shows every cell.")

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any, cast
 
-from harness.errors import UsageError
+from harness.errors import DataFileError, UsageError
 from harness.evidence.hashing import LOCK, RUN_ID, new_id, timestamp, unwritable, write_json
 from harness.evidence.record import Reason, Record, RecordData
 from harness.evidence.sealed import RECORD, folders, of_document
@@ -153,6 +153,13 @@ def read(path: Path) -> RecordData:
         DataFileError: it is damaged; what is wrong is named.
     """
     return cast(RecordData, RECORD.read(path))
+
+
+def of_cell(folder: Path) -> Iterator[RecordData]:
+    """The records of a cell whose seals are whole, the latest first; `folder` is results/PART/KIND."""
+    for run in sorted(folder.glob("*Z-*"), reverse=True):
+        with contextlib.suppress(DataFileError):  # a damaged record is no run; ./inv verify names it
+            yield read(run / FILE)
 
 
 def find(results: Path, run: str) -> list[Path]:

@@ -6,7 +6,7 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
@@ -24,11 +24,11 @@ from harness.evidence.hashing import timestamp
 from harness.evidence.record import Record
 from harness.evidence.records import LOG, Draft
 from harness.evidence.redaction import Redactor
-from harness.evidence.verdicts import FAILED, NOT_JUDGED, overall
+from harness.evidence.verdicts import overall
 from harness.machine.probe import Card, Finding, system_name, visible_cards
-from harness.runs import processes
+from harness.runs import processes, progress
 from harness.runs.judge import Check, judge, read_measurements
-from harness.terminal import bold, dim, green, red, yellow
+from harness.terminal import bold, dim, green
 
 TOO_FEW = "it runs on"  # how a why begins where cards are lacking
 RECORDED = re.compile(rf"({'|'.join(OF_PROGRAMS)})(?!.*(?i:token|secret|passw|key|credential|auth)).*")
@@ -48,12 +48,19 @@ class Job:
 
 @dataclass(frozen=True)
 class Planned:
-    """A cell with the engine that will run it, or without one and why it is left out."""
+    """A cell with the engine that will run it, or without one and why it is left out; `note` says what is unusual."""
 
     request: CellRequest
     engine: Engine | None
     why: str
     finding: Finding
+    note: str = ""
+
+    @property
+    def where(self) -> str:
+        """On what, and by what engine, it runs."""
+        name = self.engine.name if self.engine else "no"
+        return f"On {self.cell.hardware.name}: {self.finding.model}, by the {name} engine"
 
     @property
     def cell(self) -> Cell:
@@ -95,10 +102,12 @@ def _with_enough_cards(entry: Planned) -> Planned:
     if entry.engine is None or entry.cards == 1:
         return entry
     if entry.cell.hardware.category == "cpu":
-        return replace(entry, why=f"{entry.why}; {entry.cards} processes on one CPU, a rehearsal")
-    if len(entry.chosen) == entry.cards:
-        return replace(entry, why=f"{entry.why}; {entry.cards} cards")
-    return replace(entry, engine=None, why=f"{TOO_FEW} {entry.cards} cards, and {len(entry.chosen)} are here")
+        note = f"{entry.cards} processes on one CPU, a rehearsal"
+    elif len(entry.chosen) == entry.cards:
+        note = f"{entry.cards} cards"
+    else:
+        return replace(entry, engine=None, why=f"{TOO_FEW} {entry.cards} cards, and {len(entry.chosen)} are here")
+    return replace(entry, why=f"{entry.why}; {note}", note=note)
 
 
 def show_plan(planned: Sequence[Planned]) -> None:
@@ -113,8 +122,17 @@ def show_plan(planned: Sequence[Planned]) -> None:
         print(f"{green('▶')} {head}\n        {entry.why}: {shlex.join(_readable(launch.command))}")
 
 
-def run_all(planned: Sequence[Planned], results: Path, key: Path | None = None, job: Job | None = None) -> list[Record]:
-    """Run the cells in order, each with its progress; `key` signs their records, `job` is what they run in.
+def run_all(
+    planned: Sequence[Planned], results: Path, key: Path | None = None, job: Job | None = None, verbose: bool = False
+) -> list[Record]:
+    """Run the cells in order, each with its progress, and print a summary.
+
+    Args:
+        planned: the cells; those without an engine are told of.
+        results: where their records go.
+        key: signs the records.
+        job: what they run in.
+        verbose: whether the programs' own lines are shown.
 
     Returns:
         Their records.
@@ -124,21 +142,29 @@ def run_all(planned: Sequence[Planned], results: Path, key: Path | None = None, 
         BuildError, StoreError: the runtime or the record could not be made.
     """
     cells = [entry for entry in planned if entry.engine]
-    for entry in planned:
-        if entry.engine is None and entry.why not in (NOT_WRITTEN, BY_HAND):
-            print(yellow(f"· {entry.cell} is left out: {entry.why}"))
-    found = []
-    for number, entry in enumerate(cells, start=1):
-        print(
-            bold(f"[{number}/{len(cells)}] {entry.cell.part.name} {entry.cell.part.title}")
-            + f" · {entry.cell.hardware.name} ({entry.finding.model}) · {entry.why}",
-            flush=True,
-        )
-        found.append(run_cell(entry, results, key, job))
+    left_out = {
+        str(entry.cell): entry.why
+        for entry in planned
+        if entry.engine is None and entry.why not in (NOT_WRITTEN, BY_HAND)
+    }
+    start, told, found = time.monotonic(), "", list[Record]()
+    try:
+        for number, entry in enumerate(cells, start=1):
+            if entry.where != told:
+                progress.say(entry.where)
+            told = entry.where
+            title = bold(f"[{number}/{len(cells)}] {entry.cell.part.name} {entry.cell.part.title}")
+            progress.say(f"{title} · {entry.cell.hardware.name}" + (f" · {entry.note}" if entry.note else ""))
+            found.append(run_cell(entry, results, key, job, verbose))
+    finally:
+        if len(cells) > 1 or left_out:
+            progress.say("", progress.summary(found, left_out, time.monotonic() - start))
     return found
 
 
-def run_cell(entry: Planned, results: Path, key: Path | None = None, job: Job | None = None) -> Record:
+def run_cell(
+    entry: Planned, results: Path, key: Path | None = None, job: Job | None = None, verbose: bool = False
+) -> Record:
     """Run one cell and seal its record, whatever the program does; that is returned."""
     assert entry.engine is not None
     entry.engine.prepare(entry.cell)
@@ -149,16 +175,17 @@ def run_cell(entry: Planned, results: Path, key: Path | None = None, job: Job | 
         draft.record.update(_runtime(entry, launch))
         ending = None
         try:
-            ending = processes.run(
-                launch.command,
-                environment=launch.environment,
-                folder=ROOT,
-                log=draft.folder / LOG,
-                timeout=entry.cell.part.timeout,
-                echo=processes.to_terminal(f"  {entry.cell.part.name} │ "),
-                redactor=redactor,
-                inherit=(draft.lock.fileno(),),
-            )
+            with progress.seen(entry.cell.part, entry.cell.hardware.name, results, verbose) as echo:
+                ending = processes.run(
+                    launch.command,
+                    environment=launch.environment,
+                    folder=ROOT,
+                    log=draft.folder / LOG,
+                    timeout=entry.cell.part.timeout,
+                    echo=echo,
+                    redactor=redactor,
+                    inherit=(draft.lock.fileno(),),
+                )
             interrupted = ending.reason == "interrupted"
             ending = job.true_ending(ending) if job else ending
         finally:
@@ -170,7 +197,7 @@ def run_cell(entry: Planned, results: Path, key: Path | None = None, job: Job | 
         draft.record.update(_outcome(started, ending, checks, measured))
         finishing.complete(draft.folder, draft.record, redactor, key)
         record = draft.seal()
-    _print_verdict(checks, ending, record.folder)
+    progress.say(progress.ended(record))
     if interrupted:
         raise Interrupted(signal.Signals[ending.signal or "SIGINT"])
     return record
@@ -247,25 +274,6 @@ def _readable(command: Sequence[str]) -> list[str]:
     words = [word.replace(f"{ROOT}{os.sep}", "") for word in command]
     words[words.index("--out") + 1] = "OUT"
     return words
-
-
-def _print_verdict(checks: Sequence[Check], ending: processes.Ending, folder: Path) -> None:
-    place = os.path.relpath(folder)
-    failed = [check for check in checks if check.verdict == FAILED]
-    left_out = [check for check in checks if check.verdict == NOT_JUDGED]
-    if ending.reason == "interrupted":
-        print(yellow(f"  ■ interrupted after {ending.seconds:.1f} s") + f"   {place}", flush=True)
-    elif failed:
-        print(red(f"  ✗ failed after {ending.seconds:.1f} s") + f"   {place}")
-        for check in failed:
-            print(f"      {check.name}: asked {check.asked}; {check.why}", flush=True)
-    elif left_out:
-        print(yellow(f"  △ not judged after {ending.seconds:.1f} s") + f"   {place}")
-        for check in left_out:
-            print(f"      {check.name}: {check.asked}; {check.why}", flush=True)
-    else:
-        print(green(f"  ✓ passed in {ending.seconds:.1f} s, {len(checks)} checks") + f"   {place}", flush=True)
-    sys.stdout.flush()
 
 
 def hardware_here(findings: Sequence[Finding]) -> list[Finding]:

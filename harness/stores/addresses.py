@@ -8,7 +8,6 @@ Without one the variable HOMEWORK_STORE says it, else `default:` in store.yaml, 
 checkout. Keys and secrets are never part of an address; they come from the usual AWS variables and profiles.
 """
 
-import difflib
 import os
 from dataclasses import dataclass, fields, replace
 from functools import cache
@@ -17,7 +16,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from harness.checkout import ROOT
-from harness.errors import DataFileError, UsageError
+from harness.errors import DataFileError, UsageError, did_you_mean
 
 VARIABLE = "HOMEWORK_STORE"
 SETTINGS = ROOT / "store.yaml"
@@ -100,8 +99,9 @@ def _bucket(address: str) -> Bucket:
     known = [field.name for field in fields(Service) if field.name not in ("title", "sources")]
     for name, value in options.items():
         if name not in known:
-            near = difflib.get_close_matches(name, [*known, "service", "region", "profile"], n=1)
-            raise UsageError(f"{name}: no option of a store.", f"Did you mean {near[0]}?" if near else "", _see())
+            options_known = [*known, "service", "region", "profile"]
+            why = f"Known: {', '.join(options_known)}.{did_you_mean(name, options_known)}"
+            raise UsageError(f"{name}: no option of a store.", why, _see())
         if value not in CHOICES.get(name, (value,)):
             raise UsageError(f"{name}={value}: not known.", f"Known: {', '.join(CHOICES[name])}.", _see())
     service = replace(service, **options)  # type: ignore[arg-type]

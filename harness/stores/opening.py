@@ -1,16 +1,20 @@
 """Opening a store: an address, or the settings, say which."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 from harness.errors import UsageError
-from harness.stores.addresses import Bucket, resolve
+from harness.stores.addresses import DEFAULT, Bucket, resolve
 from harness.stores.folder import FolderStore
 from harness.stores.store import Store
 
 
-def open_store(address: str = "", reading: bool = False) -> Store:
+def open_store(address: str = "", reading: bool = False, make: Callable[[Path], None] | None = None) -> Store:
     """The store that an address, or without one the settings, name.
 
     Args:
         reading: a folder must be there already.
+        make: asked before a folder that is not there is made, other than the checkout's own; it may refuse.
 
     Raises:
         UsageError: the address means nothing, or names a folder that is not there.
@@ -25,4 +29,6 @@ def open_store(address: str = "", reading: bool = False) -> Store:
         raise UsageError(
             f"{place}: no such folder.", "Nothing was uploaded to it.", "./inv upload --help shows addresses"
         )
+    if make and not place.is_dir() and place != DEFAULT:
+        make(place)
     return FolderStore(place)

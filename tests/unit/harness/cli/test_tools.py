@@ -5,7 +5,7 @@ import pytest
 from harness.catalogue import entries
 from harness.checkout import ROOT
 from harness.cli import tools
-from harness.cli.options import SERVER_OPTIONS
+from harness.cli.tools import SERVER_OPTIONS
 from harness.errors import UsageError
 
 BOOK = entries.load()
