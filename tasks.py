@@ -55,7 +55,7 @@ def run(
     outcome.require_passed()
 
 
-@command("run", bare="hw")
+@command("run", bare="hw", apart=[("offline", "pin"), ("offline", "push")])
 def build(
     context: Context,
     hw: options.Kinds,
@@ -134,8 +134,8 @@ def hardware(context: Context, hw: options.Kinds = "", format: options.Format = 
 
 
 @command("look", bare="hw")
-def doctor(context: Context, hw: options.Kinds = "auto") -> None:
-    """Say what is here, what is missing, what to install.
+def doctor(context: Context, hw: options.Kinds = "auto", log: options.Log = "") -> None:
+    """Say what is here, what is missing, what to install; or what a log tells.
 
     It holds driver, SDK, wheel and chip against what each kind requires.
 
@@ -143,7 +143,7 @@ def doctor(context: Context, hw: options.Kinds = "auto") -> None:
     """
     from harness.cli import diagnosing
 
-    diagnosing.diagnose(catalogues.load(), hw)
+    diagnosing.diagnose(catalogues.load(), hw, log)
 
 
 @command("look")
@@ -154,7 +154,7 @@ def show(context: Context, run: options.Run, format: options.Format = "table") -
     listing.show(RESULTS, run, format)
 
 
-@command("look", bare="task")
+@command("look", bare="task", apart=[("run", "hw"), ("run", "task")])
 def compare(
     context: Context,
     task: options.Parts = "all",
@@ -273,14 +273,21 @@ def reference(context: Context, task: options.Parts = "all", hw: options.KindOfR
 
 
 @command("share", bare="to")
-def upload(context: Context, to: options.Store = "", task: options.Parts = "", dry_run: options.DryRun = False) -> None:
+def upload(
+    context: Context,
+    to: options.Store = "",
+    task: options.Parts = "",
+    repair: options.Repair = False,
+    dry_run: options.DryRun = False,
+) -> None:
     """Send records, and what is attached to them, to a store.
 
-    What is there is not sent again, a transfer that broke off goes on, and nothing is ever overwritten or deleted.
+    What is there is not sent again, a transfer that broke off goes on, and nothing that is whole is ever overwritten or
+    deleted. Keys that may only write do for it.
     """
     from harness.cli import moving
 
-    moving.move(RESULTS, ["up"], to, cells.names(catalogues.load(), task), dry_run)
+    moving.move(RESULTS, ["repair" if repair else "up"], to, cells.names(catalogues.load(), task), dry_run)
 
 
 @command("share", bare="from")

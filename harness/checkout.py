@@ -4,9 +4,14 @@ Sent is what git knows, with the contents that the files have now. Files that gi
 results/: among them may be keys, and whatever else is private.
 """
 
+import io
 import json
 import os
+import re
+import shlex
 import subprocess
+import tarfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import lru_cache
@@ -16,8 +21,18 @@ from typing import Any
 from harness.errors import EngineError
 
 ROOT = Path(__file__).resolve().parents[1]
-DECIDES = ("harness", "projects", "hardware", "docker", "Dockerfile.*", "tasks.py")  # what a run is made of
+DECIDES = ("harness", "projects", "hardware", "docker", "Dockerfile.*", "tasks.py", "inv")  # what a run is made of
+DECIDE_NOTHING = (
+    "README*",
+    "*.zip",
+    "*~",
+    "__pycache__",
+    ".*",
+)  # of these: texts, and what editors, systems and Python leave
+ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_NAMESPACE")
+AS_STORED = ("-c", "core.autocrlf=false", "-c", "core.eol=lf")
 SENT = ".sent.json"  # what a folder that was sent holds; dispatch/ssh/far.py stands alone, and names it again
+COMMIT = re.compile(r"[0-9a-f]{40}")
 Manifest = dict[str, tuple[str, int, int]]
 
 
@@ -71,9 +86,95 @@ def revision(root: Path = ROOT) -> dict[str, Any]:
         return sent
     try:
         commit = _git(root, "rev-parse", "HEAD").strip()
-        return {"revision": commit, "clean": not _git(root, "status", "--porcelain", "--", *DECIDES).strip()}
+        if _git(root, "rev-parse", "--show-prefix").strip():
+            return {"revision": None, "clean": None}  # another project's, in which this one lies
+        return {"revision": commit, "clean": not changed(root)}
     except (OSError, subprocess.SubprocessError):
         return {"revision": None, "clean": None}
+
+
+def changed(root: Path = ROOT) -> list[str]:
+    """What decides a run and is not as committed: changed, hidden from git's status, or not known to git at all."""
+    strict = ("-c", "core.trustctime=true", "-c", "core.checkStat=default", "-c", "core.fsmonitor=false")
+    found = _names(_git(root, *strict, "diff", "--name-only", "-z", "--no-renames", "HEAD", "--", *DECIDES))
+    found += _names(_git(root, "ls-files", "--others", "-z", "--", *DECIDES))  # what is ignored decides as well
+    flags = (line.partition(" ") for line in _names(_git(root, "ls-files", "-v", "-z", "--", *DECIDES)))
+    found += [name for flag, _, name in flags if flag != "H" and not _as_indexed(root, name)]
+    return sorted({name for name in found if _decides(name)})
+
+
+def _names(listed: str) -> list[str]:
+    return [name for name in listed.split("\0") if name]
+
+
+def _as_indexed(root: Path, name: str) -> bool:
+    """Whether a file that git was told to take for unchanged is so."""
+    if not (root / name).is_file():
+        return False
+    return _git(root, "rev-parse", f":{name}") == _git(root, "hash-object", "--", name)
+
+
+def why_no_revision(root: Path = ROOT) -> str:
+    """Why a record that is made here names no commit, in a line; empty where it does."""
+    if revision(root)["revision"]:
+        return ""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "--show-prefix", "HEAD"],
+            capture_output=True,
+            timeout=30,
+            env=_environment(),
+        )
+        said = done.stderr.decode("utf-8", "replace")
+    except (OSError, subprocess.SubprocessError):
+        return "git is not installed here: install it, and clone the project with it."
+    if "dubious ownership" in said:
+        return f"this folder belongs to another user: git config --global --add safe.directory {shlex.quote(str(root))}"
+    if done.returncode == 0:
+        return "this folder lies in another project's git checkout: clone the project with git elsewhere."
+    if not (root / ".git").exists():
+        return (
+            "this folder was not cloned with git (a zip download?): clone the project to have runs name their commit."
+        )
+    return f"git says: {(said.strip().splitlines() or ['nothing'])[0]}"
+
+
+def last_commit(names: Sequence[str], root: Path = ROOT) -> str | None:
+    """The last commit that changed one of these files; None where they are not as committed, or git cannot say."""
+    try:
+        if not revision(root)["revision"] or _git(root, "status", "--porcelain", "--", *names).strip():
+            return None
+        return _git(root, "log", "-1", "--format=%H", "--", *names).strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def has_commit(commit: str, root: Path = ROOT) -> bool:
+    """Whether git has a commit, named by all of its digits."""
+    try:
+        return bool(COMMIT.fullmatch(commit)) and not _git(root, "cat-file", "-e", f"{commit}^{{commit}}")
+    except (OSError, subprocess.SubprocessError):
+        return False
+
+
+def files_at(commit: str, names: Sequence[str], root: Path = ROOT) -> dict[str, bytes]:
+    """The plain files that these files and folders hold at a commit, by name; empty where git does not have it."""
+    if not has_commit(commit, root):
+        return {}
+    there = _git(root, "ls-tree", "-r", "-z", "--name-only", "--full-tree", commit, "--", *names)
+    if not there:
+        return {}
+    command = ["git", "-C", str(root), *AS_STORED, "archive", "--format=tar", commit, "--", *names_of(there, names)]
+    done = subprocess.run(command, check=True, capture_output=True, timeout=60, env=_environment())
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        members = [member for member in archive if member.isfile()]
+        return {member.name: archive.extractfile(member).read() for member in members}  # type: ignore[union-attr]
+
+
+def names_of(there: str, names: Sequence[str]) -> list[str]:
+    """Those of the names that hold one of the files: git refuses to archive a name that holds none."""
+    files = _names(there)
+    return [name for name in names if any(file == name or file.startswith(f"{name}/") for file in files)]
 
 
 @lru_cache(64)
@@ -87,7 +188,13 @@ def committed(root: Path, commit: str, name: str) -> str | None:
 
 def _git(root: Path, *words: str) -> str:
     command = ["git", "-C", str(root), *words]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
+    done = subprocess.run(command, check=True, capture_output=True, timeout=30, env=_environment())
+    return os.fsdecode(done.stdout)
+
+
+def _environment() -> dict[str, str]:
+    """This process's variables without those that lead git to another checkout, as inside a hook."""
+    return {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
 
 
 def sent_revision(root: Path) -> dict[str, Any] | None:
@@ -102,4 +209,6 @@ def sent_revision(root: Path) -> dict[str, Any] | None:
 
 
 def _decides(name: str) -> bool:
-    return any(fnmatch(name.partition("/")[0], each) for each in DECIDES)
+    first, *rest = name.split("/")
+    nothing = any(fnmatch(step, each) for step in rest for each in DECIDE_NOTHING)
+    return any(fnmatch(first, each) for each in DECIDES) and not nothing

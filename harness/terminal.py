@@ -3,13 +3,14 @@
 import codecs
 import contextlib
 import io
+import json
 import os
 import re
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Any, TextIO
 
 PLAIN = {"✓": "+", "✗": "x", "△": "^", "○": "o", "·": ".", "…": "...", "–": "-", "▶": ">", "■": "#", "│": "|",
          "→": "->", "≤": "<=", "≥": ">=", "×": "x", "␛": "^["}  # fmt: skip
@@ -49,8 +50,35 @@ def bold(text: str, stream: TextIO | None = None) -> str:
     return _paint(1, text, stream)
 
 
+def harmless(text: str) -> str:
+    """A stranger's text as one line that a terminal only shows: control and invisible characters are written out."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def harmless_tree(document: Any) -> Any:
+    """A stranger's JSON, each text in it as one line that a terminal only shows."""
+    if isinstance(document, dict):
+        return {harmless(name): harmless_tree(value) for name, value in document.items()}
+    if isinstance(document, list):
+        return [harmless_tree(value) for value in document]
+    return harmless(document) if isinstance(document, str) else document
+
+
+def escaped_json(text: str) -> str:
+    """JSON of a stranger's document for a terminal: the same document, without control and invisible characters."""
+    return "".join(
+        each
+        if each.isprintable() or each == "\n"
+        else json.dumps(each)[1:-1]
+        if each > "\x7f"
+        else f"\\u{ord(each):04x}"
+        for each in text
+    )
+
+
 def one_line(text: str) -> str:
     """The text without what moves a terminal's cursor, and not longer than a person reads."""
+    text = text.encode("utf-8", "replace").decode()
     shown = re.sub(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]", " ", text.replace("\033", "␛"))
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
 

@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 WIDE = "---\nhide: [toc]\n---\n\n"  # a table that needs the page's whole width
 sys.path.insert(0, str(ROOT))
 
+import yaml  # noqa: E402
+
 from harness.catalogue import entries  # noqa: E402
 
 
@@ -124,3 +126,25 @@ def cell(part: entries.Part, kind: entries.Hardware) -> str:
         return "–"
     earns = kind.category != "simulated" and any(not rule.categories or kind.category in rule.categories for rule in part.rules)
     return "●" if earns else "○"
+
+
+def symptoms() -> str:
+    """What failed runs print, why, and what to do: hardware/symptoms.yaml and each kind's own."""
+    parts = []
+    for path in [ROOT / "hardware" / "symptoms.yaml", *sorted(ROOT.glob("hardware/*/symptoms.yaml"))]:
+        kind = path.parent.name
+        title = "Any hardware" if path.parent == ROOT / "hardware" else entries.load().hardware[kind].title
+        rows = [
+            f"| `{escaped(each['example'])}` | {escaped(each['cause'])} | {escaped(each['remedy'])} {reports(each)} |"
+            for each in yaml.safe_load(path.read_text(encoding="utf-8"))["symptoms"]
+        ]
+        parts.append("\n".join([f"### {title}\n", "| seen in the log | cause | remedy |", "| --- | --- | --- |", *rows]))
+    return "\n\n".join(parts)
+
+
+def escaped(words: str) -> str:
+    return " ".join(words.replace("|", "\\|").split())
+
+
+def reports(symptom: dict[str, Any]) -> str:
+    return " ".join(f"[{number}]({url})" for number, url in enumerate(symptom.get("sources", ()), 1))

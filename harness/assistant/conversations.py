@@ -44,7 +44,11 @@ def check(endpoint: str) -> None:
     """
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"--endpoint {endpoint}: not an address.", "", "For example http://127.0.0.1:8000/v1")
+        raise UsageError(
+            f"--endpoint {endpoint}: not an address.",
+            "It begins with http:// or https://",
+            "For example http://127.0.0.1:8000/v1",
+        )
     if parts.username or parts.password or parts.query or redactor().text(endpoint) != endpoint:
         raise UsageError("--endpoint: the address holds more than a place.", "It is recorded.", f"Export {KEY} instead")
 

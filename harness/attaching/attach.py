@@ -95,10 +95,18 @@ def detach(results: Path, prefix: str, note: str = "") -> Path:
         known = "; ".join(str(each) for each in every if each.id in standing) or "none"
         raise UsageError(f"{prefix!r}: no such attachment.", f"There are: {known}.", "./inv attach lists them.")
     if len(matching) > 1:
-        raise UsageError(f"{prefix!r}: {len(matching)} begin so.", "", "Write more of the ID.")
+        raise UsageError(
+            f"{prefix!r}: {len(matching)} begin so.",
+            f"{', '.join(each.id for each in matching[:5])}.",
+            "Write more of the ID.",
+        )
     (attachment,) = matching
     if attachment.id not in standing:
-        raise UsageError(f"{attachment.id}: it is taken back already.", "", "Attach it again with ./inv attach")
+        raise UsageError(
+            f"{attachment.id}: it is taken back already.",
+            "A withdrawal stands beside it.",
+            "Attach it again with ./inv attach",
+        )
     document = {
         "kind": attachments.WITHDRAWAL,
         "withdraws": attachment.id,

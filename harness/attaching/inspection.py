@@ -86,7 +86,9 @@ def inspect(
 def _day(date: str) -> str:
     try:
         if date and datetime.date.fromisoformat(date) > datetime.datetime.now().date():
-            raise UsageError(f"--date {date}: it is yet to come.", "", "Write the day that it shows, YYYY-MM-DD.")
+            raise UsageError(
+                f"--date {date}: it is yet to come.", "An outing has been.", "Write the day that it shows, YYYY-MM-DD."
+            )
         return date and datetime.date.fromisoformat(date).isoformat()
     except ValueError:
         raise UsageError(
@@ -115,7 +117,11 @@ def _address(url: str, kind: str, day: str, redactor: Redactor) -> Finding:
             "Attach the address without it.",
         )
     if not urlsplit(url).hostname or any(letter.isspace() for letter in url) or len(url) > 2000:
-        raise UsageError(f"{url[:200]}: not an address.", "", "For example https://aistudio.baidu.com/projectdetail/1")
+        raise UsageError(
+            f"{url[:200]}: not an address.",
+            "It begins with https:// and has a host.",
+            "For example https://aistudio.baidu.com/projectdetail/1",
+        )
     if kind == "pull request" and not PULL_REQUEST.fullmatch(url):
         raise UsageError(
             f"{url}: not a pull request.",

@@ -1,6 +1,7 @@
 """Cells: one task part on one hardware kind. Names like `8`, `8-2`, `plate` or `npu` select them."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -137,11 +138,8 @@ def _select(named: str, names: Mapping[str, list[Any]], noun: str, see: str) -> 
     chosen: dict[str, Any] = {}
     for name in (name.strip() for name in named.split(",")):
         if name not in names:
-            if not name:
-                why = "A list has a name before and behind each comma."
-                raise UsageError(f"{named!r}: no such {noun}, a name is missing.", why, f"See {see}")
-            hint = did_you_mean(name, names)
-            raise UsageError(f"{name!r}: no such {noun}.", f"Known: {', '.join(_shown(names))}.{hint}", f"See {see}")
+            what = f"{name!r}: no such {noun}." if name else f"{named!r}: no such {noun}, a name is missing."
+            raise UsageError(what, f"Known: {', '.join(_shown(names))}.{did_you_mean(name, names)}", f"See {see}")
         chosen.update((item.name, item) for item in names[name])
     return list(chosen.values())
 
@@ -258,7 +256,7 @@ def _value(part: Part, parameter: Parameter, text: str) -> Any:
     if value is None or not _allowed(parameter, value):
         raise UsageError(
             f"{parameter.name}={text}: not a value of part {part.name}'s {parameter.name}.",
-            f"It takes: {parameter.expects} ({parameter.help}).",
+            f"It takes: {parameter.expects} ({parameter.help}).{did_you_mean(text, map(str, parameter.choices))}",
             f"Leave it out for the default, {parameter.default}.",
         )
     return value
@@ -275,6 +273,8 @@ def _parse(text: str, kind: type) -> Any:
 
 def _allowed(parameter: Parameter, value: Any) -> bool:
     if parameter.choices and value not in parameter.choices:
+        return False
+    if parameter.pattern and not re.fullmatch(parameter.pattern, value, re.DOTALL):
         return False
     above = parameter.at_least is None or value >= parameter.at_least
     return above and (parameter.at_most is None or value <= parameter.at_most)

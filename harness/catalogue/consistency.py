@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.catalogue import expressions
+from harness.catalogue import expressions, versions
 
 Steps = tuple[str | int, ...]
 
@@ -24,13 +24,57 @@ def hardware_mistakes(document: Mapping[str, Any], folder: Path) -> Iterator[Mis
     """The mistakes in a valid hardware.yaml of `folder`."""
     if document["name"] != folder.name:
         yield Mistake(("name",), f"name is {document['name']!r}.", f"Write {folder.name!r}, the folder's name.")
-    for key in ("card", "driver"):
-        yield from _pattern_mistakes(("lister", key), document["lister"].get(key, ""))
-    requires = document.get("requires", {})
-    sdk = requires.get("sdk", {})
-    yield from _pattern_mistakes(("requires", "sdk", "read"), sdk.get("read", ""))
-    yield from _version_mistakes(("requires", "driver"), requires.get("driver", ""))
-    yield from _version_mistakes(("requires", "sdk", "version"), sdk.get("version", ""))
+    yield from _lister_mistakes(document["lister"])
+    for number, sdk in enumerate(requires(document).get("sdks", ())):
+        yield from _pattern_mistakes(("requires", "sdks", number, "read"), sdk.get("read", ""))
+    for number, chip in enumerate(document.get("chips", ())):
+        for key in ("model", "architecture"):
+            yield from _pattern_mistakes(("chips", number, key), chip.get(key, ""))
+    for steps, clauses in _ranges(document):
+        yield from _version_mistakes(steps, clauses)
+    yield from _variant_mistakes(document)
+
+
+def requires(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = document.get("requires", {})
+    return found
+
+
+def _lister_mistakes(lister: Mapping[str, Any]) -> Iterator[Mistake]:
+    steps: Steps = ("lister",)
+    for place, table in ((steps, lister), *(((*steps, "others", n), o) for n, o in enumerate(lister.get("others", ())))):
+        card = table.get("card", "")
+        for pattern in [card] if isinstance(card, str) else card:
+            yield from _pattern_mistakes((*place, "card"), pattern)
+            if "(?P<health>" in pattern and "healthy" not in lister:
+                yield Mistake((*place, "card"), "nothing says which health is good.", "Add `healthy:`, e.g. OK.")
+        for key in ("driver", "healthy", "lost", "process"):
+            yield from _pattern_mistakes((*place, key), table.get(key, ""))
+
+
+def _ranges(document: Mapping[str, Any]) -> Iterator[tuple[Steps, str]]:
+    """Every range of versions, with the steps that lead to it."""
+    if "driver" in requires(document):
+        yield ("requires", "driver"), requires(document)["driver"]
+    for number, sdk in enumerate(requires(document).get("sdks", ())):
+        if "version" in sdk:
+            yield ("requires", "sdks", number, "version"), sdk["version"]
+    for number, pair in enumerate(requires(document).get("pairs", ())):
+        for side in ("where", "then"):
+            for name, clauses in pair[side].items():
+                yield ("requires", "pairs", number, side, name), clauses
+    for number, variant in enumerate(document["wheels"].get("variants", ())):
+        for key in ("paddle", "driver"):
+            yield ("wheels", "variants", number, key), variant[key]
+
+
+def _variant_mistakes(document: Mapping[str, Any]) -> Iterator[Mistake]:
+    known = [chip["name"] for chip in document.get("chips", ())]
+    for number, variant in enumerate(document["wheels"].get("variants", ())):
+        for name in variant["chips"]:
+            if name not in known:
+                steps: Steps = ("wheels", "variants", number, "chips")
+                yield Mistake(steps, f"{name!r} is no chip of this file.", f"It has: {', '.join(known)}.")
 
 
 def _pattern_mistakes(steps: Steps, pattern: str) -> Iterator[Mistake]:
@@ -40,13 +84,11 @@ def _pattern_mistakes(steps: Steps, pattern: str) -> Iterator[Mistake]:
         yield Mistake(steps, f"not a regular expression: {error}.", "Mend the pattern.")
 
 
-def _version_mistakes(steps: Steps, specifier: str) -> Iterator[Mistake]:
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
+def _version_mistakes(steps: Steps, clauses: str) -> Iterator[Mistake]:
     try:
-        SpecifierSet(specifier)
-    except InvalidSpecifier:
-        yield Mistake(steps, f"{specifier!r} is no range of versions.", "Write one like '>=23.0.3,<25'.")
+        versions.parse(clauses)
+    except ValueError:
+        yield Mistake(steps, f"{clauses!r} is no range of versions.", "Write one like '>=23.0.3,<25'.")
 
 
 def project_mistakes(document: Mapping[str, Any], folder: Path) -> Iterator[Mistake]:
@@ -103,11 +145,13 @@ def _parameter_mistakes(steps: Steps, part: Mapping[str, Any]) -> Iterator[Mista
 
 
 def takes(parameter: Mapping[str, Any], value: Any) -> bool:
-    """Whether a declared parameter takes the value: of its default's type, among its choices, within its range."""
+    """Whether a parameter takes the value: of its default's type, among its choices, in range, as its pattern is."""
     if type(value) is not type(parameter["default"]):
         return False
     if "choices" in parameter:
         return value in parameter["choices"]
+    if "pattern" in parameter:
+        return re.fullmatch(parameter["pattern"], value, re.DOTALL) is not None
     return bool(parameter.get("at_least", value) <= value <= parameter.get("at_most", value))
 
 

@@ -125,7 +125,11 @@ def _refuse_twin_keys(name: str, node: Any) -> None:
         for key, value in node.value:
             if key.value in seen:
                 line = key.start_mark.line + 1
-                raise DataFileError(f"{name}:{line}: {key.value!r} stands twice.", "", "Leave one of them out.")
+                raise DataFileError(
+                    f"{name}:{line}: {key.value!r} stands twice.",
+                    "Only one of them can be meant.",
+                    "Leave one of them out.",
+                )
             seen.add(str(key.value))
             _refuse_twin_keys(name, value)
 

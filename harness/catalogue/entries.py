@@ -36,10 +36,19 @@ class Hardware:
     environment: Mapping[str, str]
     data: Mapping[str, Any]
 
+    @property
+    def vendor(self) -> str:
+        return str(self.data.get("vendor", self.title))
+
+    @property
+    def paddle(self) -> str:
+        """The version of Paddle that its wheels are of, "" where it is the homework's."""
+        return str(self.data.get("paddle", {}).get("version", ""))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """A declared parameter of a part: its default gives its type."""
+    """A declared parameter of a part: its default gives its type; a text has its `pattern` as a whole."""
 
     name: str
     default: bool | int | float | str
@@ -47,6 +56,7 @@ class Parameter:
     choices: tuple[Any, ...] = ()
     at_least: float | None = None
     at_most: float | None = None
+    pattern: str = ""
 
     @property
     def expects(self) -> str:
@@ -198,6 +208,13 @@ def tools(stack: str) -> tuple[str, ...]:
 def rooted(text: str) -> str:
     """A command's word or a variable's value of hardware.yaml with {root}, this checkout's folder, filled in."""
     return text.replace("{root}", str(ROOT))
+
+
+def locked_paddle(root: Path = ROOT) -> str:
+    """The homework's Paddle version, from the one place that names it: docker/locks/base.in."""
+    match = re.search(r"^paddlepaddle==(\S+)", (root / "docker" / "locks" / "base.in").read_text(), re.MULTILINE)
+    assert match, "docker/locks/base.in pins paddlepaddle"
+    return match.group(1)
 
 
 def _of_this_machine(cases: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -54,6 +54,10 @@ class Argument:
             return True
         if self.option.handed_on:
             return list(words)
+        names = [word.partition("=")[0] for word in words]
+        if self.option.repeated and (twice := [name for name in names if names.count(name) > 1]):
+            why = f"It is {' and '.join(word for word in words if word.startswith(f'{twice[0]}='))}."
+            raise UsageError(f"{self.written} {twice[0]} is given twice.", why, "Write it once.")
         for word in words:
             if not word.strip():
                 why = f"It is: {self.option.help}."

@@ -5,7 +5,7 @@ import re
 import invoke
 
 from harness.cli import commands
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 
 SCRIPTS = {
     "bash": """\
@@ -34,8 +34,8 @@ def script(shell: str) -> str:
     """
     if shell not in SCRIPTS:
         raise UsageError(
-            f"{shell}: no completion for this shell.",
-            f"There is one for {', '.join(SCRIPTS)}.",
+            f"{shell or 'No shell'}: no completion for this shell.",
+            f"There is one for {', '.join(SCRIPTS)}.{did_you_mean(shell, SCRIPTS)}",
             "Write ./inv --print-completion-script bash",
         )
     return SCRIPTS[shell]

@@ -123,6 +123,8 @@ def pack(results: Path, book: Catalogue, task: str, file: Path, crate: bool, key
     made = archive.make(book, cells.select_parts(book, task), results, file, crate=crate, key=key)
     for line in made.missing:
         print(yellow(f"· still to be added: {line}"))
+    for line in made.warnings:
+        print(yellow(f"· {line}"))
     print(green("✓ packed") + f"  {file}: {made.files} files, {made.size / 2**20:.1f} MiB, sha256 {made.sha256}")
 
 

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.catalogue.entries import Catalogue, Hardware, Metric, Part, Rule
-from harness.doctor.checks import Diagnosis
+from harness.catalogue.symptoms import Explanation
+from harness.doctor.diagnosis import Diagnosis
 from harness.errors import UsageError
 from harness.evidence import records
 from harness.evidence.record import RecordData
 from harness.evidence.records import libraries
 from harness.evidence.verdicts import FAILED, MARKS, NOT_JUDGED, PASSED, Judged, verdict_of
 from harness.runs.judge import bounds
-from harness.terminal import bold, dim, green, red, yellow
+from harness.terminal import bold, dim, escaped_json, green, harmless_tree, red, yellow
 
 
 def matrix(book: Catalogue, results: Path, stores: str, format: str, explain: bool) -> None:
@@ -50,7 +51,9 @@ def show(results: Path, run: str, format: str) -> None:
     """Print one record."""
     folder = one_run(results, "show", run)
     data = records.read(folder / records.FILE)
-    print(json.dumps(data, indent=2, ensure_ascii=False) if format == "json" else record(data, folder))
+    if format == "json":
+        return print(escaped_json(json.dumps(data, indent=2, ensure_ascii=False)))
+    print(record(harmless_tree(data), folder))
 
 
 def parts(chosen: Sequence[Part], detailed: bool) -> str:
@@ -172,6 +175,14 @@ def diagnoses(groups: Sequence[tuple[str, Sequence[Diagnosis]]]) -> str:
     return "\n".join(lines)
 
 
+def explanations(found: Sequence[Explanation], log: str) -> str:
+    """What is known of a log's symptoms: the line, why, what to do, where it was reported."""
+    if not found:
+        return f"{log}: nothing in it is a known symptom (hardware/symptoms.yaml, hardware/*/symptoms.yaml)."
+    blocks = (f"{dim(each.line)}\n  {each.cause}\n  → {each.remedy}\n  {dim(each.source)}" for each in found)
+    return "\n\n".join(blocks)
+
+
 def record(data: RecordData, folder: Path) -> str:
     """A record for a person to read."""
     cell, times, hardware = data["cell"], data["times"], data["hardware"]
@@ -199,6 +210,8 @@ def record(data: RecordData, folder: Path) -> str:
         mark = _mark(check)
         why = f"  ({check['why']})" if check["why"] else ""
         lines.append(f"    {mark} {check['name']}: {_short(check['found'])}, asked {check['asked']}{why}")
+    for each in data.get("explanations", ()):
+        lines += [f"  known     {each['cause']}", f"            {each['remedy']} {each['source']}"]
     lines.append("  files")
     lines += [
         f"    {file['sha256'][:12]}  {file['bytes']:>9}  {folder / name}" for name, file in data["artefacts"].items()

@@ -8,7 +8,8 @@ from typing import Literal
 
 from harness.errors import UsageError, VerificationError
 
-Way = Literal["up", "down"]
+Way = Literal["up", "down", "repair"]
+DONE = {"up": "uploaded", "down": "downloaded", "repair": "repaired"}
 
 
 def move(results: Path, ways: Sequence[Way], address: str, parts: Collection[str] | None, dry_run: bool) -> None:
@@ -30,17 +31,20 @@ def move(results: Path, ways: Sequence[Way], address: str, parts: Collection[str
 
 
 def _move(results: Path, way: Way, address: str, parts: Collection[str] | None, dry_run: bool) -> None:
-    from harness.stores import transfer
+    from harness.stores import repairing, transfer
     from harness.stores.opening import open_store
 
-    step: Callable[..., transfer.Outcome] = transfer.upload if way == "up" else transfer.download
+    steps: dict[Way, Callable[..., transfer.Outcome]] = {
+        "up": transfer.upload,
+        "down": transfer.download,
+        "repair": repairing.repair,
+    }
     store = open_store(address, reading=way == "down", make=_may_make)
-    outcome = step(results, store, parts, dry_run)
-    done, where = (f"{way}load", "to" if way == "up" else "from")
-    print(
-        transfer.summary(outcome, f"Would {done}" if dry_run else f"{done.capitalize()}ed", f"{where} {store.address}")
-    )
-    transfer.require_all(outcome, f"{done}ed")
+    outcome = steps[way](results, store, parts, dry_run)
+    done, where = DONE[way], {"up": "to", "down": "from", "repair": "in"}[way]
+    would = f"Would {done.removesuffix('ed')}" if dry_run else done.capitalize()
+    print(transfer.summary(outcome, would, f"{where} {store.address}"))
+    transfer.require_all(outcome, done)
 
 
 def _may_make(folder: Path) -> None:

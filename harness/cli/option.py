@@ -80,6 +80,8 @@ def require_known(written: str, value: str, known: Sequence[str]) -> None:
 
 
 def known_place(written: str, value: str) -> None:
+    if "://" in value:
+        raise UsageError(f"{written} {value}: no engine.", "It is the address of a machine.", f"Write --host {value}")
     require_known(written, value, list(places([])))
 
 

@@ -80,6 +80,9 @@ Timeout = Annotated[
 Missing = Annotated[bool, Option(help="only what has no passing run here yet")]
 Failed = Annotated[bool, Option(help="only what failed when it ran last")]
 Verbose = Annotated[bool, Option(help="show the program's log as it comes; run.log keeps it in any case", short="-v")]
+Repair = Annotated[
+    bool, Option(help="read back what the store has of the records here, and put anew what is damaged or absent")
+]
 DryRun = Annotated[bool, Option(help="say what would be done, and do nothing")]
 
 Stack = Annotated[
@@ -88,6 +91,9 @@ Stack = Annotated[
 Source = Annotated[bool, Option(help="build Paddle or its plug-in from source (hours) instead of taking the wheel")]
 Base = Annotated[str, Option(help="the image to build on, instead of the kind's own", metavar="IMAGE")]
 Wheels = Annotated[str, Option(help="a folder of own wheels, asked before any index", metavar="FOLDER")]
+Log = Annotated[
+    str, Option(help="explain a log instead: of a run, a build, an installation; - reads the input", metavar="FILE")
+]
 Sources = Annotated[
     str, Option(help="a folder of own sources for --source, instead of the repository", metavar="FOLDER")
 ]

@@ -1,5 +1,6 @@
 """The command line: invoke, with this project's errors, exit codes, help and completion."""
 
+import errno
 import sys
 import traceback
 from dataclasses import dataclass
@@ -67,6 +68,8 @@ class Program:
             return self._report(error)
         except OSError as error:
             what = f"{error.filename or 'A file'}: {error.strerror or error}."
+            if error.errno == errno.ENAMETOOLONG:
+                return self._report(UsageError(what, "No file can be called so.", "Name one that is there."))
             return self._report(StoreError(what, "The system refused it.", "Mend the file or disk, then call again."))
         except Interrupted as interruption:
             return interruption.code
@@ -148,7 +151,7 @@ class Program:
         if self.debug and met:
             *frames, _ = traceback.TracebackException.from_exception(met).format()  # the last is said below
             print("".join(frames), end="", file=sys.stderr)
-        first, *rest = map(terminal.one_line, str(error).splitlines())
+        first, *rest = [terminal.one_line(line) for line in (error.what, error.why, error.remedy) if line]
         print(terminal.red(first, sys.stderr), *rest, sep="\n", file=sys.stderr)
         return error.code
 

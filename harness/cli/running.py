@@ -8,7 +8,6 @@ from harness.catalogue import cells
 from harness.catalogue.entries import Catalogue
 from harness.dispatch.dispatcher import Outcome, RunRequest
 from harness.dispatch.registry import dispatcher
-from harness.errors import UsageError
 
 __all__ = ["dispatcher", "select", "show"]
 
@@ -21,8 +20,6 @@ def select(book: Catalogue, results: Path, *, task: str, timeout: str, profile: 
     """
     parts = cells.with_timeout(cells.select_parts(book, task), timeout)
     cells.check_profile(parts, profile)
-    if "://" in asked["on"]:
-        raise UsageError(f"--on {asked['on']}: not an engine.", "It is a machine.", f"Write --host {asked['on']}")
     return RunRequest(
         catalogue=book, parts=parts, results=results, task=task, timeout=timeout, profile=profile, **asked
     )

@@ -54,7 +54,11 @@ def _named(catalogue: Catalogue, results: Path, runs: Sequence[str], reference: 
     found = [outcome(folder) for run in runs for folder in records.find(results, run)]
     parts = {one.record["cell"]["part"] for one in found}
     if len(parts) > 1 or not parts <= catalogue.parts.keys():
-        raise UsageError("Runs of different parts are not compared.", f"They are of {', '.join(sorted(parts))}.", "")
+        raise UsageError(
+            "Runs of different parts are not compared.",
+            f"They are of {', '.join(sorted(parts))}.",
+            "Name runs of one part.",
+        )
     part = catalogue.parts[parts.pop()]
     if reference:
         return [(part, references.read(results, part.name), one) for one in found]

@@ -79,7 +79,11 @@ def read(results: Path, part: str) -> Outcome:
             f"Part {part} has no reference.", f"There are: {known}.", f"./inv reference --task {part} makes it."
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataFileError(f"{file}: not a reference: {error!r}.", "", "git checkout brings it back.") from error
+        raise DataFileError(
+            f"{file}: not a reference: {error!r}.",
+            "It was changed by hand, or cut off.",
+            "git checkout brings it back.",
+        ) from error
 
 
 def _written(tensor: Tensor) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def plan(record: RecordData, catalogue: Catalogue, kind: str = "") -> Planned:
     settings = [f"{name}={value}" for name, value in record["parameters"].items()]
     (hardware,) = cells.select_hardware(catalogue, kind or record["cell"]["hardware"])
     finding = probe.require(probe.probe(hardware))
-    asked = cells.requests([part], [hardware], None, settings, record["cards"], record["seed"])
+    asked = cells.requests([part], [finding.hardware], None, settings, record["cards"], record["seed"])
     engine = record.get("engine")
     for name in (engine["name"] if engine else "auto", "auto"):
         (planned,) = runner.plan(asked, [finding], name)

@@ -20,6 +20,7 @@ from harness.terminal import yellow
 
 @dataclass(frozen=True)
 class Plan:
+    findings: Sequence[Finding]
     entries: Sequence[Planned]
     request: RunRequest
 
@@ -36,15 +37,17 @@ class Here:
             allocation.see_own_cards(cells.select_hardware(request.catalogue, request.hw))
         findings = _findings(request)
         asked = request.cells([finding.hardware for finding in findings])
-        return Plan(runner.plan(asked, findings, request.on), request)
+        return Plan(findings, runner.plan(asked, findings, request.on), request)
 
     def show(self, plan: Plan) -> None:
+        runner.show_left_out(plan.findings)
         runner.show_plan(plan.entries)
 
     def run(self, plan: Plan, results: Path) -> Outcome:
         if allocation.inside() and allocation.finished_before(results):
             print("An earlier attempt of this job has left its record.")
             return Outcome([])
+        runner.show_left_out(plan.findings)
         if (plan.request.missing or plan.request.failed) and not plan.entries:
             print(f"Nothing is to be run: of what was asked for, {_none(plan.request)}.")
             return Outcome([])
@@ -61,6 +64,7 @@ def _findings(request: RunRequest) -> list[Finding]:
         return [probe.require(probe.probe(kind)) for kind in cells.select_hardware(request.catalogue, request.hw)]
     findings = [probe.probe(kind) for kind in request.catalogue.hardware.values()]
     here = runner.hardware_here(findings)
+    runner.show_left_out([finding for finding in findings if not finding])
     if not here:
         looked = "; ".join(line for finding in findings for line in finding.looked)
         raise HardwareError("No hardware was recognised here, not even the CPU.", looked, "See ./inv doctor --hw all")

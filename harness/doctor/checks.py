@@ -4,21 +4,18 @@ The doctor shows every line; a run or a build is held to those that it needs. So
 """
 
 import ctypes
-import glob
 import platform
-import re
 import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
 
 from harness.catalogue.entries import Part
+from harness.doctor import cards
+from harness.doctor.diagnosis import Diagnosis, Use
 from harness.environments import client as clients
 from harness.environments.client import Client
 from harness.machine.probe import Finding, system_name
-
-Use = Literal["local", "container", "build"]
 
 PYTHONS = ((3, 10), (3, 12))  # the first and the last that the locks are for
 SHARED_MEMORY_BYTES = 64 * 2**20  # what engines give by default; with less, loaders die of a bus error
@@ -27,22 +24,11 @@ ENVIRONMENT_GIBIBYTES = 4.0
 IMAGE_GIBIBYTES = 4.0
 
 
-@dataclass(frozen=True)
-class Diagnosis:
-    """One line. `fits` is None where there is nothing to compare with, or nothing here that needs it."""
-
-    subject: str
-    found: str
-    fits: bool | None
-    remedy: str = ""
-    needed_for: tuple[Use, ...] = ()
-
-
 def everything(root: Path, parts: Iterable[Part], findings: Iterable[Finding]) -> list[tuple[str, list[Diagnosis]]]:
     """All lines, as the doctor shows them: the machine's and each kind's, under their titles."""
     client = clients.find(to_build=True)
     groups = [("this machine", [*machine(root), *engine(client, root), *commands(parts)])]
-    groups += [(finding.hardware.title, kind(finding)) for finding in findings]
+    groups += [(cards.heading(finding), cards.lines(finding)) for finding in findings]
     return [(title, seen_from(_uses(client), lines)) for title, lines in groups]
 
 
@@ -155,107 +141,4 @@ def _openmp() -> str | None:
             return name
         except OSError:
             continue
-    return None
-
-
-# A kind
-
-
-def kind(finding: Finding) -> list[Diagnosis]:
-    """One hardware kind: cards, then driver ↔ SDK ↔ wheel, each against what hardware.yaml requires."""
-    data = finding.hardware.data
-    models = ", ".join(f"{card.index}: {card.model}" for card in finding.cards)
-    found = models or "none; " + "; ".join(finding.looked)
-    return [
-        Diagnosis("cards", found, bool(finding), data["install"], ("local", "container")),
-        *driver(finding),
-        *_sdk(data),
-        *_container(data),
-        *_device_runtime(data),
-        *_wheels(data["wheels"]),
-    ]
-
-
-def driver(finding: Finding) -> list[Diagnosis]:
-    """The first card's driver against the range that its kind requires; nothing where it requires none."""
-    kind = finding.hardware.data
-    wanted = kind.get("requires", {}).get("driver")
-    if wanted is None:
-        return []
-    found = finding.cards[0].driver if finding else None
-    return [_version("driver", found, wanted, kind["install"], ("local", "container", "build"))]
-
-
-def _sdk(kind: Mapping[str, Any]) -> list[Diagnosis]:
-    """The vendor's SDK on this machine against the version that the kind requires. An image holds its own."""
-    wanted = kind.get("requires", {}).get("sdk")
-    if wanted is None:
-        return []
-    found = _sdk_version(wanted["files"], wanted["read"])
-    remedy = f"Install {wanted['name']} {wanted['version']}, or use the image, which holds it."
-    return [_version(wanted["name"], found, wanted["version"], remedy, ("local",))]
-
-
-def _container(kind: Mapping[str, Any]) -> list[Diagnosis]:
-    """What a container would be given of this machine: device files and mounts, each there or not."""
-    needs = kind.get("container", {})
-    lines = []
-    for subject, name in (("device files", "devices"), ("mounts", "mounts")):
-        places = needs.get(name, ())
-        absent = [place for place in places if not glob.glob(place)]
-        if places:
-            # Of the device files some come only with newer drivers; of the mounts each is needed.
-            enough = len(absent) < len(places) if name == "devices" else not absent
-            found = f"missing: {', '.join(absent)}" if absent else ", ".join(places)
-            lines.append(Diagnosis(subject, found, enough, kind["install"], ("container",)))
-    return lines
-
-
-def _device_runtime(kind: Mapping[str, Any]) -> list[Diagnosis]:
-    """Whether the program is here through which the engine hands the cards to a container, where it takes one."""
-    wanted = kind.get("container", {}).get("runtime")
-    if not wanted:
-        return []
-    found = shutil.which(wanted)
-    subject = "the engine's device runtime"
-    told = found or f"no {wanted} on PATH"
-    return [Diagnosis(subject, told, found is not None, kind["install"], ("container",))]
-
-
-def _wheels(wheels: Mapping[str, Any]) -> list[Diagnosis]:
-    """Whether this Python and this processor are among those that there are wheels for."""
-    pythons, machines = wheels["python"], wheels["machines"]
-    short = ".".join(platform.python_version_tuple()[:2])
-    packages = f"{', '.join(wheels['packages'])} for Python {', '.join(pythons)}"
-    other = f"This is Python {short}: PYTHON=/path/to/python{pythons[-1]} ./inv"
-    remedy = f"There is no wheel for {platform.machine()}: build from source."
-    return [
-        Diagnosis("wheels", packages, short in pythons, other, ("local",)),
-        Diagnosis("wheels' machines", ", ".join(machines), platform.machine() in machines, remedy, ("local",)),
-    ]
-
-
-def _version(subject: str, found: str | None, wanted: str, remedy: str, uses: tuple[Use, ...]) -> Diagnosis:
-    if found is None:
-        return Diagnosis(subject, f"unknown, {wanted} wanted", False, remedy, uses)
-    return Diagnosis(subject, f"{found}, {wanted} wanted", satisfies(found, wanted), remedy, uses)
-
-
-def satisfies(version: str, specifier: str) -> bool:
-    """Whether a dotted version meets every clause of a specifier like '>=23.0.3,<25'."""
-    from packaging.specifiers import SpecifierSet
-    from packaging.version import InvalidVersion
-
-    try:
-        return SpecifierSet(specifier).contains(version, prereleases=True)
-    except InvalidVersion:
-        return False
-
-
-def _sdk_version(patterns: Iterable[str], expression: str) -> str | None:
-    for pattern in patterns:
-        for path in glob.glob(pattern):
-            match = re.search(expression, Path(path).read_text(errors="replace"), re.MULTILINE)
-            if match:
-                return match.group("version")
     return None

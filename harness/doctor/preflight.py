@@ -9,8 +9,8 @@ from typing import Any
 
 from harness.catalogue.entries import Hardware
 from harness.checkout import ROOT
-from harness.doctor import checks
-from harness.doctor.checks import Diagnosis, Use
+from harness.doctor import cards, checks
+from harness.doctor.diagnosis import Diagnosis, Use
 from harness.engines.container import remove_leftovers
 from harness.environments import client as clients
 from harness.environments import images
@@ -47,18 +47,30 @@ def require_build(image: images.Image, client: Client) -> None:
         HardwareError: the disk, the engine's processor, or a driver that does not fit.
     """
     images.require_builder(client)
+    _published(image)
     lines = [checks.image_disk(client, image.root), *_processor(image, client)]
     if not client.remote:
         finding = probe.probe(image.hardware)
+        if finding.left_out:
+            print(yellow(f"{image.hardware.vendor}: left out: {finding.faults}. {cards.remedy(finding)}"))
         if not finding:
             print(yellow(f"There is no {image.hardware.title} here: the image is for another machine."))
-        lines += checks.driver(finding) if finding else []
+        lines += [*cards.driver(finding), *cards.pairs(finding)] if finding else []
     require(image.hardware, lines)
+
+
+def _published(image: images.Image) -> None:
+    """Refuse to look at an index for wheels that only a build from source makes: anyone could have put them there."""
+    wheels = image.hardware.data["wheels"]
+    if wheels.get("source_only") and image.target != "source" and not image.wheels:
+        what = f"{image.hardware.title}: no index has {' or '.join(wheels['packages'])}."
+        remedy = f"./inv build {image.hardware.name} --source, or --wheels FOLDER with wheels of your own."
+        raise HardwareError(what, "They are built from source alone, as hardware.yaml says.", remedy)
 
 
 def examine_run(finding: Finding, engine: Use) -> list[Diagnosis]:
     """What a run on this engine needs, of all that the doctor looks at."""
-    return checks.needed_for(engine, [*checks.kind(finding), *checks.machine(ROOT, finding)])
+    return checks.needed_for(engine, [*cards.lines(finding), *checks.machine(ROOT, finding)])
 
 
 def require(kind: Hardware, lines: Sequence[Diagnosis]) -> None:
@@ -69,10 +81,10 @@ def require(kind: Hardware, lines: Sequence[Diagnosis]) -> None:
     """
     for line in lines:
         if line.fits is None:
-            print(yellow(f"{kind.title}: {line.subject}: {line.found}"))
+            print(yellow(f"{kind.vendor}: {line.subject}: {line.found}"))
         if line.fits is False:
             raise HardwareError(
-                f"{kind.title}: this machine is not ready: {line.subject}.",
+                f"{kind.vendor} ({kind.name}): this machine is not ready: {line.subject}.",
                 f"Found: {line.found}.",
                 f"{line.remedy} Then: ./inv doctor --hw {kind.name}",
             )

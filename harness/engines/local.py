@@ -18,6 +18,8 @@ class LocalEngine:
 
     def missing(self, cell: Cell) -> str | None:
         wheels = cell.hardware.data["wheels"]
+        if wheels.get("source_only"):
+            return f"no index has {' or '.join(wheels['packages'])}: ./inv build {cell.hardware.name} --source"
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         if python not in wheels["python"]:
             return f"this is Python {python}, and {cell.hardware.name}'s wheels are for {', '.join(wheels['python'])}"

@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.catalogue.entries import Hardware
+from harness.catalogue.entries import Hardware, locked_paddle
 from harness.checkout import ROOT
 from harness.errors import BuildError
 
 LOCKS = ROOT / "docker" / "locks"
+paddle_version = locked_paddle
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,6 @@ def stack(name: str, hardware: Hardware | None = None, root: Path = ROOT) -> Sta
         return Stack(name, lock, root / ".stacks" / name)
     wheels = tuple(f"{package}=={paddle_version(root)}" for package in hardware.data["wheels"]["packages"])
     return Stack(name, lock, root / ".stacks" / f"{name}-{hardware.name}", wheels, index)
-
-
-def paddle_version(root: Path = ROOT) -> str:
-    """The homework's Paddle version, from the one place that names it: docker/locks/base.in."""
-    match = re.search(r"^paddlepaddle==(\S+)", (root / "docker" / "locks" / "base.in").read_text(), re.MULTILINE)
-    assert match, "docker/locks/base.in pins paddlepaddle"
-    return match.group(1)
 
 
 def install_commands(stack: Stack) -> list[list[str]]:

@@ -86,7 +86,7 @@ def read(folder: Path) -> Document:
     results, sealed = of_folder(ATTACHMENT, folder)
     document = sealed.valid(results)
     for line in sealed.differences(results, document):
-        raise DataFileError(line, "", ATTACHMENT.again)
+        raise DataFileError(line, "It is not as it was sealed.", ATTACHMENT.again)
     return document
 
 

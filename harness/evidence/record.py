@@ -92,6 +92,13 @@ class Artefact(TypedDict):
     bytes: int
 
 
+class Explanation(TypedDict):
+    line: str
+    cause: str
+    remedy: str
+    source: str
+
+
 class _Record(TypedDict):
     schema: int
     id: str
@@ -125,6 +132,7 @@ class RecordData(_Record, total=False):
     paddle: Paddle | None
     verdict: Verdict
     screen: Screen
+    explanations: Sequence[Explanation]
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,11 @@ class Kind:
             raise DataFileError(f"{path}: not a readable {self.name}.", f"{error}.", self.again) from error
         if not isinstance(document, dict) or document.get("schema") not in self.versions:
             versions = " or ".join(map(str, self.versions))
-            raise DataFileError(f"{path}: no {self.name} of schema {versions}.", "", self.again)
+            raise DataFileError(
+                f"{path}: no {self.name} of schema {versions}.",
+                "Another version of this project wrote it, or it was changed.",
+                self.again,
+            )
         try:
             whole = document.get("seal") == seal_of(document)
         except (ValueError, RecursionError):
@@ -168,7 +172,11 @@ class Sealed:
         """
         document = self.read(results)
         if mistake := datafiles.mistake(document, self.kind.name):
-            raise DataFileError(f"{results / self.place / self.kind.manifest}: {mistake}", "", self.kind.again)
+            raise DataFileError(
+                f"{results / self.place / self.kind.manifest}: {mistake}",
+                "It is not as its schema asks.",
+                self.kind.again,
+            )
         return document
 
     def differences(self, results: Path, document: Mapping[str, Any]) -> list[str]:

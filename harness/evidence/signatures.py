@@ -8,6 +8,9 @@ from harness.errors import HomeworkError, UsageError
 
 NAMESPACE = "paddlehomework"
 SUFFIX = ".sig"
+ARMOUR = re.compile(
+    rb"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/]{70}\n)*[A-Za-z0-9+/]{1,70}={0,2}\n-----END SSH SIGNATURE-----\n"
+)
 
 
 def sign(file: Path, key: Path) -> Path:
@@ -21,7 +24,9 @@ def sign(file: Path, key: Path) -> Path:
         UsageError: there is no such key, or it needs a passphrase that nobody can be asked for here.
     """
     if not key.expanduser().is_file():
-        raise UsageError(f"--sign {key}: no such key.", "", "Make one: ssh-keygen -t ed25519")
+        raise UsageError(
+            f"--sign {key}: no such key.", "It is the file of a private SSH key.", "Make one: ssh-keygen -t ed25519"
+        )
     signature = file.with_name(file.name + SUFFIX)
     signature.unlink(missing_ok=True)
     done = _keygen("sign", "-n", NAMESPACE, "-f", str(key.expanduser()), str(file))
@@ -29,6 +34,23 @@ def sign(file: Path, key: Path) -> Path:
         why = done.stderr.strip().splitlines()[-1:] or ["no words"]
         raise UsageError(f"{key}: it cannot sign.", f"ssh-keygen: {why[0]}.", "ssh-add the key, or take another.")
     return signature
+
+
+def require(signers: Path | None) -> None:
+    """Refuse a file of allowed signers that cannot be read.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    try:
+        if signers:
+            signers.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"--signers {signers}: no file that can be read.",
+            f"{error.strerror}.",
+            "It has a line per signer: NAME ssh-ed25519 AAAA…; see man ssh-keygen, ALLOWED SIGNERS.",
+        ) from error
 
 
 def check(file: Path, signature: Path, signers: Path | None = None) -> tuple[str, str]:
@@ -43,6 +65,8 @@ def check(file: Path, signature: Path, signers: Path | None = None) -> tuple[str
         (the key's print or the signer's name, the mistake); one of the two is empty.
     """
     content = file.read_bytes()
+    if not ARMOUR.fullmatch(signature.read_bytes()):
+        return "", "its signature is not as ssh-keygen writes it"
     done = _keygen("check-novalidate", "-n", NAMESPACE, "-s", str(signature), content=content)
     fingerprint = re.search(rb"SHA256:\S+", done.stdout_bytes)
     if done.returncode != 0 or not fingerprint:

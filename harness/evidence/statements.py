@@ -3,6 +3,7 @@
 statement.json is a Statement v1 with the test-result predicate v0.1 (https://github.com/in-toto/attestation). Its
 subjects are the program's revision, the runtime (an image, or the lock of a local stack) and the device model; its
 configuration binds it to the whole record and to each of the run's files, so that a signature over it covers them all.
+The record holds this statement's own hash among those of its files, so what is bound of it is all but these: its BODY.
 """
 
 import hashlib
@@ -18,11 +19,13 @@ from harness.evidence.verdicts import FAILED, NOT_JUDGED, PASSED, verdict_of
 FILE = "statement.json"
 SIGNATURE = "statement.json.sig"
 STATEMENT = "https://in-toto.io/Statement/v1"
+BODY = "record.json without artefacts and seal, as JSON with sorted keys and no blanks"
+BODY_BEFORE = "record.json"  # what earlier revisions called the same
 RESULTS = {PASSED: "PASSED", NOT_JUDGED: "WARNED", FAILED: "FAILED"}
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 
 
-def of(record: RecordData, artefacts: Mapping[str, Any]) -> dict[str, Any]:
+def of(record: RecordData, artefacts: Mapping[str, Any], named: str = BODY) -> dict[str, Any]:
     """The statement of a record whose files, but for the statement itself, are `artefacts`."""
     names: dict[str, list[str]] = {verdict: [] for verdict in RESULTS}
     for check in record["checks"]:
@@ -37,7 +40,7 @@ def of(record: RecordData, artefacts: Mapping[str, Any]) -> dict[str, Any]:
         "predicate": {
             "result": RESULTS[verdict_of(record)],
             "configuration": [
-                {"name": "record.json", "digest": {"sha256": digest(body)}},
+                {"name": named, "digest": {"sha256": digest(body)}},
                 *({"name": name, "digest": {"sha256": file["sha256"]}} for name, file in files.items()),
             ],
             "passedTests": names[PASSED],

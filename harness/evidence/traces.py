@@ -77,7 +77,11 @@ def read(folder: Path, record: RecordData) -> dict[str, Tensor]:
         return {}
     try:
         if sha256(path) != sealed["sha256"]:
-            raise DataFileError(f"{path}: it was changed after its run.", "", "./inv verify names all that was.")
+            raise DataFileError(
+                f"{path}: it was changed after its run.",
+                "Its hash is not the one that was sealed.",
+                "./inv verify names all that was.",
+            )
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         if size > BYTES:

@@ -3,32 +3,43 @@
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 BUS = Path("/sys/bus/pci/devices")
 
 
+class Device(NamedTuple):
+    """The numbers of a device on the bus, in hexadecimal digits: 10de, 2684, 030200."""
+
+    vendor: str
+    device: str
+    category: str
+
+
 def devices(data: Mapping[str, Any], bus: Path = BUS) -> tuple[str, ...]:
-    """The addresses of one kind's cards, by the vendor and the classes that hardware.yaml names under `pci`."""
-    wanted = data.get("pci")
-    if not wanted:
-        return ()
+    """The addresses of one kind's cards, by the vendors and the classes that hardware.yaml names under `pci`."""
+    return tuple(found(data, bus))
+
+
+def found(data: Mapping[str, Any], bus: Path = BUS) -> dict[str, Device]:
+    """One kind's cards on the bus, by their addresses."""
+    wanted = data.get("pci", {"vendors": ()})
     classes = tuple(wanted.get("classes", ("",)))
-    return tuple(
-        address
-        for address, (vendor, category) in _present(bus).items()
-        if vendor == wanted["vendor"] and category.startswith(classes)
-    )
+    return {
+        address: device
+        for address, device in _present(bus).items()
+        if device.vendor in wanted["vendors"] and device.category.startswith(classes)
+    }
 
 
 @cache
-def _present(bus: Path) -> dict[str, tuple[str, str]]:
-    """Vendor and class of every device on the bus, in hexadecimal digits: 10de, 030200."""
-    found = {}
-    for device in sorted(bus.glob("*")):
+def _present(bus: Path) -> dict[str, Device]:
+    """Every device on the bus."""
+    present = {}
+    for place in sorted(bus.glob("*")):
         try:
-            vendor, category = ((device / name).read_text().strip().removeprefix("0x") for name in ("vendor", "class"))
+            numbers = ((place / name).read_text().strip().removeprefix("0x") for name in ("vendor", "device", "class"))
+            present[place.name] = Device(*numbers)
         except OSError:
             continue  # it was unplugged
-        found[device.name] = (vendor, category)
-    return found
+    return present

@@ -59,7 +59,8 @@ def ended(record: Record) -> str:
     number = f", {len(data['checks'])} checks" if verdict == PASSED else ""
     how = {PASSED: f"passed in {seconds}{number}", FAILED: f"failed after {seconds}"}
     head = PAINT[verdict](f"  {MARKS[verdict]} {how.get(verdict, f'not judged after {seconds}')}")
-    return "\n".join([f"{head}   {place}", *(f"      {line}" for line in reasons(data))])
+    known = [f"known: {each['cause']}\n      → {each['remedy']} {dim(each['source'])}" for each in data.get("explanations", ())]
+    return "\n".join([f"{head}   {place}", *(f"      {line}" for line in (*reasons(data), *known))])
 
 
 def reasons(data: RecordData) -> list[str]:

@@ -6,29 +6,32 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from harness import checkout
+from harness.catalogue import symptoms
 from harness.catalogue.cells import BY_HAND, NOT_WRITTEN, Cell, CellRequest
 from harness.checkout import ROOT
 from harness.engines.choosing import choose
 from harness.engines.engine import OF_PROGRAMS, Engine, Launch, Request
-from harness.errors import Interrupted
+from harness.errors import DataFileError, Interrupted
 from harness.evidence import finishing
 from harness.evidence.hashing import timestamp
 from harness.evidence.record import Record
 from harness.evidence.records import LOG, Draft
 from harness.evidence.redaction import Redactor
-from harness.evidence.verdicts import overall
-from harness.machine.probe import Card, Finding, system_name, visible_cards
+from harness.evidence.verdicts import FAILED, overall
+from harness.machine.listing import Card
+from harness.machine.probe import Finding, system_name, visible_cards
 from harness.runs import processes, progress
 from harness.runs.judge import Check, judge, read_measurements
-from harness.terminal import bold, dim, green
+from harness.terminal import bold, dim, green, yellow
 
 TOO_FEW = "it runs on"  # how a why begins where cards are lacking
 RECORDED = re.compile(rf"({'|'.join(OF_PROGRAMS)})(?!.*(?i:token|secret|passw|key|credential|auth)).*")
@@ -99,7 +102,11 @@ def _engine(cell: Cell, on: str) -> tuple[Engine | None, str]:
 
 def _with_enough_cards(entry: Planned) -> Planned:
     """The entry, left out where the machine has fewer cards; a CPU runs any number of processes, and says so."""
-    if entry.engine is None or entry.cards == 1:
+    if entry.engine is None:
+        return entry
+    if not entry.chosen:
+        return replace(entry, engine=None, why=f"{TOO_FEW} a card, and none is free: {busy(entry.finding)}")
+    if entry.cards == 1:
         return entry
     if entry.cell.hardware.category == "cpu":
         note = f"{entry.cards} processes on one CPU, a rehearsal"
@@ -108,6 +115,21 @@ def _with_enough_cards(entry: Planned) -> Planned:
     else:
         return replace(entry, engine=None, why=f"{TOO_FEW} {entry.cards} cards, and {len(entry.chosen)} are here")
     return replace(entry, why=f"{entry.why}; {note}", note=note)
+
+
+def busy(finding: Finding) -> str:
+    """The cards that other programs have, in words, and how to take one all the same."""
+    taken = [card for card in finding.cards if card.busy]
+    words = "; ".join(f"{card.index} ({card.model}): {card.busy}" for card in taken)
+    variable = finding.hardware.data.get("visible_devices")
+    return f"{words}; {variable}={taken[0].index} takes it all the same" if variable and taken else words
+
+
+def show_left_out(findings: Sequence[Finding]) -> None:
+    """Say which cards of this machine no cell runs on, and why."""
+    for finding in findings:
+        for why in filter(None, (finding.faults, busy(finding))):
+            print(yellow(f"{finding.hardware.vendor}: left out: {why}"))
 
 
 def show_plan(planned: Sequence[Planned]) -> None:
@@ -142,6 +164,8 @@ def run_all(
         BuildError, StoreError: the runtime or the record could not be made.
     """
     cells = [entry for entry in planned if entry.engine]
+    if cells and (why := checkout.why_no_revision()):
+        progress.say(yellow(f"· The records will name no commit: {why}"))
     left_out = {
         str(entry.cell): entry.why
         for entry in planned
@@ -195,12 +219,29 @@ def run_cell(
         measured = read_measurements(draft.folder, entry.cards)
         checks = judge(entry.cell.part, entry.cell.hardware, draft.record["parameters"], ending, measured)
         draft.record.update(_outcome(started, ending, checks, measured))
+        explanations = [] if interrupted else _explanations(entry, draft.folder / LOG, ending, checks)
+        if explanations:
+            draft.record["explanations"] = [each.as_dict() for each in explanations]
         finishing.complete(draft.folder, draft.record, redactor, key)
         record = draft.seal()
     progress.say(progress.ended(record))
     if interrupted:
         raise Interrupted(signal.Signals[ending.signal or "SIGINT"])
     return record
+
+
+def _explanations(
+    entry: Planned, log: Path, ending: processes.Ending, checks: Sequence[Check]
+) -> list[symptoms.Explanation]:
+    """What is known of a failed run's log and of how it ended."""
+    if all(check.verdict != FAILED for check in checks):
+        return []
+    end = f"\n[ended: {ending.reason}, exit code {ending.code}, {ending.signal or 'no signal'}]"
+    try:
+        return symptoms.explain(symptoms.read_log(log) + end, [entry.cell.hardware.name])
+    except DataFileError as error:  # the run is over, and is not lost for want of an explanation
+        print(yellow(f"Its log is not explained. {error}".replace("\n", " ")), file=sys.stderr)
+        return []
 
 
 def _clean_up(launch: Launch) -> None:
@@ -234,7 +275,7 @@ def _before(entry: Planned, started: datetime, job: Job | None) -> dict[str, Any
             "model": card.model,
             "architecture": card.architecture,
             "driver": card.driver,
-            "cards": [asdict(card) for card in entry.chosen],
+            "cards": [card.as_dict() for card in entry.chosen],
             "machine": platform.machine(),
             "system": system_name(),
             "kernel": platform.release(),

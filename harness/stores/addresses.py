@@ -9,6 +9,7 @@ checkout. Keys and secrets are never part of an address; they come from the usua
 """
 
 import os
+import re
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
@@ -22,12 +23,18 @@ VARIABLE = "HOMEWORK_STORE"
 SETTINGS = ROOT / "store.yaml"
 DEFAULT = ROOT / "store"
 SERVICES = Path(__file__).with_name("services.yaml")
+SECRET = re.compile(r"(?<=//)[^/?#@\s]*(?:@[^/?#@\s]*)*@")  # user and password before a host
 CHOICES = {
     "addressing": ("auto", "path", "virtual"),
     "checksum": ("crc32", "md5"),
     "conditional": ("yes", "no"),
     "signature": ("v4", "v2"),
 }
+
+
+def masked(text: str) -> str:
+    """A text with the users and passwords of the addresses in it left out."""
+    return SECRET.sub("…@", text)
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,7 @@ class Service:
     checksum: str = "crc32"
     conditional: str = "yes"
     signature: str = "v4"
+    region: str = ""
     sources: tuple[str, ...] = ()
 
 
@@ -52,11 +60,12 @@ class Bucket:
     service: Service
     region: str = ""
     profile: str = ""
+    account: str = ""
 
     @property
     def endpoint(self) -> str | None:
         """The service's URL; None leaves it to boto3 and its variables."""
-        return self.service.endpoint.replace("{region}", self.region) or None
+        return self.service.endpoint.replace("{region}", self.region).replace("{account}", self.account) or None
 
     def __str__(self) -> str:
         return f"s3://{self.name}/{self.prefix}".rstrip("/")
@@ -75,46 +84,56 @@ def resolve(address: str = "") -> Bucket | Path:
     if address.startswith("s3://"):
         return _bucket(address)
     if "://" in address:
-        raise UsageError(f"{address}: not a store.", "A store is a folder or s3://BUCKET/PREFIX.", _see())
+        raise UsageError(f"{masked(address)}: not a store.", "A store is a folder or s3://BUCKET/PREFIX.", _see())
     folder = Path(address).expanduser()
     if os.sep not in address and not folder.is_dir():
-        known = ", ".join(settings.get("stores", {})) or "none yet"
-        raise UsageError(f"{address}: no such store.", f"Names in store.yaml: {known}.", f"A folder is ./{address}")
+        known = settings.get("stores", {})
+        why = f"Names in store.yaml: {', '.join(known) or 'none yet'}.{did_you_mean(address, known)}"
+        raise UsageError(f"{address}: no such store.", why, f"A folder is ./{address}")
     return folder.absolute()
 
 
 def _bucket(address: str) -> Bucket:
     parts = urlsplit(address)
-    if parts.username or parts.password:
+    if masked(address) != address:
         raise UsageError(
-            f"s3://{parts.hostname}: an address holds no secret.",
+            f"{masked(address)}: an address holds no secret.",
             "It would be shown and remembered.",
-            "Give them as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or as a profile of the AWS tools.",
+            _keys(),
         )
     if not parts.netloc or parts.fragment:
-        raise UsageError(f"{address}: names no bucket.", "", "It is s3://BUCKET/PREFIX")
+        raise UsageError(f"{masked(address)}: names no bucket.", "It stands behind s3://", "It is s3://BUCKET/PREFIX")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     service = _service(options.pop("service", "aws"))
-    region, profile = options.pop("region", ""), options.pop("profile", "")
-    known = [field.name for field in fields(Service) if field.name not in ("title", "sources")]
+    given = {name: options.pop(name, "") for name in ("region", "profile", "account")}
+    region = given["region"] or service.region
+    known = [field.name for field in fields(Service) if field.name not in ("title", "sources", "region")]
     for name, value in options.items():
         if name not in known:
-            options_known = [*known, "service", "region", "profile"]
+            options_known = [*known, "service", *given]
             why = f"Known: {', '.join(options_known)}.{did_you_mean(name, options_known)}"
             raise UsageError(f"{name}: no option of a store.", why, _see())
         if value not in CHOICES.get(name, (value,)):
-            raise UsageError(f"{name}={value}: not known.", f"Known: {', '.join(CHOICES[name])}.", _see())
+            why = f"Known: {', '.join(CHOICES[name])}.{did_you_mean(value, CHOICES[name])}"
+            raise UsageError(f"{name}={value}: not known.", why, _see())
     service = replace(service, **options)  # type: ignore[arg-type]
-    if "{region}" in service.endpoint and not region:
-        raise UsageError(
-            f"{service.title}: which region?", "Its endpoint holds it.", f"Write …{'&' if parts.query else '?'}region=R"
-        )
-    return Bucket(parts.netloc, parts.path.strip("/"), service, region, profile)
+    if masked(service.endpoint) != service.endpoint:  # percent signs hid it
+        raise UsageError(f"endpoint={masked(service.endpoint)}: an address holds no secret.", "", _keys())
+    for name, value in (("region", region), ("account", given["account"])):
+        if f"{{{name}}}" in service.endpoint and not value:
+            where = f"Write …{'&' if parts.query else '?'}{name}={name[0].upper()}"
+            raise UsageError(f"{service.title}: which {name}?", "Its endpoint holds it.", where)
+    return Bucket(parts.netloc, parts.path.strip("/"), service, region, given["profile"], given["account"])
+
+
+def _keys() -> str:
+    return "Give them as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or as a profile of the AWS tools."
 
 
 def _service(name: str) -> Service:
     if name not in services():
-        raise UsageError(f"{name}: no such service.", f"Known: {', '.join(services())}.", _see())
+        why = f"Known: {', '.join(services())}.{did_you_mean(name, services())}"
+        raise UsageError(f"{name}: no such service.", why, _see())
     return services()[name]
 
 

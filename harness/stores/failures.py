@@ -13,12 +13,29 @@ from botocore.exceptions import (
     ReadTimeoutError,
     SSLError,
 )
+from botocore.parsers import ResponseParserError
 
 from harness.errors import StoreError
+from harness.stores.addresses import masked
+from harness.terminal import harmless
 
 KEYS = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; every service here takes its keys in these."
 AGAIN = "Call again later; it goes on where it broke off."
 ENDPOINT = "Compare service, region and endpoint with the address; ./inv upload --help shows some."
+CONSOLE = (
+    "Is it the port of the service's S3, not of its console? Does a login page of the network (a captive portal) or a "
+    f"proxy stand between? {ENDPOINT}"
+)
+
+
+class NotS3(Exception):
+    """An answer that S3 does not give."""
+
+
+class Damaged(Exception):
+    """The service has another content than was sent to it, and did not say so."""
+
+
 CODES: dict[str, tuple[str, str]] = {
     "InvalidAccessKeyId": ("The service does not know this access key.", KEYS),
     "SignatureDoesNotMatch": ("The secret does not belong to the access key.", KEYS),
@@ -62,10 +79,25 @@ SAME = {
     "InsufficientStorage": "QuotaExceeded",
     "XMinioStorageFull": "QuotaExceeded",
     "404": "NoSuchKey",
+    "429": "SlowDown",
+    "TooManyRequests": "SlowDown",
+    "TooManyRequestsException": "SlowDown",
+    "501": "NotImplemented",
+    "MethodNotAllowed": "NotImplemented",
+    "405": "NotImplemented",
+    "502": "ServiceUnavailable",
+    "504": "ServiceUnavailable",
+    "307": "PermanentRedirect",
+    "TemporaryRedirect": "PermanentRedirect",
     "403": "AccessDenied",
     "301": "PermanentRedirect",
 }
 CAUSES: tuple[tuple[type[Exception], str, str], ...] = (
+    (Damaged, *CODES["BadDigest"]),
+    (NotS3, "What answers there is no S3, or only its first version.", CONSOLE),
+    (ResponseParserError, "What answers there is no S3.", CONSOLE),
+    (RecursionError, "What answers there leads elsewhere: no S3, or the bucket is in another region.", CONSOLE),
+    (KeyError, "What answers there is no S3, or lacks a part of its answers.", CONSOLE),
     (NoCredentialsError, "There are no credentials.", KEYS),
     (PartialCredentialsError, "A key has no secret, or a secret no key.", KEYS),
     (
@@ -88,7 +120,9 @@ CAUSES: tuple[tuple[type[Exception], str, str], ...] = (
 def explain(address: str, error: Exception) -> StoreError:
     """The error a person reads in place of the library's."""
     what = f"{address}: {_first_line(error)}"
-    if isinstance(error, ClientError):
+    if isinstance(error, ClientError) and 300 <= _status(error) < 400 and _known(error) != "PermanentRedirect":
+        why, remedy = "What answers there is no S3: it sends a browser elsewhere.", CONSOLE
+    elif isinstance(error, ClientError):
         why, remedy = CODES.get(_known(error), ("The service refused the request.", ENDPOINT))
     else:
         why, remedy = next((why, remedy) for kind, why, remedy in CAUSES if isinstance(error, kind))
@@ -102,6 +136,11 @@ def code_of(error: ClientError) -> str:
 def is_taken(error: ClientError) -> bool:
     """Whether the key has an object already (409: one is being written to it at this moment)."""
     return _status(error) in (409, 412)
+
+
+def is_denied(error: ClientError) -> bool:
+    """Whether the keys lack a right, and not that they are wrong."""
+    return _status(error) == 403 and _known(error) == "AccessDenied"
 
 
 def is_missing(error: ClientError) -> bool:
@@ -122,5 +161,5 @@ def _status(error: ClientError) -> int:
 
 
 def _first_line(error: Exception) -> str:
-    text = (str(error) or type(error).__name__).splitlines()[0]
+    text = masked(harmless((str(error) or type(error).__name__).splitlines()[0][:300]))
     return text if text.endswith(".") else f"{text}."

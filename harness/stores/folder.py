@@ -18,6 +18,8 @@ UNFINISHED = ".unfinished"
 class FolderStore:
     """A folder whose files are the keys. A file is written in .unfinished/ and renamed when it is whole."""
 
+    readable = True
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.address = str(folder)
@@ -37,7 +39,7 @@ class FolderStore:
                     if size is not None:
                         yield path.relative_to(self.folder).as_posix(), size
 
-    def put(self, key: str, path: Path, sha256: str, sent: Count) -> bool:
+    def put(self, key: str, path: Path, sha256: str, sent: Count, anew: bool = False) -> bool:
         place = self.folder / key
         beside = self.folder / UNFINISHED / key.replace("/", "-")  # one name for all that send this key
         with self._explained():
@@ -45,7 +47,7 @@ class FolderStore:
             beside.parent.mkdir(exist_ok=True)
             with beside.open("ab") as target:
                 fcntl.flock(target, fcntl.LOCK_EX)  # the second waits here, and then finds the key taken
-                if place.exists():
+                if place.exists() and not anew:
                     self._forget(beside, target.fileno())
                     return False
                 target.truncate(0)

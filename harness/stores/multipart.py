@@ -25,12 +25,14 @@ IN_MEMORY = Semaphore(16)  # parts, over all files
 class Multipart:
     """One big file on its way."""
 
-    def __init__(self, store: BucketClient, name: str, path: Path, sha256: str) -> None:
+    def __init__(self, store: BucketClient, name: str, path: Path, sha256: str, anew: bool = False) -> None:
         self.store = store
         self.client = store.client
         self.where = {"Bucket": store.bucket.name, "Key": name}
         self.path = path
         self.sha256 = sha256
+        self.anew = anew
+        self.proven = True  # whether the answer to each part shows that it arrived as it was sent
         self.part_bytes = PART * -(-path.stat().st_size // (PART * MOST_PARTS))
 
     def send(self, sent: Count) -> bool:
@@ -40,25 +42,32 @@ class Multipart:
             VerificationError: the file has other content than its hash says; nothing shows in the store.
         """
         for _ in range(3):
-            if self.store.size_of(self.where["Key"]) is not None:
+            if not self.anew and self.store.size_of(self.where["Key"]) is not None:
                 return False
             upload = self._found() or self._begun()
             try:
                 parts = self._send_parts(upload, sent)
                 self.client.complete_multipart_upload(
-                    **self.where, UploadId=upload, MultipartUpload={"Parts": parts}, **self.store.if_free
+                    **self.where, UploadId=upload, MultipartUpload={"Parts": parts}, **self._condition()
                 )
                 return True
             except ClientError as error:
                 if is_taken(error):
                     self.client.abort_multipart_upload(**self.where, UploadId=upload)
+                    if not self.store.readable:
+                        return False
                 elif code_of(error) != "NoSuchUpload":  # another machine completed it
                     raise
                 last = error
         raise last
 
+    def _condition(self) -> dict[str, str]:
+        return {} if self.anew else self.store.if_free
+
     def _found(self) -> str | None:
         """The latest upload of this content that was begun and not completed."""
+        if not self.store.readable:
+            return None
         page = self.client.list_multipart_uploads(Bucket=self.where["Bucket"], Prefix=self.where["Key"])
         uploads = [upload for upload in page.get("Uploads", []) if upload["Key"] == self.where["Key"]]
         return max(uploads, key=lambda upload: upload["Initiated"])["UploadId"] if uploads else None
@@ -100,6 +109,8 @@ class Multipart:
                 yield content
 
     def _parts_there(self, upload: str) -> dict[int, dict[str, Any]]:
+        if not self.store.readable:
+            return {}
         pages = self.client.get_paginator("list_parts").paginate(**self.where, UploadId=upload)
         return {part["PartNumber"]: part for page in pages for part in page.get("Parts", [])}
 
@@ -110,6 +121,8 @@ class Multipart:
         kept = {name: value for name, value in checksum.items() if name == "ChecksumCRC32"}
         if there is None or not _same(there, content, kept):
             there = self.client.upload_part(**self.where, UploadId=upload, PartNumber=number, Body=content, **checksum)
+        if not self.store.is_proven(there, content):
+            self.proven = False
         sent(len(content))
         return {"PartNumber": number, "ETag": there["ETag"], **kept}
 

@@ -24,7 +24,7 @@ def open_store(address: str = "", reading: bool = False, make: Callable[[Path], 
     if isinstance(place, Bucket):
         from harness.stores.s3 import S3Store  # boto3 takes half a second
 
-        return S3Store(place)
+        return S3Store(place, reading)
     if reading and not place.is_dir():
         raise UsageError(
             f"{place}: no such folder.", "Nothing was uploaded to it.", "./inv upload --help shows addresses"

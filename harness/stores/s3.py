@@ -1,9 +1,11 @@
 """A store in a bucket of any service that speaks S3, by boto3.
 
-Whatever is sent carries its checksum, which the service holds against what arrives. Failed requests are repeated by
-boto3 with growing pauses; what it does not repeat (a checksum that did not fit, a body that broke off), here.
+Whatever is sent carries its checksum, and is signed with the request, so that the service holds both against what
+arrives. Some ignore one or the other: what an answer does not prove to be there is read back. Failed requests are
+repeated by boto3 with growing pauses; what it does not repeat (a checksum that did not fit, a broken body), here.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +15,8 @@ from typing import Any
 from botocore.exceptions import ClientError, HTTPClientError
 from urllib3.exceptions import HTTPError
 
-from harness.stores.bucket import ATTEMPTS, BODY_BROKEN_OFF, BucketClient, pause
-from harness.stores.failures import explain, is_missing, is_taken
+from harness.stores.bucket import ATTEMPTS, BODY_BROKEN_OFF, BucketClient, pause, require_list
+from harness.stores.failures import Damaged, NotS3, explain, is_denied, is_missing, is_taken
 from harness.stores.multipart import PART, Multipart
 from harness.stores.store import PARALLEL, Count, absent, changed, wrong_size
 
@@ -29,7 +31,12 @@ class S3Store(BucketClient):
     # What a store does
 
     def sizes(self, keys: Collection[str]) -> dict[str, int]:
-        """By listing while the wanted keys stand close together, else by asking for each, several at once."""
+        """By listing while the wanted keys stand close together, else by asking for each, several at once.
+
+        Keys that may only write see nothing: each put then finds out by itself.
+        """
+        if not self.readable:
+            return {}
         wanted = sorted(keys)
         found: dict[str, int] = {}
         position, dense = 0, True
@@ -59,13 +66,13 @@ class S3Store(BucketClient):
                 return
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
-    def put(self, key: str, path: Path, sha256: str, sent: Count) -> bool:
+    def put(self, key: str, path: Path, sha256: str, sent: Count, anew: bool = False) -> bool:
         if path.stat().st_size > PART:
-            return self.asked(lambda: Multipart(self, self.name_of(key), path, sha256).send(sent))
+            return self.asked(lambda: self._put_big(self.name_of(key), path, sha256, sent, anew))
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != sha256:
             raise changed(path)
-        free = self.asked(lambda: self._put_small(self.name_of(key), content))
+        free = self.asked(lambda: self._put_small(self.name_of(key), content, anew))
         sent(len(content))
         return free
 
@@ -108,20 +115,58 @@ class S3Store(BucketClient):
             raise
 
     def _page(self, **where: str) -> Any:
-        return self.asked(lambda: self.client.list_objects_v2(Bucket=self.bucket.name, **where))
+        def ask() -> Any:
+            page = self.client.list_objects_v2(Bucket=self.bucket.name, **where)
+            require_list(page)
+            if page.get("NextContinuationToken", "") == where.get("ContinuationToken"):
+                raise NotS3("the list goes on where it began")
+            return page
 
-    def _put_small(self, name: str, content: bytes) -> bool:
-        if not self.if_free and self.size_of(name) is not None:
+        return self.asked(ask)
+
+    def _put_small(self, name: str, content: bytes, anew: bool) -> bool:
+        if not anew and name not in self.damaged and not self.if_free and self.size_of(name) is not None:
             return False
+        condition = {} if anew or name in self.damaged else self.if_free
         try:
-            self.client.put_object(
-                Bucket=self.bucket.name, Key=name, Body=content, **self.checksum(content), **self.if_free
+            answer = self.client.put_object(
+                Bucket=self.bucket.name, Key=name, Body=content, **self.checksum(content), **condition
             )
         except ClientError as error:
-            if is_taken(error) and self.size_of(name) is not None:
+            if is_taken(error) and (not self.readable or self.size_of(name) is not None):
                 return False
             raise
+        if not self.is_proven(answer, content):
+            self._require_there(name, hashlib.sha256(content).hexdigest())
         return True
+
+    def _put_big(self, name: str, path: Path, sha256: str, sent: Count, anew: bool) -> bool:
+        upload = Multipart(self, name, path, sha256, anew or name in self.damaged)
+        free = upload.send(sent)
+        if free and not upload.proven:
+            self._require_there(name, sha256)
+        return free
+
+    def _require_there(self, name: str, sha256: str) -> None:
+        """Read an object back that no answer proved to be what was sent; one that is not does not stay.
+
+        Raises:
+            Damaged: it is not so.
+        """
+        try:
+            body = self.client.get_object(Bucket=self.bucket.name, Key=name)["Body"]
+        except ClientError as error:
+            if is_denied(error):  # keys that may only write: the signature of the request has to do
+                return
+            raise
+        digest = hashlib.sha256()
+        for chunk in body.iter_chunks(CHUNK):
+            digest.update(chunk)
+        if digest.hexdigest() != sha256:
+            self.damaged.add(name)
+            with contextlib.suppress(ClientError):  # without that right it is put anew
+                self.client.delete_object(Bucket=self.bucket.name, Key=name)
+            raise Damaged(f"{name} is not there as it was sent")
 
     def _get_rest(self, key: str, path: Path, start: int, size: int, got: Count) -> None:
         if start >= size > 0:

@@ -38,17 +38,24 @@ class Source(Protocol):
 
 
 class Store(Source, Protocol):
-    """What an upload asks as well."""
+    """What an upload asks as well.
+
+    Args:
+        readable: whether what is there can be seen, and not only written.
+    """
+
+    readable: bool
 
     def sizes(self, keys: Collection[str]) -> dict[str, int]:
         """The bytes of each of the keys that is there."""
 
-    def put(self, key: str, path: Path, sha256: str, sent: Count) -> bool:
+    def put(self, key: str, path: Path, sha256: str, sent: Count, anew: bool = False) -> bool:
         """Store a file under a key that is free; False, and nothing changed, if it is taken.
 
         Args:
             sha256: what the content must have; the far side checks what arrives as well.
             sent: is told the bytes as they go.
+            anew: in place of what the key has, for that is damaged.
 
         Raises:
             VerificationError: the file has other content than `sha256` says.
@@ -79,5 +86,5 @@ def wrong_size(address: str, key: str, found: int, expected: int) -> Verificatio
     return VerificationError(
         f"{key} in {address}: {found} bytes instead of {expected}.",
         "Something other than this program wrote or cut that object; it has been left as it is.",
-        "Its owner can remove it; then upload again from a machine that has the record.",
+        "./inv upload --repair, on a machine that has the record, puts it there anew.",
     )

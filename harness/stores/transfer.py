@@ -65,7 +65,7 @@ def upload(results: Path, store: Store, parts: Collection[str] | None = None, dr
     taken = store.sizes([sealed.key for sealed in candidates])
     plans = []
     for sealed in candidates:
-        with _refusals(outcome, sealed):
+        with refusals(outcome, sealed):
             path = results / sealed.place / sealed.kind.manifest
             if sealed.key not in taken:
                 manifest = path.read_bytes()
@@ -85,9 +85,11 @@ def upload(results: Path, store: Store, parts: Collection[str] | None = None, dr
     with _bar("Uploading", outcome.bytes) as sent:
         sender = _Sender(results, store, sizes, sent)
         for plan, sending in each(plans, sender.send, sender.pool):
-            with _refusals(outcome, plan.sealed):
-                sending.result()
-                outcome.moved.append(plan.sealed)
+            with refusals(outcome, plan.sealed):
+                if sending.result():
+                    outcome.moved.append(plan.sealed)
+                else:
+                    outcome.there += 1
     return outcome
 
 
@@ -100,8 +102,8 @@ class _Sender:
         self.on_their_way: dict[str, Future[bool]] = {}
         self.lock = threading.Lock()
 
-    def send(self, plan: Plan) -> None:
-        """Send a folder's files, then its manifest.
+    def send(self, plan: Plan) -> bool:
+        """Send a folder's files, then its manifest; False if that was there.
 
         Raises:
             VerificationError: a file is not what the manifest says, or the store has another folder of that name.
@@ -111,10 +113,12 @@ class _Sender:
         for future in filter(None, on_their_way):
             future.result()
         path = folder / plan.sealed.kind.manifest
-        if not self.store.put(plan.sealed.key, path, plan.sha256, self.sent):
+        free = self.store.put(plan.sealed.key, path, plan.sha256, self.sent)
+        if not free and self.store.readable:
             found = self.store.read(plan.sealed.key, MOST_MANIFEST_BYTES)
             if hashlib.sha256(found).hexdigest() != plan.sha256:
                 raise another(plan.sealed, self.store)
+        return free
 
     def _send_object(self, path: Path, file: File) -> "Future[bool] | None":
         key = object_key(file.sha256)
@@ -192,7 +196,7 @@ def _absent(results: Path, offered: Iterable[Sealed], outcome: Outcome) -> Itera
 def _fetch_all(results: Path, incoming: Path, store: Source, wanted: Iterable[Sealed], outcome: Outcome) -> None:
     with _bar("Downloading", None) as got:
         for sealed, fetching in each(wanted, lambda sealed: fetch(results, incoming, store, sealed, got)):
-            with _refusals(outcome, sealed):
+            with refusals(outcome, sealed):
                 outcome.bytes += fetching.result()
                 outcome.moved.append(sealed)
 
@@ -272,7 +276,7 @@ def _fetch_file(store: Source, sealed: Sealed, file: File, path: Path, got: Coun
     raise VerificationError(
         f"{sealed}: {file.name} failed verification.",
         f"{key} in {store.address} has other content than its name says.",
-        "Its owner can remove that object; then upload again from the machine that has the record.",
+        "./inv upload --repair, on a machine that has the record, puts it there anew.",
     )
 
 
@@ -313,7 +317,8 @@ def each(
 
 
 @contextlib.contextmanager
-def _refusals(outcome: Outcome, sealed: Sealed) -> Iterator[None]:
+def refusals(outcome: Outcome, sealed: Sealed) -> Iterator[None]:
+    """Keep what is refused of one folder, so that the others go on."""
     try:
         yield
     except VerificationError as error:

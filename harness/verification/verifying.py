@@ -16,6 +16,7 @@ from harness.evidence.sealed import RECORD, SESSION, of_folder
 from harness.evidence.verdicts import PASSED, overall, verdict_of
 from harness.runs.judge import Check, judge, read_measurements
 from harness.runs.processes import Ending
+from harness.terminal import harmless
 
 
 def verify(folder: Path, catalogue: Catalogue, signers: Path | None = None) -> list[str]:
@@ -43,7 +44,10 @@ def _stated_otherwise(folder: Path, record: RecordData, signers: Path | None) ->
     file, signature = folder / statements.FILE, folder / statements.SIGNATURE
     if file.is_file() and not file.is_symlink():
         try:
-            if json.loads(file.read_bytes()) != statements.of(record, record["artefacts"]):
+            named = (statements.BODY, statements.BODY_BEFORE)
+            if json.loads(file.read_bytes()) not in [
+                statements.of(record, record["artefacts"], name) for name in named
+            ]:
                 yield f"{file}: it does not state what the record says"
         except (ValueError, RecursionError):
             yield f"{file}: not readable as JSON"
@@ -106,7 +110,7 @@ def require_verified(findings: Mapping[Path, list[str]]) -> None:
     """
     lines = [line for found in findings.values() for line in found]
     if lines:
-        shown = "\n".join(lines[:20]) + (f"\n… and {len(lines) - 20} more" if len(lines) > 20 else "")
+        shown = "\n".join(map(harmless, lines[:20])) + (f"\n… and {len(lines) - 20} more" if len(lines) > 20 else "")
         bad = sum(bool(found) for found in findings.values())
         raise VerificationError(
             f"{bad} of {len(findings)} records failed verification.",
@@ -138,9 +142,10 @@ def verify_all(results: Path, run: str, catalogue: Catalogue, signers: Path | No
     """Verify the runs that `run` names, and with `all` every other sealed folder; what was verified is said in a line.
 
     Raises:
-        UsageError: it names no run.
+        UsageError: it names no run, or there is no such signers file.
         VerificationError: something failed.
     """
+    signatures.require(signers)
     findings = {folder: verify(folder, catalogue, signers) for folder in find(results, run)}
     others = verify_others(results) if run == "all" else {}
     require_verified({**findings, **others})

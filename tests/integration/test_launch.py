@@ -16,7 +16,8 @@ from harness.catalogue.cells import Cell, CellRequest
 from harness.catalogue.entries import Cards, Metric
 from harness.engines.engine import LAUNCHER, Launch, Request, python_words, variables
 from harness.evidence import records
-from harness.machine.probe import Card, Finding
+from harness.machine.listing import Card
+from harness.machine.probe import Finding
 from harness.runs import runner
 
 pytestmark = pytest.mark.slow

@@ -88,7 +88,9 @@ def _zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (KeyError, OSError, ValueError):
-        raise UsageError(f"--zone {name}: no such time zone.", "", "For example --zone Asia/Shanghai") from None
+        raise UsageError(
+            f"--zone {name}: no such time zone.", "A zone has a region and a city.", "For example --zone Asia/Shanghai"
+        ) from None
 
 
 def _home(text: str) -> tuple[float, float] | None:
@@ -124,7 +126,11 @@ def inspect(path: Path, content: bytes, settings: Privacy) -> list[Outing]:
     outings = _split(recording.points)
     faults = [_fault(points) for points in outings]
     if all(faults):
-        raise UsageError(f"{path}: {faults[0]}", "", "Attach another track, or a dated photo of the outing.")
+        raise UsageError(
+            f"{path}: {faults[0]}",
+            "It shows no time outdoors that can be counted.",
+            "Attach another track, or a dated photo of the outing.",
+        )
     zone = settings.zone or recording.zone or datetime.now().astimezone().tzinfo or timezone.utc
     radius = _blurred(settings.radius, content)
     return [

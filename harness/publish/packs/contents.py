@@ -1,21 +1,23 @@
 """Contents: what goes into a pack: the records that count, what a person attached, and the programs as they were."""
 
 import io
-import subprocess
-import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from harness import checkout
 from harness.catalogue.entries import OF_A_RUN, Catalogue, Part
 from harness.checkout import ROOT
 from harness.errors import VerificationError
 from harness.evidence import attachments, hashing, records, screen, sessions
 from harness.evidence.attachments import Attachment
 from harness.evidence.record import RecordData
+from harness.evidence.verdicts import NOT_JUDGED
 from harness.points import matrix
 from harness.points.scoring import EARNED, REHEARSED, WAITING
+
+Content = bytes | Path  # of a file: what was made, or where it lies
 
 
 @dataclass(frozen=True)
@@ -34,20 +36,27 @@ class Run:
 
 @dataclass
 class Contents:
-    """What goes into a pack, by part, and the bytes of every file by its name in it."""
+    """What goes into a pack, by part, and the content of every file by its name in it.
+
+    Args:
+        revision: the commit that the code is of; None: as it lies there.
+        rules: the commit whose project.yaml files the cover is made by; None: they are not as committed.
+    """
 
     parts: Sequence[Part]
     runs: dict[str, list[Run]]
     attached: dict[str, list[Attachment]]
     sessions: dict[str, list[Mapping[str, Any]]]
     revision: str | None = None
-    files: dict[str, bytes] = field(default_factory=dict)
+    rules: str | None = None
+    files: dict[str, Content] = field(default_factory=dict)
 
     def missing(self) -> list[str]:
         """What the organisers ask for and is not here, a line each."""
-        return [
-            f"part {part.name}: {ask}" for part in self.parts for ask in part.submission if not self._has(part, ask)
-        ]
+        return [f"part {part.name}: {ask}" for part in self.parts for ask in self.missing_of(part)]
+
+    def missing_of(self, part: Part) -> list[str]:
+        return [ask for ask in part.submission if not self._has(part, ask)]
 
     def _has(self, part: Part, ask: str) -> bool:
         if ask in ("code", "picture") and any(session["passed"] for session in self.sessions[part.name]):
@@ -62,6 +71,15 @@ class Contents:
 
 def gather(catalogue: Catalogue, parts: Sequence[Part], results: Path) -> Contents:
     """Collect what goes in."""
+    contents = evidence(catalogue, parts, results)
+    contents.revision, code = _code(contents)
+    contents.rules = checkout.last_commit([f"projects/{part.slug}/project.yaml" for part in parts])
+    contents.files.update(code)
+    return contents
+
+
+def evidence(catalogue: Catalogue, parts: Sequence[Part], results: Path) -> Contents:
+    """Collect what goes in of the results: records, attachments and sessions."""
     built = matrix.build(catalogue, results)
     attached, _ = attachments.standing(results)
     contents = Contents(
@@ -77,14 +95,12 @@ def gather(catalogue: Catalogue, parts: Sequence[Part], results: Path) -> Conten
     for session in (session for found in contents.sessions.values() for session in found):
         place = sessions.place(session)
         contents.files.update(_files(results / place, f"results/{place}"))
-    contents.revision, code = _code(contents)
-    contents.files.update(code)
     return contents
 
 
 def _counting(built: matrix.Matrix, part: str) -> list[Any]:
-    """The cells whose runs are submitted: those that earn; else those that wait; else the rehearsals."""
-    for state in (EARNED, WAITING, REHEARSED):
+    """The cells whose runs are submitted: those that earn, else those that wait, rehearse, or are not judged."""
+    for state in (EARNED, WAITING, REHEARSED, NOT_JUDGED):
         found = [cell for cell in built.cells if (cell.part, cell.state) == (part, state)]
         earning = [cell for cell in found if cell.points or state != EARNED]
         if earning:
@@ -96,7 +112,11 @@ def _run(results: Path, cell: Any) -> Run:
     folder = results / cell.part / cell.hardware / cell.run
     record = records.read(folder / records.FILE)
     if hashing.hash_files(folder) != record["artefacts"]:
-        raise VerificationError(f"{folder}: its files are not those of its run.", "", f"./inv verify {cell.run}")
+        raise VerificationError(
+            f"{folder}: its files are not those of its run.",
+            "What is handed in is what ran.",
+            f"./inv verify {cell.run}",
+        )
     return Run(folder, record, cell.state)
 
 
@@ -116,25 +136,33 @@ def _sessions(results: Path, attached: Sequence[Attachment]) -> list[Mapping[str
     return [found[name] for name in sorted(found)]
 
 
-def _files(folder: Path, place: str) -> Iterator[tuple[str, bytes]]:
+def _files(folder: Path, place: str) -> Iterator[tuple[str, Path]]:
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
             raise VerificationError(f"{path}: it is a link.", "A pack holds files only.", "Run that cell again.")
         if path.is_file():
-            yield f"{place}/{path.relative_to(folder).as_posix()}", path.read_bytes()
+            yield f"{place}/{path.relative_to(folder).as_posix()}", path
 
 
-def _code(contents: Contents) -> tuple[str | None, dict[str, bytes]]:
+# Code
+
+
+def _code(contents: Contents) -> tuple[str | None, Mapping[str, Content]]:
     """The programs and their locks: as committed where the runs say which commit, else as they lie here."""
     wanted = sorted({path for part in contents.parts if contents.runs[part.name] for path in _sources(part)})
+    revision = revision_of(contents)
+    if wanted and revision:
+        committed = checkout.files_at(revision, wanted)
+        if committed:
+            return revision, {f"code/{name}": content for name, content in committed.items()}
+    return None, dict(_lying_here(wanted))
+
+
+def revision_of(contents: Contents) -> str | None:
+    """The commit that all runs were of; None where there are several, or uncommitted changes."""
     programs = [run.record["program"] for runs in contents.runs.values() for run in runs]
     revisions = {program["revision"] if program["clean"] else None for program in programs}
-    revision = revisions.pop() if len(revisions) == 1 else None
-    if wanted and revision:
-        committed = _committed(revision, wanted)
-        if committed:
-            return revision, committed
-    return None, dict(_lying_here(wanted))
+    return revisions.pop() if len(revisions) == 1 else None
 
 
 def _sources(part: Part) -> list[str]:
@@ -142,19 +170,20 @@ def _sources(part: Part) -> list[str]:
     return [*part.folders, *lock]
 
 
-def _committed(revision: str, wanted: Sequence[str]) -> dict[str, bytes]:
-    command = ["git", "-C", str(ROOT), "archive", "--format=tar", revision, "--", *wanted]
-    done = subprocess.run(command, capture_output=True, timeout=60)
-    if done.returncode != 0:
-        return {}  # a record of another clone, whose commit is not here
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        members = [member for member in archive if member.isfile()]
-        return {f"code/{member.name}": archive.extractfile(member).read() for member in members}  # type: ignore[union-attr]
-
-
-def _lying_here(wanted: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+def _lying_here(wanted: Sequence[str]) -> Iterator[tuple[str, Path]]:
     for name in wanted:
         place = ROOT / name
         for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
             if path.is_file() and not path.is_symlink() and "__pycache__" not in path.parts:
-                yield f"code/{path.relative_to(ROOT).as_posix()}", path.read_bytes()
+                yield f"code/{path.relative_to(ROOT).as_posix()}", path
+
+
+# Content
+
+
+def size_of(content: Content) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+def opened(content: Content) -> BinaryIO:
+    return io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")

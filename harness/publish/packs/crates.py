@@ -7,7 +7,7 @@ from typing import Any
 from harness.catalogue.entries import Part
 from harness.errors import HomeworkError
 from harness.evidence.verdicts import FAILED, verdict_of
-from harness.publish.packs.contents import Contents, Run
+from harness.publish.packs.contents import Content, Contents, Run, size_of
 
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
@@ -94,9 +94,9 @@ def _workflow(contents: Contents, part: Part, program: str) -> dict[str, Any]:
     }
 
 
-def _file(name: str, content: bytes) -> dict[str, Any]:
+def _file(name: str, content: Content) -> dict[str, Any]:
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    return {"@id": name, "@type": "File", "name": name, "contentSize": str(len(content)), "encodingFormat": kind}
+    return {"@id": name, "@type": "File", "name": name, "contentSize": str(size_of(content)), "encodingFormat": kind}
 
 
 def _action_id(run: Run) -> str:

@@ -153,13 +153,17 @@ def a_record(
     day: str = "2026-11-22",
     error: float = 0.01,
     judged_as: Part | None = None,
+    files: Mapping[str, bytes] | None = None,
     **changes: Any,
 ) -> Path:
-    """Seal a record of a run that finished with that error (over 0.1 fails); its folder is returned."""
+    """Seal a record of a run that finished with that error (over 0.1 fails) and left these files, too."""
     with Draft(results, before_run(part, kind, model, day)) as draft:
         (draft.folder / "metrics.json").write_text(json.dumps({"error": error}))
         (draft.folder / "device.json").write_text(json.dumps({"device": kind, "places": {f"Place({kind}:0)": 3}}))
         (draft.folder / LOG).write_text("hello")
+        for name, content in (files or {}).items():
+            (draft.folder / name).parent.mkdir(exist_ok=True)
+            (draft.folder / name).write_bytes(content)
         found = outcome(draft.folder, judged_as or a_part(part), a_kind(kind), draft.record)
         draft.record.update({**found, **changes})
         statements.write(draft.folder, draft.record)
@@ -194,7 +198,8 @@ lister:
   driver: 'Driver (?P<driver>\S+)'
 requires:
   driver: ">=1.0"
-  sdk: {name: SDK, version: ">=2.0", files: [/opt/version], read: 'v(?P<version>\S+)'}
+  sdks:
+    - {name: SDK, version: ">=2.0", files: [/opt/version], read: 'v(?P<version>\S+)'}
 install: Install lscpu.
 distributed: {backend: gloo}
 """

@@ -9,7 +9,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[3]
 KINDS = [yaml.safe_load(path.read_text()) for path in sorted(ROOT.glob("hardware/*/hardware.yaml"))]
 CODE = sorted([ROOT / "tasks.py", *(ROOT / "harness").rglob("*.py")])
-GENERAL = {"cpu", "gpu", "sim", "simulated", "any", "this", "project"}  # classes of hardware, which the rules name
+# Classes of hardware, which the rules name, and what of a vendor's name is an ordinary word.
+GENERAL = {"cpu", "gpu", "sim", "simulated", "any", "this", "project", "threads"}
 THE_RULES_OWN = {"scoring.py": {"nvidia"}}  # the homework itself writes "a non-NVIDIA accelerator"
 
 

@@ -8,7 +8,7 @@ from samples import a_kind, a_part, a_record, a_record_not_judged, a_rule
 
 from harness.catalogue.entries import Metric, Requirement
 from harness.cli import listing
-from harness.doctor.checks import Diagnosis
+from harness.doctor.diagnosis import Diagnosis
 from harness.evidence.records import read
 
 UNWRITTEN = a_part("14", title="An article", program=None, rules=(a_rule("judged", 3, 10, needs=("article",)),))

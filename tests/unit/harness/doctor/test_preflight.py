@@ -12,7 +12,8 @@ from harness.environments import client, images
 from harness.environments.client import Client
 from harness.errors import EngineError, HardwareError
 from harness.machine import pci, probe
-from harness.machine.probe import Card, Finding
+from harness.machine.listing import Card
+from harness.machine.probe import Finding
 
 DOCKER = Client("/usr/bin/docker", "docker", "20.10.24", "buildkit", machine="x86_64")
 
@@ -40,7 +41,7 @@ def test_a_driver_out_of_range_is_refused_on_every_engine(engine, driver, wrong)
 def test_the_sdk_is_this_machines_only_for_a_local_run(tmp_path):
     (tmp_path / "version").write_text("Version 7.0")
     sdk = {"name": "SDK", "version": ">=8", "files": [f"{tmp_path}/version"], "read": r"Version (?P<version>\S+)"}
-    finding = a_finding(requires={"sdk": sdk})
+    finding = a_finding(requires={"sdks": [sdk]})
     assert failing(preflight.examine_run(finding, "local")) == ["SDK"]
     assert failing(preflight.examine_run(finding, "container")) == []
 
@@ -130,20 +131,21 @@ def bus(tmp_path):
         folder.mkdir(parents=True)
         (folder / "vendor").write_text(f"{vendor}\n")
         (folder / "class").write_text(f"{category}\n")
+        (folder / "device").write_text("0xd802\n")
     return tmp_path / "bus"
 
 
 def test_cards_are_found_on_the_bus_by_vendor_and_class(bus):
-    assert pci.devices({"pci": {"vendor": "1d94", "classes": ["03", "12"]}}, bus) == ("0000:3b:00.0",)
-    assert pci.devices({"pci": {"vendor": "19e5"}}, bus) == ("0000:5e:00.0",)
-    assert pci.devices({"pci": {"vendor": "10de"}}, bus) == ()
+    assert pci.devices({"pci": {"vendors": ["1d94"], "classes": ["03", "12"]}}, bus) == ("0000:3b:00.0",)
+    assert pci.devices({"pci": {"vendors": ["19e5"]}}, bus) == ("0000:5e:00.0",)
+    assert pci.devices({"pci": {"vendors": ["10de"]}}, bus) == ()
     assert pci.devices({}, bus) == ()
 
 
 def test_a_card_without_its_driver_is_said_to_be_one(bus, monkeypatch):
-    monkeypatch.setattr(pci.devices, "__defaults__", (bus,))
-    kind = a_kind("abacus", lister={"command": ["no-such-lister"], "card": "x"}, pci={"vendor": "19e5"})
+    monkeypatch.setattr(pci.found, "__defaults__", (bus,))
+    kind = a_kind("abacus", "accelerator", lister={"command": ["no-such-lister"], "card": "x"}, pci={"vendors": ["19e5"]})
     found = probe.probe(kind)
-    assert "PCI bus: 0000:5e:00.0" in found.looked
+    assert "PCI bus: 0000:5e:00.0 (19e5:d802)" in found.looked
     with pytest.raises(HardwareError, match="is in this machine, but no driver answers"):
         probe.require(found)

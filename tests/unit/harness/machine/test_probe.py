@@ -12,9 +12,11 @@ from samples import a_kind
 from harness.catalogue import entries
 from harness.errors import HardwareError
 from harness.machine import probe
-from harness.machine.probe import Card, Finding
+from harness.machine.listing import Card
+from harness.machine.probe import Finding
 
 CUDA = {
+    "title": "Cards",
     "lister": {
         "command": ["smi"],
         "card": r"^(?P<index>\d+), (?P<model>.+), (?P<driver>[\d.]+), (?P<architecture>\d\.\d)$",
@@ -54,16 +56,9 @@ def test_an_architecture_that_is_not_named_stays_as_it_was_printed():
 
 
 def test_cards_without_an_index_are_counted_and_share_the_driver_that_stands_outside():
-    data = {"lister": {"command": ["x"], "card": r"^Card (?P<model>.+)$", "driver": r"Driver (?P<driver>\S+)"}}
+    data = {"title": "Cards", "lister": {"command": ["x"], "card": r"^Card (?P<model>.+)$", "driver": r"Driver (?P<driver>\S+)"}}
     cards = probe.read_cards(data, "Driver 5.1\nCard A\nCard B  \n")
     assert [(card.index, card.model, card.driver) for card in cards] == [("0", "A", "5.1"), ("1", "B", "5.1")]
-
-
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
-def test_what_real_listers_printed_is_read(sample):
-    kind = KINDS[sample.stem.partition("-")[0]]
-    cards = probe.read_cards(kind.data, sample.read_text(encoding="utf-8"))
-    assert cards and all(card.model == card.model.strip() != "" for card in cards)
 
 
 @given(data=st.data())
@@ -99,7 +94,7 @@ def test_a_lister_that_answers_gives_a_finding(lister):
 
 def test_a_lister_that_is_not_there_is_a_reason(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    finding = probe.probe(a_kind(device_files=["/dev/no-such-card[0-9]*"]))
+    finding = probe.probe(a_kind(category="accelerator", device_files=["/dev/no-such-card[0-9]*"]))
     assert not finding
     assert finding.looked == ("/dev/no-such-card[0-9]*: none", "lscpu: not on PATH")
 
@@ -117,7 +112,7 @@ def test_a_lister_that_is_not_there_is_a_reason(monkeypatch, tmp_path):
 )
 def test_a_lister_without_a_card_says_why(lister, script, says):
     lister(f"#!/bin/sh\n{script}\n")
-    finding = probe.probe(a_kind())
+    finding = probe.probe(a_kind(category="accelerator"))
     assert not finding and says in finding.looked[-1]
     assert len(finding.looked[-1]) < 400
 
@@ -131,7 +126,7 @@ def test_a_lister_that_hangs_is_left_after_its_time(lister, monkeypatch):
     monkeypatch.setattr(probe, "LISTER_SECONDS", 0.3)
     lister("#!/bin/sh\necho 'Model name: A'; exec sleep 30\n")
     start = time.monotonic()
-    finding = probe.probe(a_kind())
+    finding = probe.probe(a_kind(category="accelerator"))
     assert time.monotonic() - start < 5
     assert not finding and "no answer in 0.3 s" in finding.looked[-1]
 
@@ -148,3 +143,85 @@ def test_hardware_that_is_not_here_is_refused_with_where_it_was_looked_for():
     assert caught.value.what == "No ASCEND on this machine."
     assert caught.value.why == "Looked for: /dev/davinci*: none; npu-smi: not on PATH."
     assert caught.value.remedy.endswith("Then: ./inv doctor --hw ascend")
+
+
+# What cannot be used, and what has no name
+
+
+def replaying(tmp_path, monkeypatch, name, output, place="bin"):
+    """A tool of that name that prints `output`; nothing but a shell and cat beside it."""
+    tool = tmp_path / place / name
+    tool.parent.mkdir(parents=True, exist_ok=True)
+    tool.write_text(f"#!/bin/sh\ncat <<'END'\n{output}\nEND\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/bin")
+
+
+def sample(name):
+    return (Path(__file__).resolve().parents[3] / "data" / "listers" / f"{name}.txt").read_text(encoding="utf-8")
+
+
+def test_sick_cards_are_left_out_and_said(tmp_path, monkeypatch):
+    replaying(tmp_path, monkeypatch, "npu-smi", sample("ascend-910B3-faults"))
+    finding = probe.probe(KINDS["ascend"])
+    assert [card.index for card in finding.cards] == ["2"]
+    assert finding.faults == "0 (910B3): health Alarm; 1 (910B3): health Critical"
+
+
+def test_a_machine_with_another_chip_of_the_vendor_is_told_its_name_and_what_to_do(tmp_path, monkeypatch):
+    replaying(tmp_path, monkeypatch, "npu-smi", sample("ascend-910A-910ProB"))
+    finding = probe.probe(KINDS["ascend"])
+    with pytest.raises(HardwareError) as caught:
+        probe.require(finding)
+    assert "910A: Paddle 3 has no kernels" in caught.value.why and "910B" not in str(caught.value).replace("910ProB", "")
+    assert "--hw cpu" in caught.value.remedy and "Install the Ascend driver" not in caught.value.remedy
+
+
+def test_a_card_that_the_wheels_of_this_version_lack_is_told_those_that_have_it(tmp_path, monkeypatch):
+    replaying(tmp_path, monkeypatch, "nvidia-smi", sample("cuda-5090-laptop"))
+    with pytest.raises(HardwareError) as caught:
+        probe.require(probe.probe(KINDS["cuda"]))
+    assert "cu129 of Paddle >=3.2.0 has" in caught.value.why and "--paddle" in caught.value.remedy
+
+
+def test_a_tool_in_sbin_is_found(tmp_path, monkeypatch):
+    replaying(tmp_path, monkeypatch, "npu-smi", sample("ascend"), place="sbin")
+    monkeypatch.setattr(probe, "FOLDERS", (str(tmp_path / "sbin"),))
+    assert len(probe.probe(KINDS["ascend"]).cards) == 8
+
+
+def test_other_calls_are_asked_where_the_first_shows_no_card(tmp_path, monkeypatch):
+    script = 'case "$*" in *compute_cap*) echo "Field compute_cap is not a valid field to query.";; *) echo "0, T4, 418.87, 15079 MiB";; esac'
+    replaying(tmp_path, monkeypatch, "nvidia-smi", "")
+    (tmp_path / "bin" / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
+    finding = probe.probe(KINDS["cuda"])
+    assert [(card.model, card.driver) for card in finding.cards] == [("T4", "418.87")]
+    assert "not a valid field" in finding.looked[-2]
+
+
+def test_there_is_always_a_processor(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(probe, "FOLDERS", ())
+    monkeypatch.setattr(probe.platform, "machine", lambda: "riscv64")
+    finding = probe.probe(KINDS["cpu"])
+    assert finding and finding.model.startswith("unnamed riscv64 of machine ")
+
+
+def test_two_machines_without_a_name_are_not_of_one_model(tmp_path, monkeypatch):
+    replaying(tmp_path, monkeypatch, "lscpu", sample("cpu-arm-dash"))
+    monkeypatch.setattr(probe.listing, "tables", lambda lister: [lister])
+    models = []
+    for text in ("one", "other"):
+        monkeypatch.setattr(probe, "MACHINE_ID", tmp_path / text)
+        (tmp_path / text).write_text(text)
+        models.append(probe.probe(KINDS["cpu"]).model)
+    assert models[0] != models[1] and all(model.startswith("unnamed aarch64 ARM of machine ") for model in models)
+
+
+def test_busy_cards_are_not_taken_unless_they_are_named(tmp_path, monkeypatch):
+    replaying(tmp_path, monkeypatch, "xpu-smi", sample("kunlun-p800-5.19"))
+    finding = probe.probe(KINDS["kunlun"])
+    monkeypatch.delenv("XPU_VISIBLE_DEVICES", raising=False)
+    assert [card.index for card in probe.visible_cards(finding)] == ["1"]
+    monkeypatch.setenv("XPU_VISIBLE_DEVICES", "0")
+    assert [card.index for card in probe.visible_cards(finding)] == ["0"]

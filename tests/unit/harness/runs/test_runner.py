@@ -18,7 +18,8 @@ from harness.engines.engine import Launch
 from harness.errors import BuildError, UsageError
 from harness.evidence.record import Record
 from harness.evidence.records import read
-from harness.machine.probe import Card, Finding
+from harness.machine.listing import Card
+from harness.machine.probe import Finding
 from harness.runs import runner
 from harness.runs.runner import Planned, run_cell
 from harness.verification.verifying import verify

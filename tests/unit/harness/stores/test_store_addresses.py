@@ -69,12 +69,39 @@ def test_without_a_service_the_endpoint_is_left_to_boto3() -> None:
         ("s3://team?sevice=bos", "Did you mean service"),
         ("s3://team?checksum=crc64", "Known: crc32, md5"),
         ("s3://team?title=x", "no option"),
+        ("s3://team?service=r2", "which account"),
+        ("s3://team?endpoint=http://key:secret@host:9000", "holds no secret"),
+        ("s3://team?endpoint=http%3A%2F%2Fkey%3Asecret%40host%3A9000", "holds no secret"),
+        ("s3:///x?endpoint=http://key:secret@host", "holds no secret"),
+        ("https://key:sec@secret@host/team", "not a store"),
     ],
 )
 def test_a_wrong_address_says_what_is_wrong(address: str, says: str) -> None:
     with pytest.raises(UsageError, match=says) as caught:
         resolve(address)
     assert "secret@" not in str(caught.value)
+
+
+def test_a_region_of_the_service_and_an_account() -> None:
+    found = bucket("s3://team?service=r2&account=0a1b")
+    assert (found.endpoint, found.region) == ("https://0a1b.r2.cloudflarestorage.com", "auto")
+    assert bucket("s3://team?service=garage&region=other").region == "other"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Could not connect to http://a:b@c/d", "Could not connect to http://…@c/d"),
+        (
+            'Failed to connect to proxy URL: "http://me:p@ss@proxy:3128"',
+            'Failed to connect to proxy URL: "http://…@proxy:3128"',
+        ),
+        ("s3://key@team/x", "s3://…@team/x"),
+        ("https://host/a@b and mail@host", "https://host/a@b and mail@host"),
+    ],
+)
+def test_no_password_of_an_address_is_shown(text: str, shown: str) -> None:
+    assert addresses.masked(text) == shown
 
 
 def test_the_settings_name_stores_and_a_variable_goes_before(
@@ -96,7 +123,8 @@ def test_wrong_settings_are_named(no_settings: Path, text: str) -> None:
 
 
 def test_every_service_is_described_with_its_sources() -> None:
-    assert set(services()) == {"aws", "bos", "obs", "oss", "cos", "minio", "seaweedfs"}
+    clouds = {"aws", "bos", "obs", "oss", "cos", "tos", "kodo", "ks3", "r2", "b2"}
+    assert set(services()) == clouds | {"minio", "seaweedfs", "ceph", "garage"}
     for service in services().values():
         assert service.title and service.sources
         assert all(source.startswith("https://") for source in service.sources)

@@ -1,5 +1,6 @@
 """Packs: a submission holds all that is asked for, is the same bytes again, and is verified by anyone."""
 
+import io
 import json
 import os
 import shutil
@@ -25,7 +26,6 @@ from harness.verification import unpacking
 
 ASKS = {"submission": ("code", "log", "link"), "rules": (a_rule(needs=("link",)),)}
 PART = a_part("8-1", slug="08-ffn", stack="base", uses=("kit",), **ASKS)
-BOOK = a_catalogue(PART)
 ASKED = ("conversation", "code", "picture")
 PAIRING = a_part(
     "12",
@@ -35,6 +35,7 @@ PAIRING = a_part(
     submission=ASKED,
     rules=(a_rule(needs=("conversation",)),),
 )
+BOOK = a_catalogue(PART, PAIRING)
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +50,13 @@ def pack(results, tmp_path):
     attach(results, PART, ["https://example.org/<x>&y"])
     archive.make(BOOK, [PART], results, tmp_path / "pack.zip", crate=True)
     return tmp_path / "pack.zip"
+
+
+def zipped(files):
+    """The pack of these files, as bytes."""
+    target = io.BytesIO()
+    archive.write_zip(target, files)
+    return target.getvalue()
 
 
 def names(pack):
@@ -239,7 +247,7 @@ def test_a_session_that_went_on_after_it_was_attached_is_said(results, tmp_path,
 def test_a_session_that_was_taken_out_is_missed_though_the_manifest_fits(results, tmp_path, two, gone):
     contents = gather(BOOK, [PAIRING], results)
     contents.files = {name: content for name, content in contents.files.items() if two[gone].name not in name}
-    (tmp_path / "pack.zip").write_bytes(archive._zip({**contents.files, **archive.manifest(contents, None)}))
+    (tmp_path / "pack.zip").write_bytes(zipped({**contents.files, **archive.manifest(contents, None)}))
     with pytest.raises(VerificationError) as caught:
         unpacking.verify(tmp_path / "pack.zip", BOOK)
     assert f"{two[gone].name}/session.json: missing" in caught.value.why
@@ -278,7 +286,7 @@ def rewritten(pack, change):
     with zipfile.ZipFile(pack) as opened:
         files = {name: opened.read(name) for name in opened.namelist()}
     change(files)
-    pack.write_bytes(archive._zip(files))
+    pack.write_bytes(zipped(files))
     return pack
 
 
@@ -305,7 +313,7 @@ def test_a_forged_record_is_found_though_the_manifest_fits(results, tmp_path):
     contents = gather(BOOK, [PART], results)
     name = f"results/8-1/cpu/{folder.name}/run.log"
     contents.files[name] = b"another log"
-    (tmp_path / "pack.zip").write_bytes(archive._zip({**contents.files, **archive.manifest(contents, None)}))
+    (tmp_path / "pack.zip").write_bytes(zipped({**contents.files, **archive.manifest(contents, None)}))
     with pytest.raises(VerificationError) as caught:
         unpacking.verify(tmp_path / "pack.zip", BOOK)
     assert "run.log: changed after it was sealed" in str(caught.value)

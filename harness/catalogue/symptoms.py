@@ -1,0 +1,65 @@
+"""Known symptoms: what stands in the log of something that failed, why, and what to do; data of hardware/."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from harness.catalogue import datafiles
+from harness.checkout import ROOT
+
+MOST = 3  # more explanations than that explain nothing
+END_BYTES = 2**20  # of a log's beginning and of its end, which are searched
+LINE = 200
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A known symptom in a log: the line that shows it, and what is said of it."""
+
+    line: str
+    cause: str
+    remedy: str
+    source: str
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def explain(text: str, kinds: Iterable[str], root: Path = ROOT) -> list[Explanation]:
+    """What is known of the symptoms in a log, those of the kinds before those of every kind.
+
+    Raises:
+        DataFileError: a file of symptoms is not valid.
+    """
+    found: dict[str, Explanation] = {}
+    for path in files(kinds, root):
+        document, _ = datafiles.read(path, root)
+        for symptom in document["symptoms"]:
+            match = re.search(symptom["pattern"], text, re.MULTILINE)
+            if match and symptom["cause"] not in found:
+                line = _line(text, match)
+                found[symptom["cause"]] = Explanation(line, symptom["cause"], symptom["remedy"], symptom["sources"][0])
+    return list(found.values())[:MOST]
+
+
+def files(kinds: Iterable[str], root: Path = ROOT) -> list[Path]:
+    """The files of symptoms of these kinds, and the one of every kind."""
+    folder = root / "hardware"
+    named = [folder / name / "symptoms.yaml" for name in kinds]
+    return [path for path in (*named, folder / "symptoms.yaml") if path.is_file()]
+
+
+def read_log(path: Path) -> str:
+    """A log's beginning and its end."""
+    with path.open("rb") as file:
+        head = file.read(END_BYTES)
+        size = file.seek(0, 2)
+        file.seek(max(len(head), size - END_BYTES))
+        return (head + file.read(END_BYTES)).decode("utf-8", "replace")
+
+
+def _line(text: str, match: re.Match[str]) -> str:
+    start = text.rfind("\n", 0, match.start()) + 1
+    line = text[start:].partition("\n")[0].strip()
+    return line if len(line) <= LINE else line[: LINE - 1] + "…"

@@ -1,0 +1,129 @@
+"""What a lister prints, read as devices by the patterns of hardware.yaml: index, model, memory, health, who has it."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+NO_VALUE = re.compile(r"\W*(n/?a|not supported|unknown|insufficient permissions|x+)?\W*", re.IGNORECASE)
+ERROR = re.compile(r"\[(.+)\]|(ERR!?)")  # what a tool prints in a value's place, such as [GPU is lost]
+RECORDED = ("index", "model", "driver", "architecture", "memory")
+FREE_SHARE = 0.25  # a card with less memory free is another program's
+
+Groups = Mapping[str, str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """A device that a program can open, or `fault`: why it cannot. `busy` says which program has it."""
+
+    index: str
+    model: str
+    driver: str | None = None
+    architecture: str | None = None
+    memory: str | None = None
+    named: bool = True
+    fault: str = ""
+    busy: str = ""
+
+    def as_dict(self) -> dict[str, str | None]:
+        """What a record says of it."""
+        return {name: getattr(self, name) for name in RECORDED}
+
+
+def read_cards(data: Mapping[str, Any], output: str) -> tuple[Card, ...]:
+    """The devices in a lister's output that can be used."""
+    return tuple(card for card in read(data, output) if not card.fault)
+
+
+def read(data: Mapping[str, Any], output: str) -> tuple[Card, ...]:
+    """Every device in a lister's output, sick and lost ones too: by the first pattern that gives it a name, or any."""
+    text = output.replace("\r\n", "\n")
+    unnamed: tuple[Card, ...] = ()
+    for table in tables(data["lister"]):
+        for pattern in patterns(table):
+            cards = tuple(_cards(data, table, pattern, text))
+            if any(card.named for card in cards):
+                return cards + _lost(data, table, text)
+            unnamed = unnamed or cards
+    return unnamed + _lost(data, data["lister"], text)
+
+
+def tables(lister: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The lister, and those to ask where it shows nothing; what they do not say is as the first has it."""
+    return [lister, *({**lister, **other} for other in lister.get("others", ()))]
+
+
+def patterns(table: Mapping[str, Any]) -> list[str]:
+    card = table["card"]
+    return [card] if isinstance(card, str) else list(card)
+
+
+def _cards(data: Mapping[str, Any], table: Mapping[str, Any], pattern: str, text: str) -> Iterator[Card]:
+    outside = re.search(table["driver"], text, re.MULTILINE) if "driver" in table else None
+    processes = list(re.finditer(table["process"], text, re.MULTILINE)) if "process" in table else []
+    for number, match in enumerate(re.finditer(pattern, text, re.MULTILINE)):
+        groups = {"driver": outside and outside["driver"], **match.groupdict()}
+        values = {name: _value(text) for name, text in groups.items()}
+        code = values.get("architecture")
+        model = values.get("model") or _described(table, values)
+        yield Card(
+            index=values.get("index") or str(number),
+            model=model or f"unnamed {data.get('vendor', data['title'])}",
+            driver=values.get("driver"),
+            architecture=data.get("architectures", {}).get(code, code),
+            memory=values.get("memory"),
+            named="model" in match.groupdict() or (model is not None and not model.startswith("unnamed")),
+            fault=_fault(table, groups),
+            busy=_busy(groups, processes),
+        )
+
+
+def _value(text: str | None) -> str | None:
+    """A group's text, where it is one: no [N/A], no dashes, nothing that says an error."""
+    text = (text or "").strip()
+    return None if NO_VALUE.fullmatch(text) or ERROR.fullmatch(text) else text
+
+
+def _described(table: Mapping[str, Any], values: Groups) -> str | None:
+    """A name made of what else the output says (groups part1, part2, …), where data knows what it means."""
+    parts = " ".join(value for name, value in values.items() if name.startswith("part") and value)
+    known: str | None = table.get("names", {}).get(parts)
+    return known or (f"unnamed {parts}" if parts else None)
+
+
+def _fault(table: Mapping[str, Any], groups: Groups) -> str:
+    for text in groups.values():
+        error = ERROR.fullmatch((text or "").strip())
+        if error and not NO_VALUE.fullmatch(error[0]):
+            return error[1] or error[2]
+    health = " ".join((groups.get("health") or "").split())
+    return f"health {health}" if health and not re.fullmatch(table["healthy"], health) else ""
+
+
+def _busy(groups: Groups, processes: list[re.Match[str]]) -> str:
+    for process in processes:
+        its = process.groupdict()
+        if all(its[name] == groups.get(name) for name in its if name in ("index", "board", "chip")):
+            return f"process {its['pid']}" + (f", {its['name'].strip()}" if its.get("name") else "")
+    used, memory = _number(groups.get("used")), _number(groups.get("memory"))
+    share = _number(groups.get("share"))
+    if share is None and used is not None and memory:
+        share = 100 * used / memory
+    return f"{share:.0f} % of its memory is in use" if share is not None and share > 100 * (1 - FREE_SHARE) else ""
+
+
+def _number(text: str | None) -> float | None:
+    found = re.match(r"\s*(\d+(?:\.\d+)?)", text or "")
+    return float(found[1]) if found else None
+
+
+def _lost(data: Mapping[str, Any], table: Mapping[str, Any], text: str) -> tuple[Card, ...]:
+    """Cards of which the tool says only that they do not answer."""
+    if "lost" not in table:
+        return ()
+    name = f"unnamed {data.get('vendor', data['title'])}"
+    return tuple(
+        Card(index=match["index"], model=name, named=False, fault=match["why"].strip())
+        for match in re.finditer(table["lost"], text, re.MULTILINE)
+    )

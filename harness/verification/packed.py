@@ -1,0 +1,249 @@
+"""What is in a pack: held against its manifest, its records, its commit, and what ./inv pack makes of these files."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness import checkout
+from harness.catalogue import datafiles
+from harness.catalogue.entries import Catalogue, Part, part_then
+from harness.errors import DataFileError, HomeworkError, VerificationError
+from harness.evidence import attachments, sealed, sessions, signatures
+from harness.evidence.hashing import seal_of
+from harness.publish.packs import archive, contents
+from harness.publish.packs.contents import Contents, revision_of
+from harness.publish.packs.names import shown
+from harness.terminal import harmless
+from harness.verification import verifying
+
+MANIFEST_BYTES = 16 * 2**20
+CODE = "code/"
+LOCKS = "docker/locks/"
+
+
+def verify(file: Path, root: Path, catalogue: Catalogue, signers: Path | None) -> str:
+    """Check what was unpacked to `root`; what was verified is said in a line.
+
+    Raises:
+        VerificationError: something in it is not as it says.
+    """
+    lines = list(_mistakes(root, catalogue, signers))
+    if lines:
+        listed = [harmless(line.replace(f"{root}/", "")) for line in lines[:20]]
+        more = [f"… and {len(lines) - 20} more"] if len(lines) > 20 else []
+        found = "\n".join(f"  · {line}" for line in [*listed, *more])
+        raise VerificationError(f"{file}: failed verification.", found, "Ask for it again where it came from.")
+    manifest = json.loads((root / archive.MANIFEST).read_bytes())
+    number = sum(1 for _ in sealed.folders(root / "results"))
+    counts = [f"{number} record{'s' * (number != 1)}"]
+    counts += verifying.counted(root / "results", verifying.verify_others(root / "results"))
+    cover = "cover" if manifest["schema"] > 1 else "its cover, of the first format, was not made again"
+    return (
+        f"{len(manifest['files'])} files, {', '.join(counts)} verified: every byte, hashes, seals, schema, verdict, "
+        f"{cover}. {_code_said(root, manifest)} {_signed(root, signers)} sha256 {archive.sha256_of(file)}"
+    )
+
+
+def _mistakes(root: Path, catalogue: Catalogue, signers: Path | None) -> Iterator[str]:
+    try:
+        manifest = _manifest(root / archive.MANIFEST)
+    except DataFileError as error:
+        yield str(error)
+        return
+    wrong = list(_changed(root, manifest["files"]))
+    yield from wrong
+    yield from _unsigned(root, signers)
+    results = root / "results"
+    for _, _, run in sealed.folders(results):
+        wrong += (found := verifying.verify(Path(run.path), catalogue))
+        yield from found
+    for found in verifying.verify_others(results).values():
+        wrong += found
+        yield from found
+    for each in attachments.read_all(results)[0]:
+        if "session" in each.data:
+            wrong += (found := sessions.absent(results / sessions.FOLDER / each.data["part"], each.data["session"]))
+            yield from found
+    yield from _other_code(root, manifest)
+    if not wrong and manifest["schema"] > 1:  # what is damaged is made into nothing
+        yield from _made_otherwise(root, manifest, catalogue)
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MANIFEST_BYTES:
+            raise DataFileError(f"{path.name}: too large.")
+        content = path.read_bytes()
+        document = json.loads(content)
+        if mistake := datafiles.mistake(document, "pack"):
+            raise DataFileError(f"{path.name}: {mistake}")
+        if archive.json_bytes(document) != content:
+            raise DataFileError(f"{path.name}: not written as ./inv pack writes it.")
+        if document["schema"] > 1 and document["seal"] != seal_of(document):
+            raise DataFileError(f"{path.name}: the seal is broken.")
+    except (ValueError, RecursionError) as error:
+        raise DataFileError(f"{path.name}: not readable as JSON.", f"{error}.") from error
+    return dict(document)
+
+
+def _changed(root: Path, said: Mapping[str, Any]) -> Iterator[str]:
+    own = (archive.MANIFEST, archive.MANIFEST + signatures.SUFFIX)
+    present = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if path.is_file()}
+    for name in sorted({*said, *present} - {*own}):
+        if name not in present:
+            yield f"{shown(name)}: missing"
+        elif name not in said:
+            yield f"{shown(name)}: not one of the pack's files"
+        elif archive.sha256_of(present[name]) != said[name]["sha256"]:
+            yield f"{shown(name)}: changed after it was packed"
+        elif present[name].stat().st_size != said[name]["bytes"]:
+            yield f"{shown(name)}: of another size than its manifest says"
+    yield from (f"{name}: it names itself" for name in own if name in said)
+
+
+# Signature
+
+
+def _signed(root: Path, signers: Path | None) -> str:
+    signature = root / (archive.MANIFEST + signatures.SUFFIX)
+    if not signature.is_file():
+        return "It is not signed."
+    who, _ = signatures.check(root / archive.MANIFEST, signature, signers)
+    return f"Signed by {who}" + ("." if signers else "; whose key that is, nobody here has said (--signers FILE).")
+
+
+def _unsigned(root: Path, signers: Path | None) -> Iterator[str]:
+    signature = root / (archive.MANIFEST + signatures.SUFFIX)
+    if signature.is_file():
+        _, mistake = signatures.check(root / archive.MANIFEST, signature, signers)
+        if mistake:
+            yield f"{signature.name}: {mistake}"
+    elif signers:
+        yield "it is not signed, and --signers asks for a signature"
+
+
+# Code
+
+
+def _code_of(root: Path) -> dict[str, Path]:
+    """The files below code/, by their names in a checkout."""
+    folder = root / CODE
+    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _commits(root: Path, manifest: Mapping[str, Any]) -> set[str]:
+    """The commits that the code has to be of: the one that the pack names, else the one that all records name."""
+    if manifest["code"]:
+        return {manifest["code"]}
+    if manifest["schema"] == 1:
+        return set()
+    return {commit for commit in _revisions(root) if commit} if len(_revisions(root)) == 1 else set()
+
+
+def _revisions(root: Path) -> set[str | None]:
+    programs = [program for program in map(_program, sealed.folders(root / "results")) if program]
+    return {str(program["revision"]) if program["clean"] else None for program in programs}
+
+
+def _program(run: Any) -> Mapping[str, Any] | None:
+    try:
+        program = json.loads(Path(run[2].path, sealed.RECORD.manifest).read_bytes())["program"]
+        return {"revision": program["revision"], "clean": program["clean"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None  # said where the record is verified
+
+
+def _other_code(root: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Where the code is not that of the commit, as far as this clone has it."""
+    code = _code_of(root)
+    for commit in filter(checkout.has_commit, _commits(root, manifest) if code else ()):
+        there = checkout.files_at(commit, sorted({_place(name) for name in code}))
+        for name in sorted({*code, *there}):
+            if name not in there:
+                yield f"{shown(CODE + name)}: not in commit {commit[:12]}"
+            elif name not in code:
+                yield f"{shown(CODE + name)}: missing, commit {commit[:12]} has it"
+            elif code[name].read_bytes() != there[name]:
+                yield f"{shown(CODE + name)}: not as in commit {commit[:12]}"
+
+
+def _place(name: str) -> str:
+    """What of a checkout goes into a pack as one: a program's folder, a library's, or a lock."""
+    return name if name.startswith(LOCKS) else "/".join(name.split("/")[:2])
+
+
+def _code_said(root: Path, manifest: Mapping[str, Any]) -> str:
+    if not _code_of(root):
+        return "There is no code in it."
+    commits = _commits(root, manifest)
+    for commit in filter(checkout.has_commit, commits):
+        return f"Its code is that of commit {commit}."
+    why = (
+        f"this clone has no {harmless(min(commits)[:40])}"
+        if commits
+        else "its runs name none, or several, or uncommitted changes"
+    )
+    return f"Its code was NOT checked against a commit: {why}."
+
+
+# Made again
+
+
+def _made_otherwise(root: Path, manifest: Mapping[str, Any], catalogue: Catalogue) -> Iterator[str]:
+    """Where ./inv pack would make another pack of what is in this one, by the rules of now or of its commit."""
+    found: list[list[str]] = []
+    for book in _rules(manifest, catalogue):
+        lines = list(_otherwise(root, manifest, book))
+        if not lines:
+            return
+        found.append(lines)
+    if not found:
+        yield f"this checkout knows no part {', '.join(map(shown, manifest['parts']))}"
+    yield from found[-1] if found else ()
+    rules = manifest["rules"]
+    if rules and not checkout.has_commit(rules):
+        yield f"it was made by the rules of commit {rules}, which this clone lacks: git fetch, then verify again"
+
+
+def _rules(manifest: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Catalogue]:
+    """This checkout's rules, and those of the commit that a pack names."""
+    parts = [catalogue.parts.get(name) for name in manifest["parts"]]
+    known = [part for part in parts if part]
+    if len(known) < len(parts):
+        return
+    yield catalogue
+    then = [_then(part, manifest["rules"] or "") for part in known]
+    if all(then):
+        yield replace(catalogue, parts={**catalogue.parts, **{part.name: part for part in then if part}})
+
+
+def _then(part: Part, commit: str) -> Part | None:
+    return part_then(part.name, f"projects/{part.slug}/main.py", commit)
+
+
+def _otherwise(root: Path, manifest: Mapping[str, Any], book: Catalogue) -> Iterator[str]:
+    try:
+        made = _made_again(root, manifest, book)
+    except HomeworkError as error:
+        yield f"it cannot be made again: {error}"
+        return
+    for name in sorted({*manifest["files"]} - {*made.files}):
+        yield f"{shown(name)}: ./inv pack does not put it in"
+    for name in sorted({*made.files} - {*manifest["files"]}):
+        yield f"{shown(name)}: ./inv pack puts it in"
+    for name in (archive.COVER, archive.CRATE):
+        said = manifest["files"].get(name)
+        if name in made.files and said and archive.sha256_of(made.files[name]) != said["sha256"]:
+            yield f"{name}: changed; it does not say what ./inv pack says of these files"
+    if manifest["code"] not in (None, revision_of(made)):
+        yield f"the code is of commit {manifest['code'][:12]}, and the runs are not"
+
+
+def _made_again(root: Path, manifest: Mapping[str, Any], book: Catalogue) -> Contents:
+    made = contents.evidence(book, [book.parts[name] for name in manifest["parts"]], root / "results")
+    made.revision, made.rules = manifest["code"], manifest["rules"]
+    made.files |= {f"{CODE}{name}": path for name, path in _code_of(root).items()}
+    archive.derive(made, archive.CRATE in manifest["files"])
+    return made
