@@ -217,13 +217,18 @@ def attach(
     date: options.Day = "",
     zone: options.Zone = "",
     radius: options.Radius = "",
+    check: options.AskAgain = False,
 ) -> None:
     """Add what only a person has to a part: a photo, a track, a link, a pull request, an article, a conversation.
 
     It is checked and sealed beside the records: photos lose their EXIF, texts their secrets, links are asked. Of a
-    track (GPX, TCX, FIT) the day, distance, duration and a drawing are kept, and no position.
+    track (GPX, TCX, FIT, KML, also as .gz) the day, distance, duration and a drawing are kept, and no position.
+
+    An address that was not reached waits, and counts once it answers: it is asked again by --check, and whenever
+    something is attached. One on this machine or in its network is refused, and one that is not where the part asks
+    for it. The same picture counts once, and a part takes only what it asks for.
     """
-    evidence.attach(RESULTS, catalogues.load(), what, task, kind, note, date, zone, radius)
+    evidence.attach(RESULTS, catalogues.load(), what, task, kind, note, date, zone, radius, check)
 
 
 @command("evidence")

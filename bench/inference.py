@@ -60,7 +60,7 @@ class Ours:
         import decoder
         import llm
         import native_decoder
-        import packing
+        import packed as packed_weights
         from native import Kernels
 
         model = llm.open_model("smollm2")
@@ -68,7 +68,7 @@ class Ours:
         self.each = -(-ROOM // self.size)  # blocks of a sequence
         kernels = Kernels()
         self.isa = kernels.isa
-        packed = packing.pack_weights(model.config, model.weights, kind, kernels.rows)
+        packed = packed_weights.pack_weights(model.config, model.weights, kind, kernels.rows)
         self.decoder = native_decoder.NativeDecoder(model.config, packed, kernels, kind, "float16", BATCH * self.each)
         self.tables = np.arange(BATCH * self.each).reshape(BATCH, self.each).tolist()
 

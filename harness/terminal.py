@@ -9,6 +9,7 @@ import re
 import sys
 import threading
 import time
+import unicodedata
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -202,11 +203,9 @@ class Live:
 
 def fitted(text: str, columns: int) -> str:
     """The text, cut where it would go beyond so many columns; a Chinese character takes two."""
-    from wcwidth import wcwidth
-
     width, kept = 0, list[str]()
     for character in text:
-        width += max(0, wcwidth(character))
+        width += 2 if unicodedata.east_asian_width(character) in "WF" else not unicodedata.combining(character)
         if width > columns:
             return "".join(kept[:-1]) + "…"
         kept.append(character)

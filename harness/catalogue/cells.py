@@ -76,7 +76,7 @@ def select_parts(catalogue: Catalogue, named: str) -> list[Part]:
     Raises:
         UsageError: a name is no part's; the nearest known one is offered.
     """
-    return _select(named, _part_names(catalogue), "task", "./inv tasks")
+    return _select(named, part_names(catalogue), "task", "./inv tasks")
 
 
 def select_hardware(catalogue: Catalogue, named: str) -> list[Hardware]:
@@ -119,7 +119,8 @@ def names(catalogue: Catalogue, named: str) -> list[str] | None:
     return [part.name for part in select_parts(catalogue, named)] if named else None
 
 
-def _part_names(catalogue: Catalogue) -> dict[str, list[Part]]:
+def part_names(catalogue: Catalogue) -> dict[str, list[Part]]:
+    """All names of parts, and the parts that each of them selects."""
     names: dict[str, list[Part]] = {"all": list(catalogue.parts.values())}
     for part in catalogue.parts.values():
         number, _, short = part.slug.partition("-")

@@ -42,7 +42,8 @@ def requires(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _lister_mistakes(lister: Mapping[str, Any]) -> Iterator[Mistake]:
     steps: Steps = ("lister",)
-    for place, table in ((steps, lister), *(((*steps, "others", n), o) for n, o in enumerate(lister.get("others", ())))):
+    others = (((*steps, "others", number), other) for number, other in enumerate(lister.get("others", ())))
+    for place, table in ((steps, lister), *others):
         card = table.get("card", "")
         for pattern in [card] if isinstance(card, str) else card:
             yield from _pattern_mistakes((*place, "card"), pattern)

@@ -117,6 +117,8 @@ class Rule:
     limit: float
     upper: float
     needs: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    since: str = ""
     categories: tuple[str, ...] = ()
     architectures: tuple[str, ...] = ()
     cards: int = 1
@@ -167,6 +169,13 @@ class Part:
     def folders(self) -> tuple[str, ...]:
         """The folders of the checkout that its program reads modules from, its own first: 'projects/09-inference'."""
         return tuple(f"projects/{name}" for name in (self.slug, *self.uses))
+
+    @property
+    def usable(self) -> tuple[str, ...]:
+        """The kinds of evidence that a person may add: what its rules need, and what is handed in with it."""
+        needs = [kind for rule in self.rules for need in rule.needs for kind in need.split(" or ")]
+        handed_in = ["photo" if kind == "picture" else kind for each in self.submission for kind in each.split(" or ")]
+        return tuple(dict.fromkeys(kind for kind in [*needs, *handed_in] if kind not in ("log", "code")))
 
     @property
     def task(self) -> str:
@@ -290,6 +299,8 @@ def _rule(data: Mapping[str, Any]) -> Rule:
         upper=upper,
         limit=upper,
         needs=tuple(data.get("needs", ())),
+        hosts=tuple(data.get("hosts", ())),
+        since=data.get("since", ""),
         categories=tuple(hardware.get("class", ())),
         architectures=tuple(hardware.get("architecture", ())),
         cards=hardware.get("cards", 1),

@@ -11,6 +11,7 @@ from harness.checkout import ROOT
 MOST = 3  # more explanations than that explain nothing
 END_BYTES = 2**20  # of a log's beginning and of its end, which are searched
 LINE = 200
+LONG = re.compile(r"[^\n]{500}(?=[^\n])")  # a progress bar's line has no end, and patterns look as far as one
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ def explain(text: str, kinds: Iterable[str], root: Path = ROOT) -> list[Explanat
     Raises:
         DataFileError: a file of symptoms is not valid.
     """
+    text = LONG.sub("\\g<0>\n", text)
     found: dict[str, Explanation] = {}
     for path in files(kinds, root):
         document, _ = datafiles.read(path, root)

@@ -16,7 +16,8 @@ from harness.doctor import preflight
 from harness.environments import client as clients
 from harness.environments import images, reproducibility
 from harness.environments.client import Client
-from harness.errors import EngineError, UsageError
+from harness.errors import BuildError, EngineError, UsageError
+from harness.machine import probe
 from harness.terminal import green
 
 ANYWHERE = Client("docker", "docker", "", "buildkit")  # what a dry run names where no engine answers
@@ -54,7 +55,7 @@ def image(
         why = "It is a folder with a checkout and its submodules, for a build with --source."
         raise UsageError(f"--tree {tree}: no sources there, or no --source.", why, "Name that folder.")
     wanted = images.Image(
-        hardware=hardware,
+        hardware=_variant(hardware),
         stack=stack,
         tools=entries.tools(stack),
         target="source" if source else "wheel",
@@ -67,6 +68,11 @@ def image(
     )
     assert wanted.lock, "an unknown stack is refused here"
     return wanted
+
+
+def _variant(hardware: Hardware) -> Hardware:
+    """The kind with the variant of its wheels that suits this machine's driver and chips, where it has several."""
+    return probe.probe(hardware).hardware if "variants" in hardware.data["wheels"] else hardware
 
 
 def _arguments() -> tuple[tuple[str, str], ...]:
@@ -107,6 +113,10 @@ def _build(wanted: images.Image, client: Client, wishes: Wishes) -> None:
     else:
         start = time.monotonic()
         built = images.build(wanted, client, checkout.revision()["revision"])
+        unfit = images.unfit_sdks(wanted.hardware, client.inspect(wanted.name) or {})
+        if unfit:
+            why = "The wheels were built for another; a program would not load them."
+            raise BuildError(f"{wanted.name} will not run: {unfit}.", why, "Take another base, or leave --base out.")
         print(green(f"✓ {wanted.name} built in {time.monotonic() - start:.1f} s") + f"   {built}")
     if wishes.push:
         _push(wanted, client, wishes.push)

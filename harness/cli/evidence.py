@@ -1,12 +1,13 @@
 """What the commands of evidence do and print: reproduce, reference, attach, detach, pair, pack, report and verify."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from harness.catalogue import cells
 from harness.catalogue.entries import Catalogue
 from harness.errors import HomeworkError, UsageError
+from harness.evidence.attachments import Attachment
 from harness.terminal import green, yellow
 
 
@@ -53,23 +54,38 @@ def attach(
     date: str,
     zone: str,
     radius: str,
+    check: bool,
 ) -> None:
-    """Attach what was named; without anything, list what is attached."""
+    """Attach what was named; without anything, list what is attached, or ask addresses again that wait."""
     from harness.attaching import attach as attaching
     from harness.attaching.outdoors import outings
     from harness.evidence import attachments
+    from harness.points import byhand, matrix
 
     example = "./inv attach --task 4 https://aistudio.baidu.com/projectdetail/1"
-    if not what:
-        if task or kind or note or date or zone or radius:
-            raise UsageError("attach: nothing to attach is named.", "It takes addresses and files.", example)
-        return print(attachments.show(results))
-    if not task:
-        raise UsageError(f"{what[0]}: which part does it belong to?", "attach lacks its --task.", example)
-    part = cells.select_part(book, task)
-    for folder in attaching.attach(results, part, what, kind, note, date, outings.privacy(zone, radius)):
-        data = attachments.read(folder)
-        print(green("✓ attached") + f"  {data['kind']}: {data.get('checked', '')}   {os.path.relpath(folder)}")
+    if what:
+        if not task:
+            raise UsageError(f"{what[0]}: which part does it belong to?", "attach lacks its --task.", example)
+        part = cells.select_part(book, task)
+        before = attachments.read_all(results)[0]
+        folders = attaching.attach(results, part, what, kind, note, date, outings.privacy(zone, radius))
+        for folder in dict.fromkeys(folders):
+            print(_attached(attachments.Attachment(folder, attachments.read(folder)), {each.id for each in before}))
+        check = check or any(each.waits for each in before)
+    elif task or kind or note or date or zone or radius:
+        raise UsageError("attach: nothing to attach is named.", "It takes addresses and files.", example)
+    if check:
+        print("\n".join(attaching.check(results, book.parts)) or "No address waits.")
+    elif not what:
+        print(byhand.show(results, book.parts, matrix.build(book, results).cells))
+
+
+def _attached(attachment: Attachment, before: Collection[str]) -> str:
+    word = green("✓ attached") if attachment.id not in before else "· is attached already"
+    day = f" of {attachment.data['date']}" if "date" in attachment.data else ""
+    waits = yellow(f"  waiting: {attachment.waits}") if attachment.waits else ""
+    checked, folder = attachment.data.get("checked", ""), os.path.relpath(attachment.folder)
+    return f"{word}  {attachment.kind}{day}: {checked}{waits}   {folder}"
 
 
 def detach(results: Path, attachment: str, note: str) -> None:

@@ -28,7 +28,7 @@ def matrix(book: Catalogue, results: Path, stores: str, format: str, explain: bo
         from harness.stores.opening import open_store
 
         results, damage = team.gather([open_store(address, reading=True) for address in stores.split(",")])
-    built = matrices.build(book, results)
+    built = matrices.build(book, results, files=not stores)
     built = replace(built, damaged=[*built.damaged, *damage])
     print(matrices.show(built, format, explain))
     if format == "json":

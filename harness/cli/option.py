@@ -163,9 +163,11 @@ def _named_parts(typed: Sequence[str]) -> Sequence[Any]:
     """The parts that --task names, as far as it does."""
     from harness.catalogue import cells, entries
 
+    book = entries.load()
     named = re.search(r"--task[ =]+(\S+)", " ".join(typed))
+    bare = [word for word in typed if word.rstrip(",").partition(",")[0] in cells.part_names(book)]  # run 8-2 --set
     try:
-        return cells.select_parts(entries.load(), named.group(1) if named else "all")
+        return cells.select_parts(book, named.group(1) if named else (bare or ["all"])[0])
     except UsageError:
         return []
 

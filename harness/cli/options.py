@@ -193,6 +193,7 @@ Zone = Annotated[str, Option(help="the time zone of a track's days; else what th
 Radius = Annotated[
     str, Option(help="metres around home that the drawing of a track leaves out [500]", metavar="METRES")
 ]
+AskAgain = Annotated[bool, Option(help="ask the addresses again that were not reached")]
 Attachment = Annotated[str, Option(help="its id, or the beginning of it", operand=True)]
 
 Question = Annotated[str, Option(help="what the code should do, in quotes", operand=True, default="")]

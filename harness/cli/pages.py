@@ -18,7 +18,8 @@ Usage: ./inv COMMAND [options]       ./inv COMMAND --help explains one, with exa
 
 Start with
   ./inv run                          run every part on the hardware found here; ends with the matrix
-  ./inv run --task 4 --set grid=201  run one part, with a parameter of it
+  ./inv run 4 --set grid=201         run one part, with a parameter of it
+  ./inv run --missing                only what has not passed here yet
   ./inv run --dry-run                print what would run, and why the rest would not
   ./inv matrix --explain             the points, and why a cell does not count
   ./inv doctor                       what is here, what is missing, what to install

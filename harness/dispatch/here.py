@@ -1,6 +1,7 @@
 """Here: cells run on this machine, one after the other. A job that a scheduler started runs its cell so too."""
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from harness.machine import probe
 from harness.machine.probe import Finding
 from harness.runs import runner
 from harness.runs.runner import Planned
-from harness.terminal import yellow
+from harness.terminal import Live, yellow
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Here:
         """
         if allocation.inside() and request.hw != "auto":
             allocation.see_own_cards(cells.select_hardware(request.catalogue, request.hw))
-        findings = _findings(request)
+        with Live("Looking at this machine", sys.stderr):
+            findings = _findings(request)
         asked = request.cells([finding.hardware for finding in findings])
         return Plan(findings, runner.plan(asked, findings, request.on), request)
 
@@ -48,8 +50,8 @@ class Here:
             print("An earlier attempt of this job has left its record.")
             return Outcome([])
         runner.show_left_out(plan.findings)
-        if (plan.request.missing or plan.request.failed) and not plan.entries:
-            print(f"Nothing is to be run: of what was asked for, {_none(plan.request)}.")
+        if (plan.request.missing or plan.request.failed) and not _any_left(plan):
+            print(f"Nothing is to be run: of what can run here, {_none(plan.request)}.")
             return Outcome([])
         _refuse_empty(plan)
         preflight.require_run(plan.entries)
@@ -69,6 +71,11 @@ def _findings(request: RunRequest) -> list[Finding]:
         looked = "; ".join(line for finding in findings for line in finding.looked)
         raise HardwareError("No hardware was recognised here, not even the CPU.", looked, "See ./inv doctor --hw all")
     return here
+
+
+def _any_left(plan: Plan) -> bool:
+    """Whether a cell is to be run; of a kind that was named, also one that cannot, which is then an error."""
+    return any(entry.engine or plan.request.hw != "auto" for entry in plan.entries)
 
 
 def _none(request: RunRequest) -> str:

@@ -7,7 +7,7 @@ import platform
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +55,8 @@ def cards(finding: Finding) -> Iterator[Diagnosis]:
         yield Diagnosis("cards that are busy", busy, None)
     unknown = sorted({card.model for card in finding.cards if chips.chip(data, card) is None})
     if unknown and "chips" in data:
-        told = f"{', '.join(unknown)}: not in hardware/{finding.hardware.name}; whether the wheels have kernels for it is not judged"
-        yield Diagnosis("chip", told, None)
+        where = f"not in hardware/{finding.hardware.name}; whether the wheels have kernels for it is not judged"
+        yield Diagnosis("chip", f"{', '.join(unknown)}: {where}", None)
 
 
 def remedy(finding: Finding) -> str:
@@ -120,17 +120,19 @@ def pairs(finding: Finding) -> list[Diagnosis]:
     known: dict[str, str | None] = {each["name"]: sdk_version(each)[1] for each in requires.get("sdks", ())}
     known |= dict.fromkeys(data["wheels"]["packages"], finding.hardware.paddle or locked_paddle())
     known["driver"] = _driver(finding)
-    return [line for pair in requires.get("pairs", ()) if (line := _pair(pair, known))]
+    names = {each["name"] for each in requires.get("sdks", ())}  # of this machine: an image holds its own
+    return [line for pair in requires.get("pairs", ()) if (line := _pair(pair, known, names))]
 
 
-def _pair(pair: Data, known: Mapping[str, str | None]) -> Diagnosis | None:
+def _pair(pair: Data, known: Mapping[str, str | None], sdks: Collection[str]) -> Diagnosis | None:
     if not all(versions.fits(known.get(name) or "", clauses) for name, clauses in pair["where"].items()):
         return None
     found = ", ".join(f"{name} {known[name]}" for name in (*pair["where"], *pair["then"]) if known.get(name))
     fits = [versions.fits(known.get(name) or "", clauses) for name, clauses in pair["then"].items()]
     wanted = ", ".join(f"{name} {clauses}" for name, clauses in pair["then"].items())
-    return Diagnosis("pair", f"{found}; {wanted} wanted beside", None if None in fits else all(fits), pair["otherwise"],
-                     ("local", "container"))
+    judged = None if None in fits else all(fits)
+    uses: tuple[Use, ...] = ("local",) if {*pair["where"], *pair["then"]} & {*sdks} else ("local", "container")
+    return Diagnosis("pair", f"{found}; {wanted} wanted beside", judged, pair["otherwise"], uses)
 
 
 def access(data: Data) -> list[Diagnosis]:

@@ -54,7 +54,8 @@ class ContainerEngine:
         if images.label(found, "recipe") != image.recipe:
             return f"the image {image.name} is older than its files: {remedy}"
         self._found[image.name] = found
-        return None
+        unfit = images.unfit_sdks(cell.hardware, found)
+        return f"{unfit}: {remedy} takes a base that fits" if unfit else None
 
     def prepare(self, cell: Cell) -> None:
         """Nothing is to be made: preflight has looked at the machine. What is out of the ordinary is said."""

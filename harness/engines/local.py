@@ -12,6 +12,10 @@ from harness.engines.engine import Launch, Request, python_words, variables
 from harness.environments import stacks
 from harness.errors import BuildError
 
+# Where Paddle, matplotlib and others keep what they compute once: in the checkout, where ./inv clean shows it.
+FOLDERS = {"MPLCONFIGDIR": "matplotlib", "PADDLE_EXTENSION_DIR": "paddle", "XDG_CACHE_HOME": "programs"}
+CACHES = {name: str(ROOT / ".cache" / folder) for name, folder in FOLDERS.items()}
+
 
 class LocalEngine:
     name = "local"
@@ -45,7 +49,7 @@ class LocalEngine:
         paddle = stacks.installed_paddle(stack.python)
         return Launch(
             command=(str(stack.python), *python_words(request, program)),
-            environment={**os.environ, **{name: rooted(value) for name, value in settings.items()}},
+            environment={**CACHES, **os.environ, **{name: rooted(value) for name, value in settings.items()}},
             settings=settings,
             facts={
                 "stack": {

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.catalogue import versions
 from harness.catalogue.entries import Hardware
 from harness.checkout import ROOT
-from harness.environments import inventory, stacks
+from harness.environments import inventory, stacks, uv
 from harness.environments.client import Client
 from harness.errors import BuildError, EngineError
 
@@ -71,7 +72,8 @@ class Image:
     @property
     def recipe(self) -> str:
         """The hash of all that decides the image but its base, which may be anyone's."""
-        digest = hashlib.sha256(self.dockerfile.read_bytes() + " ".join(self.tools).encode())
+        chosen = [*self.tools, self.hardware.data["wheels"].get("index", "")]
+        digest = hashlib.sha256(self.dockerfile.read_bytes() + " ".join(chosen).encode())
         for path in self.files:
             digest.update(path.relative_to(self.root).as_posix().encode() + b"\0" + path.read_bytes())
         return digest.hexdigest()
@@ -161,7 +163,7 @@ def stage(image: Image) -> Path:
         _link(wheel, context / "wheels" / wheel.name)
     if image.tree:
         shutil.copytree(image.tree, context / "tree", symlinks=True, copy_function=_link, dirs_exist_ok=True)
-    pip = stacks.pip_settings()
+    pip = uv.pip_settings()
     if image.offline:
         pip["no-index"] = "true"  # pip would ask again and again, and say nothing of what is missing
     _write_secrets(secrets_folder(context), pip)
@@ -220,12 +222,13 @@ def build(image: Image, client: Client, revision: str | None) -> str:
     try:
         run(command(image, client, context, labels), log)
         unlabelled = (client.inspect(image.name) or {}).get("Id")
-        held = inventory.read(client, image.name)
+        held = inventory.read(client, image.name, _sdks(image.hardware))
         bill = inventory.bill(held, image.name)
         context.with_suffix(".cdx.json").write_text(bill)
         labels[LABEL + "sbom"] = hashlib.sha256(bill.encode()).hexdigest()
         labels[LABEL + "wheels"] = json.dumps(held["wheels"], sort_keys=True)
         labels[LABEL + "python"] = held["python"]
+        labels[LABEL + "sdks"] = json.dumps(held["sdks"], sort_keys=True)
         run(command(image, client, context, labels), log)  # every step is cached: it only adds the labels
     finally:
         shutil.rmtree(secrets_folder(context), ignore_errors=True)
@@ -249,6 +252,19 @@ def up_to_date(image: Image, client: Client) -> bool:
     """Whether the engine has the image, made from the files as they are."""
     found = client.inspect(image.name)
     return found is not None and label(found, "recipe") == image.recipe
+
+
+def unfit_sdks(hardware: Hardware, found: Mapping[str, Any]) -> str:
+    """Which of the vendor's SDKs in an image is none that the kind's wheels run with, in words; empty where all are."""
+    held = json.loads(label(found, "sdks") or "{}")
+    wanted = {sdk["name"]: sdk["version"] for sdk in _sdks(hardware) if "version" in sdk}
+    unfit = [name for name in wanted if versions.fits(held.get(name) or "", wanted[name]) is False]
+    return ", ".join(f"{name} {held[name]} in the image, {wanted[name]} wanted" for name in unfit)
+
+
+def _sdks(hardware: Hardware) -> Sequence[Mapping[str, Any]]:
+    sdks: Sequence[Mapping[str, Any]] = hardware.data.get("requires", {}).get("sdks", ())
+    return sdks
 
 
 def label(found: Mapping[str, Any], name: str) -> str | None:

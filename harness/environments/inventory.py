@@ -4,7 +4,7 @@ import json
 import shlex
 import subprocess
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.environments.client import Client
@@ -13,13 +13,14 @@ from harness.errors import BuildError
 PROGRAM = "/opt/homework/inventory.py"
 
 
-def read(client: Client, image: str) -> Mapping[str, Any]:
-    """Ask the image: its Python, the hashes of Paddle's wheels, every package.
+def read(client: Client, image: str, sdks: Sequence[Mapping[str, Any]] = ()) -> Mapping[str, Any]:
+    """Ask the image: its Python, the hashes of Paddle's wheels, every package, the versions of the vendor's SDKs.
 
     Raises:
         BuildError: it does not answer.
     """
     words = [client.path, "run", "--rm", "--network", "none", "--entrypoint", "python", image, PROGRAM]
+    words.append(json.dumps(list(sdks)))
     done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
         why = done.stderr.strip().rpartition("\n")[2] or f"{client.engine} run ended with {done.returncode}."

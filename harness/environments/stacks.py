@@ -2,11 +2,8 @@
 
 import fcntl
 import hashlib
-import os
 import platform
 import re
-import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +12,7 @@ from pathlib import Path
 
 from harness.catalogue.entries import Hardware, locked_paddle
 from harness.checkout import ROOT
+from harness.environments import uv
 from harness.errors import BuildError
 
 LOCKS = ROOT / "docker" / "locks"
@@ -77,18 +75,18 @@ def install_commands(stack: Stack) -> list[list[str]]:
     Bytecode is compiled here: without, `import paddle` takes 5 s instead of 2 the first time, and every time where
     Python may not write its own.
     """
-    uv = [sys.executable, "-m", "uv"]
+    words = [sys.executable, "-m", "uv"]
     into = ["--python", str(stack.python)]
     base = getattr(sys, "_base_executable", sys.executable)
     commands = [
-        [*uv, "venv", "--quiet", "--allow-existing", "--python", base, str(stack.folder)],
-        [*uv, "pip", "sync", "--compile-bytecode", "--require-hashes", *into, str(stack.lock)],
+        [*words, "venv", "--quiet", "--allow-existing", "--python", base, str(stack.folder)],
+        [*words, "pip", "sync", "--compile-bytecode", "--require-hashes", *into, str(stack.lock)],
     ]
     if stack.vendor_wheels:
         if not any(wheel.startswith("paddlepaddle==") for wheel in stack.vendor_wheels):
-            commands.append([*uv, "pip", "uninstall", "--quiet", *into, "paddlepaddle"])
+            commands.append([*words, "pip", "uninstall", "--quiet", *into, "paddlepaddle"])
         own = [wheel for wheel in stack.vendor_wheels if not wheel.startswith("paddlepaddle==")]
-        commands.append([*uv, "pip", "install", "--compile-bytecode", *into, "--index", stack.index or "", *own])
+        commands.append([*words, "pip", "install", "--compile-bytecode", *into, "--index", stack.index or "", *own])
     return commands
 
 
@@ -104,41 +102,16 @@ def prepare(stack: Stack) -> Stack:
     with _locked(stack.folder.with_suffix(".lock")):
         if stack.ready:  # another call made it while this one waited
             return stack
-        print(f"Installing the stack {stack.folder.name} from docker/locks/{stack.lock.name} (once)", file=sys.stderr)
-        environment = {**os.environ, **uv_settings(pip_settings())}
-        for command in install_commands(stack):
-            if subprocess.run(command, env=environment, stdin=subprocess.DEVNULL).returncode != 0:
-                raise BuildError(
-                    f"The stack {stack.folder.name} could not be installed: {shlex.join(command[2:5])} failed.",
-                    "See its output above; usually the package index is out of reach or the disk is full.",
-                    "./inv doctor shows the disk, pip config list the index. Call again: what was downloaded is kept.",
-                )
+        failure = uv.run(install_commands(stack), f"Installed the stack {stack.folder.name}, once")
+        if failure:
+            print(failure, file=sys.stderr)
+            raise BuildError(
+                f"The stack {stack.folder.name} could not be installed.",
+                "See above; usually the package index is out of reach or the disk is full.",
+                "./inv doctor shows the disk, pip config list the index. Call again: what was downloaded is kept.",
+            )
         (stack.folder / "recipe.txt").write_text(stack.recipe)
     return stack
-
-
-def uv_settings(pip: dict[str, str]) -> dict[str, str]:
-    """pip's settings in uv's variables: uv does not read pip.conf, where people keep mirrors and certificates."""
-    settings = {"UV_INDEX_STRATEGY": "unsafe-best-match"}  # pip's way; the hashes decide what may be installed
-    if "index-url" in pip:
-        settings["UV_DEFAULT_INDEX"] = pip["index-url"]
-    if "extra-index-url" in pip:
-        settings["UV_INDEX"] = pip["extra-index-url"]
-    if "find-links" in pip:
-        settings["UV_FIND_LINKS"] = ",".join(pip["find-links"].split())
-    if "cert" in pip:
-        settings["SSL_CERT_FILE"] = pip["cert"]
-    return {name: value for name, value in settings.items() if name not in os.environ}
-
-
-def pip_settings() -> dict[str, str]:
-    """pip's own settings, from its files and variables."""
-    done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True)
-    lines = re.findall(r"^(?:global|install|:env:)\.([\w-]+)='(.*)'$", done.stdout, re.MULTILINE)
-    settings: dict[str, str] = {}
-    for name, value in lines:
-        settings[name] = " ".join(value.replace("\\n", " ").split())
-    return settings
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from harness.evidence.sealed import ATTACHMENT, Document, of_document, of_folder
 FOLDER = ATTACHMENT.under
 FILE = ATTACHMENT.manifest
 WITHDRAWAL = "withdrawal"
+REACHED = "answered 2"  # how what was found of an address begins, where its page was seen
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,17 @@ class Attachment:
     def kind(self) -> str:
         return str(self.data["kind"])
 
+    @property
+    def waits(self) -> str:
+        """Why it does not count yet; empty where it does."""
+        if "url" not in self.data or str(self.data.get("checked", "")).startswith(REACHED):
+            return ""
+        return "not reached yet"
+
     def __str__(self) -> str:
         what = self.data.get("url") or self.data.get("name") or self.data.get("withdraws") or ""
-        return f"{self.id}  {self.data['part']}  {self.kind}  {what}"
+        day = f"{self.data['date']}  " if "date" in self.data else ""
+        return f"{self.id}  {self.data['part']}  {self.kind}  {day}{what}"
 
 
 # Writing
@@ -65,36 +74,41 @@ def write(results: Path, part: str, document: Mapping[str, Any], files: Mapping[
 # Reading
 
 
-def read_all(results: Path) -> tuple[list[Attachment], list[str]]:
-    """Every attachment and withdrawal in the order of their ids, and a line for each that is damaged."""
+def read_all(results: Path, files: bool = True) -> tuple[list[Attachment], list[str]]:
+    """Every attachment and withdrawal in the order of their ids, and a line for each that is damaged.
+
+    Args:
+        results: the folder that they stand in.
+        files: whether their files are there to be held against their hashes; of a team's stores only manifests are.
+    """
     found, damaged = [], []
     for folder in sorted((results / FOLDER).glob("*/[!.]*")):
         if folder.is_dir() and not folder.is_symlink():
             try:
-                found.append(Attachment(folder, read(folder)))
+                found.append(Attachment(folder, read(folder, files)))
             except DataFileError as error:
                 damaged.append(str(error).replace("\n", " "))
     return sorted(found, key=lambda each: each.id), damaged
 
 
-def read(folder: Path) -> Document:
-    """The attachment in `folder`, if it is whole: schema, seal, place and the hash of its file.
+def read(folder: Path, files: bool = True) -> Document:
+    """The attachment in `folder`, if it is whole: schema, seal, place and, where `files` are there, their hashes.
 
     Raises:
         DataFileError: it is not; what is wrong is named.
     """
     results, sealed = of_folder(ATTACHMENT, folder)
     document = sealed.valid(results)
-    for line in sealed.differences(results, document):
+    for line in sealed.differences(results, document) if files else sealed.moved(results, document):
         raise DataFileError(line, "It is not as it was sealed.", ATTACHMENT.again)
     return document
 
 
-def standing(results: Path) -> tuple[dict[str, list[Attachment]], list[str]]:
-    """What counts, by part, and a line for each attachment that is damaged."""
+def standing(results: Path, files: bool = True) -> tuple[dict[str, list[Attachment]], list[str]]:
+    """What counts, by part, and a line for each attachment that is damaged; `files` as for read_all."""
     if not (results / FOLDER).is_dir():
         return {}, []
-    every, damaged = read_all(results)
+    every, damaged = read_all(results, files)
     by_part: dict[str, list[Attachment]] = {}
     for attachment in standing_of(every):
         by_part.setdefault(str(attachment.data["part"]), []).append(attachment)
@@ -105,10 +119,3 @@ def standing_of(every: Sequence[Attachment]) -> Iterator[Attachment]:
     """Those that count: neither taken back, nor a withdrawal themselves."""
     gone = {each.data["withdraws"] for each in every if each.kind == WITHDRAWAL}
     return (each for each in every if each.kind != WITHDRAWAL and each.id not in gone)
-
-
-def show(results: Path) -> str:
-    """A line for each attachment that counts."""
-    by_part, damaged = standing(results)
-    lines = [str(each) for found in by_part.values() for each in found]
-    return "\n".join([*lines, *damaged]) or "Nothing is attached yet. ./inv attach --help shows how."

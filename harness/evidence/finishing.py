@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness.errors import HomeworkError
-from harness.evidence import hashing, records, screen, signatures, statements
+from harness.evidence import hashing, records, redactedfiles, screen, signatures, statements
 from harness.evidence.record import RecordData
 from harness.evidence.redaction import Redactor
 
@@ -29,10 +29,15 @@ def complete(folder: Path, record: dict[str, Any], redactor: Redactor, key: Path
 
 
 def redact_files(folder: Path, redactor: Redactor) -> None:
-    """Take secrets out of the text files that a program left, before anything reads them; its log has none already."""
-    for path in sorted(folder.rglob("*")):
-        if path.name not in (records.FILE, records.LOG, hashing.LOCK):
-            redactor.file(path)
+    """Take secrets out of the texts that a program left, and out of names, before anything reads them.
+
+    The log has none already.
+    """
+    for path in sorted(folder.rglob("*"), key=lambda path: -len(path.parts)):  # a folder's files before itself
+        if path.is_dir() and not path.is_symlink():
+            redactedfiles.rename(path, redactor)
+        elif path.name not in (records.FILE, records.LOG, hashing.LOCK):
+            redactedfiles.redact(path, redactor)
 
 
 def complete_here(folder: Path, record: dict[str, Any]) -> None:

@@ -1,110 +1,54 @@
 """Redaction: what must not leave a machine, taken out of logs and records as they are written.
 
-Known by their form: access keys and tokens of the usual services, private keys, passwords in addresses and in
-settings (`password=…`, `"api_key": "…"`), and the homes of people. Known by their value: the variables of this
-process whose names say that they are secret.
+Known by their form: what secretforms/ lists, the homes of people, and private keys, also behind the prefixes of a
+log. Known by their value: the variables of this process whose names say that they are secret. Colours in between hide
+nothing, and neither does the end of a terminal's line.
 """
 
-import contextlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
-from pathlib import Path
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
-REDACTED = b"[redacted]"
-SECRET_NAME = re.compile(r"token|secret|passw|(?<![a-z])key|_key|credential|auth", re.IGNORECASE)
+from harness.evidence.secretforms import forms
+from harness.evidence.secretforms.form import REDACTED, Secret
+
+SECRET_NAME = re.compile(r"token|secret|passw|(?<![a-z])key|_key|credential|auth|bduss|cookie", re.IGNORECASE)
 NO_SECRET_NAME = re.compile(r"(FILE|PATH|DIR|SOCK|URL|ID|HOST|USER)S?$", re.IGNORECASE)
 SHORTEST_VALUE = 8  # shorter ones would take words out of the log
 LONGEST_LINE = 2**16
-TEXT_FILES = (".csv", ".html", ".json", ".log", ".md", ".txt", ".yaml", ".yml")
-TEXT_FILE_BYTES = 8 * 2**20
-
-
-@dataclass(frozen=True)
-class Secret:
-    """What a kind of secret looks like.
-
-    It is only looked for where one of `signs` stands. Signs and pattern are of small letters, and are held against
-    the text in small letters, unless `cased`. What the group `kept` matches stays; the rest is replaced.
-    """
-
-    signs: tuple[bytes, ...]
-    pattern: re.Pattern[bytes]
-    replacement: bytes
-    cased: bool
-
-    def matches(self, text: bytes, small: bytes) -> Iterator[tuple[int, int]]:
-        """From where to where it stands in the text, which is given as it is and in small letters."""
-        if any(sign in small for sign in self.signs):
-            for match in self.pattern.finditer(text if self.cased else small):
-                yield match.end("kept") if "kept" in self.pattern.groupindex else match.start(), match.end()
-
-
-def _secret(signs: str, pattern: bytes, replacement: bytes = REDACTED, cased: bool = False) -> Secret:
-    return Secret(tuple(signs.encode().split()), re.compile(pattern), replacement, cased)
-
-
-def _behind(word: bytes, *names: bytes) -> bytes:
-    """`word` behind one of `names`: a key is not always a secret, an api_key is."""
-    return word + b"(?:" + b"|".join(rb"(?<=%s%s)|(?<=%s[_-]%s)" % (name, word, name, word) for name in names) + b")"
-
-
-# Each repetition has a bound, so that no output makes them slow.
-_KEY = _behind(b"key", b"api", b"access", b"private", b"account", b"secret", b"client", b"signing")
-_TOKEN = _behind(
-    b"token",
-    *b"access api auth refresh session security bot hub hf github gitlab pypi npm wandb studio secret".split(),
+COLOURED = re.compile(rb"\x1b|\\(?:u001b|x1b|033|e)\[")
+COLOUR = re.compile(  # as it is, and as JSON and shells write it
+    rb"\\(?:u001b|x1b|033|e)\[[0-?]{0,32}[@-~]|\x1b\[[0-?]{0,32}[ -/]{0,8}[@-~]"
+    rb"|\x1b\][^\x07\x1b\n]{0,1024}(?:\x07|\x1b\\)|\x1b[()][0-9A-B]"
 )
-_NAME = rb"(?:passw(?:or)?d|passphrase|secret|credential|" + _KEY + b"|" + _TOKEN + b")s?"
-_ASSIGNED = rb"""(?:\\?["'])?[ \t]{0,8}(?:=>|:=|[:=])[ \t]{0,8}(?P<quote>\\?["'])?"""
-_SOMETHING = (
-    rb"""(?!(?:none|null|true|false|yes|no|nil|\*{1,40}|\.{3})(?:[\s,;&"'}\])\\]|$)"""
-    rb"""|<[^>\r\n]{0,80}>|\$[\w{(]|\[redacted)"""
+HELD = 8  # lines at most
+LONGEST_ANNOUNCEMENT = 1024
+_NAMES = rb"(?:passw(?:or)?d|passphrase|secret|token|key|pass|credential)s?"
+ANNOUNCES = re.compile(  # what a line ends with whose secret stands on the next one
+    _NAMES + rb"\b[^\r\n]{0,80}(?:[|>][+-]?|\\|[\"'],)[ \t]{0,8}\r?\n?\Z"
+    rb"|(?:name|key)[\"']?[ \t]{0,4}[:=][^\r\n]{0,80}" + _NAMES + rb"[\"']?,?[ \t]{0,8}\r?\n?\Z"
+    rb"|\b(?:machine|login|account)[ \t]{1,8}\S{1,128}[ \t]{0,8}\r?\n?\Z"
 )
-_VALUE = rb"""(?(quote)(?:(?!(?P=quote))[^\r\n]){1,4096}|[^\s,;&"'}\]\\]{1,4096})"""
-_PERSON = rb"""[^\s/\\:"'<>,;()\[\]]{1,64}"""
-SECRETS = (
-    _secret("akia asia abia acca", rb"(?<![A-Z0-9])A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{16}(?![A-Z0-9])", cased=True),
-    _secret("ghp_ gho_ ghu_ ghs_ ghr_", rb"gh[pousr]_[a-z0-9]{20,255}"),
-    _secret("github_pat_ glpat-", rb"(?:github_pat_|glpat-)[a-z0-9_.-]{20,255}"),
-    _secret("hf_ npm_", rb"\b(?:hf|npm)_[a-z0-9]{20,255}"),
-    _secret("sk- pypi- xox", rb"\b(?:sk-|pypi-|xox[abeprs]-)[a-z0-9_-]{20,512}"),
-    _secret("aiza", rb"\bAIza[A-Za-z0-9_-]{35}", cased=True),
-    _secret("bce-v3/", rb"bce-v3/[a-z0-9-]{8,64}/[0-9a-f]{20,64}"),
-    _secret("eyj", rb"\beyJ[A-Za-z0-9_-]{8,8192}\.eyJ[A-Za-z0-9_-]{8,8192}(?:\.[A-Za-z0-9_-]{0,8192})?", cased=True),
-    _secret("bearer", rb"(?P<kept>bearer[ \t]{1,8})[a-z0-9._~+/=-]{12,8192}"),
-    _secret(
-        "authorization",
-        rb"""(?P<kept>authorization(?:\\?["'])?[ \t]{0,8}[:=][ \t]{0,8}(?:\\?["'])?)"""
-        rb"""(?!bearer)[^\s"'\[][^\r\n"'\\]{0,8192}""",
-    ),
-    _secret("://", rb"""(?P<kept>://)(?:[^\s/@:"'<>]{0,256}:[^\s/@"'<>]{1,1024}|[^\s/@:"'<>]{20,1024})(?=@)"""),
-    _secret(
-        "signature= credential= token= key= sig=",
-        rb"(?P<kept>[?&](?:x-amz-(?:signature|credential|security-token)|signature|sig|access_token|token|key)=)"
-        rb"""(?!\[redacted)[^\s&"'<>]{1,4096}""",
-    ),
-    _secret(
-        "passw passphrase secret credential key token",
-        rb"(?P<kept>" + _NAME + _ASSIGNED + rb")" + _SOMETHING + _VALUE,
-    ),
-    _secret("token", rb"""(?P<kept>token(?:\\?["'])?[ \t]{0,8}[:=][ \t]{0,8}["']?)[\w.~+/-]{20,4096}"""),
-    _secret(
-        "-password -passphrase -token -secret -key",
-        rb"""(?P<kept>(?<![\w-])--?(?:[a-z][\w-]{0,63}-)?(?:password|passphrase|token|secret|key)[ \t]{1,4})"""
-        rb"""[^\s"'\[-][^\s"']{0,4096}""",
-    ),
-    _secret("/home/ /users/", rb"(?P<kept>/(?:home|users)/)" + _PERSON, b"[user]"),
-    _secret(":\\ :/", rb"(?P<kept>\b[a-z]:(?:\\{1,2}|/)users(?:\\{1,2}|/))" + _PERSON, b"[user]"),
-)  # fmt: skip
-KEY_BEGIN = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
-KEY_END = re.compile(rb"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
-KEY_LINE = re.compile(rb"[ \t>|#]*(?:[A-Za-z0-9+/=]{0,100}|[A-Za-z-]{1,20}: [^\r\n]{0,200})[ \t]*[\r\n]*")
+GOES_ON = re.compile(
+    rb"(?P<kept>\[redacted\][\"']?[ \t]{0,8}\r?\n)"
+    rb"(?:(?=\S{0,200}[0-9])(?=\S{0,200}[A-Za-z])[A-Za-z0-9+/_.-]{12,8192}={0,2}[\"']?[ \t]{0,8}\r?(?:\n|\Z))+"
+)
+ENDS_CUT = re.compile(rb"\[redacted\][\"']?[ \t]{0,8}\r?\n\Z")
+KEY_BEGIN = re.compile(  # its first line, or the first of its body
+    rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d"
+    rb"|b3BlbnNzaC1rZXktdjE[A-Za-z0-9+/]{20,}|(?<![A-Za-z0-9+/])MII[A-Za-z0-9+/]{2}[AQgw]IBA[A-Za-z0-9+/]{30,}"
+)
+KEY_END = re.compile(rb"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|Private-MAC: [0-9a-f]+")
+KEY_LINE = re.compile(
+    rb"""[ \t>|#"'+*]*(?:[A-Za-z0-9+/=]{0,100}|[A-Za-z-]{1,20}: [^\r\n]{0,200})(?:\\r)?(?:\\n)?"""
+    rb"""(?:[ \t"'+,;\\]*|["'],[^\r\n]{0,200})[\r\n]*"""
+)
+DIGITS = re.compile(rb"\d")
 
 
 class Redactor:
@@ -115,13 +59,15 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = (), home: str = "") -> None:
         """Know `secrets` by value, and `home` as the folder that becomes `~`."""
-        known = [*_by_value(secrets), *SECRETS]
+        known = [*_by_value(secrets), *forms()]
         if len(home) > 1:
             place = re.compile(rb"(?<![\w.~/-])" + re.escape(home.encode()) + rb"(?![\w.-])")
             known.insert(0, Secret((home.lower().encode(),), place, b"~", cased=True))
         self._secrets = tuple(known)
         self._pending = b""
         self._in_key = False
+        self._prefix = b""  # what stands before each line of the key, its digits as noughts
+        self._cut = False  # whether what was written last ends with a secret at the end of its line
 
     @classmethod
     def here(cls, environment: Mapping[str, str] | None = None) -> "Redactor":
@@ -132,21 +78,34 @@ class Redactor:
     def feed(self, chunk: bytes) -> bytes:
         """What of the stream is known to be whole by now, without its secrets."""
         self._pending += chunk
-        whole = max(self._pending.rfind(b"\n"), self._pending.rfind(b"\r")) + 1
+        whole = self._announced(max(self._pending.rfind(b"\n"), self._pending.rfind(b"\r")) + 1)
         if len(self._pending) - whole > LONGEST_LINE:
             whole = self._break(LONGEST_LINE // 2)
         text, self._pending = self._pending[:whole], self._pending[whole:]
         return self._lines(text)
 
+    def _announced(self, whole: int) -> int:
+        """Up to where lines can go that do not announce a secret on the next one."""
+        held = self._pending
+        for _ in range(HELD if whole else 0):
+            start = max(held.rfind(b"\n", 0, whole - 1), held.rfind(b"\r", 0, whole - 1)) + 1
+            line = _bare(held[max(start, whole - LONGEST_ANNOUNCEMENT) : whole]).lower()
+            if not ANNOUNCES.search(line):
+                return whole
+            whole = start
+            if not whole:
+                return 0
+        return whole
+
     def flush(self) -> bytes:
         """The rest of the stream."""
         text, self._pending = self._pending, b""
-        text, self._in_key = self._lines(text), False
+        text, self._in_key, self._cut = self._lines(text), False, False
         return text
 
     def drop(self) -> int:
         """Forget what is held back, which a gap follows; how many bytes that was is returned."""
-        dropped, self._pending, self._in_key = len(self._pending), b"", False
+        dropped, self._pending, self._in_key, self._cut = len(self._pending), b"", False, False
         return dropped
 
     def _break(self, behind: int) -> int:
@@ -160,39 +119,67 @@ class Redactor:
         return place
 
     def _lines(self, text: bytes) -> bytes:
-        if not self._in_key and not KEY_BEGIN.search(text):
-            return self._substitute(text)
-        return b"".join(self._line(line) for line in text.splitlines(keepends=True))
+        """Whole lines without their secrets; those of a private key go, up to its end or to what cannot be of one."""
+        if not self._in_key and not KEY_BEGIN.search(_bare(text)):
+            return self._others(text)
+        parts: list[bytes] = []
+        others: list[bytes] = []
+        for line in text.splitlines(keepends=True):
+            kept = self._of_key(line)
+            if kept is None:
+                others.append(line)
+            else:
+                parts += [self._others(b"".join(others)), kept]
+                others = []
+        return b"".join([*parts, self._others(b"".join(others))])
 
-    def _line(self, line: bytes) -> bytes:
-        """A line that may be of a private key: the key's lines go, up to its end or to what cannot be of a key."""
+    def _of_key(self, line: bytes) -> bytes | None:
+        """What stays of a line of a private key; None for a line that is of none."""
+        bare = _bare(line)
         if self._in_key:
-            end = KEY_END.search(line)
-            if end:
-                self._in_key = False
-                return self._substitute(line[end.end() :])
-            if KEY_LINE.fullmatch(line):
-                return b""
+            end = KEY_END.search(bare)
+            if end or KEY_LINE.fullmatch(self._without_prefix(bare)):
+                self._in_key = not end
+                return self._substitute(bare[end.end() :]) if end else b""
             self._in_key = False
-        begin = KEY_BEGIN.search(line)
+        begin = KEY_BEGIN.search(bare)
         if not begin:
-            return self._substitute(line)
-        end = KEY_END.search(line, begin.end())
+            return None
+        before, end = bare[: begin.start()], KEY_END.search(bare, begin.end())
         if end:  # all in one line, as JSON has it
-            return self._substitute(line[: begin.start()]) + REDACTED + self._line(line[end.end() :])
-        self._in_key = True
-        return self._substitute(line[: begin.start()]) + REDACTED + (b"\n" if line.endswith(b"\n") else b"")
+            behind = bare[end.end() :]
+            more = self._of_key(behind)
+            return self._substitute(before) + REDACTED + (self._substitute(behind) if more is None else more)
+        self._in_key, self._prefix = True, DIGITS.sub(b"0", before)
+        return self._substitute(before) + REDACTED + (b"\n" if line.endswith(b"\n") else b"")
+
+    def _without_prefix(self, line: bytes) -> bytes:
+        """A line of a key without what a log writes before each line: the same but for its digits."""
+        size = len(self._prefix)
+        return line[size:] if self._prefix and DIGITS.sub(b"0", line[:size]) == self._prefix else line
+
+    def _others(self, text: bytes) -> bytes:
+        """Lines of no key, also without the rest of a secret that a terminal wrapped into a line of its own."""
+        if not text:
+            return b""
+        text = self._substitute(text)
+        before = REDACTED + b"\n" if self._cut else b""
+        if not before and REDACTED not in text:
+            return text
+        text = GOES_ON.sub(lambda found: found["kept"], before + text)
+        self._cut = bool(ENDS_CUT.search(text[-len(REDACTED) - 16 :]))
+        return text[len(before) :]
 
     def _substitute(self, text: bytes) -> bytes:
-        small = text.lower()
+        """The text without secrets. Colours hide none: those inside of one stand behind its replacement."""
+        bare = _bare(text)
+        small = bare.lower()
         for secret in self._secrets:
-            parts, place = [], 0
-            for start, end in secret.matches(text, small):
-                parts += [text[place:start], secret.replacement]
-                place = end
-            if parts:
-                text = b"".join([*parts, text[place:]])
-                small = text.lower()
+            spans = list(secret.matches(bare, small))
+            if spans:
+                text = _replaced(text, spans, secret.replacement, bare is not text)
+                bare = _bare(text)
+                small = bare.lower()
         return text
 
     # What is there as a whole
@@ -203,7 +190,7 @@ class Redactor:
 
     def _whole(self, content: bytes) -> bytes:
         other = copy(self)
-        other._in_key = False
+        other._in_key = other._cut = False
         return other._lines(content)
 
     def tree(self, value: Any) -> Any:
@@ -211,34 +198,57 @@ class Redactor:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, list | tuple):
-            return [self.tree(item) for item in value]
+            return self._list(value)
         if isinstance(value, Mapping):
-            return {name: self._field(name, item) for name, item in value.items()}
+            clean = {
+                self.text(name) if isinstance(name, str) else name: self._field(name, item)
+                for name, item in value.items()
+            }
+            return self._pair(clean)
         return value
+
+    def _list(self, values: Sequence[Any]) -> list[Any]:
+        """A list, in which an option such as --password may stand before its value, as a command has them."""
+        clean = [self.tree(item) for item in values]
+        for number, (name, value) in enumerate(pairwise(values)):
+            if isinstance(name, str) and isinstance(value, str) and name.startswith("-"):
+                alone, both = f"{name} {clean[number + 1]}", self.text(f"{name} {value}")
+                if both != alone:
+                    clean[number + 1] = REDACTED.decode()
+        return clean
+
+    def _pair(self, clean: dict[Any, Any]) -> dict[Any, Any]:
+        """A name and its value, as {"name": "DB_PASSWORD", "value": "…"} has them."""
+        name = clean.get("name", clean.get("key"))
+        if isinstance(name, str) and isinstance(clean.get("value"), str):
+            return {**clean, "value": self._field(name, clean["value"])}
+        return clean
 
     def _field(self, name: Any, item: Any) -> Any:
         if isinstance(item, str) and item and self.text(f"{name}={item}") != f"{name}={self.text(item)}":
             return REDACTED.decode()
         return self.tree(item)
 
-    def file(self, path: Path) -> None:
-        """Rewrite a text file that holds a secret. Other files, and those too large to be text, stay."""
-        if path.suffix.lower() not in TEXT_FILES or path.is_symlink() or not path.is_file():
-            return
-        if path.stat().st_size > TEXT_FILE_BYTES:
-            return
-        content = path.read_bytes()
-        clean = self._content(path, content)
-        if clean != content:
-            path.write_bytes(clean)
 
-    def _content(self, path: Path, content: bytes) -> bytes:
-        if path.suffix.lower() == ".json":
-            with contextlib.suppress(ValueError, RecursionError):
-                document = json.loads(content)
-                clean = self.tree(document)
-                return content if clean == document or clean != clean else json.dumps(clean).encode()
-        return self._whole(content)
+def _bare(text: bytes) -> bytes:
+    """The text without colours; the same object where it has none."""
+    return COLOUR.sub(b"", text) if COLOURED.search(text) else text
+
+
+def _replaced(text: bytes, spans: Sequence[tuple[int, int]], replacement: bytes, coloured: bool) -> bytes:
+    """The text with the spans replaced; where it is `coloured` they are places of it without its colours."""
+    places: Sequence[int] = range(len(text) + 1)
+    if coloured:
+        inside = [False] * len(text)
+        for code in COLOUR.finditer(text):
+            inside[code.start() : code.end()] = [True] * (code.end() - code.start())
+        places = [place for place, code in enumerate(inside) if not code]
+    parts, done = [], 0
+    for start, end in spans:
+        first, last = places[start], places[end - 1] + 1
+        parts += [text[done:first], replacement, *(COLOUR.findall(text[first:last]) if coloured else ())]
+        done = last
+    return b"".join([*parts, text[done:]])
 
 
 def secret_values(environment: Mapping[str, str]) -> list[str]:

@@ -181,9 +181,14 @@ class Sealed:
 
     def differences(self, results: Path, document: Mapping[str, Any]) -> list[str]:
         """What of its place and its files is not as its manifest says, a line each."""
-        folder, said = results / self.place, self.kind.said.format_map(document)
-        moved = [f"{folder}: it is the {self.kind.name} {said}"] if said != self.place else []
-        return moved + list(_changed(folder, hash_files(folder, self.kind.manifest), document["artefacts"]))
+        folder = results / self.place
+        changed = _changed(folder, hash_files(folder, self.kind.manifest), document["artefacts"])
+        return self.moved(results, document) + list(changed)
+
+    def moved(self, results: Path, document: Mapping[str, Any]) -> list[str]:
+        """A line, where its manifest says that it belongs elsewhere."""
+        said = self.kind.said.format_map(document)
+        return [f"{results / self.place}: it is the {self.kind.name} {said}"] if said != self.place else []
 
     def files(self, content: bytes) -> list[File]:
         """The files that a manifest, which may come from a stranger, names.

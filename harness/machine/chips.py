@@ -1,4 +1,4 @@
-"""Chips: what a card is, and whether the kind's wheels have kernels for it; which variant of the wheels suits a machine."""
+"""Chips: what a card is, whether the kind's wheels have kernels for it, and which variant of them suits a machine."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 from harness.catalogue import versions
 from harness.catalogue.entries import Hardware
 from harness.machine import pci
-from harness.machine.listing import Card
+from harness.machine.devices import Card
 
 Data = Mapping[str, Any]
 

@@ -14,11 +14,12 @@ from typing import Any
 
 from harness.catalogue.entries import Hardware, locked_paddle, rooted
 from harness.errors import HardwareError
-from harness.machine import chips, listing, pci
-from harness.machine.listing import Card as Card
-from harness.machine.listing import read_cards as read_cards
+from harness.machine import chips, devices, pci
+from harness.machine.devices import Card as Card
+from harness.machine.devices import read_cards as read_cards
 
 LISTER_SECONDS = 20
+HANGING = "(a hanging driver?)"
 FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin")  # where tools lie that a user's PATH may lack
 MACHINE_ID = Path("/etc/machine-id")
 
@@ -49,17 +50,22 @@ class Finding:
         return "; ".join(f"{card.index} ({card.model}): {card.fault}" for card in self.left_out)
 
 
-def probe(hardware: Hardware) -> Finding:
-    """List the cards of one kind. Finding none is an answer, not an error."""
+def probe(hardware: Hardware, paddle: str = "") -> Finding:
+    """List the cards of one kind. Finding none is an answer, not an error.
+
+    Args:
+        hardware: the kind.
+        paddle: the version of Paddle that is to run on them; "": the kind's own, or the homework's.
+    """
     looked = list(_device_files(hardware))
     cards: tuple[Card, ...] = ()
-    for table in listing.tables(hardware.data["lister"]):
+    for table in devices.tables(hardware.data["lister"]):
         seen, said = _ask(hardware.data, table)
         looked.append(said)
         cards = seen if seen and not any(card.named for card in cards) else cards
-        if any(card.named for card in cards):
+        if any(card.named for card in cards) or said.endswith(HANGING):
             break
-    return _sorted_out(hardware, cards or _always(hardware), tuple(looked))
+    return _sorted_out(hardware, cards or _always(hardware), tuple(dict.fromkeys(looked)), paddle)
 
 
 def _always(hardware: Hardware) -> tuple[Card, ...]:
@@ -69,15 +75,22 @@ def _always(hardware: Hardware) -> tuple[Card, ...]:
     return (Card(index="0", model=f"unnamed {platform.machine()}", named=False),)
 
 
-def _sorted_out(hardware: Hardware, cards: Sequence[Card], looked: tuple[str, ...]) -> Finding:
+def _sorted_out(hardware: Hardware, cards: Sequence[Card], looked: tuple[str, ...], paddle: str = "") -> Finding:
     """The finding: cards without a name called as well as can be, and those left out that cannot be used."""
-    cards = [_distinct(card) for card in chips.named(hardware.data, cards)]
+    cards = [_distinct(_insisted(hardware, card)) for card in chips.named(hardware.data, cards)]
     sound = [card for card in cards if not card.fault]
-    chosen, unfit = chips.choose(hardware, sound, hardware.paddle or locked_paddle())
+    chosen, unfit = chips.choose(hardware, sound, paddle or hardware.paddle or locked_paddle())
     faults = {card.index: chips.lacking(hardware.data, card) or unfit.get(card.index, "") for card in sound}
     cards = [replace(card, fault=card.fault or faults[card.index]) for card in cards]
     fit = tuple(card for card in cards if not card.fault)
     return Finding(chosen, fit, looked, tuple(card for card in cards if card.fault))
+
+
+def _insisted(hardware: Hardware, card: Card) -> Card:
+    """A card whose health is not good, as for a network port without a cable, is taken where the shell names it."""
+    names = (hardware.data.get(name, "") for name in ("visible_devices", "launcher_devices"))
+    named = any(card.index in os.environ.get(name, "").split(",") for name in names)
+    return replace(card, fault="") if named and card.fault.startswith("health ") else card
 
 
 def _distinct(card: Card) -> Card:
@@ -112,10 +125,10 @@ def _ask(data: Mapping[str, Any], table: Mapping[str, Any]) -> tuple[tuple[Card,
             env={**os.environ, "LC_ALL": "C"},
         )
     except subprocess.TimeoutExpired:
-        return (), f"{words}: no answer in {LISTER_SECONDS} s (a hanging driver?)"
+        return (), f"{words}: no answer in {LISTER_SECONDS} s {HANGING}"
     except OSError as error:
         return (), f"{words}: {error.strerror}"
-    cards = listing.read(data, done.stdout)
+    cards = devices.read(data, done.stdout)
     if cards:
         return cards, f"{words}: {len(cards)} found"
     said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1][:200]
@@ -134,22 +147,33 @@ def require(finding: Finding) -> Finding:
     """
     if finding:
         return finding
-    kind = finding.hardware
-    seen = chips.on_bus(kind.data)
-    lacking = {f"{chip['name']}: {chip['lacks']}": chip for chip in seen.values() if chip and "lacks" in chip}
-    remedies = [chip["remedy"] for chip in lacking.values()]
-    then = f"Then: ./inv doctor --hw {kind.name}"
-    if finding.left_out:
-        known = (chips.chip(kind.data, card) or {} for card in finding.left_out)
-        remedies = [each["remedy"] for each in known if "remedy" in each]
-        remedy = remedies[0] if remedies else f"Its driver's tool says more: {kind.data['lister']['command'][0]}."
-        raise HardwareError(f"{kind.vendor}: no card here can be used.", f"{finding.faults}.", f"{remedy} {then}")
+    raise _left_out(finding) if finding.left_out else _absent(finding)
+
+
+def _left_out(finding: Finding) -> HardwareError:
+    """Why no card that is here can be used; one that is only sick can be insisted on."""
+    kind, cards = finding.hardware, finding.left_out
+    remedies = [known["remedy"] for card in cards if "remedy" in (known := chips.chip(kind.data, card) or {})]
+    sick = next((card.index for card in cards if card.fault.startswith("health ")), None)
+    remedy = remedies[0] if remedies else f"{kind.data['lister']['command'][0]} says more."
+    if sick is not None and "visible_devices" in kind.data:
+        remedy = f"{kind.data['visible_devices']}={sick} takes one all the same."
+    what = f"{kind.vendor}: no card here can be used."
+    return HardwareError(what, f"{finding.faults}.", f"{remedy} Then: ./inv doctor --hw {kind.name}")
+
+
+def _absent(finding: Finding) -> HardwareError:
+    """Why no card answers: none is here, or it has no driver, or none that would help it."""
+    kind, seen = finding.hardware, list(chips.on_bus(finding.hardware.data).values())
+    lacking = [chip for chip in seen if chip and "lacks" in chip]
+    names = ", ".join(sorted({chip["name"] if chip else "a card" for chip in seen}))
+    what, remedy = f"No {kind.title} on this machine.", kind.data["install"]
+    if seen:
+        what = f"{kind.vendor} {names} is in this machine, but no driver answers for it."
+    if lacking and len(lacking) == len(seen):
+        what, remedy = f"{kind.vendor} {names}: {lacking[0]['lacks']}", lacking[0]["remedy"]
     looked = "Looked for: " + "; ".join(finding.looked) + "."
-    if lacking and len(lacking) == len({str(chip) for chip in seen.values()}):
-        raise HardwareError(f"{kind.vendor} {'; '.join(lacking)}.", looked, f"{remedies[0]} {then}")
-    names = sorted({chip["name"] if chip else "a card" for chip in seen.values()})
-    what = f"{kind.vendor} {', '.join(names)} is in this machine, but no driver answers for it."
-    raise HardwareError(what if seen else f"No {kind.title} on this machine.", looked, f"{kind.data['install']} {then}")
+    return HardwareError(what, looked, f"{remedy} Then: ./inv doctor --hw {kind.name}")
 
 
 def visible_cards(finding: Finding) -> tuple[Card, ...]:
@@ -165,12 +189,10 @@ def _device_files(hardware: Hardware) -> tuple[str, ...]:
     looked = tuple(f"{pattern}: {len(glob.glob(pattern)) or 'none'}" for pattern in patterns)
     if "pci" not in hardware.data:
         return looked
-    seen = pci.found(hardware.data)
-    known = chips.on_bus(hardware.data)
-    names = [
-        f"{address} ({known[address]['name']})" if known[address] else f"{address} ({device.vendor}:{device.device})"
-        for address, device in seen.items()
-    ]
+    names = []
+    for address, chip in chips.on_bus(hardware.data).items():
+        device = pci.found(hardware.data)[address]
+        names.append(f"{address} ({chip['name'] if chip else f'{device.vendor}:{device.device}'})")
     return (*looked, f"PCI bus: {', '.join(names) or 'none'}")
 
 

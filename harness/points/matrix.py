@@ -3,6 +3,7 @@
 import html
 import json
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,8 +15,8 @@ from harness.catalogue.entries import Catalogue, Hardware, Part
 from harness.errors import UsageError
 from harness.evidence import attachments
 from harness.evidence.attachments import Attachment
-from harness.evidence.verdicts import FAILED, NOT_JUDGED, PASSED
-from harness.points import index
+from harness.evidence.verdicts import FAILED, NOT_JUDGED
+from harness.points import byhand, index, table
 from harness.points.scoring import (
     EARNED,
     NOT_RUN,
@@ -36,6 +37,15 @@ LEGEND = (
     "✓ earned   ○ rehearsed: passed where the rule gives no points   … waiting: for a person's evidence   "
     "△ not judged: out of what a bound is meant for   ✗ failed   · not run   – no program yet"
 )
+WORDS = {
+    EARNED: "earned, with its points",
+    REHEARSED: "rehearsed: it passed where the rule gives no points",
+    WAITING: "passed, and waits for a person's evidence",
+    NOT_JUDGED: "not judged: out of what a bound is meant for",
+    FAILED: "failed",
+    NOT_RUN: "not run",
+}
+PAINT = {EARNED: terminal.green, REHEARSED: terminal.cyan, WAITING: terminal.yellow, FAILED: terminal.red}
 
 
 @dataclass(frozen=True)
@@ -53,8 +63,14 @@ class Matrix:
         return [kind for kind in every if kind in ran] or every
 
 
-def build(catalogue: Catalogue, results: Path) -> Matrix:
-    """Read the results and count the points of every cell."""
+def build(catalogue: Catalogue, results: Path, files: bool = True) -> Matrix:
+    """Read the results and count the points of every cell.
+
+    Args:
+        catalogue: parts and kinds.
+        results: the folder of records and attachments.
+        files: whether the files of attachments are there; of a team's stores only manifests are.
+    """
     found, damaged = index.results_of(results, [name for name, part in catalogue.parts.items() if _daily(part)])
     by_part: dict[str, list[Result]] = {name: [] for name in catalogue.parts}
     for result in found:
@@ -62,7 +78,7 @@ def build(catalogue: Catalogue, results: Path) -> Matrix:
             by_part[result.part].append(result)
         else:
             damaged.append(f"{results / result.part / result.hardware}: this checkout knows no such cell")
-    attached, unreadable = attachments.standing(results)
+    attached, unreadable = attachments.standing(results, files)
     cells = [
         cell
         for name, part in catalogue.parts.items()
@@ -77,28 +93,12 @@ def _cells(
     """The cells of a part, in the order of the kinds; where only a person's evidence counts, that person's cell."""
     if part.evidence_only:
         kinds = {PERSON.name: PERSON}
-        results = [_by_hand(part, each) for each in attached if _needed(part, each.kind)]
+        results = byhand.results(part, PERSON, attached)
+    else:
+        results = _counted(part, results)
     order = list(kinds)
-    cells = assess(part, kinds, _counted(part, results), {each.kind for each in attached})
+    cells = assess(part, kinds, results, *byhand.evidence(part, attached))
     return sorted(cells, key=lambda cell: order.index(cell.hardware))
-
-
-def _needed(part: Part, kind: str) -> bool:
-    return any(kind in need.split(" or ") for rule in part.rules for need in rule.needs)
-
-
-def _by_hand(part: Part, attachment: Attachment) -> Result:
-    """What a person has added, as the result that the points count."""
-    return Result(
-        part=part.name,
-        hardware=PERSON.name,
-        model=PERSON.title,
-        architecture=None,
-        cards=1,
-        day=str(attachment.data.get("date", "")),
-        verdict=PASSED,
-        run=attachment.id,
-    )
 
 
 def _counted(part: Part, results: Sequence[Result]) -> list[Result]:
@@ -126,33 +126,42 @@ def show(matrix: Matrix, form: str, explain: bool) -> str:
 
 
 def _table(matrix: Matrix, explain: bool) -> str:
-    from tabulate import tabulate
-
-    rows = _rows(matrix, _coloured)
-    kinds = matrix.kinds
-    text = tabulate(
-        rows,
-        headers=["part", "task", *kinds, "points"],
-        tablefmt="simple",
-        disable_numparse=True,
-        colalign=("left", "left", *["center"] * len(kinds), "right"),
-    )
-    lines = [text, "", sum_line(matrix.tally, terminal.bold), terminal.dim(LEGEND)]
-    silent = [
-        kind
-        for kind in dict.fromkeys(cell.hardware for cell in matrix.cells)
-        if kind not in (*matrix.kinds, PERSON.name)
+    width = table.columns()
+    ran = {cell.hardware for cell in matrix.cells if cell.state != NOT_RUN}
+    kinds = [kind for kind in matrix.kinds if kind in ran]
+    rows = [
+        [
+            table.plain(name),
+            table.plain(part.title),
+            *(_marked(cells_of(matrix, name, kind)) for kind in kinds),
+            table.plain(points(matrix, part)),
+        ]
+        for name, part in matrix.parts.items()
     ]
-    if silent:
-        lines.append(terminal.dim(f"No run yet on: {', '.join(silent)}"))
-    return "\n".join([*lines, *_explanations(matrix, explain)])
+    states = {state for row in rows for state in WORDS if any(cell[0].startswith(MARKS[state]) for cell in row[2:-1])}
+    lines = [table.draw(["part", "task", *kinds, "points"], rows, width), ""]
+    lines += [terminal.bold(line) for line in textwrap.wrap(sum_line(matrix.tally, str), width)]
+    legend = ";  ".join(f"{MARKS[state]} {words}" for state, words in WORDS.items() if state in states)
+    silent = [kind for kind in dict.fromkeys(cell.hardware for cell in matrix.cells) if kind not in (*ran, PERSON.name)]
+    for text in (legend, f"No run yet on: {', '.join(silent)}" if silent else ""):
+        lines += [terminal.dim(line) for line in textwrap.wrap(text, width)]
+    return "\n".join([*lines, *_explanations(matrix, explain, width)])
+
+
+def _marked(cells: Sequence[CellPoints]) -> table.Cell:
+    """The mark of a part on a kind with its points, in its colour."""
+    if not cells:
+        return table.plain("")
+    chosen, earned = best(cells), sum(cell.points for cell in cells)
+    mark = "–" if chosen.state == NOT_RUN and chosen.why == NOT_WRITTEN else MARKS[chosen.state]
+    return f"{mark} {earned:g}" if earned else mark, PAINT.get(chosen.state, terminal.dim)
 
 
 def _markdown(matrix: Matrix, explain: bool) -> str:
     from tabulate import tabulate
 
     text = tabulate(
-        _rows(matrix, plain),
+        _rows(matrix),
         headers=["part", "task", *matrix.kinds, "points"],
         tablefmt="github",
         disable_numparse=True,
@@ -220,9 +229,9 @@ FORMATS: dict[str, Callable[[Matrix, bool], str]] = {
 # What the formats share
 
 
-def _rows(matrix: Matrix, text: Callable[[Sequence[CellPoints]], str]) -> list[list[str]]:
+def _rows(matrix: Matrix) -> list[list[str]]:
     return [
-        [name, part.title, *(text(cells_of(matrix, name, kind)) for kind in matrix.kinds), points(matrix, part)]
+        [name, part.title, *(plain(cells_of(matrix, name, kind)) for kind in matrix.kinds), points(matrix, part)]
         for name, part in matrix.parts.items()
     ]
 
@@ -247,11 +256,6 @@ def plain(cells: Sequence[CellPoints]) -> str:
     return f"{MARKS[chosen.state]} {earned:g}" if earned else f"{MARKS[chosen.state]} {chosen.state}"
 
 
-def _coloured(cells: Sequence[CellPoints]) -> str:
-    paint = {EARNED: terminal.green, REHEARSED: terminal.cyan, WAITING: terminal.yellow, FAILED: terminal.red}
-    return paint.get(best(cells).state, terminal.dim)(plain(cells)) if cells else ""
-
-
 def points(matrix: Matrix, part: Part) -> str:
     """What a part has earned, of its limit: '3 / 5'."""
     earned = sum(cell.points for cell in matrix.cells if cell.part == part.name)
@@ -265,20 +269,26 @@ def points(matrix: Matrix, part: Part) -> str:
 def sum_line(sums: Tally, paint: Callable[[str], str]) -> str:
     """All points in a line, the earned ones in `paint`."""
     earned = f"{sums.earned:g}" if sums.earned == sums.earned_upper else f"{sums.earned:g}–{sums.earned_upper:g}"
+    word = "point" if earned == "1" else "points"
     return (
-        paint(f"{earned} points earned") + f" of {sums.limit:g} (and {sums.bonus:g} by a bonus); "
+        paint(f"{earned} {word} earned") + f" of {sums.limit:g} (and {sums.bonus:g} by a bonus); "
         f"{sums.waiting:g} waiting for evidence, {sums.rehearsed:g} rehearsed"
     )
 
 
-def _explanations(matrix: Matrix, explain: bool) -> list[str]:
+def _explanations(matrix: Matrix, explain: bool, width: int = 120) -> list[str]:
+    """What is damaged and, where they are asked for, the reasons why cells do not count, each once with its cells."""
     lines = [f"damaged, not counted: {damage}" for damage in matrix.damaged]
-    if explain:
-        lines += [
-            f"{cell.part} on {cell.hardware}{f' ({cell.model})' if cell.model else ''}: {cell.state}; {cell.why}"
-            for cell in matrix.cells
-            if cell.why and cell.hardware in (*matrix.kinds, PERSON.name)
-        ]
+    reasons: dict[str, dict[str, list[str]]] = {}
+    for cell in matrix.cells if explain else ():
+        if cell.why and (cell.state != NOT_RUN or cell.hardware in (*matrix.kinds, PERSON.name)):
+            where = f"{cell.hardware} ({cell.model})" if cell.model else cell.hardware
+            which = f" ({cell.run})" if cell.hardware == PERSON.name and cell.run else ""
+            parts = reasons.setdefault(f"{cell.state}; {cell.why}{which}", {})
+            parts.setdefault(where, []).append(cell.part)
+    for why, places in reasons.items():
+        named = "; ".join(f"{', '.join(parts)} on {where}" for where, parts in places.items())
+        lines += textwrap.wrap(f"{named}: {why}", width, subsequent_indent="    ", break_long_words=False)
     return ["", *lines] if lines else []
 
 

@@ -38,6 +38,8 @@ class Result:
     verdict: Verdict
     run: str
     why: str = ""
+    waits: str = ""  # what it still waits for, though it passed
+    spare: str = ""  # why it gives nothing beside another one
 
     @property
     def passed(self) -> bool:
@@ -61,6 +63,22 @@ class CellPoints:
 
 
 @dataclass(frozen=True)
+class Added:
+    """What people have added to a part: the kinds that count, and those that do not yet, with why."""
+
+    kinds: frozenset[str]
+    pending: Mapping[str, str]
+
+    def meets(self, need: str) -> bool:
+        return not self.kinds.isdisjoint(need.split(" or "))
+
+    def with_why(self, need: str) -> str:
+        """A need, and why what was added for it does not count yet: 'link (not reached yet)'."""
+        whys = [self.pending[kind] for kind in need.split(" or ") if kind in self.pending]
+        return f"{need} ({whys[0]})" if whys else need
+
+
+@dataclass(frozen=True)
 class Tally:
     earned: float
     earned_upper: float
@@ -71,7 +89,11 @@ class Tally:
 
 
 def assess(
-    part: Part, kinds: Mapping[str, Hardware], results: Sequence[Result], evidence: Collection[str] = ()
+    part: Part,
+    kinds: Mapping[str, Hardware],
+    results: Sequence[Result],
+    evidence: Collection[str] = (),
+    pending: Mapping[str, str] | None = None,
 ) -> list[CellPoints]:
     """The cells of one part: a state, points and a why for each result, and `not run` for kinds without one.
 
@@ -80,25 +102,28 @@ def assess(
         kinds: every hardware kind; a cell is made for each.
         results: this part's results, in the order in which points are given out.
         evidence: what people have added to the part (link, photo, pull request, …).
+        pending: what they added that does not count yet, and why.
     """
+    added = Added(frozenset(evidence), pending or {})
     rule, bonus = _rules(part)
     limit = rule.limit + (bonus.limit if bonus else 0)
     cells, counted, left, bonus_open = [], set[str](), rule.limit, bonus is not None
     for result in results:
-        state, why = _state(rule, kinds[result.hardware], result, evidence)
+        state, why = _state(rule, kinds[result.hardware], result, added)
         points = gained = 0.0
         key = _key(rule, result)
         if state == EARNED:
-            if key in counted:
-                why = _counted_already(rule, result)
+            if result.spare or key in counted:
+                why = result.spare or _counted_already(rule, result)
             elif left <= 0:
                 why = f"the limit of {rule.limit:g} is reached"
             else:
                 points = min(rule.value, left)
                 left -= points
                 counted.add(key)
+                why = f"the day {key} counts" if rule.name == "per_day" else ""
             if bonus and bonus_open:
-                gained, open_because = _bonus(bonus, kinds[result.hardware], result, evidence)
+                gained, open_because = _bonus(bonus, kinds[result.hardware], result, added)
                 bonus_open, why = not gained, why or open_because
         cells.append(
             CellPoints(
@@ -130,15 +155,17 @@ def _rules(part: Part) -> tuple[Rule, Rule | None]:
     return plain[0], bonuses[0] if bonuses else None
 
 
-def _state(rule: Rule, kind: Hardware, result: Result, evidence: Collection[str]) -> tuple[State, str]:
+def _state(rule: Rule, kind: Hardware, result: Result, added: Added) -> tuple[State, str]:
     if result.verdict != PASSED:
         return result.verdict, result.why
     unfit = _unfit(rule, kind, result)
     if unfit:
         return REHEARSED, unfit
-    missing = [need for need in rule.needs if not _met(need, evidence)]
+    if result.waits:
+        return WAITING, result.waits
+    missing = [need for need in rule.needs if not added.meets(need)]
     if missing:
-        return WAITING, f"passed; still to be added: {', '.join(missing)}"
+        return WAITING, f"passed; still to be added: {', '.join(map(added.with_why, missing))}"
     return EARNED, ""
 
 
@@ -162,10 +189,6 @@ def _categories(categories: Iterable[str]) -> str:
     return " or ".join(words[category] for category in categories)
 
 
-def _met(need: str, evidence: Collection[str]) -> bool:
-    return any(kind in evidence for kind in need.split(" or "))
-
-
 def _key(rule: Rule, result: Result) -> str:
     keys = {"per_model": result.model, "per_architecture": result.architecture or "", "per_day": result.day}
     return keys.get(rule.name, "once")
@@ -180,8 +203,8 @@ def _counted_already(rule: Rule, result: Result) -> str:
     return f"{each.get(rule.name, 'the part')} is counted already, once"
 
 
-def _bonus(bonus: Rule, kind: Hardware, result: Result, evidence: Collection[str]) -> tuple[float, str]:
-    state, why = _state(bonus, kind, result, evidence)
+def _bonus(bonus: Rule, kind: Hardware, result: Result, added: Added) -> tuple[float, str]:
+    state, why = _state(bonus, kind, result, added)
     return (bonus.value, "") if state == EARNED else (0.0, f"the bonus of {bonus.value:g} is open: {why}")
 
 

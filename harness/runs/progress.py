@@ -11,16 +11,17 @@ from pathlib import Path
 
 from harness.catalogue.entries import Part
 from harness.evidence import records
-from harness.evidence.record import Record, RecordData
+from harness.evidence.record import Record
 from harness.evidence.verdicts import FAILED, MARKS, NOT_JUDGED, PASSED, verdict_of
 from harness.runs.processes import to_terminal
-from harness.terminal import Live, bold, dim, green, red, spoken, yellow
+from harness.terminal import Live, bold, dim, green, one_line, red, spoken, yellow
 
 # What frameworks print of themselves: glog's lines, warnings, rules, banners.
 NOISE = re.compile(
     r"\s*$|[IWEF]\d{4} |[-=*#]{4,}|\[?(INFO|WARNING|DEBUG)\b|\S*\[\d{4}-\d\d-\d\d|LAUNCH |.*Warning: |Modified FLAGS|"
     r"  warnings\.warn|FLAGS\(|.*\bfrom: |.*site-packages/"
 )
+LAST_WORDS = 3
 PAINT: Mapping[str, Callable[[str], str]] = {PASSED: green, FAILED: red, NOT_JUDGED: yellow}
 
 
@@ -59,18 +60,34 @@ def ended(record: Record) -> str:
     number = f", {len(data['checks'])} checks" if verdict == PASSED else ""
     how = {PASSED: f"passed in {seconds}{number}", FAILED: f"failed after {seconds}"}
     head = PAINT[verdict](f"  {MARKS[verdict]} {how.get(verdict, f'not judged after {seconds}')}")
-    known = [f"known: {each['cause']}\n      → {each['remedy']} {dim(each['source'])}" for each in data.get("explanations", ())]
-    return "\n".join([f"{head}   {place}", *(f"      {line}" for line in (*reasons(data), *known))])
+    return "\n".join([f"{head}   {place}", *(f"      {line}" for line in reasons(record))])
 
 
-def reasons(data: RecordData) -> list[str]:
-    """The checks that decided a verdict other than passed, a line each."""
+def reasons(record: Record) -> list[str]:
+    """Why a run has not passed, a line each: the checks that decided, what its program said last, what is known."""
+    data = record.data
     verdict = verdict_of(data)
     if verdict == PASSED:
         return []
-    decided = [check for check in data["checks"] if verdict_of(check) == verdict]
     asked = "asked " if verdict == FAILED else ""
-    return [f"{check['name']}: {asked}{check['asked']}; {check['why']}" for check in decided]
+    decided = [check for check in data["checks"] if verdict_of(check) == verdict]
+    lines = [f"{check['name']}: {asked}{check['asked']}; {check['why']}" for check in decided]
+    if data["exit"]["code"] != 0:
+        lines += [dim(f"│ {line}") for line in last_words(record.folder / records.LOG)]
+    for each in data.get("explanations", ()):
+        lines += [f"known: {each['cause']}", f"→ {each['remedy']} {dim(each['source'])}"]
+    return lines
+
+
+def last_words(log: Path) -> list[str]:
+    """The last lines of a log that tell something, of a traceback its end."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 16384))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    return [one_line(line) for line in text.splitlines() if not NOISE.match(line)][-LAST_WORDS:]
 
 
 def summary(found: Sequence[Record], left_out: Mapping[str, str], seconds: float) -> str:
@@ -88,7 +105,7 @@ def summary(found: Sequence[Record], left_out: Mapping[str, str], seconds: float
         if verdict != PASSED:
             cell = record.data["cell"]
             lines.append(PAINT[verdict](f"{MARKS[verdict]} {cell['part']} on {cell['hardware']}"))
-            lines += [f"    {reason}" for reason in reasons(record.data)]
+            lines += [f"    {reason}" for reason in reasons(record)]
             lines.append(dim(f"    ./inv show {record.folder.name}   {os.path.relpath(record.folder / records.LOG)}"))
     lines += [yellow(f"· {cell} is left out: ") + why for cell, why in left_out.items()]
     if FAILED in verdicts:

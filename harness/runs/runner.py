@@ -27,7 +27,7 @@ from harness.evidence.record import Record
 from harness.evidence.records import LOG, Draft
 from harness.evidence.redaction import Redactor
 from harness.evidence.verdicts import FAILED, overall
-from harness.machine.listing import Card
+from harness.machine.devices import Card
 from harness.machine.probe import Finding, system_name, visible_cards
 from harness.runs import processes, progress
 from harness.runs.judge import Check, judge, read_measurements

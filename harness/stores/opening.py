@@ -14,7 +14,8 @@ def open_store(address: str = "", reading: bool = False, make: Callable[[Path], 
 
     Args:
         reading: a folder must be there already.
-        make: asked before a folder that is not there is made, other than the checkout's own; it may refuse.
+        make: asked before a folder is made that was typed, and neither stands in the settings nor is the checkout's
+            own; it may refuse.
 
     Raises:
         UsageError: the address means nothing, or names a folder that is not there.
@@ -29,6 +30,7 @@ def open_store(address: str = "", reading: bool = False, make: Callable[[Path], 
         raise UsageError(
             f"{place}: no such folder.", "Nothing was uploaded to it.", "./inv upload --help shows addresses"
         )
-    if make and not place.is_dir() and place != DEFAULT:
+    typed = bool(address) and place == Path(address).expanduser().absolute()
+    if make and typed and place != DEFAULT and not place.is_dir():
         make(place)
     return FolderStore(place)

@@ -34,15 +34,25 @@ def verify(file: Path, root: Path, catalogue: Catalogue, signers: Path | None) -
         listed = [harmless(line.replace(f"{root}/", "")) for line in lines[:20]]
         more = [f"… and {len(lines) - 20} more"] if len(lines) > 20 else []
         found = "\n".join(f"  · {line}" for line in [*listed, *more])
-        raise VerificationError(f"{file}: failed verification.", found, "Ask for it again where it came from.")
+        raise VerificationError(f"{file}: failed verification.", found, _remedy(root))
     manifest = json.loads((root / archive.MANIFEST).read_bytes())
     number = sum(1 for _ in sealed.folders(root / "results"))
     counts = [f"{number} record{'s' * (number != 1)}"]
     counts += verifying.counted(root / "results", verifying.verify_others(root / "results"))
-    cover = "cover" if manifest["schema"] > 1 else "its cover, of the first format, was not made again"
+    cover = "cover" if manifest["schema"] > 1 else "but its cover, of the first format, was NOT made again"
     return (
         f"{len(manifest['files'])} files, {', '.join(counts)} verified: every byte, hashes, seals, schema, verdict, "
         f"{cover}. {_code_said(root, manifest)} {_signed(root, signers)} sha256 {archive.sha256_of(file)}"
+    )
+
+
+def _remedy(root: Path) -> str:
+    lacking = sorted(commit for commit in _revisions(root) if commit and not checkout.has_commit(commit))
+    if not lacking:
+        return "Ask for it again where it came from."
+    return (
+        f"This clone lacks commit {harmless(lacking[0][:40])}, whose rules its runs were judged by: git fetch (a zip "
+        "download has no commits), then verify again. If that says the same, ask for it again where it came from."
     )
 
 
@@ -233,12 +243,23 @@ def _otherwise(root: Path, manifest: Mapping[str, Any], book: Catalogue) -> Iter
         yield f"{shown(name)}: ./inv pack does not put it in"
     for name in sorted({*made.files} - {*manifest["files"]}):
         yield f"{shown(name)}: ./inv pack puts it in"
+    yield from _code_otherwise(made, manifest["code"])
     for name in (archive.COVER, archive.CRATE):
         said = manifest["files"].get(name)
         if name in made.files and said and archive.sha256_of(made.files[name]) != said["sha256"]:
             yield f"{name}: changed; it does not say what ./inv pack says of these files"
     if manifest["code"] not in (None, revision_of(made)):
         yield f"the code is of commit {manifest['code'][:12]}, and the runs are not"
+
+
+def _code_otherwise(made: Contents, commit: str | None) -> Iterator[str]:
+    """What of a checkout is in it and does not belong there, or the reverse; a commit may lack a folder of today."""
+    wanted = contents.sources(made)
+    places = {_place(name.removeprefix(CODE)) for name in made.files if name.startswith(CODE)}
+    yield from (f"{shown(CODE + place)}: ./inv pack does not put it in" for place in sorted(places - {*wanted}))
+    for place in sorted({*wanted} - places):
+        if commit is None or checkout.files_at(commit, [place]):
+            yield f"{CODE}{place}: ./inv pack puts it in"
 
 
 def _made_again(root: Path, manifest: Mapping[str, Any], book: Catalogue) -> Contents:

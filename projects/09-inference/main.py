@@ -33,7 +33,7 @@ def answer_prompt(program: Any, network: Llama, tokenizer: llm.Tokenizer) -> tup
     sampler = llm.Sampler(p["temperature"], p["top_k"], p["top_p"], program.seed)
     stream = llm.Stream(tokenizer)
     print(f"\n> {p['prompt']}")
-    prompt = tokenizer.chat(p["prompt"]) if p["chat"] else tokenizer.encode(p["prompt"])
+    prompt = tokenizer.chat(p["prompt"]) if p["chat"] else tokenizer.encode_raw(p["prompt"])
     answer = generate(
         network,
         prompt,

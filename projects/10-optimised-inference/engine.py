@@ -74,7 +74,7 @@ class Engine:
     @property
     def room(self) -> int:
         """The most tokens, of prompt and answer together, that a request may have."""
-        return min(self.decoder.blocks * self.decoder.block_size, self.decoder.config.context)
+        return min(self.decoder.blocks * self.decoder.block_size, self.decoder.config.longest)
 
     def add(self, request: Request) -> None:
         """Queue a request."""

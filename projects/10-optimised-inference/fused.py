@@ -35,26 +35,27 @@ def is_fused(kind: str, device: str) -> bool:
     return choose(kind, device, paddle.base.core._get_all_register_op_kernels("phi")) == "fused"
 
 
-def linear_for(kind: str, device: str) -> Callable[[np.ndarray], "Plain | Fused"]:
-    """What makes a product of a weight (outputs, inputs)."""
+def linear_for(kind: str, device: str) -> Callable[..., "Plain | Fused"]:
+    """What makes a product of a weight (outputs, inputs), and perhaps a bias (outputs,)."""
     product = Fused if is_fused(kind, device) else Plain
-    return lambda weight: product(weight, kind)
+    return lambda weight, bias=None: product(weight, kind, bias)
 
 
 class Plain(Linear):
     """x @ weight.T in float32, the weight rounded to `kind`."""
 
-    def __init__(self, weight: np.ndarray, kind: str) -> None:
-        super().__init__(packing.dequantise(packing.quantise(weight, kind), kind))
+    def __init__(self, weight: np.ndarray, kind: str, bias: np.ndarray | None = None) -> None:
+        super().__init__(packing.dequantise(packing.quantise(weight, kind), kind)[:, : weight.shape[1]], bias)
 
 
 class Fused(nn.Layer):
     """Paddle's weight_only_linear: the weight in few bits with a scale for each output."""
 
-    def __init__(self, weight: np.ndarray, kind: str) -> None:
+    def __init__(self, weight: np.ndarray, kind: str, bias: np.ndarray | None = None) -> None:
         from paddle.nn import quant
 
         super().__init__()
+        self.register_buffer("bias", None if bias is None else paddle.to_tensor(bias))
         self._multiply = quant.weight_only_linear
         self.dtype = kind
         whole = paddle.to_tensor(np.ascontiguousarray(weight.T)).astype("float16")
@@ -63,4 +64,5 @@ class Fused(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         y = self._multiply(x.astype("float16"), self.weight, weight_scale=self.scale, weight_dtype=self.dtype)
-        return y.astype("float32")
+        y = y.astype("float32")
+        return y if self.bias is None else y + self.bias

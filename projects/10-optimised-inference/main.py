@@ -41,7 +41,7 @@ import measures
 from engine import Engine, Request
 from native import Kernels, NoKernels, make_kernels
 from native_decoder import NativeDecoder
-from packing import pack_weights
+from packed import pack_weights
 from plain_decoder import PlainDecoder
 from variants import HEADER, MEGABYTE, Quality, Result, Variant, variants
 from yardsticks import Yardstick
@@ -87,11 +87,14 @@ class Bench:
         self.decoder = functools.lru_cache(maxsize=1)(self._decoder)  # rows with one kind and cache stand together
         self.quality = functools.cache(self._quality)
         self.gap = functools.cache(self._gap)
+        self.pages = "none: plain operators"
 
     def _decoder(self, kind: str, cache: str) -> NativeDecoder | PlainDecoder:
         if self.kernels is None:
             return PlainDecoder(self.model.config, self.weights, kind, cache, self.p["blocks"])
         packed = pack_weights(self.model.config, self.weights, kind, self.kernels.rows)
+        self.pages = packed.pages()
+        print(f"{kind}: weights {self.pages}")
         return NativeDecoder(self.model.config, packed, self.kernels, kind, cache, self.p["blocks"])
 
     def _quality(self, kind: str, cache: str) -> Quality:
@@ -189,6 +192,7 @@ def main() -> None:
     program.metric("perplexity_float32", measures.perplexity(bench.yardstick.truth, bench.passages))
     program.metric("fastest", fastest.name)
     program.metric("kernels", kernels.isa if kernels else "none")
+    program.metric("pages", bench.pages)
     program.metric("peak_host_megabytes", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MEGABYTE)
     program.finish()
 

@@ -1,6 +1,5 @@
 """The decoder on the CPU by the kernels in C++ (kernels/, native.py)."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,57 +7,77 @@ import packing
 import paddle
 from decoder import BLOCK
 from formats import KINDS
-from llm.decoder import rotary_frequencies
+from layout import filled
+from llm import Config
+from llm.rope import Rope
 from native import Kernels
-from pages import in_large_pages
+from packed import Packed
+from pages import large_memory
 
 WIDEST = 512  # kernels.h: a head
+ACTIVATIONS = {"silu": 0, "gelu_tanh": 1, "gelu": 2}  # kernels.h: Activation
 
 
-def angles(config: Any) -> np.ndarray:
-    """(context, head_dim): cosines of the angles of each position, then their sines."""
-    turned = np.outer(np.arange(config.context), rotary_frequencies(config.rope_theta, config.head_dim))
-    return np.concatenate([np.cos(turned), np.sin(turned)], axis=1).astype("float32")
+def angles(rope: Rope, length: int, width: int) -> np.ndarray:
+    """(length, width): cosines of the angles of each position, then their sines, for pairs filled up to the width."""
+    frequencies, sizes = rope.turns(0)
+    turned = np.outer(np.arange(length), frequencies)
+    rest = np.zeros((length, width // 2 - frequencies.size))
+    return np.concatenate([sizes * np.cos(turned), rest + 1, sizes * np.sin(turned), rest], axis=1).astype("float32")
+
+
+def tensor_of(memory: np.ndarray, shape: list[int], dtype: str) -> paddle.Tensor:
+    """A tensor of zeros in this memory, which it keeps alive."""
+    return paddle.utils.dlpack.from_dlpack(memory.view(dtype).reshape(shape))
 
 
 class NativeDecoder:
-    """The decoder on the CPU by the kernels of kernels/; `packed` by packing.pack_weights as `kind`, its
-    cache of formats.CACHES.
+    """The decoder on the CPU by the kernels of kernels/; `packed` as weights of `kind`, its cache of formats.CACHES.
 
-    Raises ValueError for heads that the kernels do not divide.
+    Raises ValueError for heads that are wider than the kernels take.
     """
 
     block_size = BLOCK
 
-    def __init__(
-        self, config: Any, packed: Sequence[np.ndarray], kernels: Kernels, kind: str, cache: str, blocks: int
-    ) -> None:
-        self.config, self.kernels, self.kind, self.blocks = config, kernels, kind, blocks
-        self.head_kind = packing.HEADS.get(kind, kind)
-        if config.head_dim % 32 or config.head_dim > WIDEST:
-            raise ValueError(f"heads of {config.head_dim} numbers: the kernels want a multiple of 32 up to {WIDEST}")
-        self.embedding = packed[0]
-        self.weights = in_large_pages(packed[1:])
-        self.weight_bytes = sum(weight.nbytes for weight in packed[1:])
-        self.angles = paddle.to_tensor(angles(config))
+    def __init__(self, config: Config, packed: Packed, kernels: Kernels, kind: str, cache: str, blocks: int) -> None:
+        self.config, self.kernels, self.kind, self.blocks, self.packed = config, kernels, kind, blocks, packed
+        width = filled(config.head_dim)
+        if width > WIDEST:
+            raise ValueError(f"heads of {config.head_dim} numbers: the kernels take up to {WIDEST}")
+        self.embedding, self.weight_bytes = packed.embedding, packed.weight_bytes
+        self.weights = [
+            paddle.utils.dlpack.from_dlpack(packed.memory),  # shares the memory, and keeps it alive
+            paddle.to_tensor(packed.places[1:]),
+            paddle.to_tensor(np.array([config.turned, config.windows], "int32")),
+        ]
+        longest = min(config.longest, blocks * BLOCK)
+        self.angles = paddle.to_tensor(np.stack([angles(rope, longest, width) for rope in config.ropes]))
         positions = [config.layers, blocks, config.kv_heads, BLOCK]
-        keys, values = [*positions[:-1], config.head_dim, BLOCK], [*positions, config.head_dim]
-        self.cache = [paddle.zeros(shape, cache) for shape in (keys, values)]
+        shapes = [[*positions[:-1], width, BLOCK], [*positions, width]]
+        size = np.dtype(cache).itemsize * int(np.prod(shapes[0]))
+        self.cache = [tensor_of(large_memory(size), shape, cache) for shape in shapes]
         self.cache += [paddle.zeros(positions if cache == "int8" else [1], "float32") for _ in "kv"]
         self.cache_bytes = sum(tensor.size * tensor.element_size() for tensor in self.cache)
+        c, e = config, config.experts
+        head_kind = packing.HEADS.get(kind, kind)
+        experts = (e.count, e.chosen, filled(e.inner), int(e.renormalised)) if e else (0, 0, 0, 0)
+        self.sizes = [c.heads, c.head_dim, c.hidden, filled(c.inner), *experts, ACTIVATIONS[c.activation]]
+        self.sizes += [filled(c.vocabulary), KINDS[kind], KINDS[head_kind]]
+        self.reals = [c.epsilon, c.score_scale, c.score_cap]
 
     def step(self, tokens, sequences, positions, tables, wanted) -> np.ndarray:
-        c = self.config
         if not len(wanted):
             wanted = np.array([0])  # the kernels compute at least one row of logits
-        embedded = packing.dequantise(packing.Quantised(self.embedding[tokens]), packing.embedding_kind(self.kind))
+        c, rows = self.config, packing.Quantised(self.embedding[tokens])
+        embedded = packing.dequantise(rows, packing.embedding_kind(self.kind))
+        if c.embedding_scale != 1:
+            embedded = embedded * np.float32(c.embedding_scale)
         padded = np.zeros((len(tables), max(map(len, tables))), "int32")
         for number, table in enumerate(tables):
             padded[number, : len(table)] = table
         integers = [paddle.to_tensor(np.asarray(x, "int32")) for x in (sequences, positions, padded, wanted)]
-        kinds = KINDS[self.kind], KINDS[self.head_kind]
-        logits = self.kernels(
-            "step", paddle.to_tensor(embedded), *integers, self.angles, *self.cache, *self.weights,
-            c.heads, c.inner, c.vocabulary, *kinds, c.epsilon,
-        )  # fmt: skip
-        return logits.numpy()
+        logits: Any = self.kernels(
+            "step", paddle.to_tensor(embedded), *integers, self.angles, *self.cache, *self.weights, self.sizes, self.reals
+        )
+        logits = logits.numpy()[:, : c.vocabulary]
+        return np.tanh(logits / c.logit_cap) * np.float32(c.logit_cap) if c.logit_cap else logits

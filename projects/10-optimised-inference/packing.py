@@ -8,17 +8,15 @@
     float8     e4m3, a scale for each row                              8
 
 Int4 is laid out as llama.cpp's Q4_1 is meant: so weights that came as Q4_1 keep their values. Scales and minima are
-float16. A panel is `rows` output rows; inside, what one row contributes comes four bytes at a time:
+float16. Rows and inputs that fill no whole panel or group are filled up with zeros (layout.py). A panel is `rows` output
+rows; inside, what one row contributes comes four bytes at a time:
 
     float32, bfloat16, float8   [input 0.. of row 0][of row 1]…, four bytes each; float8 after its row scales
     int8                        for each group of 32: scales of all rows; then bytes as above
     int4                        for each group of 32: scales, minima; then bytes of inputs i (low) and i + 4 (high)
 """
 
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -98,43 +96,11 @@ def pack(quantised: Quantised, kind: str, rows: int) -> np.ndarray:
     return _bytes(numbers, panels, 1).reshape(-1)
 
 
-def layer_weights(weights: Mapping[str, np.ndarray], layer: int) -> list[np.ndarray]:
-    """norm, query-key-value, output, norm, gate-up, down of a layer; linear ones (outputs, inputs)."""
-
-    def get(*names: str) -> np.ndarray:
-        return np.concatenate([weights[f"model.layers.{layer}.{name}.weight"] for name in names])
-
-    return [
-        get("input_layernorm"),
-        get("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-        get("self_attn.o_proj"),
-        get("post_attention_layernorm"),
-        get("mlp.gate_proj", "mlp.up_proj"),
-        get("mlp.down_proj"),
-    ]
-
-
-def head_of(weights: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The output layer (vocabulary, hidden), which may be the embedding."""
-    return weights["lm_head.weight" if "lm_head.weight" in weights else "model.embed_tokens.weight"]
-
-
-def pack_weights(config: Any, weights: Mapping[str, np.ndarray], kind: str, rows: int) -> list[np.ndarray]:
-    """What native_decoder.py reads: the embedding, the packed weights of each layer, the last norm, the output layer.
-
-    The embedding is float32 or bfloat16: a row of it is read once for each token. Raises ValueError for a model whose
-    sizes the kernels' panels of `rows` do not divide.
-    """
-
-    def packed(weight: np.ndarray, kind: str) -> np.ndarray:
-        return weight if weight.ndim == 1 else pack(quantise(weight, kind), kind, rows)
-
-    embedding = quantise(weights["model.embed_tokens.weight"], embedding_kind(kind)).numbers
-    own = [weight for layer in range(config.layers) for weight in layer_weights(weights, layer)]
-    own += [weights["model.norm.weight"], head_of(weights)]
-    kinds = [kind] * (len(own) - 1) + [HEADS.get(kind, kind)]
-    with ThreadPoolExecutor() as pool:  # numpy lets other threads compute
-        return [embedding, *pool.map(packed, own, kinds)]
+def packed_size(kind: str, outputs: int, inputs: int) -> int:
+    """How many bytes `pack` gives for so many rows of so many inputs."""
+    bits = {"float32": 32, "bfloat16": 16, "int8": 8, "int4": 4, "float8": 8}[kind]
+    heads = {"int8": 2 * inputs // GROUP, "int4": 4 * inputs // GROUP, "float8": 4}.get(kind, 0)
+    return outputs * (inputs * bits // 8 + heads)
 
 
 def embedding_kind(kind: str) -> str:

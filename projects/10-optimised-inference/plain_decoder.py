@@ -1,15 +1,14 @@
 """The decoder of ../llm/decoder.py over a paged cache, in Paddle's plain operators and in float32, on any device."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import fused
 import numpy as np
 import packing
 import paddle
-import paddle.nn.functional as F
 from decoder import BLOCK
-from llm.decoder import NOT_SEEN, Llama, turns
+from llm.decoder import NOT_SEEN, Llama, turns_of
 
 
 def round_to_16_bits(x: paddle.Tensor) -> paddle.Tensor:
@@ -39,11 +38,13 @@ class PagedCache:
         self.values = [paddle.zeros(shape) for _ in range(config.layers)]
         self.bytes = 8 * config.layers * int(np.prod(shape))
 
-    def admit(self, sequences: np.ndarray, positions: np.ndarray, tables: Sequence[Sequence[int]]) -> paddle.Tensor:
+    def admit(
+        self, sequences: np.ndarray, positions: np.ndarray, tables: Sequence[Sequence[int]], windows: Collection[int]
+    ) -> dict[int, paddle.Tensor]:
         """Take in rows, each a position of a sequence whose blocks `tables` lists.
 
-        Returns what is added to their scores (1, 1, rows, S), where S counts all positions of all the blocks: a row
-        sees those of its own sequence up to its own.
+        Returns for each of the windows what is added to their scores (1, 1, rows, S), where S counts all positions of
+        all the blocks: a row sees those of its own sequence up to its own, as many of the last as the window has.
         """
         lengths = [len(table) * BLOCK for table in tables]
         places = np.concatenate([np.add.outer(np.array(table) * BLOCK, np.arange(BLOCK)).ravel() for table in tables])
@@ -52,8 +53,10 @@ class PagedCache:
         starts = np.cumsum([0, *lengths[:-1]])
         self.written = paddle.to_tensor(places[starts[sequences] + positions])
         self.places = paddle.to_tensor(places)
-        seen = (owners == sequences[:, None]) & (inside <= positions[:, None])  # (rows, S)
-        return paddle.to_tensor(np.where(seen, 0, NOT_SEEN).astype("float32"))[None, None]
+        before = positions[:, None] - inside  # (rows, S)
+        seen = (owners == sequences[:, None]) & (before >= 0)
+        near = {window: seen & (before < window) if window else seen for window in windows}
+        return {w: paddle.to_tensor(np.where(each, 0, NOT_SEEN).astype("float32"))[None, None] for w, each in near.items()}
 
     def extend(self, layer: int, keys: paddle.Tensor, values: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
         """Write keys and values (1, KV, rows, D) of the rows; returns those of all the blocks, (1, KV, S, D)."""
@@ -84,10 +87,10 @@ class PlainDecoder:
 
     @paddle.no_grad()
     def step(self, tokens, sequences, positions, tables, wanted) -> np.ndarray:
-        mask = self.cache.admit(sequences, positions, tables)
-        turn = turns(positions[:, None] * self.network.frequencies)  # (rows, D) each
-        x = F.embedding(paddle.to_tensor(np.asarray(tokens, "int64"))[None], self.network.embedding)
-        x = self.network.hidden(x, turn, mask, self.cache)[0]  # (rows, hidden)
+        masks = self.cache.admit(sequences, positions, tables, set(self.config.windows))
+        turn = turns_of(self.config.ropes, positions, 0)  # (rows, D) each
+        x = self.network.embed(np.asarray(tokens, "int64")[None])
+        x = self.network.hidden(x, turn, masks, self.cache)[0]  # (rows, hidden)
         if not len(wanted):
             return np.zeros((0, self.config.vocabulary), "float32")
-        return self.network.head(paddle.gather(x, paddle.to_tensor(np.asarray(wanted)))).numpy()
+        return self.network.logits(paddle.gather(x, paddle.to_tensor(np.asarray(wanted)))).numpy()

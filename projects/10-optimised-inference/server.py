@@ -14,6 +14,10 @@ import os
 # How long the kernels' threads wait for each other awake: see main.py.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "100000")
+from server_options import KEY, arguments
+
+if __name__ == "__main__" and (threads := arguments().threads):  # also read when the libraries are loaded
+    os.environ["OMP_NUM_THREADS"] = str(threads)
 
 import asyncio
 import contextlib
@@ -39,18 +43,15 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by hand from a plain checkout
-import kept
 import kit
 import kit.device
 import llm
 from batching import Answer, EngineThread, Failed, Full
 from engine import Engine
 from engine import Request as Prompt
+from loading import open_decoder
 from native import NoKernels, make_kernels
-from native_decoder import NativeDecoder
-from plain_decoder import PlainDecoder
 from protocol import Refusal
-from server_options import KEY, arguments
 
 MOST_BYTES = 4 * 2**20  # of a request's body
 FILES = 65536  # connections are open files: as many as the system lets us, up to this
@@ -125,10 +126,12 @@ class Service:
                 raise Refusal(400, f"prompt has a token that is none of the model's {self.vocabulary}", "prompt")
             return order.tokens
         try:
-            text = order.text if order.messages is None else self.tokenizer.render(order.messages)
+            if order.messages is None:
+                tokens = self.tokenizer.encode_raw(order.text or "")
+            else:
+                tokens = self.tokenizer.encode(self.tokenizer.render(order.messages))
         except llm.ModelError as error:
             raise Refusal(400, str(error), "messages") from None
-        tokens = self.tokenizer.encode(text or "")
         if not tokens:
             raise Refusal(400, "the prompt is empty", "prompt" if order.messages is None else "messages")
         return tokens
@@ -322,17 +325,11 @@ def main() -> None:
     model = llm.open_model(chosen.model)
     name = chosen.name or Path(chosen.model).name
     kernels = make_kernels(chosen.isa)
-    if kernels is None:
-        weights = {name: model.weights[name] for name in model.weights}
-        decoder = PlainDecoder(model.config, weights, chosen.weights, chosen.cache, chosen.blocks)
-        del weights
-    else:
-        packed = kept.packed_weights(model, chosen.weights, kernels.rows)
-        decoder = NativeDecoder(model.config, packed, kernels, chosen.weights, chosen.cache, chosen.blocks)
+    decoder = open_decoder(model, kernels, chosen.weights, chosen.cache, chosen.blocks)
     engine = Engine(decoder, model.tokenizer.stops, chosen.batch, chosen.chunk)
     thread = EngineThread(engine, chosen.queue, lambda: paddle.set_device(chosen.device))
     thread.start()
-    took = first_token(thread, model.tokenizer.chat("Hello"))
+    took = first_token(thread, model.tokenizer.encode_raw("Hello") or [0])
 
     def ready() -> None:
         address = f"[{chosen.host}]" if ":" in chosen.host else chosen.host

@@ -5,13 +5,16 @@ dictionary of the checkpoint's config.json, under its names.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+import llm
 import numpy as np
 from llm import ModelError
 from llm.config import numbers
-from llm.decoder import Llama, rotary_frequencies
-from llm.model import expected_shapes
+from llm.decoder import Llama
+from llm.rope import Rope, rotary_frequencies
+from llm.tensors import expected_shapes
 from llm.unknown import refuse_rope
 
 Config = Mapping[str, Any]
@@ -38,6 +41,20 @@ def frequencies(config: Config) -> np.ndarray:
     return turns * (kept + (1 - kept) / rope["factor"])
 
 
+def stretched(config: Config) -> llm.Config:
+    """The numbers of the decoder, its pairs turned by these frequencies."""
+    known = numbers(config)
+    factors = rotary_frequencies(known.rope_theta, known.head_dim) / frequencies(config)
+    rope = Rope(
+        theta=known.rope_theta,
+        pairs=factors.size,
+        kind="factors",
+        context=known.context,
+        settings={"factors": factors},
+    )
+    return replace(known, ropes=(rope,))
+
+
 class Llama32(Llama):
     """Llama with stretched frequencies."""
 
@@ -49,4 +66,4 @@ class Llama32(Llama):
         return expected_shapes(numbers(config))
 
     def __init__(self, config: Config, weights: Mapping[str, np.ndarray]) -> None:
-        super().__init__(numbers(config), weights, frequencies=frequencies(config))
+        super().__init__(stretched(config), weights)

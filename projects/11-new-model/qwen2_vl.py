@@ -17,8 +17,9 @@ import paddle
 import paddle.nn.functional as F
 from llm import ModelError
 from llm.config import numbers
-from llm.decoder import KVCache, Linear, Llama, Part, rotary_frequencies, rotate, turns
-from llm.model import expected_shapes
+from llm.decoder import KVCache, Linear, Llama, Part, rotate, turns
+from llm.rope import rotary_frequencies
+from llm.tensors import expected_shapes
 from llm.unknown import refuse_rope
 from paddle import nn
 from PIL import Image
@@ -241,6 +242,7 @@ class Qwen2VL(Llama):
         super().__init__(numbers({"rope_theta": 1000000.0, **config}), weights)
         refuse("config.json's vision_config", config["vision_config"], VISION_READ, VISION_SAYS)
         self.visual = VisionTower(config["vision_config"], weights)
+        self.frequencies = rotary_frequencies(self.config.rope_theta, self.config.head_dim)
         self.image_token = config["image_token_id"]
         # Each pair of a head turns by one axis: the first so many by time, then by row, then by column.
         rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
@@ -277,7 +279,7 @@ class Qwen2VL(Llama):
         real = np.ones(tokens.shape, bool) if real is None else real
         first, m = cache.real is None, self.visual.config["spatial_merge_size"]
         x = self.embed(tokens, pictures) if first else F.embedding(paddle.to_tensor(tokens), self.embedding)
-        text, mask = cache.admit(real)
+        text, masks = cache.admit(real)
         places = np.broadcast_to(text, (3, *text.shape))
         if first:
             grids = [(down // m, across // m) for _, (down, across) in pictures]
@@ -285,5 +287,5 @@ class Qwen2VL(Llama):
             cache.position = after[:, None]
         # M-RoPE: the position that a pair turns by is that on its own axis, (B, 1, T, D/2).
         turn = turns(places[self.axes].transpose(1, 2, 0)[:, None] * self.frequencies)
-        x = self.hidden(x, turn, mask, cache, states)
+        x = self.hidden(x, [turn], masks, cache, states)
         return self.head(x[:, -1:] if last else x)

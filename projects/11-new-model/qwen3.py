@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import paddle
-from llama32 import Config, Shapes, frequencies
+from llama32 import Config, Shapes, stretched
 from llm.config import numbers
 from llm.decoder import GroupedQueryAttention, Llama, RMSNorm
-from llm.model import expected_shapes
+from llm.tensors import expected_shapes
 
 
 class NormedAttention(GroupedQueryAttention):
@@ -41,4 +41,4 @@ class Qwen3(Llama):
         return expected_shapes(known) | norms
 
     def __init__(self, config: Config, weights: Mapping[str, np.ndarray]) -> None:
-        super().__init__(numbers(config), weights, frequencies=frequencies(config), attention=NormedAttention)
+        super().__init__(stretched(config), weights, attention=NormedAttention)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import helpers
+import mended
 import numpy as np
 import paddle
 from cases import STEPS, Case
@@ -18,14 +18,16 @@ NAMES = {"_mean": "running_mean", "_variance": "running_var"}  # of a batch norm
 def network(case: Case, folder: Path) -> Any:
     """The converted project's model with weights of its own."""
     place = (folder / case.file).resolve()
-    for name in (place.stem, "paddle_utils", helpers.__name__, "mending_helpers"):
+    for name in (place.stem, "paddle_utils"):
         sys.modules.pop(name, None)
     sys.path[:0] = before = [str(place.parent), str(folder)]
     model = getattr(importlib.import_module(place.stem), case.model)(**case.arguments)
     del sys.path[: len(before)]
     for layer in model.sublayers():
-        if isinstance(layer, paddle.nn.Dropout):
+        if isinstance(layer, paddle.nn.Dropout | mended.Dropout):
             layer.p = 0.0
+        if isinstance(getattr(layer, "eps", None), float):  # the reference has the numbers that Paddle's operators hold
+            layer.eps = float(np.float32(layer.eps))
     return model
 
 
@@ -33,7 +35,9 @@ def weights(model: Any) -> dict[str, tuple[Any, bool]]:
     """Every parameter and buffer under PyTorch's name, and whether it lies transposed: Paddle's Linear is (in, out)."""
     linear = {f"{name}.weight" for name, layer in model.named_sublayers() if isinstance(layer, paddle.nn.Linear)}
     found = {}
-    for name, value in model.state_dict().items():
+    for name, value in model.state_dict(keep_vars=True).items():
+        if not value.is_floating_point():
+            continue
         head, _, last = name.rpartition(".")
         found[f"{head}.{NAMES[last]}" if last in NAMES else name] = (value, name in linear)
     return found
@@ -70,14 +74,12 @@ def _train(case: Case, model: Any, kind: str, used: list[Any]) -> Arrays:
                 found.setdefault(f"output/{name}", output.numpy().astype("float64"))
 
             layer.register_forward_post_hook(keep)
-    settings = dict(case.settings)
-    rate = settings.pop("lr")
-    schedule = paddle.optimizer.lr.CosineAnnealingDecay(rate, STEPS) if case.schedule else None
+    settings = {name: float(np.float32(value)) for name, value in case.settings.items()}
+    settings.pop("lr")
+    rate = case.settings["lr"]
     parameters = model.parameters()
-    if case.optimiser == "SGD":  # as the mending rule does
-        optimiser = helpers.SGD(parameters, lr=schedule or rate, **settings)
-    else:
-        optimiser = getattr(paddle.optimizer, case.optimiser)(schedule or rate, parameters=parameters, **settings)
+    optimiser = getattr(mended, case.optimiser)(parameters, lr=rate, **settings)
+    schedule = mended.CosineAnnealingLR(optimiser, STEPS) if case.schedule else None
     losses = []
     for inputs, wanted in case.batches():
         tensor = paddle.to_tensor(inputs if inputs.dtype == np.int64 else inputs.astype(kind))
@@ -85,7 +87,7 @@ def _train(case: Case, model: Any, kind: str, used: list[Any]) -> Arrays:
         loss = paddle.nn.functional.cross_entropy(
             paddle.reshape(logits, [-1, case.classes]), paddle.reshape(paddle.to_tensor(wanted), [-1])
         )
-        optimiser.clear_grad()
+        optimiser.zero_grad()
         loss.backward()
         if not losses:
             used += [loss, *parameters]
@@ -94,21 +96,17 @@ def _train(case: Case, model: Any, kind: str, used: list[Any]) -> Arrays:
                     gradient = value.grad.numpy().astype("float64")
                     found[f"gradient/{name}"] = gradient.T if turned else gradient
         if case.clip:
-            paddle.nn.utils.clip_grad_norm_(parameters, case.clip)
+            mended.clip_grad_norm_(parameters, case.clip)
         optimiser.step()
         if schedule:
             schedule.step()
         losses.append(float(loss))
     found["loss"] = np.array(losses)
-    states = optimiser.state_dict()
     for name, (value, _) in weights(model).items():
         if value.grad is None:
             continue
-        moments = [
-            states[f"{value.name}_{key}_0"]
-            for key in ("moment1", "moment2", "velocity")
-            if f"{value.name}_{key}_0" in states
-        ]
+        state = optimiser.state[id(value)]
+        moments = [state[key] for key in ("exp_avg", "exp_avg_sq", "momentum_buffer") if key in state]
         found[f"trained/{name}"] = np.array(
             [float((each.numpy().astype("float64") ** 2).sum()) for each in (value, *moments)]
         )

@@ -1,142 +1,148 @@
-"""Task 13-1: convert a PyTorch project with PaConvert, mend what it leaves, and run the Paddle project.
+"""Task 13-1: convert a PyTorch project to Paddle, run both, and compare what they compute.
 
     ./inv python projects/13-conversion/main.py --part 13-1 --device cpu --set example=gpt
     ./inv python projects/13-conversion/main.py --part 13-1 --set source=/path/to/a/pytorch/project
 
-PaConvert marks calls that it does not know; rules.yaml mends what is known of them (mending.py). What is still marked
-is reported by file and line, and then nothing is run: the project is not converted.
+What PaConvert would convert wrongly is mended before (mending.py), what is left is open and named by the person's file
+and line; then nothing is run. Each script runs in PyTorch and in Paddle, in processes of its own and with the same random
+numbers (observing.py), and what it prints, saves and returns is compared (comparing.py).
 """
 
 import difflib
-import re
 import shutil
-import subprocess
 import sys
-import time
-import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+import tempfile
+from collections import Counter
 from pathlib import Path
-from typing import Any
 
-import execution
-import mending
-import paddle
+import conversion
+import environments
+import running
+import sources
+from conversion import Conversion
+from running import Runner, Verdict
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by hand from a plain checkout
+import time
+
 import kit
 
 EXAMPLES = Path(__file__).resolve().parent / "examples"
 
 
-def convert(source: Path, target: Path, log: Path) -> tuple[int, int]:
-    """Run PaConvert; returns how many calls it says that it converted, and how many not."""
-    log.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "paconvert.main", "-i", str(source), "-o", str(target), "--log_dir", str(log)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0 or not log.is_file():
-        kit.refuse(f"PaConvert failed on {source}:", f"{done.stdout[-500:]}{done.stderr[-1500:]}", exit_code=1)
-    text = log.read_text(encoding="utf-8")
-    return len(re.findall(r"\[Success\]", text)), len(re.findall(r"\[Not Support\]", text))
-
-
-def side_by_side(source: Path, target: Path) -> str:
+def side_by_side(source: Path, target: Path, names: list[str]) -> str:
     """An HTML page for people: every file before and after."""
     before: list[str] = []
     after: list[str] = []
-    for path in sorted(source.rglob("*.py")):
-        name = path.relative_to(source)
-        for lines, folder in ((before, source), (after, target)):
-            lines += [f"# ==== {name} ====", *(folder / name).read_text(encoding="utf-8").splitlines(), ""]
+    for name in names:
+        if (source / name).is_file() and (target / name).is_file():
+            before += [f"# ==== {name} ====", *sources.read(source / name).splitlines(), ""]
+            after += [f"# ==== {name} ====", *(target / name).read_text(encoding="utf-8").splitlines(), ""]
     return difflib.HtmlDiff(wrapcolumn=80).make_file(before, after, "PyTorch", "Paddle")
 
 
-def failure(error: BaseException, folder: Path) -> str:
-    """What ended a script, as "file:line: what", with the last line of the project that it passed through."""
-    inside = [each for each in traceback.extract_tb(error.__traceback__) if Path(each.filename).is_relative_to(folder)]
-    frames = [each for each in inside if Path(each.filename).name not in execution.GENERATED] or inside
-    if isinstance(error, SyntaxError) and error.filename:
-        place = f"{Path(error.filename).name}:{error.lineno}"
-    else:
-        place = f"{Path(frames[-1].filename).relative_to(folder)}:{frames[-1].lineno}" if frames else "before its code"
-    reason = (str(error).strip().splitlines() or [""])[-1]
-    return f"{place}: {type(error).__name__}: {reason}"
-
-
-@dataclass(frozen=True)
-class Executed:
-    """What came of running a project: whether every script ran to its end, its functions, and how many were run."""
-
-    ran: bool = False
-    functions: int = 0
-    executed: int = 0
-
-    @property
-    def share(self) -> float:
-        return self.executed / max(1, self.functions)
-
-
-def run(folder: Path, note: Callable[[Any], None]) -> Executed:
-    """Run a Paddle project; prints where it fails and what was not executed. `note` is given what it had in hand."""
-    executed: set[execution.Place] = set()
-    defined: dict[execution.Place, str] = {}
-    ran = False
+def run_all(found: Conversion, source: Path, target: Path, program: kit.Program) -> list[Verdict]:
+    """Every script on both sides, in copies that earlier scripts may have written into."""
+    p = program.parameters
     try:
-        defined = execution.functions(folder)
-        ran = execution.execute(folder, note, executed) > 0
-        if not ran:
-            print("  NOTHING TO RUN: no file of the project does something when it is run")
-    except (Exception, SystemExit) as error:
-        print(f"  FAILED {failure(error, folder)}")
-    for place in sorted(set(defined) - executed):
-        print(f"  not executed: {defined[place]}")
-    return Executed(ran, len(defined), len(executed))
+        pytorch = environments.pytorch(p["pytorch"])
+        with tempfile.TemporaryDirectory() as temporary:
+            theirs, ours = Path(temporary) / "pytorch", Path(temporary) / "paddle"
+            sources.take(source, theirs)
+            shutil.copytree(target, ours)
+            packages = environments.Packages(p["requires"].replace(",", " ").split())
+            packages.install("paddle", sys.executable, Path(temporary) / "for-paddle")
+            if pytorch.python:
+                packages.install("torch", pytorch.python, Path(temporary) / "for-pytorch")
+            runner = Runner(theirs, ours, found.lines, pytorch, program.device, p["seconds"], packages.folders)
+            verdicts = []
+            for words in running.asked(p["scripts"]) or running.commands(theirs):
+                print(f"  python {' '.join(words)}")
+                verdicts.append(runner.run(words))
+                print(f"  {verdicts[-1]}")
+            return verdicts
+    except environments.NoEnvironment as error:
+        kit.refuse(str(error), "", "Name packages as pip does; give pytorch= a Python that has torch.")
+
+
+def report(found: Conversion, target: Path, verdicts: list[Verdict]) -> tuple[int, int]:
+    """A line for each file, and the functions that were not executed; their number, and how many were."""
+    executed = set().union(*(each.executed for each in verdicts)) if verdicts else set()
+    names = sorted(found.lines)
+    defined = running.functions(target, names)
+    run = {name for name, _ in executed}
+    print(f"{'file':32} {'mended':>7} {'open':>5}  functions executed")
+    for name in sorted({*names, *found.open}):
+        own = [place for place in defined if place[0] == name]
+        count = sum(place in executed for place in own)
+        state = f"{count} of {len(own)}" if own else "executed" if name in run else "-"
+        print(f"{name:32} {found.mended.get(name, 0):7} {len(found.open.get(name, [])):5}  {state}")
+    if not any(found.open.values()):
+        for name, line in sorted(set(defined) - executed):
+            print(f"  not executed: {name}:{found.lines[name][line - 1]} {defined[name, line]}")
+    return len(defined), len(executed & set(defined))
+
+
+def conclude(found: Conversion, verdicts: list[Verdict]) -> str:
+    """The last line: what may be said of the project."""
+    if found.opened:
+        return f"NOT DONE: {len(found.opened)} lines are open"
+    if not verdicts:
+        return "NOTHING TO RUN: no file of the project does something when it is run; name commands by scripts="
+    if not all(each.ran for each in verdicts):
+        return f"NOT DONE: {sum(not each.ran for each in verdicts)} of {len(verdicts)} scripts fail"
+    if any(each.equal is False for each in verdicts):
+        return "NOT RIGHT: the project runs, and computes something else"
+    if all(each.equal for each in verdicts):
+        return "converted, run and equal"
+    return f"converted and run; {sum(each.equal is None for each in verdicts)} of {len(verdicts)} scripts not compared"
 
 
 def main() -> None:
     program = kit.start(__file__, __doc__)
     source = Path(program.parameters["source"] or EXAMPLES / program.parameters["example"]).resolve()
-    if not any(source.rglob("*.py")) or source in program.out.parents:
-        kit.refuse(f"source={source} cannot be converted.", "There is no Python file in it, or --out lies in it.")
-
-    # 1. PaConvert, and what it says of itself.
+    if not source.is_dir() or not sources.files(source) or source in program.out.parents or source == program.out:
+        kit.refuse(f"source={source} cannot be converted.", "It is no folder with Python files, or --out lies in it.")
     started = time.perf_counter()
     target = program.artefact("converted")
-    shutil.rmtree(target, ignore_errors=True)
-    converted, left = convert(source, target, program.artefact("paconvert.log"))
-    marked = len(mending.open_lines(target))
-    print(f"PaConvert: {converted} of {converted + left} calls, {marked} lines open")
-
-    # 2. The mending rules, and what they do not reach.
-    used = mending.mend_folder(target)
-    for name, count in used.items():
+    try:
+        found = conversion.convert(source, target, program.artefact("paconvert.log"))
+    except RuntimeError as error:
+        kit.refuse(f"PaConvert failed on {source}:", str(error), exit_code=1)
+    mended = sum(found.used.values())
+    print(f"mended by rules: {mended} names; PaConvert: {found.converted} of {found.converted + found.left} calls")
+    for name, count in found.used.most_common(12):
         print(f"  mended: {name}, {count} times")
-    still = mending.open_lines(target)
-    mended = sum(used[rule.name] for rule in mending.rules() if rule.marked)
-    print(f"mended: {converted + mended} of {converted + left} calls, {len(still)} lines open")
-    for line in still:
+    for line in found.opened:
         print(f"  OPEN {line}")
-    program.artefact("difference.html").write_text(side_by_side(source, target), encoding="utf-8")
-
-    # 3. The Paddle project is run, if nothing is open.
-    def note(value: Any) -> None:
-        tensors = value.state_dict().values() if isinstance(value, paddle.nn.Layer) else [value]
-        program.used(*(each for each in tensors if isinstance(each, paddle.Tensor) and each._is_initialized()))
-
-    outcome = Executed() if still else run(target, note)
-    print("converted and run" if outcome.ran else "NOT DONE: the project is not converted")
-
-    program.metric("calls", converted + left)
-    program.metric("rate_before", converted / max(1, converted + left))
-    program.metric("rate_after", (converted + mended) / max(1, converted + left))
-    program.metric("open_before", marked)
-    program.metric("open_after", len(still))
-    program.metric("ran", outcome.ran)
-    program.metric("functions", outcome.functions)
-    if not program.parameters["source"]:  # of another project only those that were not executed are named, above
-        program.metric("functions_executed", outcome.share)
+    program.artefact("difference.html").write_text(side_by_side(source, target, sorted(found.lines)), encoding="utf-8")
+    verdicts = [] if found.opened else run_all(found, source, target, program)
+    functions, executed = report(found, target, verdicts)
+    print(conclude(found, verdicts))
+    for each in verdicts:
+        program._places += Counter(each.places)
+    metrics(program, found, verdicts, functions, executed, mended)
     program.metric("seconds", time.perf_counter() - started)
     program.finish()
+
+
+def metrics(
+    program: kit.Program, found: Conversion, verdicts: list[Verdict], functions: int, executed: int, mended: int
+) -> None:
+    calls = found.converted + found.left + mended
+    open_lines = len(found.opened)
+    program.metric("calls", calls)
+    program.metric("rate_before", found.converted / max(1, calls))
+    program.metric("rate_after", min(1.0, max(0.0, (calls - max(open_lines, found.left)) / calls)) if calls else 0.0)
+    program.metric("open_after", open_lines)
+    program.metric("ran", bool(verdicts) and all(each.ran for each in verdicts))
+    program.metric("scripts", len(verdicts))
+    program.metric("equal", sum(each.equal is True for each in verdicts))
+    program.metric("differs", sum(each.equal is False for each in verdicts))
+    program.metric("not_compared", sum(each.ran and each.equal is None for each in verdicts))
+    program.metric("functions", functions)
+    if not program.parameters["source"]:  # of another project only those that were not executed are named, above
+        program.metric("functions_executed", executed / max(1, functions))
 
 
 if __name__ == "__main__":

@@ -20,10 +20,9 @@ from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 import capture_paddle
+import conversion
 import equality
-import main as conversion
 import matplotlib.pyplot as plt
-import mending
 import numpy as np
 import paddle
 from cases import EXAMPLES, Case, NoCase, read
@@ -62,15 +61,14 @@ def read_reference(python: str, cases: list[Case]) -> dict[str, np.ndarray]:
         return dict(np.load(target))
 
 
-def converted(case: Case, out: Path) -> Path:
-    """The project, converted and mended."""
+def converted(case: Case, out: Path) -> tuple[Path, dict[str, list[int]]]:
+    """The project, converted and mended, and where its lines stood."""
     out.mkdir(exist_ok=True)
     target = out / case.name
-    conversion.convert(case.folder, target, out / f"{case.name}.log")
-    mending.mend_folder(target)
-    if left := mending.open_lines(target):
-        kit.refuse(f"{case.name} is not converted: {left[0]}", exit_code=1)
-    return target
+    found = conversion.convert(case.folder, target, out / f"{case.name}.log")
+    if found.opened:
+        kit.refuse(f"{case.name} is not converted: {found.opened[0]}", exit_code=1)
+    return target, found.lines
 
 
 def compare(case: Case, folder: Path, theirs: dict[str, np.ndarray], used: list) -> tuple[Found, list[str]]:
@@ -137,11 +135,11 @@ def main() -> None:
     for case in cases:
         prefix, used = f"{case.name}/", []
         theirs = {key.removeprefix(prefix): value for key, value in reference.items() if key.startswith(prefix)}
-        folder = converted(case, program.artefact("converted"))
+        folder, lines = converted(case, program.artefact("converted"))
         try:
             found[case.name], other = compare(case, folder, theirs, used)
         except Exception as error:  # it may be anything: another's code is run
-            kit.refuse(f"{case.name}: the converted project fails: {conversion.failure(error, folder)}", exit_code=1)
+            kit.refuse(f"{case.name}: the converted project fails: {conversion.failure(error, folder, lines)}", exit_code=1)
         report(case, found[case.name])
         for key in other:
             print(f"  {case.name}: {key} does not begin like PyTorch's")

@@ -5,6 +5,7 @@ The header is read here because the package `gguf` takes seconds for a vocabular
 quantised blocks are still left to it.
 """
 
+import math
 import mmap
 import struct
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .errors import ModelError
+from .values import shown
 
 Array = np.ndarray[Any, np.dtype[Any]]
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -82,7 +84,7 @@ class Reader:
                 return list(found)
             if inner == STRING:
                 return self.strings(count)
-            return [self.value(inner) for _ in range(count)]
+            kind = inner  # an array of arrays is none of GGUF's keys'
         if kind not in SCALARS:
             raise ModelError(f"{self.path} is damaged: a value of unknown type {kind}; fetch the file again")
         return self.number(SCALARS[kind])
@@ -115,20 +117,39 @@ class GGUFFile(Mapping[str, Array]):
             self.metadata[name] = reader.value(reader.number("I"))
         self.entries: dict[str, Entry] = {}
         for _ in range(tensors):
-            name = reader.string()
-            shape = tuple(reader.number("Q") for _ in range(reader.number("I")))[::-1]  # GGML counts from the last
+            name, axes = reader.string(), reader.number("I")
+            if not 0 < axes <= 4 or name in self.entries:
+                raise ModelError(f"{path} is damaged: {shown(name)} has {axes} axes or is there twice; fetch it again")
+            shape = tuple(reader.number("Q") for _ in range(axes))[::-1]  # GGML counts from the last
             self.entries[name] = Entry(shape, reader.number("I"), reader.number("Q"))
         alignment = self.metadata.get("general.alignment", 32)
+        if not isinstance(alignment, int) or alignment <= 0:
+            raise ModelError(f"{path} is damaged: its data are aligned to {shown(alignment)}; fetch the file again")
         self._start = -(-reader.at // alignment) * alignment
         for name, entry in self.entries.items():
             if self._start + entry.offset + self._bytes(entry) > len(self._data):
                 raise ModelError(f"{path} is truncated: it ends before the data of {name}; fetch the file again")
 
     def __getitem__(self, name: str) -> Array:
+        shape = self.shape(name)
+        return self.rows(name, 0, math.prod(shape[:-1]) if len(shape) > 1 else shape[0]).reshape(shape)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape that the table states, as numpy counts."""
+        return self.entries[name].shape
+
+    def rows(self, name: str, start: int, stop: int) -> Array:
+        """Rows `start` to `stop` of a tensor whose first axes are one; of a vector, its numbers."""
         entry = self.entries[name]
-        start = self._start + entry.offset
-        raw = np.frombuffer(self._data, np.uint8, self._bytes(entry), start)
-        return dequantise(raw, entry.kind, entry.shape)
+        if len(entry.shape) < 2 and (start, stop) != (0, entry.shape[0]):
+            return self.rows(name, 0, entry.shape[0])[start:stop]
+        total = math.prod(entry.shape[:-1]) if len(entry.shape) > 1 else 1
+        size = self._bytes(entry) // max(total, 1)  # of a row
+        first, last = (start, stop) if len(entry.shape) > 1 else (0, 1)
+        # Read, and not mapped: mapped pages would count as this process's memory.
+        raw = np.fromfile(self.path, np.uint8, (last - first) * size, offset=self._start + entry.offset + first * size)
+        shape = (last - first, entry.shape[-1])
+        return dequantise(raw, entry.kind, shape if len(entry.shape) > 1 else entry.shape)
 
     def __contains__(self, name: object) -> bool:
         return name in self.entries  # Mapping's own way would read the tensor
@@ -140,18 +161,24 @@ class GGUFFile(Mapping[str, Array]):
         return len(self.entries)
 
     def _bytes(self, entry: Entry) -> int:
-        count = int(np.prod(entry.shape, dtype=np.int64))
-        if entry.kind in PLAIN:
-            return count * PLAIN[entry.kind].itemsize
-        if entry.kind in QUANTISED:
-            return count // BLOCK * QUANTISED[entry.kind].itemsize
+        block, size = self._block(entry.kind)
+        if entry.shape[-1] % block:
+            raise ModelError(f"{self.path} is damaged: rows of {entry.shape[-1]} are no blocks of {block}; fetch it again")
+        return math.prod(entry.shape) // block * size
+
+    def _block(self, kind: int) -> tuple[int, int]:
+        """How many numbers a block of this type has, and how many bytes. Raises ModelError."""
+        if kind in PLAIN:
+            return 1, PLAIN[kind].itemsize
+        if kind in QUANTISED:
+            return BLOCK, QUANTISED[kind].itemsize
         import gguf  # seconds: only for the rarer types
 
         try:
-            block, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType(entry.kind)]
-        except ValueError:
-            raise ModelError(f"{self.path} has tensors of unknown type {entry.kind}: convert the file") from None
-        return int(count // block * size)
+            block, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType(kind)]
+        except (ValueError, KeyError):
+            raise ModelError(f"{self.path} has tensors of unknown type {kind}: convert the file") from None
+        return int(block), int(size)
 
 
 def dequantise(raw: Array, kind: int, shape: tuple[int, ...]) -> Array:

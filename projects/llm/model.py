@@ -1,42 +1,31 @@
 """A model on the disk: its shape, its weights under Hugging Face's names, and its tokenizer."""
 
 import importlib.util
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import config as configs
 from .config import Config
 from .errors import ModelError
+from .families import family_of, from_hugging_face
+from .gguf_config import architecture_of, from_gguf
 from .gguf_file import GGUFFile
+from .gguf_tokenizer import from_gguf as tokenizer_from_gguf
 from .safetensors_file import Shards
+from .tensors import Weights, expected_shapes, in_folder, in_gguf
 from .tokenizer import Tokenizer
 from .tokenizer import from_folder as tokenizer_from_folder
-from .tokenizer import from_gguf as tokenizer_from_gguf
-from .unknown import refuse_tensors
+
+from .values import read_object
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-# Hugging Face's name → GGUF's: of the tensors outside the layers, and of those in one.
-OUTSIDE = {
-    "model.embed_tokens.weight": "token_embd.weight",
-    "model.norm.weight": "output_norm.weight",
-    "lm_head.weight": "output.weight",
-}
-INSIDE = {
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
+ROPE_TENSORS = {
+    "factors": ("rope_freqs.weight",),
+    "longrope": ("rope_factors_short.weight", "rope_factors_long.weight"),
 }
 
 
@@ -47,49 +36,8 @@ class Model:
     name: str
     files: tuple[Path, ...]  # that hold the weights
     config: Config
-    weights: Mapping[str, Array]
+    weights: Weights
     tokenizer: Tokenizer
-
-
-class GGUFWeights(Mapping[str, Array]):
-    """A GGUF file's tensors under Hugging Face's names and in Hugging Face's order of rows."""
-
-    def __init__(self, file: GGUFFile, config: Config) -> None:
-        self.file, self.config = file, config
-        names = dict(OUTSIDE)
-        for layer in range(config.layers):
-            for own, theirs in INSIDE.items():
-                names[f"model.layers.{layer}.{own}.weight"] = f"blk.{layer}.{theirs}.weight"
-        self.names = {own: theirs for own, theirs in names.items() if theirs in file}
-
-    def __getitem__(self, name: str) -> Array:
-        weight = self.file[self.names[name]]
-        if name.endswith("q_proj.weight"):
-            return unpermute(weight, self.config.heads)
-        if name.endswith("k_proj.weight"):
-            return unpermute(weight, self.config.kv_heads)
-        return weight
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.names
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-
-def unpermute(weight: Array, heads: int) -> Array:
-    """Rows of a query or key projection (rows, inputs) in Hugging Face's order.
-
-    Rotary embedding turns pairs of numbers. llama.cpp has the two of a pair side by side, Hugging Face half a
-    head apart.
-    """
-    rows, inputs = weight.shape
-    return np.ascontiguousarray(weight.reshape(heads, rows // heads // 2, 2, inputs).swapaxes(1, 2)).reshape(
-        rows, inputs
-    )
 
 
 def open_model(where: str) -> Model:
@@ -107,11 +55,17 @@ def open_model(where: str) -> Model:
         return _from_folder(path)
     if not path.is_file():
         raise ModelError(f"there is no model at {path}: name a GGUF file, a folder, or smollm2")
+    return _from_gguf(path)
+
+
+def _from_gguf(path: Path) -> Model:
     file = GGUFFile(path)
-    config = configs.from_gguf(file.metadata, tied="output.weight" not in file)
-    weights = GGUFWeights(file, config)
-    refuse_tensors(path, list(file), set(weights.names.values()))
-    _whole(path, config, {own: file.entries[theirs].shape for own, theirs in weights.names.items()})
+    config = from_gguf(file.metadata, file)
+    name, architecture = architecture_of(file.metadata)
+    shapes = expected_shapes(config)
+    pieces = in_gguf(name, config, shapes, architecture.permuted)
+    known = [tensor for rope in config.ropes for tensor in ROPE_TENSORS.get(rope.kind, ())]
+    weights = Weights(path, file, shapes, pieces, known)
     return Model(path.name, (path,), config, weights, tokenizer_from_gguf(file.metadata))
 
 
@@ -129,48 +83,11 @@ def packaged_smollm2() -> Path:
 
 
 def _from_folder(folder: Path) -> Model:
-    try:
-        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except ValueError:
-        raise ModelError(f"{folder / 'config.json'} is not JSON: fetch the file again") from None
-    config = configs.from_hugging_face(settings)
+    settings = read_object(folder / "config.json")
+    config = from_hugging_face(settings)
     shards = Shards(folder)
-    shapes = {name: tuple(file.entries[name]["shape"]) for name, file in shards.files.items()}
-    # Tied embeddings are sometimes saved twice.
-    refuse_tensors(folder, list(shapes), {*expected_shapes(config), "lm_head.weight"})
-    _whole(folder, config, shapes)
-    return Model(folder.name, shards.paths, config, shards, tokenizer_from_folder(folder))
-
-
-def _whole(path: Path, config: Config, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise ModelError unless all tensors of the configuration are there in its shapes."""
-    for name, shape in expected_shapes(config).items():
-        if name not in shapes:
-            raise ModelError(f"{path} has no tensor {name}: the model is not whole, or of another architecture")
-        if shapes[name] != shape:
-            raise ModelError(f"{path}: {name} is {shapes[name]}, its configuration says {shape}")
-
-
-def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
-    """The shapes of all weights that a Llama decoder of this configuration has."""
-    queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
-    layer = {
-        "input_layernorm": (config.hidden,),
-        "self_attn.q_proj": (queries, config.hidden),
-        "self_attn.k_proj": (keys, config.hidden),
-        "self_attn.v_proj": (keys, config.hidden),
-        "self_attn.o_proj": (config.hidden, queries),
-        "post_attention_layernorm": (config.hidden,),
-        "mlp.gate_proj": (config.inner, config.hidden),
-        "mlp.up_proj": (config.inner, config.hidden),
-        "mlp.down_proj": (config.hidden, config.inner),
-    }
-    shapes: dict[str, tuple[int, ...]] = {
-        "model.embed_tokens.weight": (config.vocabulary, config.hidden),
-        "model.norm.weight": (config.hidden,),
-    }
-    for number in range(config.layers):
-        shapes |= {f"model.layers.{number}.{name}.weight": shape for name, shape in layer.items()}
-    if not config.tied:
-        shapes["lm_head.weight"] = (config.vocabulary, config.hidden)
-    return shapes
+    shapes = expected_shapes(config)
+    name, _ = family_of(settings)
+    weights = Weights(folder, shards, shapes, in_folder(name, config, shapes))
+    files = (*shards.paths, folder / "config.json")
+    return Model(folder.name, files, config, weights, tokenizer_from_folder(folder))

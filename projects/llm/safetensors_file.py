@@ -5,6 +5,7 @@ side has no bfloat16, the type that most models come in.
 """
 
 import json
+import math
 import mmap
 import struct
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .errors import ModelError
+from .values import read_object
 
 Array = np.ndarray[Any, np.dtype[Any]]
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -34,23 +36,49 @@ class SafetensorsFile(Mapping[str, Array]):
             raise ModelError(f"{path} is truncated or not a safetensors file: its header is cut; fetch the file again")
         try:
             self.entries: dict[str, Any] = json.loads(self._data[8 : self._start])
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ModelError(f"{path} is not a safetensors file: its header is not JSON") from None
+        if not isinstance(self.entries, dict):
+            raise ModelError(f"{path} is not a safetensors file: its header is no object") from None
         self.entries.pop("__metadata__", None)
         for name, entry in self.entries.items():
-            if self._start + entry["data_offsets"][1] > len(self._data):
-                raise ModelError(f"{path} is truncated: it ends before the data of {name}; fetch the file again")
+            self._check(name, entry)
+
+    def _check(self, name: str, entry: Any) -> None:
+        """Raise ModelError unless the tensor's type, shape and place are there and fit each other."""
+        fields = ("dtype", "shape", "data_offsets")
+        dtype, shape, offsets = (entry.get(field) for field in fields) if isinstance(entry, dict) else (None,) * 3
+        sizes = [shape, offsets] if isinstance(shape, list) and isinstance(offsets, list) else [[-1]]
+        if not isinstance(dtype, str) or any(type(size) is not int or size < 0 for each in sizes for size in each):
+            raise ModelError(f"{self.path} is damaged: its header says nothing whole of {name}; fetch the file again")
+        if len(offsets) != 2 or offsets[0] > offsets[1]:
+            raise ModelError(f"{self.path} is damaged: the place of {name} is {offsets}; fetch the file again")
+        if self._start + offsets[1] > len(self._data):
+            raise ModelError(f"{self.path} is truncated: it ends before the data of {name}; fetch the file again")
+        if dtype in DTYPES and math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize != offsets[1] - offsets[0]:
+            raise ModelError(f"{self.path} is damaged: {name} is not {shape} of {dtype}; fetch the file again")
 
     def __getitem__(self, name: str) -> Array:
-        entry = self.entries[name]
+        shape = self.shape(name)
+        return self.rows(name, 0, math.prod(shape[:-1]) if len(shape) > 1 else shape[0]).reshape(shape)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape that the header states."""
+        return tuple(self.entries[name]["shape"])
+
+    def rows(self, name: str, start: int, stop: int) -> Array:
+        """Rows `start` to `stop` of a tensor whose first axes are one; of a vector, its numbers."""
+        entry, shape = self.entries[name], self.shape(name)
         if entry["dtype"] not in DTYPES:
             raise ModelError(f"{self.path}: {name} is {entry['dtype']}; read here are {', '.join(DTYPES)}")
-        start, end = entry["data_offsets"]
-        dtype = np.dtype(DTYPES[entry["dtype"]])
-        found = np.frombuffer(self._data, dtype, (end - start) // dtype.itemsize, self._start + start)
+        dtype, columns = np.dtype(DTYPES[entry["dtype"]]), shape[-1] if len(shape) > 1 else 1
+        place = self._start + entry["data_offsets"][0] + start * columns * dtype.itemsize
+        # Read, and not mapped: mapped pages would count as this process's memory.
+        found = np.fromfile(self.path, dtype, (stop - start) * columns, offset=place)
         if entry["dtype"] == "BF16":  # the upper half of a float32
             found = (found.astype(np.uint32) << 16).view(np.float32)
-        return found.astype(np.float32).reshape(entry["shape"])
+        found = found.astype(np.float32, copy=False)
+        return found.reshape(-1, columns) if len(shape) > 1 else found
 
     def __contains__(self, name: object) -> bool:
         return name in self.entries  # Mapping's own way would read the tensor
@@ -69,10 +97,12 @@ class Shards(Mapping[str, Array]):
         index = folder / "model.safetensors.index.json"
         names = ["model.safetensors"]
         if index.is_file():
-            try:
-                names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-            except (ValueError, KeyError):
-                raise ModelError(f"{index} is damaged: it has no weight_map; fetch the file again") from None
+            weight_map = read_object(index).get("weight_map")
+            if not isinstance(weight_map, dict) or not weight_map:
+                raise ModelError(f"{index} is damaged: it has no weight_map; fetch the file again")
+            if any(not isinstance(name, str) or Path(name).name != name for name in weight_map.values()):
+                raise ModelError(f"{index} is damaged: it names files that are none of its folder; fetch it again")
+            names = sorted(set(weight_map.values()))
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:
             raise ModelError(f"{folder} has no {', '.join(missing)}: the model is not whole; fetch the folder again")
@@ -81,6 +111,14 @@ class Shards(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         return self.files[name][name]
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape that a tensor has in its file."""
+        return self.files[name].shape(name)
+
+    def rows(self, name: str, start: int, stop: int) -> Array:
+        """Rows of a tensor, as its file has them."""
+        return self.files[name].rows(name, start, stop)
 
     def __contains__(self, name: object) -> bool:
         return name in self.files

@@ -1,142 +1,132 @@
 """Text to tokens and back, and a conversation to the text that the model was trained on, all from the model itself."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import tokenizers
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
+from tokenizers import AddedToken
 
 from .errors import ModelError
+from .template import Template
+from .values import read_object
 
-# How GGUF names the way that text is cut before byte-pair encoding (llama.cpp, llama-vocab.cpp).
-GPT2 = "gpt-2"
-SMOLLM = "smollm"
-SPLITS = {
-    "llama-bpe": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+",
-    "qwen2": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+",
-}
-CONTROL, USER_DEFINED = 3, 4  # GGUF's types of pieces that text is never cut within
+# Names of tokens that end a turn: llama.cpp ends an answer at each of them, whatever the file says beside.
+ENDS_OF_TURNS = (
+    "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>", "<EOT>", "_<EOT>", "<|end_of_text|>",
+)  # fmt: skip
 
 
 class Tokenizer:
     """A tokenizer with the model's chat template and the tokens that end an answer."""
 
     def __init__(
-        self, tokenizer: tokenizers.Tokenizer, template: str | None, stops: Sequence[int], special: Mapping[str, str]
+        self,
+        tokenizer: tokenizers.Tokenizer,
+        template: Template | None,
+        stops: Sequence[int],
+        begins: Sequence[int] = (),
     ) -> None:
-        self._tokenizer, self.stops, self._special = tokenizer, frozenset(stops), special
-        self._template = template
+        self._tokenizer, self._template = tokenizer, template
+        self.stops, self.begins = frozenset(stops), list(begins)
 
     def encode(self, text: str) -> list[int]:
         """The tokens of `text`; the names of special tokens in it are those tokens."""
         found: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return found
 
+    def encode_raw(self, text: str) -> list[int]:
+        """The tokens of text that no template wrote: with what the model has before every text."""
+        return [*self.begins, *self.encode(text)]
+
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of `tokens` without special ones; a character that is not whole yet is U+FFFD."""
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
 
-    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
+    def render(self, messages: Sequence[Mapping[str, Any]], **more: Any) -> str:
         """The conversation as the model's chat template writes it, up to where the answer begins.
 
-        `messages` are like {"role": "user", "content": "..."}. A model without a template gets the contents
-        alone. Raises ModelError if the template refuses the conversation.
+        `messages` are like {"role": "user", "content": "..."}; `more` the template is given, too, as `tools`. Raises
+        ModelError if the model has no template, or it refuses the conversation.
         """
         if self._template is None:
-            return "\n".join(message["content"] for message in messages)
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-        environment.globals["raise_exception"] = _refuse
-        try:
-            template = environment.from_string(self._template)
-            return template.render(messages=messages, add_generation_prompt=True, **self._special)
-        except jinja2.TemplateError as error:
-            raise ModelError(f"the model's chat template refuses this conversation: {error}") from None
+            raise ModelError("the model has no chat template: ask it to go on with a text instead, or add one")
+        return self._template.render(messages, **more)
 
     def chat(self, prompt: str) -> list[int]:
-        """The tokens of a conversation that begins with `prompt`."""
+        """The tokens of a conversation that begins with `prompt`. Raises ModelError without a template."""
         return self.encode(self.render([{"role": "user", "content": prompt}]))
 
 
-def _refuse(message: str) -> None:
-    raise jinja2.TemplateError(message)
-
-
-def from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
-    """Build the tokenizer that GGUF's metadata describe: byte-level BPE. Raises ModelError for another kind."""
-    kind, pre = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.pre", GPT2)
-    if kind != "gpt2" or pre not in (GPT2, SMOLLM, *SPLITS):
-        raise ModelError(
-            f"the tokenizer {kind}/{pre} of the GGUF file is unknown here; "
-            f"there is gpt2 with {', '.join((GPT2, SMOLLM, *SPLITS))}. Take the model's Hugging Face folder instead"
-        )
-    for name in ("tokenizer.ggml.tokens", "tokenizer.ggml.merges"):
-        if name not in metadata:
-            raise ModelError(f"the GGUF file's metadata has no {name!r}: fetch the file again")
-    pieces = metadata["tokenizer.ggml.tokens"]
-    merges = [tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"]]
-    vocabulary = {piece: number for number, piece in enumerate(pieces)}
-    tokenizer = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
-    if pre in SPLITS:
-        cut = [pre_tokenizers.Split(Regex(SPLITS[pre]), "isolated"), pre_tokenizers.ByteLevel(False, use_regex=False)]
-    else:
-        cut = [pre_tokenizers.Digits(individual_digits=True)] if pre == SMOLLM else []
-        cut.append(pre_tokenizers.ByteLevel(add_prefix_space=False))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(cut)
-    tokenizer.decoder = decoders.ByteLevel()
-    kinds = metadata.get("tokenizer.ggml.token_type", [0] * len(pieces))
-    whole = [piece for piece, kind in zip(pieces, kinds, strict=True) if kind in (CONTROL, USER_DEFINED)]
-    tokenizer.add_special_tokens([AddedToken(piece, special=True, normalized=False) for piece in whole])
-    stops = [
-        metadata[name] for name in ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id") if name in metadata
-    ]
-    special = {
-        f"{name}_token": pieces[metadata[f"tokenizer.ggml.{name}_token_id"]]
-        for name in ("bos", "eos")
-        if f"tokenizer.ggml.{name}_token_id" in metadata
-    }
-    return Tokenizer(tokenizer, metadata.get("tokenizer.chat_template"), stops, special)
-
-
 def from_folder(folder: Path) -> Tokenizer:
-    """Read tokenizer.json, tokenizer_config.json, chat_template.jinja and generation_config.json of a folder."""
+    """Read tokenizer.json, tokenizer_config.json, the chat template and generation_config.json of a folder."""
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise ModelError(f"{folder} has no tokenizer.json: fetch the folder again")
     try:
         tokenizer = tokenizers.Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises Exception itself
+    except BaseException as error:  # the library raises Exception itself, and panics beside it
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            raise
         raise ModelError(f"{path} cannot be read ({error}): fetch the file again") from None
-    settings, generation = _json(folder / "tokenizer_config.json"), _json(folder / "generation_config.json")
-    template = settings.get("chat_template")
-    if isinstance(template, list):  # several, by name
-        template = {entry["name"]: entry["template"] for entry in template}.get("default")
-    beside = folder / "chat_template.jinja"
-    if beside.is_file():
-        template = beside.read_text(encoding="utf-8")
-    special = {name: _piece(settings[name]) for name in ("bos_token", "eos_token") if settings.get(name)}
-    ends = generation.get("eos_token_id", _json(folder / "config.json").get("eos_token_id"))
+    tokenizer.no_truncation()  # as transformers asks for none, whatever the file has
+    tokenizer.no_padding()
+    settings = _optional(folder / "tokenizer_config.json")
+    special = {name: _piece(name, settings[name]) for name in SPECIAL if settings.get(name)}
+    _add_pieces(tokenizer, settings)
+    template = Template.from_folder(folder, settings, special)
+    return Tokenizer(tokenizer, template, _ends(folder, tokenizer, special), _begins(tokenizer))
+
+
+SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
+
+def _add_pieces(tokenizer: tokenizers.Tokenizer, settings: Mapping[str, Any]) -> None:
+    """Pieces that tokenizer_config.json has and tokenizer.json lacks. Raises ModelError where their numbers differ."""
+    pieces = settings.get("added_tokens_decoder") or {}
+    if not isinstance(pieces, Mapping):
+        raise ModelError("tokenizer_config.json's 'added_tokens_decoder' is no object: fetch the file again")
+    for number, piece in sorted(pieces.items(), key=lambda item: str(item[0]).zfill(12)):
+        if not isinstance(piece, Mapping) or not isinstance(piece.get("content"), str) or not str(number).isdigit():
+            raise ModelError(f"tokenizer_config.json's token {number!r} is {piece!r}: fetch the file again")
+        if tokenizer.token_to_id(piece["content"]) is not None:
+            continue
+        known = {name: piece[name] for name in ("lstrip", "rstrip", "single_word", "normalized", "special") if name in piece}
+        tokenizer.add_tokens([AddedToken(piece["content"], **known)])
+        if tokenizer.token_to_id(piece["content"]) != int(number):
+            raise ModelError(f"tokenizer_config.json has {piece['content']!r} as token {number}, tokenizer.json otherwise")
+
+
+def _ends(folder: Path, tokenizer: tokenizers.Tokenizer, special: Mapping[str, str]) -> list[int]:
+    generation, config = _optional(folder / "generation_config.json"), _optional(folder / "config.json")
+    ends = generation.get("eos_token_id", config.get("eos_token_id"))
     stops = ends if isinstance(ends, list) else [] if ends is None else [ends]
-    if "eos_token" in special and (number := tokenizer.token_to_id(special["eos_token"])) is not None:
-        stops = [*stops, number]
-    return Tokenizer(tokenizer, template, stops, special)
+    if any(type(stop) is not int for stop in stops):
+        raise ModelError(f"the model's 'eos_token_id' is {ends!r}, no token: fetch the folder again")
+    number = tokenizer.token_to_id(special["eos_token"]) if "eos_token" in special else None
+    return [*stops, *([] if number is None else [number]), *_named_ends(tokenizer)]
 
 
-def _piece(token: Any) -> str:
-    """A token's text, which Hugging Face writes as it is or as {"content": ...}."""
-    return str(token["content"]) if isinstance(token, dict) else str(token)
+def _named_ends(tokenizer: tokenizers.Tokenizer) -> list[int]:
+    """Added tokens that end a turn by their names."""
+    added = tokenizer.get_added_tokens_decoder()
+    return [number for number, piece in added.items() if piece.content in ENDS_OF_TURNS and piece.special]
 
 
-def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise ModelError(f"{path} is not JSON: fetch the file again") from None
-    return found
+def _begins(tokenizer: tokenizers.Tokenizer) -> list[int]:
+    """What the tokenizer's own rules put before a text, as the token that begins one."""
+    whole, bare = tokenizer.encode("a"), tokenizer.encode("a", add_special_tokens=False)
+    before = len(whole.ids) - len(bare.ids)
+    return list(whole.ids[:before]) if before and whole.ids[before:] == bare.ids else []
+
+
+def _piece(name: str, token: Any) -> str:
+    """A token's text, which Hugging Face writes as it is or as {"content": ...}. Raises ModelError."""
+    text = token.get("content") if isinstance(token, Mapping) else token
+    if not isinstance(text, str):
+        raise ModelError(f"tokenizer_config.json's {name!r} is {token!r}, no text: fetch the file again")
+    return text
+
+
+def _optional(path: Path) -> dict[str, Any]:
+    return read_object(path) if path.is_file() else {}

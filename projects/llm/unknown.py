@@ -15,7 +15,7 @@ DESCRIPTIVE = """
     id2label initializer_range is_llama_config label2id max_length model_max_length name_or_path output_attentions
     output_hidden_states pad_token_id pretraining_tp problem_type resid_pdrop return_dict task_specific_params
     tokenizer_class torch_dtype transformers.js_config transformers_version unsloth_fixed unsloth_version use_cache
-    use_return_dict
+    use_return_dict cache_implementation embd_pdrop num_logits_to_keep
 """
 # What may be said only in the way that changes nothing.
 NEUTRAL: Mapping[str, tuple[Any, ...]] = {
@@ -33,24 +33,12 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "is_encoder_decoder": (False,),
     "add_cross_attention": (False,),
     "logits_soft_cap": (None,),
+    "use_mrope": (False,),
+    "lm_head_bias": (False,),
+    "full_attn_mod": (1,),
+    "interpolate_factor": (1,),
 }
 ROPE = ("rope_type", "type", "rope_theta")
-# Of GGUF's metadata, behind "llama.": what `config.from_gguf` reads, and the rest with what changes nothing.
-GGUF_READ = """
-    block_count embedding_length feed_forward_length attention.head_count attention.head_count_kv attention.key_length
-    context_length rope.freq_base attention.layer_norm_rms_epsilon vocab_size rope.scaling.type
-    rope.scaling.original_context_length rope.scaling.finetuned
-"""
-GGUF_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
-    "rope.scale_linear": (1.0, 0.0),
-    "rope.scaling.factor": (1.0, 0.0),
-    "expert_count": (0,),
-    "expert_used_count": (0,),
-    "attention.causal": (True,),
-    "attention.sliding_window": (0,),
-    "use_parallel_residual": (False,),
-    "tensor_data_layout": ("Meta AI original pth",),
-}
 
 
 def refuse_keys(config: Mapping[str, Any], known: Collection[str] = ()) -> None:
@@ -59,10 +47,10 @@ def refuse_keys(config: Mapping[str, Any], known: Collection[str] = ()) -> None:
     neutral = dict(NEUTRAL)
     if config.get("use_sliding_window") is False:  # then transformers leaves these aside, too
         read |= {"sliding_window", "max_window_layers"}
-    full = ["full_attention"] * int(config.get("num_hidden_layers") or 0)
     for name, value in config.items():
         harmless = name in read or name.startswith("_") or (name in neutral and value in neutral[name])
-        if not harmless and not (name == "layer_types" and value == full):
+        all_full = name == "layer_types" and isinstance(value, list) and set(map(str, value)) == {"full_attention"}
+        if not harmless and not all_full:
             raise ModelError(f"config.json has {name!r}: {value!r}, which is not computed here: take another model")
 
 
@@ -71,16 +59,6 @@ def refuse_rope(rope: Mapping[str, Any], known: Collection[str] = ()) -> None:
     for name, value in rope.items():
         if name not in ROPE and name not in known and not (name == "partial_rotary_factor" and value == 1.0):
             raise ModelError(f"rope's {name!r}: {value!r} in config.json is not computed here: take another model")
-
-
-def refuse_metadata(metadata: Mapping[str, Any], head_dim: int) -> None:
-    """Raise ModelError for GGUF metadata of the architecture that may change the computation."""
-    equal = {"rope.dimension_count": (head_dim,), "attention.value_length": (head_dim,)}
-    neutral, read = {**GGUF_NEUTRAL, **equal}, GGUF_READ.split()
-    for name, value in metadata.items():
-        section, _, key = name.partition(".")
-        if section == "llama" and key not in read and not (key in neutral and value in neutral[key]):
-            raise ModelError(f"the GGUF file has {name} = {value!r}, which is not computed here: take another model")
 
 
 def refuse_tensors(where: Any, found: Collection[str], known: Collection[str]) -> None:

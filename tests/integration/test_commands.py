@@ -110,7 +110,9 @@ def test_evidence_is_attached_packed_verified_and_taken_back(checkout: Checkout,
     checkout("run")
     (record,) = checkout.records()
     assert {"screen.png", "statement.json"} <= set(record["artefacts"]) and record["screen"]["file"] == "screen.png"
-    done = checkout("attach", "--task", "1", "--note", "two of them", "http://127.0.0.1:9/a", "http://127.0.0.1:9/b")
+    done = checkout(
+        "attach", "--task", "1", "--note", "two of them", "https://example.org/?a", "https://example.org/?b"
+    )
     assert done.returncode == 0 and done.stdout.count("✓ attached") == 2, done.stderr
     first = checkout("attach").stdout.split()[0]
     assert checkout("detach", first).returncode == 0 and checkout("detach", first).returncode == 2
@@ -126,7 +128,7 @@ def test_evidence_is_attached_packed_verified_and_taken_back(checkout: Checkout,
 def test_a_secret_that_a_program_prints_reaches_neither_terminal_nor_record(checkout: Checkout) -> None:
     program = checkout.folder / "projects" / "01-toy" / "main.py"
     program.write_text('import os\nprint("I know", os.environ["AISTUDIO_TOKEN"])\n' + program.read_text())
-    done = checkout("run", env={**os.environ, "AISTUDIO_TOKEN": "hush-hush-hush"})
+    done = checkout("run", "-v", env={**os.environ, "AISTUDIO_TOKEN": "hush-hush-hush"})
     assert done.returncode == 0 and "I know [redacted]" in done.stdout
     files = [path for path in checkout.results.rglob("*") if path.is_file()]
     assert files and not any(b"hush-hush" in path.read_bytes() for path in files)

@@ -82,7 +82,7 @@ def test_a_part_that_compiles_finds_its_compiler_in_the_image(built, place):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_no_container_is_left_after_an_interrupt(built, place, engine, number):
-    words = ("run", "--task", "8-1", "--hw", "cpu", "--on", "container", "--set", "steps=100000")
+    words = ("run", "-v", "--task", "8-1", "--hw", "cpu", "--on", "container", "--set", "steps=100000")
     process = place.start(*words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert process.stdout is not None
     for line in process.stdout:
@@ -96,7 +96,7 @@ def test_no_container_is_left_after_an_interrupt(built, place, engine, number):
 
 
 def test_a_container_whose_harness_was_killed_is_removed_by_the_next_run(built, place, engine):
-    words = ("run", "--task", "8-1", "--hw", "cpu", "--on", "container", "--set")
+    words = ("run", "-v", "--task", "8-1", "--hw", "cpu", "--on", "container", "--set")
     process = place.start(*words, "steps=100000", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert process.stdout is not None
     for line in process.stdout:

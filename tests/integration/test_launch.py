@@ -16,7 +16,7 @@ from harness.catalogue.cells import Cell, CellRequest
 from harness.catalogue.entries import Cards, Metric
 from harness.engines.engine import LAUNCHER, Launch, Request, python_words, variables
 from harness.evidence import records
-from harness.machine.listing import Card
+from harness.machine.devices import Card
 from harness.machine.probe import Finding
 from harness.runs import runner
 

@@ -47,7 +47,7 @@ def far(tmp_path: Path, near: Checkout) -> Checkout:
 
 @pytest.fixture
 def there(server: ssh_server.Server, far: Checkout) -> tuple[str, str, str]:
-    return ("run", "--host", server.address(str(far.folder)))
+    return ("run", "-v", "--host", server.address(str(far.folder)))
 
 
 def test_a_cell_runs_there_and_its_record_comes_here(near: Checkout, far: Checkout, there: tuple[str, ...]) -> None:

@@ -15,13 +15,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "unit" / "harness"))
-from samples import a_catalogue, a_kind, a_part, before_run, outcome  # noqa: E402
+from samples import a_catalogue, a_kind, a_part, a_record, before_run, outcome  # noqa: E402
 
 from harness.catalogue.entries import Metric  # noqa: E402
-from harness.evidence import traces  # noqa: E402
+from harness.evidence import attachments, traces  # noqa: E402
 from harness.evidence.records import LOG, Draft  # noqa: E402
 from harness.points import matrix  # noqa: E402
 from harness.publish import report  # noqa: E402
+from harness.publish.packs import archive  # noqa: E402
 
 pytestmark = pytest.mark.slow
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -252,6 +253,8 @@ def test_a_phone_shows_it_without_scrolling_sideways(small: Path, opened: Open) 
     page.wait_for_selector("#across-8-1 svg")
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     assert page.evaluate("innerWidth") == 360  # and it was not zoomed out to fit
+    points = page.locator(".matrix tbody td.number").first.bounding_box()
+    assert points and points["x"] > 0 and points["x"] + points["width"] <= 360, "the points stay in sight"
 
 
 def test_a_thousand_runs_open_in_two_seconds(tmp_path: Path, opened: Open) -> None:
@@ -272,3 +275,20 @@ def test_a_thousand_runs_open_in_two_seconds(tmp_path: Path, opened: Open) -> No
     print(f"{size:.1f} MiB: a cell is shown after {wall:.2f} s, {found['TaskDuration']:.2f} s of its own thread")
     assert page.locator("#cell-8-1-sim option").count() == 166 and size < 40
     assert found["TaskDuration"] < 2  # its own time: another's load is no defect of the page
+
+
+def test_the_cover_of_a_pack_fits_a_phone_and_thousands_of_files(tmp_path: Path, opened: Open) -> None:
+    """Long names and values wrap, and three thousand files do not stand in the way of what follows them."""
+    names = {f"{'x' * 90}-{number:04}.txt": b"x" for number in range(3000)}
+    model = "Accelerator-with-a-name-that-goes-on-and-on-without-any-blank-in-it"
+    folder = a_record(tmp_path / "results", model=model, files={**names, "screen.png": picture(900)})
+    attachments.write(tmp_path / "results", "4", {"kind": "link", "url": f"https://example.org/{'y' * 200}"}, {})
+    archive.make(BOOK, [PARTS[0]], tmp_path / "results", tmp_path / "pack.zip")
+    shutil.unpack_archive(tmp_path / "pack.zip", tmp_path / "pack")
+    page = opened(tmp_path / "pack" / "index.html", viewport={"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate("document.documentElement.scrollHeight") < 6000
+    assert page.locator("summary").inner_text().startswith("3,00") and folder.name in page.content()
+    page.locator("summary").click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert "against the series" in page.locator("table").inner_text()

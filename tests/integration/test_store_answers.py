@@ -41,7 +41,8 @@ class Fake:
                 return self.error(412, "PreconditionFailed", method)
             self.objects[key] = body[:-1] + bytes([body[-1] ^ 1]) if body and self.spoil(key) else body
             tag = hashlib.md5(self.objects[key]).hexdigest() if self.tags else "no-md5"
-            return 200, {"ETag": f'"{tag}"'}, b""
+            echo = {name: value for name, value in headers.items() if name == "x-amz-checksum-crc32"}
+            return 200, {"ETag": f'"{tag}"', **echo}, b""
         if method == "DELETE":
             if not self.deletes:
                 return self.error(403, "AccessDenied", method)

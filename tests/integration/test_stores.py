@@ -24,8 +24,10 @@ import s3_server
 from faults import NONE, Harm, Proxy, Request, proxy_before
 from results_samples import a_sealed_record, an_attachment, contents, write_sealed
 
+from harness.catalogue import entries
 from harness.errors import HomeworkError, StoreError, VerificationError
-from harness.evidence import hashing, records
+from harness.evidence import attachments, hashing, records
+from harness.points import matrix
 from harness.stores import s3, team, transfer
 from harness.stores.multipart import PART
 from harness.stores.opening import open_store
@@ -651,6 +653,24 @@ def test_a_record_in_several_stores_is_gathered_once(
     assert damage == []
     expected = {name for name in contents(results) if name.endswith(("record.json", "attachment.json"))}
     assert contents(folder).keys() == expected
+
+
+ATTACHED = {
+    "photo": {"name": "hill.jpg", "date": "2026-11-20"}, "track": {"name": "track.gpx", "date": "2026-11-21"},
+    "conversation": {"name": "chat.md"}, "link": {"url": "https://aistudio.baidu.com/projectdetail/1"},
+    "article": {"url": "https://example.org/post"}, "pull request": {"url": "https://github.com/a/b/pull/1"},
+}  # fmt: skip
+
+
+def test_every_kind_of_evidence_counts_from_a_store_and_none_is_called_changed(store: Store, tmp_path: Path) -> None:
+    for kind, fields in ATTACHED.items():
+        files = {} if "url" in fields else {"file": kind.encode()}
+        attachments.write(tmp_path / "own", "15", {"kind": kind, "checked": "answered 200", **fields}, files)
+    transfer.upload(tmp_path / "own", store)
+    folder, damage = team.gather([store], tmp_path / "cache")
+    found, changed = attachments.standing(folder, files=False)
+    assert (damage, changed) == ([], []) and {each.kind for each in found["15"]} == set(ATTACHED)
+    assert matrix.build(entries.load(), folder, files=False).tally.earned == 2  # the days of the photo and the track
 
 
 def test_what_leaves_a_store_leaves_the_team_and_a_forgery_is_named(tmp_path: Path, results: Path) -> None:

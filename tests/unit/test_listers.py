@@ -10,7 +10,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from harness.catalogue import versions
-from harness.machine import chips, listing
+from harness.machine import chips, devices
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "tests/data/listers"
@@ -29,7 +29,7 @@ def read(sample, output=None):
     """The devices in a sample, or in another output by the patterns of its kind."""
     if output is None:
         output = (SAMPLES / f"{sample}.txt").read_bytes().decode("utf-8")
-    return listing.read(KINDS[sample.partition("-")[0]], output)
+    return devices.read(KINDS[sample.partition("-")[0]], output)
 
 
 def described(sample):
@@ -94,8 +94,8 @@ GROUPS = {"index", "model", "driver", "architecture", "memory", "used", "share",
 
 @pytest.mark.parametrize("name", KINDS)
 def test_the_patterns_have_only_known_groups(name):
-    for table in listing.tables(KINDS[name]["lister"]):
-        for pattern in listing.patterns(table):
+    for table in devices.tables(KINDS[name]["lister"]):
+        for pattern in devices.patterns(table):
             assert set(re.compile(pattern).groupindex) <= GROUPS | {"part1", "part2"}, pattern
         if "driver" in table:
             assert set(re.compile(table["driver"]).groupindex) == {"driver"}

@@ -7,13 +7,16 @@ region around home is cut. No coordinate is kept.
 import hashlib
 import math
 import os
-from collections.abc import Sequence
+from bisect import bisect_right, insort
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
-from itertools import pairwise
+from functools import cache
+from itertools import chain, pairwise
 from pathlib import Path
 
-from harness.attaching.outdoors.trackfiles import Point, Recording, is_indoor, read
+from harness.attaching.outdoors.recordings import Point, Recording, counted
+from harness.attaching.outdoors.trackfiles import read
 from harness.errors import UsageError
 
 EARTH = 6_371_000.0  # mean radius, metres
@@ -23,12 +26,16 @@ NARROWEST = 60.0  # metres; positions of a device that lies on a table wander by
 FASTEST = 36.0  # m/s: faster downhill than any bicycle
 SUSTAINED = 20.0  # m/s on average: no longer one's own legs
 JUMPS = 0.05  # the share of the time that may be faster than FASTEST: errors of the receiver
+CLOCKS = timedelta(minutes=10)  # between two clocks that are right
+FROM_THE_SUN = 3.5  # hours: no country's clock is further from it; China's in the far west by 3
 EARLIEST = datetime(1990, 1, 1, tzinfo=timezone.utc)
 RADIUS = 500.0
 LARGEST_RADIUS = 50_000.0
 HOME = "HOMEWORK_HOME"
+INDOOR = Path(__file__).with_name("indoor.yaml")
 
 Line = list[tuple[float, float]]
+Way = list[list[Point]]  # the points of an outing, parted by breaks that add no distance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +64,7 @@ class Outing:
         duration: from the first point to the last.
         sport: as the file names it, or empty.
         lines: what may be drawn of it: metres east and north of no named place.
+        notes: what was lost, or not believed, of its file.
     """
 
     day: str
@@ -65,6 +73,7 @@ class Outing:
     duration: timedelta
     sport: str
     lines: Sequence[Line]
+    notes: Sequence[str] = ()
 
     def __str__(self) -> str:
         minutes = round(self.duration.total_seconds() / 60)
@@ -122,77 +131,179 @@ def inspect(path: Path, content: bytes, settings: Privacy) -> list[Outing]:
         UsageError: it cannot be read, or shows no time outdoors; why is named.
     """
     recording = read(path, content)
-    _refuse_indoor(path, recording)
-    outings = _split(recording.points)
-    faults = [_fault(points) for points in outings]
+    segments, twice = once(recording.segments)
+    ways = _split(segments, recording.notes)
+    _refuse(path, recording, ways)
+    faults = [_fault(way) for way in ways]
     if all(faults):
         raise UsageError(
             f"{path}: {faults[0]}",
             "It shows no time outdoors that can be counted.",
             "Attach another track, or a dated photo of the outing.",
         )
-    zone = settings.zone or recording.zone or datetime.now().astimezone().tzinfo or timezone.utc
+    if twice:
+        recording.notes.append("what was recorded twice at one time counts once")
     radius = _blurred(settings.radius, content)
-    return [
-        _outing(points, zone, recording.sport, settings.home, radius)
-        for points, fault in zip(outings, faults, strict=True)
-        if not fault
-    ]
+    return [_outing(way, recording, settings, radius) for way, fault in zip(ways, faults, strict=True) if not fault]
 
 
-def _refuse_indoor(path: Path, recording: Recording) -> None:
+def _refuse(path: Path, recording: Recording, ways: Sequence[Way]) -> None:
     elsewhere = "Attach a dated photo of the outing instead: ./inv attach --task 15 photo.jpg"
-    if is_indoor(recording):
-        raise UsageError(f"{path}: an indoor activity.", f"The file itself says so: {recording.sport}.", elsewhere)
-    if len(recording.points) >= 2:
+    if recording.planned:
+        raise UsageError(f"{path}: a planned course.", "The file itself says so: it is no record.", elsewhere)
+    if said := indoor(recording):
+        raise UsageError(f"{path}: an indoor activity.", f"The file itself says so: {said}.", elsewhere)
+    if ways:
         return
-    if recording.without_position:
-        why = f"None of its {recording.without_position:,} points has a position, as on a treadmill"
-        raise UsageError(f"{path}: it went nowhere.", f"{why}.", elsewhere)
-    if recording.without_time:
+    unplaced, untimed = recording.lost["without a position"], recording.lost["without a time"]
+    if untimed:
         raise UsageError(f"{path}: its points have no time.", "It is a planned route, not a record.", elsewhere)
+    if unplaced:
+        why = f"None of its {unplaced:,} points has a position, as on a treadmill"
+        raise UsageError(f"{path}: it went nowhere.", f"{why}.", elsewhere)
     raise UsageError(f"{path}: there is no track in it.", "It has fewer than two points.", elsewhere)
 
 
-def _split(points: list[Point]) -> list[list[Point]]:
-    """Part the points, which are in the order of their times, where a pause is long."""
-    outings = [points[:1]]
-    for before, after in pairwise(points):
-        if after.time - before.time > PAUSE:
-            outings.append([])
-        outings[-1].append(after)
-    return outings
+def indoor(recording: Recording) -> str:
+    """What in the file says that it was recorded inside, or on a screen; empty where nothing does."""
+    known = _indoor_words()
+    titles = (title for title in recording.titles if title.lower().startswith(tuple(known["titles"])))
+    for said, words in ((recording.sport, known["words"]), (recording.creator, known["apps"])):
+        if any(word in said.lower() for word in words):
+            return said
+    return next(titles, "")
 
 
-def _fault(points: list[Point]) -> str:
+@cache
+def _indoor_words() -> dict[str, list[str]]:
+    import yaml
+
+    words: dict[str, list[str]] = yaml.safe_load(INDOOR.read_text(encoding="utf-8"))
+    return words
+
+
+def once(segments: Sequence[Sequence[Point]]) -> tuple[list[list[Point]], bool]:
+    """The segments in the order of time, none over the time of another: the longest stays where two are of one time."""
+    ordered = sorted((segment for segment in segments if segment), key=lambda segment: segment[0].time)
+    if all(one[-1].time <= other[0].time for one, other in pairwise(ordered)):
+        return [list(segment) for segment in ordered], False
+    kept: list[list[Point]] = []  # in the order of time
+    for segment in sorted(ordered, key=lambda segment: segment[0].time - segment[-1].time):
+        for piece in _uncovered(segment, kept):
+            insort(kept, piece, key=lambda each: each[0].time)
+    return kept, True
+
+
+def _uncovered(segment: Sequence[Point], kept: Sequence[Sequence[Point]]) -> list[list[Point]]:
+    """The pieces of a segment that lie between those that are kept."""
+    pieces: dict[int, list[Point]] = {}
+    starts = [each[0].time for each in kept]
+    for point in segment:
+        place = bisect_right(starts, point.time)
+        if not place or point.time >= kept[place - 1][-1].time:
+            pieces.setdefault(place, []).append(point)
+    return list(pieces.values())
+
+
+def _split(segments: Sequence[list[Point]], notes: list[str]) -> list[Way]:
+    """Part the segments where a pause is long; a point far from all others in time has a wrong clock, and goes."""
+    ways: list[Way] = []
+    last: Point | None = None
+    for segment in segments:
+        fresh = True
+        for point in segment:
+            if last is None or point.time - last.time > PAUSE:
+                ways.append([])
+                fresh = True
+            if fresh:
+                ways[-1].append([])
+            ways[-1][-1].append(point)
+            last, fresh = point, False
+    whole = [way for way in ways if sum(map(len, way)) > 1]
+    if whole and len(whole) < len(ways):
+        notes.append(f"{counted(len(ways) - len(whole), 'point')} at another time than the others left out")
+    return [[steady(segment) for segment in way] for way in whole]
+
+
+def steady(segment: list[Point]) -> list[Point]:
+    """A segment without the single points that its receiver threw far off."""
+    kept = segment[:1]
+    for number, point in enumerate(segment[1:], 1):
+        behind = segment[number + 1] if number + 1 < len(segment) else None
+        if not (_jumps(kept[-1], point) and behind and _jumps(point, behind) and not _jumps(kept[-1], behind)):
+            kept.append(point)
+    if len(kept) > 2 and _jumps(kept[0], kept[1]) and not _jumps(kept[1], kept[2]):
+        del kept[0]
+    if len(kept) > 2 and _jumps(kept[-2], kept[-1]) and not _jumps(kept[-3], kept[-2]):
+        del kept[-1]
+    return kept
+
+
+def _fault(way: Way) -> str:
     """Why these points are no time outdoors; empty where they may be."""
+    points = list(chain.from_iterable(way))
     duration = points[-1].time - points[0].time
-    if points[0].time < EARLIEST or points[-1].time > datetime.now(timezone.utc) + timedelta(days=1):
+    if points[0].time < EARLIEST:
         return f"it is dated {points[0].time:%Y-%m-%d}: the device's clock was wrong."
+    if points[-1].time > datetime.now(timezone.utc) + CLOCKS:
+        return f"it is dated {points[-1].time:%Y-%m-%d %H:%M} UTC, which is yet to come: the device's clock was wrong."
     if duration < SHORTEST:
         return f"it lasts {duration.total_seconds():.0f} s; at least {SHORTEST.seconds // 60} minutes show an outing."
     if max(metres(points[0], point) for point in points) < NARROWEST:
         return f"it stays within {NARROWEST:g} m, as a device does that lies indoors."
-    jumped = sum(seconds for way, seconds in _steps(points) if way > FASTEST * max(seconds, 1))
+    jumped = sum(seconds for step, seconds in _steps(way) if step > FASTEST * max(seconds, 1))
     if jumped > JUMPS * duration.total_seconds():
         return f"faster than {3.6 * FASTEST:.0f} km/h for {jumped / 60:.0f} minutes: a flight or a train."
-    speed = distance(points) / duration.total_seconds()
+    speed = distance(way) / duration.total_seconds()
     if speed > SUSTAINED:
         return f"{3.6 * speed:.0f} km/h on average: a vehicle, or positions that were made up."
     return ""
 
 
-def _outing(points: list[Point], zone: tzinfo, sport: str, home: tuple[float, float] | None, radius: float) -> Outing:
-    began = points[0].time.astimezone(zone)
-    homes = [Point(began, *home)] if home else [points[0], points[-1]]
+def _outing(way: Way, recording: Recording, settings: Privacy, radius: float) -> Outing:
+    first, last = way[0][0], way[-1][-1]
+    zone, doubt = zone_of(first, recording.zone, settings.zone)
+    began = first.time.astimezone(zone)
+    homes = [Point(began, *settings.home)] if settings.home else [first, last]
+    sport = "".join(letter for letter in recording.sport if letter.isalnum() or letter in " _-")
     return Outing(
         day=began.date().isoformat(),
         zone=str(getattr(zone, "key", None) or began.strftime("UTC%z")),
-        distance=distance(points),
-        duration=points[-1].time - points[0].time,
-        sport=" ".join("".join(letter for letter in sport if letter.isalnum() or letter in " _-").split())[:40],
-        lines=_lines(points, homes, radius),
+        distance=distance(way),
+        duration=last.time - first.time,
+        sport=" ".join(sport.split())[:40],
+        lines=_lines(way, homes, radius),
+        notes=[*recording.notes, *([doubt] if doubt else [])],
     )
+
+
+def zone_of(point: Point, told: tzinfo | None, chosen: tzinfo | None) -> tuple[tzinfo, str]:
+    """The time zone of an outing, and whose clock was not believed.
+
+    It is the person's word, else the device's clock, else this machine's: the latter two only where the sun agrees,
+    for devices and cloud machines often say UTC wherever they are. Where neither fits, the sun's own hour counts.
+    """
+    if chosen:
+        return chosen, ""
+    doubted: list[str] = []
+    for zone, whose in ((told, "the device"), (point.time.astimezone().tzinfo, "this machine")):
+        if zone and abs((_hours(zone, point) - point.longitude / 15 + 12) % 24 - 12) <= FROM_THE_SUN:
+            return zone, _doubt(doubted, zone, point)
+        doubted += [f"{whose} ({point.time.astimezone(zone):UTC%z})"] if zone else []
+    sun = timezone(timedelta(hours=round(point.longitude / 15)))
+    return sun, _doubt(doubted, sun, point)
+
+
+def _hours(zone: tzinfo, point: Point) -> float:
+    return (point.time.astimezone(zone).utcoffset() or timedelta()) / timedelta(hours=1)
+
+
+def _doubt(doubted: Sequence[str], zone: tzinfo, point: Point) -> str:
+    if not doubted:
+        return ""
+    chosen = f"{point.time.astimezone(zone):UTC%z}"
+    clocks = " and of ".join(doubted)
+    return f"the clock of {clocks} does not fit the place: its day is that of {chosen}, or of your --zone"
 
 
 # Geometry
@@ -207,14 +318,20 @@ def metres(one: Point, other: Point) -> float:
     return 2 * EARTH * math.asin(math.sqrt(min(1.0, square)))
 
 
-def _steps(points: list[Point]) -> list[tuple[float, float]]:
-    """Metres and seconds from each point to the next."""
-    return [(metres(one, other), (other.time - one.time).total_seconds()) for one, other in pairwise(points)]
+def _jumps(one: Point, other: Point) -> bool:
+    """Whether nobody comes from one to the other in that time."""
+    return metres(one, other) > FASTEST * max((other.time - one.time).total_seconds(), 1)
 
 
-def distance(points: list[Point]) -> float:
-    """The length of a track in metres, without the jumps of its receiver."""
-    return sum(way for way, seconds in _steps(points) if way <= FASTEST * max(seconds, 1))
+def _steps(way: Way) -> Iterator[tuple[float, float]]:
+    """Metres and seconds from each point to the next one of its segment: over a break there is no way."""
+    for one, other in chain.from_iterable(pairwise(segment) for segment in way):
+        yield metres(one, other), (other.time - one.time).total_seconds()
+
+
+def distance(way: Way) -> float:
+    """The length of a way in metres, without breaks and the jumps of its receiver."""
+    return sum(step for step, seconds in _steps(way) if step <= FASTEST * max(seconds, 1))
 
 
 def _blurred(radius: float, content: bytes) -> float:
@@ -222,16 +339,18 @@ def _blurred(radius: float, content: bytes) -> float:
     return radius * (1 + 0.5 * hashlib.sha256(content).digest()[0] / 255)
 
 
-def _lines(points: list[Point], homes: Sequence[Point], radius: float) -> list[Line]:
-    """What lies outside every home's region, in a plane of metres; a line ends where the region begins."""
-    origin = points[0]
+def _lines(way: Way, homes: Sequence[Point], radius: float) -> list[Line]:
+    """What lies outside every home's region, in a plane of metres; a line ends where a region begins or at a break."""
+    origin = way[0][0]
     across = math.cos(math.radians(origin.latitude))
-    lines: list[Line] = [[]]
-    for before, point in zip([origin, *points], points, strict=False):
-        jumps = metres(before, point) > FASTEST * max((point.time - before.time).total_seconds(), 1)
-        if jumps or any(metres(home, point) <= radius for home in homes):
-            lines.append([])
-            continue
-        turn = (point.longitude - origin.longitude + 180) % 360 - 180  # the short way round the globe
-        lines[-1].append((EARTH * math.radians(turn) * across, EARTH * math.radians(point.latitude - origin.latitude)))
+    lines: list[Line] = []
+    for segment in way:
+        lines.append([])
+        for before, point in zip([segment[0], *segment], segment, strict=False):
+            if _jumps(before, point) or any(metres(home, point) <= radius for home in homes):
+                lines.append([])
+                continue
+            turn = (point.longitude - origin.longitude + 180) % 360 - 180  # the short way round the globe
+            north = EARTH * math.radians(point.latitude - origin.latitude)
+            lines[-1].append((EARTH * math.radians(turn) * across, north))
     return [line for line in lines if len(line) > 1]

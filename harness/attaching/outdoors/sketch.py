@@ -2,9 +2,13 @@
 
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from harness.attaching.outdoors.outings import Line, Outing
 from harness.evidence.screen import FAINT, GREEN, INK, PAPER, Faces
+
+if TYPE_CHECKING:
+    from PIL import ImageDraw
 
 SIZE = (640, 480)
 FOOT, MARGIN = 84, 28
@@ -17,17 +21,28 @@ def draw(outing: Outing) -> bytes:
 
     image = Image.new("RGB", SIZE, PAPER)
     brush = ImageDraw.Draw(image)
-    face = Faces().latin
+    faces = Faces()
     for line in _placed(outing.lines):
         brush.line(line, fill=GREEN, width=3, joint="curve")
     if not outing.lines:
-        brush.text((MARGIN, SIZE[1] // 2 - FOOT), "All of it lies around home: nothing is drawn.", FAINT, font=face)
+        brush.text(
+            (MARGIN, SIZE[1] // 2 - FOOT), "All of it lies around home: nothing is drawn.", FAINT, font=faces.latin
+        )
     top = SIZE[1] - FOOT
-    brush.text((MARGIN, top), f"{outing.day}   {outing}", INK, font=face)
-    brush.text((MARGIN, top + 30), f"day in {outing.zone}; drawn without a map", FAINT, font=face)
+    _write(brush, faces, top, f"{outing.day}   {outing}", INK)
+    _write(brush, faces, top + 30, f"day in {outing.zone}; drawn without a map", FAINT)
     target = io.BytesIO()
     image.save(target, format="PNG")
     return target.getvalue()
+
+
+def _write(brush: "ImageDraw.ImageDraw", faces: Faces, top: int, text: str, colour: str) -> None:
+    """A line of text, each character in the face that has it; one that none has is left out."""
+    left, base = float(MARGIN), top + faces.latin.getmetrics()[0]
+    for character in text:
+        if face := faces.of(character):
+            brush.text((left, base), character, colour, font=face, anchor="ls")
+            left += face.getlength(character)
 
 
 def _placed(lines: Sequence[Line]) -> list[Line]:

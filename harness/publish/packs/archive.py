@@ -84,11 +84,12 @@ def make(
             "./inv run",
         )
     derive(contents, crate)
-    _require_names(contents)
+    files = {**contents.files, **manifest(contents, key)}
+    _require_names(files)
     beside = file.with_name(f".{file.name}.part")
     try:
         with beside.open("wb") as target:
-            write_zip(target, {**contents.files, **manifest(contents, key)})
+            write_zip(target, files)
         size, digest = beside.stat().st_size, sha256_of(beside)
         beside.replace(file)
     except OSError as error:
@@ -103,8 +104,8 @@ def derive(contents: Contents, crate: bool) -> None:
         contents.files[CRATE] = json_bytes(crates.metadata(contents))
 
 
-def _require_names(contents: Contents) -> None:
-    lines = list(names.mistakes({name: size_of(content) for name, content in contents.files.items()}))
+def _require_names(files: Mapping[str, Content]) -> None:
+    lines = list(names.mistakes({name: size_of(content) for name, content in files.items()}))
     if lines:
         raise VerificationError(
             f"{len(lines)} thing{'s' * (len(lines) != 1)} that no pack holds, for it is to open on every system:",

@@ -149,7 +149,7 @@ def _files(folder: Path, place: str) -> Iterator[tuple[str, Path]]:
 
 def _code(contents: Contents) -> tuple[str | None, Mapping[str, Content]]:
     """The programs and their locks: as committed where the runs say which commit, else as they lie here."""
-    wanted = sorted({path for part in contents.parts if contents.runs[part.name] for path in _sources(part)})
+    wanted = sources(contents)
     revision = revision_of(contents)
     if wanted and revision:
         committed = checkout.files_at(revision, wanted)
@@ -163,6 +163,11 @@ def revision_of(contents: Contents) -> str | None:
     programs = [run.record["program"] for runs in contents.runs.values() for run in runs]
     revisions = {program["revision"] if program["clean"] else None for program in programs}
     return revisions.pop() if len(revisions) == 1 else None
+
+
+def sources(contents: Contents) -> list[str]:
+    """What of a checkout goes in: the folders and locks of the parts that have runs."""
+    return sorted({path for part in contents.parts if contents.runs[part.name] for path in _sources(part)})
 
 
 def _sources(part: Part) -> list[str]:

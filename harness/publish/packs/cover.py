@@ -10,17 +10,13 @@ from harness.evidence.record import RecordData
 from harness.evidence.verdicts import MARKS, NOT_JUDGED, verdict_of
 from harness.points.scoring import EARNED, REHEARSED, WAITING
 from harness.publish.packs.contents import Contents
+from harness.publish.titles import of_check, unit_of
 
 STATES = {
     EARNED: "passed, and the rule is met · 已通过并满足得分规则",
     WAITING: "passed; a person's evidence is still to be added · 已通过，尚缺本人提供的证据",
     REHEARSED: "passed as a rehearsal: the rule gives no points on this hardware · 演练通过，此硬件不计分",
     NOT_JUDGED: "not judged: outside what a bound is meant for, which earns nothing · 未判定：超出判据适用范围，不计分",
-}
-TITLES = {
-    "program": "the program finished · 程序正常结束",
-    "device": "it computed where it says · 计算确在所述设备上",
-    "metrics.json": "the measurements were written · 已写出测量值",
 }
 
 
@@ -47,12 +43,11 @@ def page(contents: Contents) -> str:
 def _checks(part: Part, record: RecordData) -> Iterator[dict[str, Any]]:
     """A record's checks by their titles, what was found with its unit."""
     for check in record["checks"]:
-        metric = part.metrics.get(check["name"])
-        unit = f" {metric.unit}" if metric and metric.unit not in ("", "1") else ""
+        unit = unit_of(part, check["name"]) if isinstance(check["found"], (int, float)) else ""
         yield {
             "name": check["name"],
-            "title": TITLES.get(check["name"]) or (metric and metric.help) or check["name"].replace("_", " "),
-            "found": _short(check["found"]) + (unit if isinstance(check["found"], (int, float)) else ""),
+            "title": of_check(part, check["name"]),
+            "found": f"{_short(check['found'])} {unit}".rstrip(),
             "asked": check["asked"],
             "mark": MARKS[verdict_of(check)],
         }

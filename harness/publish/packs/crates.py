@@ -1,7 +1,7 @@
 """RO-Crate metadata of a pack, by the Workflow Run Crate profile 0.5 (https://w3id.org/ro/wfrun/workflow/0.5)."""
 
-import mimetypes
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Any
 
 from harness.catalogue.entries import Part
@@ -15,6 +15,20 @@ PROFILES = {
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
 }
 LICENSE = "https://spdx.org/licenses/Apache-2.0"
+TYPES = {
+    ".csv": "text/csv",
+    ".html": "text/html",
+    ".jpg": "image/jpeg",
+    ".json": "application/json",
+    ".log": "text/plain",
+    ".md": "text/markdown",
+    ".png": "image/png",
+    ".py": "text/x-python",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+    ".webp": "image/webp",
+    ".yaml": "application/yaml",
+}  # and not mimetypes', which differ by system and Python
 PYTHON = "https://w3id.org/workflowhub/workflow-ro-crate#python"
 
 
@@ -95,7 +109,7 @@ def _workflow(contents: Contents, part: Part, program: str) -> dict[str, Any]:
 
 
 def _file(name: str, content: Content) -> dict[str, Any]:
-    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    kind = TYPES.get(PurePosixPath(name).suffix.lower(), "application/octet-stream")
     return {"@id": name, "@type": "File", "name": name, "contentSize": str(size_of(content)), "encodingFormat": kind}
 
 

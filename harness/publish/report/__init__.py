@@ -23,6 +23,8 @@ from harness.evidence.verdicts import verdict_of
 from harness.points.matrix import LEGEND, MARKS, PERSON, Matrix, best, cells_of, plain, points, sum_line
 from harness.points.scoring import CellPoints
 from harness.publish.report import contents
+from harness.publish.report.attached import shown
+from harness.publish.titles import OF_EVERY_RUN
 
 FOLDER = Path(__file__).parent
 ROOM = 24 * 2**20  # bytes for logs and pictures, compressed
@@ -99,7 +101,7 @@ def _row(matrix: Matrix, part: Part, runs: Sequence[Run], attached: Sequence[Att
     return {
         "part": part,
         "points": points(matrix, part),
-        "attached": [each.data for each in attached],
+        "attached": list(shown(part, [cell for cell in matrix.cells if cell.part == part.name], attached)),
         "cells": [
             _cell(cells, [run for run in own if run.cell[1] == kind]) if cells else {"kind": kind}
             for kind, cells in ((kind, cells_of(matrix, part.name, kind)) for kind in matrix.kinds)
@@ -126,8 +128,11 @@ def _index(catalogue: Catalogue, runs: Sequence[Run]) -> dict[str, Any]:
         "kinds": {name: kind.title for name, kind in catalogue.hardware.items()},
         "metrics": {
             name: {
-                metric.name: {"unit": metric.unit, "help": metric.help, "timed": bool(TIMED.fullmatch(metric.unit))}
-                for metric in part.metrics.values()
+                **{each: {"unit": "", "help": title, "timed": False} for each, title in OF_EVERY_RUN.items()},
+                **{
+                    metric.name: {"unit": metric.unit, "help": metric.help, "timed": bool(TIMED.fullmatch(metric.unit))}
+                    for metric in part.metrics.values()
+                },
             }
             for name, part in catalogue.parts.items()
         },

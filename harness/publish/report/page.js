@@ -109,7 +109,7 @@ function checks(record) {
   const rows = record.checks.map((check) => {
     const { unit, help } = metricOf(record, check.name);
     const found = check.found === null ? "–" : `${short(check.found)}${unit && unit !== "1" ? ` ${unit}` : ""}`;
-    const name = made("td", {}, check.name, help ? made("small", {}, help) : null);
+    const name = made("td", {}, help || check.name.replaceAll("_", " "), made("small", {}, check.name));
     const asked = made("td", {}, check.asked, check.why ? made("small", {}, check.why) : null);
     const state = verdictOf(check);
     return [made("span", { class: `state ${state.replace(" ", "-")}` }, marks[state], made("span", { class: "word" }, ` ${state}`)), name, made("td", { class: "found" }, found), asked];

@@ -1,217 +1,207 @@
 // The operators that Paddle calls: one step of the whole decoder, and each kernel alone for the tests.
-#include <algorithm>
-#include <cstring>
-#include <string>
-#include <vector>
-
-#include "kernels.h"
-#include "paddle/extension.h"
-
-using paddle::Tensor;
+#include "parts.h"
 
 namespace llm {
 namespace {
 
-// The best table this CPU can run, or the one asked for by name. Throws if it cannot.
-const Kernels& choose(const std::string& name) {
-    for (const Kernels* kernels : {avx512_kernels(), avx2_kernels(), portable_kernels()})
-        if (kernels && (name == "best" || name == kernels->name)) return *kernels;
-    PD_THROW("this CPU cannot run the kernels ", name);
-}
-
-// Room for the activations of a step in every form that a product may want.
-struct Room {
-    std::vector<uint16_t> bfloat16;
-    std::vector<int8_t> numbers;
-    std::vector<float> scales, sums;
-
-    Activations activations(const float* values, long tokens, long inputs) {
-        const size_t size = tokens * inputs;
-        if (numbers.size() < size) {
-            bfloat16.resize(size);
-            numbers.resize(size);
-            scales.resize(size / GROUP);
-            sums.resize(size / GROUP);
-        }
-        return {(int)inputs, values, bfloat16.data(), numbers.data(), scales.data(), sums.data()};
-    }
-};
-
-struct Weight {
-    const uint8_t* bytes;
-    long size;
-    const float* floats() const { return (const float*)bytes; }
-};
-
-// The weights of a model in one piece of memory; `places` (weights, 2) says where each begins and how long it is. As
-// tensors of their own they would take longer to pass than a layer to compute.
-struct Weights {
-    const uint8_t* memory;
-    const int64_t* places;
-    Weight operator[](int i) const { return {memory + places[2 * i], places[2 * i + 1]}; }
-};
-
-// y (tokens, rows) = x (tokens, inputs), prepared, times the packed weights, transposed. All threads of a parallel
-// region call this together.
-void linear(const Kernels& kernels, Kind kind, const Weight& packed, const Activations& x, int tokens, float* y,
-            int rows) {
-    const int panels = rows / kernels.rows;
-    const long size = packed.size / panels;
-#pragma omp for schedule(static)
-    for (int p = 0; p < panels; p++) kernels.panel(kind, packed.bytes + p * size, x, tokens, y + p * kernels.rows, rows);
-}
-
-struct Shape {
-    int heads, kv_heads, width, inner;
-    int queries() const { return heads * width; }
-    int keys() const { return kv_heads * width; }
-    int together() const { return queries() + 2 * keys(); }
-};
-
-// The paged cache: keys (layers, blocks, kv_heads, width, block), values (layers, blocks, kv_heads, block, width), and
-// the scales of 8-bit numbers (layers, blocks, kv_heads, block).
-struct Cache {
-    char *keys_base, *values_base;
-    float *key_scales, *value_scales;
-    int layers, blocks, heads, block, width, bytes;
-
-    Cache(const Tensor& keys, const Tensor& values, const Tensor& key_scales, const Tensor& value_scales)
-        : keys_base((char*)keys.data()), values_base((char*)values.data()),
-          key_scales((float*)key_scales.data()), value_scales((float*)value_scales.data()) {
-        const auto shape = values.shape();
-        layers = (int)shape[0], blocks = (int)shape[1], heads = (int)shape[2], block = (int)shape[3];
-        width = (int)shape[4], bytes = (int)phi::SizeOf(values.dtype());
-    }
-
-    Pages keys(int layer, const int* table, int head) const {
-        return pages(keys_base, key_scales, layer, table, head);
-    }
-    Pages values(int layer, const int* table, int head) const {
-        return pages(values_base, value_scales, layer, table, head);
-    }
-    Pages pages(char* base, float* scales, int layer, const int* table, int head) const {
-        const long positions = (long)layer * blocks * heads * block;
-        float* own = bytes == 1 ? scales + positions : nullptr;
-        return {base + positions * width * bytes, own, table, block, heads, head, bytes};
-    }
-
-    void write_key(const Kernels& kernels, const Pages& keys, int position, const float* x) const {
-        write(kernels, keys, position, x, position % block, block);
-    }
-    void write_value(const Kernels& kernels, const Pages& values, int position, const float* x) const {
-        write(kernels, values, position, x, (long)(position % block) * width, 1);
-    }
-
-    // Write x (width) into the block of its position, its first number at `at`, the others `apart` from each other.
-    void write(const Kernels& kernels, const Pages& pages, int position, const float* x, long at, int apart) const {
-        const long slot = ((long)pages.table[position / block] * heads + pages.head) * block;
-        at += slot * width;
-        int8_t numbers[WIDEST];
-        uint16_t halves[WIDEST];
-        switch (bytes) {
-            case 4: return place(x, (float*)pages.base + at, apart);
-            case 2: kernels.halve(x, halves, width); return place(halves, (uint16_t*)pages.base + at, apart);
-            case 1:
-                kernels.compress(x, numbers, pages.scales + slot + position % block, width);
-                return place(numbers, (int8_t*)pages.base + at, apart);
-        }
-    }
-    template <class T>
-    void place(const T* x, T* at, int apart) const {
-        for (int i = 0; i < width; i++) at[(long)i * apart] = x[i];
-    }
-};
-
 // One step: `tokens` rows, row t being position positions[t] of sequence sequences[t], whose blocks are the row of
 // `tables`. Writes their keys and values into the cache and returns logits of the rows in `wanted`.
-//
-// The weights are, for each layer: norm, qkv, output, norm, gate and up, down; then the last norm and the head.
+class Step {
+public:
+    Step(const Kernels& kernels, const Shape& shape, const Cache& cache, const Weights& weights, Kind kind,
+         Kind head_kind, int tokens, const float* embedded)
+        : kernels(kernels), s(shape), cache(cache), weights(weights), kind(kind), head_kind(head_kind), tokens(tokens),
+          x(embedded, embedded + (long)tokens * s.hidden), y((long)tokens * std::max(s.hidden, s.queries())),
+          qkv((long)tokens * s.together()), routes(tokens, s) {
+        const long pairs = (long)tokens * std::max(1, s.chosen);
+        gate_up.resize(std::max(2L * tokens * s.inner, 2 * pairs * s.experts_inner));
+        mixed.resize(pairs * s.widest());
+        if (s.experts) gathered.resize(pairs * s.hidden), made.resize(pairs * s.hidden);
+        room.activations(nullptr, pairs, s.widest());
+        normed = room.activations(y.data(), tokens, s.hidden);
+        attended = room.activations(mixed.data(), tokens, s.queries());
+        last = room.activations(mixed.data(), tokens, s.hidden);
+        gated = room.activations(mixed.data(), tokens, s.inner);
+        routed = room.activations(gathered.data(), pairs, s.hidden);
+        routed_gated = room.activations(mixed.data(), pairs, s.experts_inner);
+    }
+
+    const int *sequence, *position, *table, *ropes, *windows;
+    int blocks, context;
+    const float* angles;  // (ropes, context, width)
+
+    // All threads call this together. Every loop ends with all waiting for each other, so what can stand in one does.
+    void layer(int number, std::vector<float>& scores) {
+        const auto weight = [&](Slot slot) { return weights[number * SLOTS + slot]; };
+#pragma omp for schedule(static)
+        for (int t = 0; t < tokens; t++) {
+            if (number) add(t, number - 1, DOWN_BIAS, BEHIND_FEED_FORWARD);
+            norm(t, weight(NORM));
+        }
+        linear(kernels, kind, weight(QKV), normed, tokens, qkv.data(), s.together());
+#pragma omp for schedule(static) collapse(2)
+        for (int t = 0; t < tokens; t++)
+            for (int h = 0; h < s.heads + s.kv_heads; h++) place(number, t, h);
+#pragma omp for schedule(dynamic) collapse(2)
+        for (int t = 0; t < tokens; t++)
+            for (int h = 0; h < s.kv_heads; h++) attend(number, t, h, scores);
+#pragma omp for schedule(static)
+        for (int t = 0; t < tokens; t++) kernels.prepare(kind, attended, t);
+        linear(kernels, kind, weight(OUTPUT), attended, tokens, y.data(), s.hidden);
+#pragma omp for schedule(static)
+        for (int t = 0; t < tokens; t++) {
+            add(t, number, OUTPUT_BIAS, BEHIND_ATTENTION);
+            norm(t, weight(FEED_FORWARD_NORM));
+            if (weight(ROUTER)) routes.choose(t, &y[(long)t * s.hidden], weight(ROUTER).floats(), s);
+        }
+        if (weight(ROUTER)) return experts(weight(GATE_UP), weight(DOWN));
+        linear(kernels, kind, weight(GATE_UP), normed, tokens, gate_up.data(), 2 * s.inner);
+#pragma omp for schedule(static)
+        for (int t = 0; t < tokens; t++) {
+            float* gate = &gate_up[2L * t * s.inner];
+            if (const Weight bias = weight(GATE_UP_BIAS)) kernels.add(gate, bias.floats(), 2 * s.inner);
+            kernels.gated(s.activation, gate, gate + s.inner, &mixed[(long)t * s.inner], s.inner);
+            kernels.prepare(kind, gated, t);
+        }
+        linear(kernels, kind, weight(DOWN), gated, tokens, y.data(), s.hidden);
+    }
+
+    void head(const int* wanted, int answers, float* logits, int vocabulary) {
+        const int first = cache.layers * SLOTS;
+#pragma omp for schedule(static)
+        for (int i = 0; i < answers; i++) {
+            add(wanted[i], cache.layers - 1, DOWN_BIAS, BEHIND_FEED_FORWARD);
+            kernels.rms_norm(&x[(long)wanted[i] * s.hidden], weights[first].floats(), &mixed[(long)i * s.hidden],
+                             s.hidden, s.hidden_count, s.epsilon);
+            kernels.prepare(head_kind, last, i);
+        }
+        linear(kernels, head_kind, weights[first + 1], last, answers, logits, vocabulary);
+    }
+
+private:
+    // Row t of y, with its bias and norm if it has them, is added to that of x.
+    void add(int t, int layer, Slot bias_slot, Slot norm_slot) {
+        float *own = &x[(long)t * s.hidden], *out = &y[(long)t * s.hidden];
+        const Weight bias = weights[layer * SLOTS + bias_slot], behind = weights[layer * SLOTS + norm_slot];
+        if (bias) kernels.add(out, bias.floats(), s.hidden);
+        if (behind) kernels.rms_norm(out, behind.floats(), out, s.hidden, s.hidden_count, s.epsilon);
+        kernels.add(own, out, s.hidden);
+    }
+
+    // Row t of x normed into y's, in the form that the next product wants.
+    void norm(int t, const Weight& weight) {
+        kernels.rms_norm(&x[(long)t * s.hidden], weight.floats(), &y[(long)t * s.hidden], s.hidden, s.hidden_count,
+                         s.epsilon);
+        kernels.prepare(kind, normed, t);
+    }
+
+    // Query or key h of row t is turned; a key goes into the cache, and its value.
+    void place(int layer, int t, int h) {
+        float *row = &qkv[(long)t * s.together()], *own = row + (long)h * s.width, *value = own + s.keys();
+        const bool key = h >= s.heads;
+        if (const Weight bias = weights[layer * SLOTS + QKV_BIAS]) {
+            kernels.add(own, bias.floats() + (own - row), s.width);
+            if (key) kernels.add(value, bias.floats() + (value - row), s.width);
+        }
+        if (const Weight weight = weights[layer * SLOTS + (key ? K_NORM : Q_NORM)])
+            kernels.rms_norm(own, weight.floats(), own, s.width, s.width_count, s.epsilon);
+        if (ropes[layer] >= 0) {
+            const float* cos = angles + ((long)ropes[layer] * context + position[t]) * s.width;
+            kernels.rotate(own, cos, cos + s.width / 2, s.width);
+        }
+        if (!key) return;
+        const int* blocks_of = table + (long)sequence[t] * blocks;
+        cache.write_key(kernels, cache.keys(layer, blocks_of, h - s.heads), position[t], own);
+        cache.write_value(kernels, cache.values(layer, blocks_of, h - s.heads), position[t], value);
+    }
+
+    void attend(int layer, int t, int h, std::vector<float>& scores) {
+        const int group = s.heads / s.kv_heads, block = cache.block;
+        const int unseen = windows[layer] ? std::max(0, position[t] + 1 - windows[layer]) : 0, skipped = unseen / block;
+        const int length = position[t] + 1 - skipped * block;
+        const int* blocks_of = table + (long)sequence[t] * blocks + skipped;
+        const long needed = group * (length + (long)NEIGHBOURS), own = (long)h * group * s.width;
+        if ((long)scores.size() < needed) scores.resize(needed + group * 256L);
+        kernels.attend(&qkv[(long)t * s.together() + own], group, s.width, cache.keys(layer, blocks_of, h),
+                       cache.values(layer, blocks_of, h), length, unseen - skipped * block, s.scale, s.cap,
+                       scores.data(), &mixed[(long)t * s.queries() + own]);
+    }
+
+    void experts(const Weight& up, const Weight& down) {
+        const int pairs = tokens * s.chosen, inner = s.experts_inner;
+#pragma omp single
+        routes.sort();
+#pragma omp for schedule(static)
+        for (int j = 0; j < pairs; j++) {
+            const float* row = &y[(long)(routes.order[j] / s.chosen) * s.hidden];
+            std::copy(row, row + s.hidden, &gathered[(long)j * s.hidden]);
+            kernels.prepare(kind, routed, j);
+        }
+        each_expert(up, routed, gate_up.data(), 2 * inner);
+#pragma omp for schedule(static)
+        for (int j = 0; j < pairs; j++) {
+            const float* gate = &gate_up[2L * j * inner];
+            kernels.gated(s.activation, gate, gate + inner, &mixed[(long)j * inner], inner);
+            kernels.prepare(kind, routed_gated, j);
+        }
+        each_expert(down, routed_gated, made.data(), s.hidden);
+#pragma omp single
+        std::fill(y.begin(), y.begin() + (long)tokens * s.hidden, 0.0f);
+#pragma omp for schedule(static)
+        for (int i = 0; i < s.hidden; i += GROUP)  // one thread adds to a place
+            for (int j = 0; j < pairs; j++) {
+                float* out = &y[(long)(routes.order[j] / s.chosen) * s.hidden + i];
+                const float *row = &made[(long)j * s.hidden + i], share = routes.shares[routes.order[j]];
+                for (int k = 0; k < GROUP; k++) out[k] += share * row[k];
+            }
+    }
+
+    void each_expert(const Weight& all, const Activations& rows, float* out, int outputs) {
+        for (int e = 0; e < s.experts; e++) {
+            const int first = routes.begin[e], count = routes.begin[e + 1] - first;
+            if (count)
+                linear(kernels, kind, all.part(e, s.experts), rows_from(rows, first), count, out + (long)first * outputs,
+                       outputs);
+        }
+    }
+
+    const Kernels& kernels;
+    const Shape s;
+    const Cache cache;
+    const Weights weights;
+    const Kind kind, head_kind;
+    const int tokens;
+    std::vector<float> x, y, qkv, gate_up, mixed, gathered, made;
+    Routes routes;
+    Room room;
+    Activations normed, attended, last, gated, routed, routed_gated;
+};
+
+// `sizes` are Shape's whole numbers, then the vocabulary and the kinds of weights; `reals` its others; `layers`
+// (2, layers) which rope turns each and how wide its window is.
 std::vector<Tensor> step(const Tensor& embedded, const Tensor& sequences, const Tensor& positions, const Tensor& tables,
                          const Tensor& wanted, const Tensor& angles, const Tensor& keys, const Tensor& values,
                          const Tensor& key_scales, const Tensor& value_scales, const Tensor& memory,
-                         const Tensor& places, int heads, int inner, int vocabulary, int kind, int head_kind,
-                         float epsilon, const std::string& isa) {
+                         const Tensor& places, const Tensor& layers, const std::vector<int>& sizes,
+                         const std::vector<float>& reals, const std::string& isa) {
     const Kernels& kernels = choose(isa);
     const Cache cache(keys, values, key_scales, value_scales);
     const Weights weights{memory.data<uint8_t>(), places.data<int64_t>()};
-    const Shape shape{heads, cache.heads, cache.width, inner};
-    const int tokens = (int)embedded.shape()[0], hidden = (int)embedded.shape()[1], layers = cache.layers;
-    const int answers = (int)wanted.shape()[0], blocks = (int)tables.shape()[1], group = heads / shape.kv_heads;
-    const int *sequence = sequences.data<int>(), *position = positions.data<int>(), *table = tables.data<int>();
+    const Shape shape{sizes[0], cache.heads, cache.width, sizes[1], (int)embedded.shape()[1], sizes[2], sizes[3],
+                      sizes[4], sizes[5], sizes[6], sizes[7] != 0, (Activation)sizes[8], reals[0], reals[1], reals[2]};
+    const int answers = (int)wanted.shape()[0], vocabulary = sizes[9];
+    Step step(kernels, shape, cache, weights, (Kind)sizes[10], (Kind)sizes[11], (int)embedded.shape()[0],
+              embedded.data<float>());
+    step.sequence = sequences.data<int>(), step.position = positions.data<int>(), step.table = tables.data<int>();
+    step.blocks = (int)tables.shape()[1];
+    step.angles = angles.data<float>(), step.context = (int)angles.shape()[1];
+    step.ropes = layers.data<int>(), step.windows = step.ropes + cache.layers;
     Tensor logits = paddle::empty({answers, vocabulary}, paddle::DataType::FLOAT32, paddle::CPUPlace());
-
-    std::vector<float> x(embedded.data<float>(), embedded.data<float>() + (long)tokens * hidden);
-    std::vector<float> y((long)tokens * std::max(hidden, shape.queries())), qkv((long)tokens * shape.together());
-    std::vector<float> gate_up(2L * tokens * inner), mixed((long)tokens * std::max({hidden, inner, shape.queries()}));
-    Room room;
-    room.activations(nullptr, tokens, std::max({hidden, inner, shape.queries()}));
-
-    const Activations normed = room.activations(y.data(), tokens, hidden);
-    const Activations attended = room.activations(mixed.data(), tokens, shape.queries());
-    const Activations last = room.activations(mixed.data(), tokens, hidden);
-    const Activations gated = room.activations(mixed.data(), tokens, inner);
-
-    // Row t of x (perhaps after the addition of y's) normed into y's, in the form that the next product wants.
-    auto norm = [&](int t, const Weight& weight, bool add) {
-        float *own = &x[(long)t * hidden], *out = &y[(long)t * hidden];
-        if (add) kernels.add(own, out, hidden);
-        kernels.rms_norm(own, weight.floats(), out, hidden, epsilon);
-        kernels.prepare((Kind)kind, normed, t);
-    };
-
-    // Every loop ends with all threads waiting for each other, so what can stand in one loop does.
 #pragma omp parallel
     {
         std::vector<float> scores;
-        for (int layer = 0; layer < layers; layer++) {
-            const int first = layer * 6;
-#pragma omp for schedule(static)
-            for (int t = 0; t < tokens; t++) norm(t, weights[first], layer > 0);
-            linear(kernels, (Kind)kind, weights[first + 1], normed, tokens, qkv.data(), shape.together());
-#pragma omp for schedule(static) collapse(2)
-            for (int t = 0; t < tokens; t++)
-                for (int h = 0; h < heads + shape.kv_heads; h++) {
-                    float* own = &qkv[(long)t * shape.together() + h * shape.width];
-                    const float* cos = angles.data<float>() + (long)position[t] * shape.width;
-                    kernels.rotate(own, cos, cos + shape.width / 2, shape.width);
-                    if (h < heads) continue;
-                    const int* row = table + (long)sequence[t] * blocks;
-                    cache.write_key(kernels, cache.keys(layer, row, h - heads), position[t], own);
-                    cache.write_value(kernels, cache.values(layer, row, h - heads), position[t], own + shape.keys());
-                }
-#pragma omp for schedule(dynamic) collapse(2)
-            for (int t = 0; t < tokens; t++)
-                for (int h = 0; h < shape.kv_heads; h++) {
-                    const int length = position[t] + 1, *row = table + (long)sequence[t] * blocks;
-                    const long needed = group * (length + (long)NEIGHBOURS);
-                    if ((long)scores.size() < needed) scores.resize(needed + group * 256L);
-                    const long own = (long)h * group * shape.width;
-                    kernels.attend(&qkv[(long)t * shape.together() + own], group, shape.width,
-                                   cache.keys(layer, row, h), cache.values(layer, row, h), length, scores.data(),
-                                   &mixed[(long)t * shape.queries() + own]);
-                }
-#pragma omp for schedule(static)
-            for (int t = 0; t < tokens; t++) kernels.prepare((Kind)kind, attended, t);
-            linear(kernels, (Kind)kind, weights[first + 2], attended, tokens, y.data(), hidden);
-#pragma omp for schedule(static)
-            for (int t = 0; t < tokens; t++) norm(t, weights[first + 3], true);
-            linear(kernels, (Kind)kind, weights[first + 4], normed, tokens, gate_up.data(), 2 * inner);
-#pragma omp for schedule(static)
-            for (int t = 0; t < tokens; t++) {
-                const float* gate = &gate_up[2L * t * inner];
-                kernels.swiglu(gate, gate + inner, &mixed[(long)t * inner], inner);
-                kernels.prepare((Kind)kind, gated, t);
-            }
-            linear(kernels, (Kind)kind, weights[first + 5], gated, tokens, y.data(), hidden);
-        }
-#pragma omp for schedule(static)
-        for (int i = 0; i < answers; i++) {
-            const long row = (long)wanted.data<int>()[i] * hidden;
-            kernels.add(&x[row], &y[row], hidden);
-            kernels.rms_norm(&x[row], weights[layers * 6].floats(), &mixed[(long)i * hidden], hidden, epsilon);
-            kernels.prepare((Kind)head_kind, last, i);
-        }
-        linear(kernels, (Kind)head_kind, weights[layers * 6 + 1], last, answers, logits.data<float>(), vocabulary);
+        for (int layer = 0; layer < cache.layers; layer++) step.layer(layer, scores);
+        step.head(wanted.data<int>(), answers, logits.data<float>(), vocabulary);
     }
     return {logits};
 }
@@ -235,7 +225,7 @@ std::vector<Tensor> rms_norm_alone(const Tensor& x, const Tensor& weight, float 
     const int size = (int)x.shape()[1];
     for (int t = 0; t < x.shape()[0]; t++)
         choose(isa).rms_norm(x.data<float>() + (long)t * size, weight.data<float>(), y.data<float>() + (long)t * size,
-                             size, epsilon);
+                             size, size, epsilon);
     return {y};
 }
 
@@ -247,9 +237,9 @@ std::vector<Tensor> rotate_alone(const Tensor& x, const Tensor& cos, const Tenso
     return {y};
 }
 
-std::vector<Tensor> swiglu_alone(const Tensor& gate, const Tensor& up, const std::string& isa) {
+std::vector<Tensor> gated_alone(const Tensor& gate, const Tensor& up, int activation, const std::string& isa) {
     Tensor y = paddle::empty_like(gate);
-    choose(isa).swiglu(gate.data<float>(), up.data<float>(), y.data<float>(), (int)gate.numel());
+    choose(isa).gated((Activation)activation, gate.data<float>(), up.data<float>(), y.data<float>(), (int)gate.numel());
     return {y};
 }
 
@@ -273,7 +263,7 @@ std::vector<Tensor> halve_alone(const Tensor& x, const std::string& isa) {
 // (blocks, heads, block).
 std::vector<Tensor> attend_alone(const Tensor& query, const Tensor& keys, const Tensor& values,
                                  const Tensor& key_scales, const Tensor& value_scales, const Tensor& table, int head,
-                                 int length, const std::string& isa) {
+                                 int length, int unseen, float scale, float cap, const std::string& isa) {
     const int group = (int)query.shape()[0], width = (int)query.shape()[1], bytes = (int)phi::SizeOf(keys.dtype());
     const int heads = (int)values.shape()[1], block = (int)values.shape()[2];
     const auto pages = [&](const Tensor& numbers, const Tensor& scales) {
@@ -282,7 +272,7 @@ std::vector<Tensor> attend_alone(const Tensor& query, const Tensor& keys, const 
     std::vector<float> scores(group * (length + (long)NEIGHBOURS));
     Tensor out = paddle::empty_like(query);
     choose(isa).attend(query.data<float>(), group, width, pages(keys, key_scales), pages(values, value_scales), length,
-                       scores.data(), out.data<float>());
+                       unseen, scale, cap, scores.data(), out.data<float>());
     return {out};
 }
 
@@ -296,10 +286,9 @@ std::vector<Tensor> rows_of(const Tensor& like, const std::string& isa) {
 
 PD_BUILD_OP(llm_step)
     .Inputs({"embedded", "sequences", "positions", "tables", "wanted", "angles", "keys", "values", "key_scales",
-             "value_scales", "memory", "places"})
+             "value_scales", "memory", "places", "layers"})
     .Outputs({"logits"})
-    .Attrs({"heads: int", "inner: int", "vocabulary: int", "kind: int", "head_kind: int", "epsilon: float",
-            "isa: std::string"})
+    .Attrs({"sizes: std::vector<int>", "reals: std::vector<float>", "isa: std::string"})
     .SetKernelFn(PD_KERNEL(llm::step));
 PD_BUILD_OP(llm_linear)
     .Inputs({"x", "packed"})
@@ -316,11 +305,11 @@ PD_BUILD_OP(llm_rotate)
     .Outputs({"y"})
     .Attrs({"isa: std::string"})
     .SetKernelFn(PD_KERNEL(llm::rotate_alone));
-PD_BUILD_OP(llm_swiglu)
+PD_BUILD_OP(llm_gated)
     .Inputs({"gate", "up"})
     .Outputs({"y"})
-    .Attrs({"isa: std::string"})
-    .SetKernelFn(PD_KERNEL(llm::swiglu_alone));
+    .Attrs({"activation: int", "isa: std::string"})
+    .SetKernelFn(PD_KERNEL(llm::gated_alone));
 PD_BUILD_OP(llm_compress)
     .Inputs({"x"})
     .Outputs({"numbers", "scales"})
@@ -334,7 +323,7 @@ PD_BUILD_OP(llm_halve)
 PD_BUILD_OP(llm_attend)
     .Inputs({"query", "keys", "values", "key_scales", "value_scales", "table"})
     .Outputs({"out"})
-    .Attrs({"head: int", "length: int", "isa: std::string"})
+    .Attrs({"head: int", "length: int", "unseen: int", "scale: float", "cap: float", "isa: std::string"})
     .SetKernelFn(PD_KERNEL(llm::attend_alone));
 PD_BUILD_OP(llm_rows)
     .Inputs({"like"})

@@ -8,6 +8,7 @@
 
 namespace llm {
 
+enum Activation { SILU = 0, GELU_TANH = 1, GELU = 2 };
 enum Kind { FLOAT32 = 0, BFLOAT16 = 1, INT8 = 2, INT4 = 3, FLOAT8 = 4 };
 constexpr int GROUP = 32;  // inputs that share a scale, in weights and in activations
 constexpr int NEIGHBOURS = 16;  // positions whose scores are computed together
@@ -41,17 +42,19 @@ struct Kernels {
     void (*prepare)(Kind kind, const Activations& x, int token);
     // y[token * stride + row] of one panel for `tokens` rows of activations.
     void (*panel)(Kind kind, const uint8_t* weights, const Activations& x, int tokens, float* y, long stride);
-    void (*rms_norm)(const float* x, const float* weight, float* y, int size, float epsilon);
+    // The mean is over `count` of the numbers: what is behind them is 0, and fills whole registers.
+    void (*rms_norm)(const float* x, const float* weight, float* y, int size, int count, float epsilon);
     // Turn the pairs (i, i + width / 2) by the angles of a position.
     void (*rotate)(float* x, const float* cos, const float* sin, int width);
-    void (*swiglu)(const float* gate, const float* up, float* y, int size);
+    void (*gated)(Activation activation, const float* gate, const float* up, float* y, int size);
     void (*add)(float* x, const float* y, int size);
     // A head's key or value as 8-bit numbers with their scale, or as float16.
     void (*compress)(const float* x, int8_t* numbers, float* scale, int width);
     void (*halve)(const float* x, uint16_t* halves, int width);
-    // `group` query heads over `length` positions of one key and value head; scores has room for whole NEIGHBOURS.
+    // `group` query heads over `length` positions of one key and value head, but not the first `unseen`; scores has
+    // room for whole NEIGHBOURS. A score is the product times `scale`, and none is beyond `cap` unless that is 0.
     void (*attend)(const float* query, int group, int width, const Pages& keys, const Pages& values, int length,
-                   float* scores, float* out);
+                   int unseen, float scale, float cap, float* scores, float* out);
 };
 
 const Kernels* portable_kernels();

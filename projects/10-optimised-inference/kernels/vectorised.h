@@ -109,24 +109,30 @@ struct Vectorised {
             for (int i = 0; i < 2 * BYTES; i += 64) __builtin_prefetch(w + AHEAD + i);
     }
 
+    // The inputs are added up in CHAINS parts, whatever the number of tokens, so that an answer is the same alone and
+    // among others. For few tokens several parts are on their way at once: one sum would wait for itself, for a
+    // multiplication takes 4 cycles, and two can begin in each.
     template <int T>
     static void bfloat16_panel(const uint8_t* w, const Activations& x, int token, float* y, long stride) {
-        // One sum would wait for itself: a multiplication takes 4 cycles, and two can begin in each.
-        constexpr int CHAINS = T < 4 ? 4 / T : 1;
-        F sum[CHAINS][T][2];
-        for (int c = 0; c < CHAINS; c++) clear<T>(sum[c]);
-        for (int k = 0; k < x.inputs; k += 2 * CHAINS)
-            for (int c = 0; c < CHAINS; c++, w += 2 * BYTES) {
-                const long at = (long)token * x.inputs + k + 2 * c;
-                fetch<T>(w);
-                V::template bfloat16_dot<T>(sum[c], w, x.values + at, x.bfloat16 + at, x.inputs);
-            }
-        for (int c = 1; c < CHAINS; c++)
-            for (int t = 0; t < T; t++) {
-                sum[0][t][0] = V::add(sum[0][t][0], sum[c][t][0]);
-                sum[0][t][1] = V::add(sum[0][t][1], sum[c][t][1]);
-            }
-        finish<T>(sum[0], y, stride);
+        constexpr int CHAINS = 4, TOGETHER = T < 4 ? CHAINS / T : 1;
+        const long pairs = x.inputs / 2, part = pairs / CHAINS;  // inputs are whole groups
+        for (int first = 0; first < CHAINS; first += TOGETHER) {
+            F sum[TOGETHER][T][2];
+            for (int c = 0; c < TOGETHER; c++) clear<T>(sum[c]);
+            for (long k = 0; k < part; k++)
+                for (int c = 0; c < TOGETHER; c++) {
+                    const long pair = (first + c) * part + k, at = (long)token * x.inputs + 2 * pair;
+                    const uint8_t* weights = w + pair * 2 * BYTES;
+                    fetch<T>(weights);
+                    V::template bfloat16_dot<T>(sum[c], weights, x.values + at, x.bfloat16 + at, x.inputs);
+                }
+            for (int c = 0; c < TOGETHER; c++)
+                for (int t = 0; t < T; t++)
+                    for (int half = 0; half < 2; half++) {
+                        float* out = y + t * stride + half * LANES;
+                        V::store(out, first + c ? V::add(V::load(out), sum[c][t][half]) : sum[c][t][half]);
+                    }
+        }
     }
 
     template <int T>
@@ -267,10 +273,10 @@ struct Vectorised {
 
     // --- what stands between the products
 
-    static void rms_norm(const float* x, const float* weight, float* y, int size, float epsilon) {
+    static void rms_norm(const float* x, const float* weight, float* y, int size, int count, float epsilon) {
         F squares = V::zero();
         for (int i = 0; i < size; i += LANES) squares = V::fma(V::load(x + i), V::load(x + i), squares);
-        const F scale = V::all(1 / __builtin_sqrtf(V::total(squares) / size + epsilon));
+        const F scale = V::all(1 / __builtin_sqrtf(V::total(squares) / count + epsilon));
         for (int i = 0; i < size; i += LANES)
             V::store(y + i, V::multiply(V::multiply(V::load(x + i), scale), V::load(weight + i)));
     }
@@ -297,11 +303,26 @@ struct Vectorised {
         return V::multiply(p, V::power_of_two(n));
     }
 
-    static void swiglu(const float* gate, const float* up, float* y, int size) {
+    // x / (1 + e^-z)
+    static F by_sigmoid(F x, F z) {
+        return V::divide(x, V::add(V::all(1), exponential(V::multiply(z, V::all(-1)))));
+    }
+
+    // (1 + tanh u) / 2 is the sigmoid of 2 u.
+    static F gelu_tanh(F x) {
+        const F inner = V::fma(V::multiply(V::multiply(x, x), x), V::all(0.044715f), x);
+        return by_sigmoid(x, V::multiply(inner, V::all(1.5957691216f)));
+    }
+
+    static void gated(Activation activation, const float* gate, const float* up, float* y, int size) {
+        if (activation == GELU) {
+            for (int i = 0; i < size; i++) y[i] = gate[i] / 2 * (1 + __builtin_erff(gate[i] * 0.70710678f)) * up[i];
+            return;
+        }
         for (int i = 0; i < size; i += LANES) {
-            const F g = V::load(gate + i), one = V::all(1);
-            const F e = exponential(V::multiply(g, V::all(-1)));
-            V::store(y + i, V::multiply(V::divide(g, V::add(one, e)), V::load(up + i)));
+            const F g = V::load(gate + i);
+            const F active = activation == SILU ? by_sigmoid(g, g) : gelu_tanh(g);
+            V::store(y + i, V::multiply(active, V::load(up + i)));
         }
     }
 
@@ -380,10 +401,15 @@ struct Vectorised {
         });
     }
 
+    // cap tanh(x / cap)
+    static void soften(float* x, int size, float cap) {
+        for (int i = 0; i < size; i++) x[i] = cap * __builtin_tanhf(x[i] / cap);
+    }
+
     // A key or value that is read serves three heads, as many as there are registers for.
     template <class T>
     static void attend_to(const float* query, int group, int width, const Pages& keys, const Pages& values, int length,
-                          float* scores, float* out) {
+                          int unseen, float scale, float cap, float* scores, float* out) {
         const long stride = (length + NEIGHBOURS - 1) / NEIGHBOURS * NEIGHBOURS;
         each_block<T>(keys, length, width, [&](int first, int count, const T* numbers, const float*) {
             each_tile<3>(group, [&](auto heads, int h) {
@@ -392,8 +418,12 @@ struct Vectorised {
                                   stride);
             });
         });
-        rescale<T>(scores, group, stride, keys, length, width, 1 / __builtin_sqrtf((float)width));
-        for (int h = 0; h < group; h++) softmax(scores + h * stride, length);
+        rescale<T>(scores, group, stride, keys, length, width, scale);
+        for (int h = 0; h < group; h++) {
+            if (cap) soften(scores + h * stride, length, cap);
+            for (int s = 0; s < unseen; s++) scores[h * stride + s] = -1e30f;
+            softmax(scores + h * stride, length);
+        }
         if (values.bytes == 1) rescale<T>(scores, group, stride, values, length, width, 1);
         each_tile<3>(group, [&](auto heads, int h) {
             mix<heads(), T>(scores + h * stride, stride, values, length, width, out + h * width);
@@ -422,17 +452,20 @@ struct Vectorised {
     }
 
     static void attend(const float* query, int group, int width, const Pages& keys, const Pages& values, int length,
-                       float* scores, float* out) {
+                       int unseen, float scale, float cap, float* scores, float* out) {
+        const auto to = [&](auto* attend_to) {
+            attend_to(query, group, width, keys, values, length, unseen, scale, cap, scores, out);
+        };
         switch (keys.bytes) {
-            case 4: return attend_to<float>(query, group, width, keys, values, length, scores, out);
-            case 2: return attend_to<uint16_t>(query, group, width, keys, values, length, scores, out);
-            case 1: return attend_to<int8_t>(query, group, width, keys, values, length, scores, out);
+            case 4: return to(&attend_to<float>);
+            case 2: return to(&attend_to<uint16_t>);
+            case 1: return to(&attend_to<int8_t>);
         }
     }
 
     static const Kernels* table() {
         static const Kernels kernels = {V::NAME, ROWS,   prepare, panel,    rms_norm,
-                                        rotate,  swiglu, add,     compress, halve, attend};
+                                        rotate,  gated,  add,     compress, halve, attend};
         return &kernels;
     }
 };

@@ -17,7 +17,7 @@ SETTINGS = {**SMALL, "hidden_size": 128, "head_dim": 32, "vocab_size": 256, "max
 
 @pytest.fixture(scope="module")
 def modules(load):
-    names = ("engine", "fused", "native", "native_decoder", "packing", "plain_decoder")
+    names = ("engine", "fused", "native", "native_decoder", "packed", "plain_decoder")
     return {name: load(f"10-optimised-inference/{name}.py") for name in names}
 
 
@@ -31,7 +31,7 @@ def model(tmp_path_factory):
 class Echo:
     """A decoder whose next token is a sum of all that the cache holds, so that a wrong block shows at once."""
 
-    config, block_size = llm.config.from_hugging_face(SETTINGS), 16
+    config, block_size = llm.families.from_hugging_face(SETTINGS), 16
 
     def __init__(self, blocks):
         self.blocks, self.cache = blocks, np.zeros((blocks, 16), int)
@@ -132,7 +132,7 @@ def test_kernels_and_plain_operators_agree(modules, model, kind, error, cache):
         pytest.skip(f"there is no {native.COMPILER}")
     kernels = native.Kernels()
     plain = modules["plain_decoder"].PlainDecoder(model.config, model.weights, kind, cache, 8)
-    packed = modules["packing"].pack_weights(model.config, model.weights, kind, kernels.rows)
+    packed = modules["packed"].pack_weights(model.config, model.weights, kind, kernels.rows)
     fast = modules["native_decoder"].NativeDecoder(model.config, packed, kernels, kind, cache, 8)
     later = np.array([7, 8]), np.array([0, 1]), np.array([20, 3]), [[3, 0], [5]], np.array([0, 1])
     for arguments in (step_arguments(), later):

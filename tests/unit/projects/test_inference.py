@@ -85,7 +85,7 @@ class Script:
     """A network that says given tokens, whatever it is asked."""
 
     def __init__(self, says):
-        self.says, self.config = says, llm.config.from_hugging_face({**SMALL, "max_position_embeddings": 10})
+        self.says, self.config = says, llm.families.from_hugging_face({**SMALL, "max_position_embeddings": 10})
 
     def step(self, tokens, cache, last=False):
         place = len(cache.keys)
@@ -130,14 +130,14 @@ def misturned(x, cos, sin):
     return ROTATE(x, cos, -sin)
 
 
-def unscaled(q, k, v, mask):
+def unscaled(q, k, v, mask, scale, cap):
     """Attention whose scores are not divided by the root of the head's size."""
-    return ATTEND(q * q.shape[-1] ** 0.5, k, v, mask)
+    return ATTEND(q, k, v, mask, 1.0, cap)
 
 
-def swapped(q, k, v, mask):
+def swapped(q, k, v, mask, *more):
     """Attention whose groups of query heads look at each other's keys and values."""
-    return ATTEND(q, k.flip([1]), v.flip([1]), mask)
+    return ATTEND(q, k.flip([1]), v.flip([1]), mask, *more)
 
 
 ROTATE, ATTEND = decoders.rotate, decoders.attend
@@ -147,9 +147,9 @@ FAULTS = [("rotate", misturned), ("attend", unscaled), ("attend", swapped)]
 class LateCache(KVCache):
     """A cache that counts positions one too far after the first step."""
 
-    def admit(self, real):
+    def admit(self, real, *windows):
         self.position = self.position + 1 if self.real is not None else 0
-        return super().admit(real)
+        return super().admit(real, *windows)
 
 
 TEXT = [3, 14, 15, 9, 2, 6, 5, 35, 8, 9, 7, 9]

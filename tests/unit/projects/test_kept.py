@@ -23,18 +23,18 @@ def model(tmp_path, kept, monkeypatch):
 
 
 def equal(left, right):
-    return len(left) == len(right) and all(map(np.array_equal, left, right))
+    return np.array_equal(left.memory, right.memory) and np.array_equal(left.places, right.places)
 
 
 @pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8", "int4", "float8"])
 def test_a_second_start_reads_what_the_first_made(kept, model, kind, monkeypatch):
     made = kept.packed_weights(model, kind, 16)
-    monkeypatch.setattr(kept, "pack_weights", None)  # it would fail
+    monkeypatch.setattr(kept.Packed, "fill", None)  # it would fail
     assert equal(kept.packed_weights(model, kind, 16), made)
 
 
 def test_another_kind_or_panel_has_its_own(kept, model):
-    sizes = {(kind, rows): len(kept.packed_weights(model, kind, rows)) for kind in ("int8", "int4") for rows in (8, 16)}
+    sizes = {(kind, rows): kept.packed_weights(model, kind, rows).bytes for kind in ("int8", "int4") for rows in (8, 16)}
     assert len(sizes) == 4 and len(list(kept.CACHE.iterdir())) == 4
 
 
@@ -52,13 +52,23 @@ def test_what_is_not_whole_is_made_anew(kept, model, harm):
     made = kept.packed_weights(model, "int8", 16)
     (folder,) = kept.CACHE.iterdir()
     if harm == "cut":
-        (folder / "3.npy").write_bytes((folder / "3.npy").read_bytes()[:200])
+        (folder / kept.WEIGHTS).write_bytes((folder / kept.WEIGHTS).read_bytes()[:200])
     elif harm == "gone":
-        (folder / "3.npy").unlink()
+        (folder / kept.WEIGHTS).unlink()
     else:
         (folder / kept.ORIGIN).write_text("{")
     assert equal(kept.packed_weights(model, "int8", 16), made)
-    assert kept.read(folder, kept.made_of(model))
+    assert kept.read(folder, kept.made_of(model), np.empty_like(made.memory))
+
+
+def test_weights_are_kept_by_what_the_configuration_and_the_files_headers_say(kept, model):
+    """Also where size and time are those of the file before."""
+    before, path = kept.made_of(model), model.files[-1]
+    assert path.name == "config.json"
+    state, text = path.stat(), path.read_text()
+    path.write_text(text.replace("1e-05", "1e-06"))
+    os.utime(path, ns=(state.st_mtime_ns, state.st_mtime_ns))
+    assert path.stat().st_size == state.st_size and kept.made_of(model) != before
 
 
 def test_a_full_disk_keeps_nothing_and_says_so(kept, model, monkeypatch, capsys):

@@ -1,6 +1,8 @@
 """Task 10's kernels, each against numpy, for every instruction set that this CPU has."""
 
+import mmap
 import shutil
+from pathlib import Path
 
 import numpy as np
 import paddle
@@ -77,13 +79,26 @@ def test_a_group_of_zeros_stays_zeros(packing):
         assert not packing.dequantise(packing.quantise(np.zeros((16, 64), "float32"), kind), kind).any()
 
 
-def test_weights_in_large_pages_are_themselves(load):
-    arrays = [normal(3), NUMBERS.integers(0, 256, 5000, "uint8"), normal(2, 33)]
-    memory, places = load("10-optimised-inference/pages.py").in_large_pages(list(arrays))
-    assert memory.data_ptr() % 64 == 0
-    for array, (start, size) in zip(arrays, places.numpy(), strict=True):
-        assert start % 64 == 0
-        assert memory.numpy()[start : start + size].tobytes() == array.tobytes()
+def test_large_memory_lies_in_pages_of_2_mb(load):
+    """Where the system has any: Python's own shared memory would have none."""
+    setting = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not setting.is_file() or "[never]" in setting.read_text():
+        pytest.skip("this system has none")
+    pages = load("10-optimised-inference/pages.py")
+    memory = pages.large_memory(64 * pages.HUGE)
+    assert not memory.any() and memory.ctypes.data % 64 == 0
+    memory[:] = 1
+    assert pages.huge_bytes(memory) > memory.nbytes / 2
+    assert "in pages of 2 MB" in pages.page_kinds(memory) and "NOTE" not in pages.page_kinds(memory)
+
+
+def test_shared_memory_has_no_large_pages_and_that_is_said(load):
+    setting = Path("/sys/kernel/mm/transparent_hugepage/shmem_enabled")
+    if not setting.is_file() or "[never]" not in setting.read_text():
+        pytest.skip("here it may have some")
+    pages = load("10-optimised-inference/pages.py")
+    memory = np.frombuffer(mmap.mmap(-1, 16 * pages.HUGE), "uint8")
+    assert "NOTE: 0% in pages of 2 MB" in pages.page_kinds(memory)
 
 
 # Products
@@ -142,8 +157,30 @@ def test_swiglu(kernels):
     gate = np.concatenate([normal(48), np.array([-200, -90, -30, -1e-3, 0, 1e-3, 30, 200] * 2)]).astype("float32")
     up = normal(64)
     expected = gate / (1 + np.exp(-gate.astype("float64"))) * up
-    found = kernels("swiglu", paddle.to_tensor(gate), paddle.to_tensor(up))
+    found = kernels("gated", paddle.to_tensor(gate), paddle.to_tensor(up), 0)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("number", "approximate"), [(1, True), (2, False)])
+def test_geglu(kernels, number, approximate):
+    gate = np.concatenate([normal(56), np.array([-200, -9, -1e-3, 0, 1e-3, 9, 200, -5])]).astype("float32")
+    up = normal(64)
+    expected = paddle.nn.functional.gelu(paddle.to_tensor(gate.astype("float64")), approximate).numpy() * up
+    found = kernels("gated", paddle.to_tensor(gate), paddle.to_tensor(up), number)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8", "int4", "float8"])
+def test_a_product_is_the_same_to_the_last_bit_alone_and_among_others(kernels, packing, formats, kind):
+    weight, x = normal(2 * kernels.rows, 160), normal(13, 160)
+    packed = paddle.to_tensor(packing.pack(packing.quantise(weight, kind), kind, kernels.rows))
+
+    def product(rows):
+        return kernels("linear", paddle.to_tensor(rows), packed, len(weight), formats.KINDS[kind]).numpy()
+
+    alone = np.concatenate([product(x[row : row + 1]) for row in range(len(x))])
+    for count in (2, 3, 4, 7, 8, 13):
+        np.testing.assert_array_equal(product(x[:count]), alone[:count])
 
 
 def test_compression_to_8_bits(kernels):
@@ -162,8 +199,8 @@ def test_halves(kernels):
 
 @pytest.mark.parametrize("width", [32, 64, 96])
 @pytest.mark.parametrize("kind", ["float32", "float16", "int8"])
-@pytest.mark.parametrize("length", [1, 15, 16, 37])
-def test_attention_over_scattered_blocks(kernels, length, kind, width):
+@pytest.mark.parametrize(("length", "unseen", "cap"), [(1, 0, 0), (15, 3, 0), (16, 0, 2.0), (37, 9, 2.0)])
+def test_attention_over_scattered_blocks(kernels, length, kind, width, unseen, cap):
     blocks, heads, block, group, head = 6, 2, 16, 5, 1
     table = np.array([4, 1, 5], "int32")
     query, keys, values = normal(group, width), normal(blocks, heads, block, width), normal(blocks, heads, block, width)
@@ -171,11 +208,14 @@ def test_attention_over_scattered_blocks(kernels, length, kind, width):
     keys, values = ((x * 30 if kind == "int8" else x).clip(-127, 127).astype(kind) for x in (keys, values))
     real = (keys * scales[0][..., None], values * scales[1][..., None]) if kind == "int8" else (keys, values)
     k, v = (x[table, head].reshape(-1, width)[:length].astype("float64") for x in real)
-    scores = query @ k.T / np.sqrt(width)
+    scores = query @ k.T * 0.1
+    scores = np.tanh(scores / cap) * cap if cap else scores
+    scores[:, :unseen] = -np.inf
     shares = np.exp(scores - scores.max(1, keepdims=True))
     expected = shares / shares.sum(1, keepdims=True) @ v
     keys = np.ascontiguousarray(keys.transpose(0, 1, 3, 2))
-    found = kernels("attend", *map(paddle.to_tensor, (query, keys, values, scales[0], scales[1], table)), head, length)
+    found = kernels("attend", *map(paddle.to_tensor, (query, keys, values, scales[0], scales[1], table)), head, length,
+                    unseen, 0.1, cap)  # fmt: skip
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-5)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
-from llm import gguf_file, model, safetensors_file
+from llm import gguf_file, safetensors_file
+from llm import tensors as tensors_of
 
 NUMBERS = np.random.default_rng(0)
 SMALL = {
@@ -49,7 +50,8 @@ def write_folder(folder, settings=SMALL, shards=1):
     tokenizer = Tokenizer(models.BPE(vocab={piece: number for number, piece in enumerate(alphabet)}, merges=[]))
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(False), decoders.ByteLevel()
     tokenizer.save(str(folder / "tokenizer.json"))
-    shapes = model.expected_shapes(llm.config.from_hugging_face(settings))
+    (folder / "chat_template.jinja").write_text("{% for message in messages %}{{ message.content }}{% endfor %}")
+    shapes = tensors_of.expected_shapes(llm.families.from_hugging_face(settings))
     numbers = np.random.default_rng(0)
     tensors = {
         # Of a size at which a layer's numbers neither grow nor vanish, as in a trained network.
@@ -130,7 +132,7 @@ def test_another_file_is_not_taken_for_gguf(tmp_path):
 def test_rows_return_to_the_order_before_llama_cpp_permuted_them():
     rows = np.arange(16.0).reshape(16, 1)  # two heads of eight
     permuted = rows.reshape(2, 2, 4, 1).swapaxes(1, 2).reshape(16, 1)  # convert_hf_to_gguf.py, LlamaModel.permute
-    np.testing.assert_array_equal(model.unpermute(permuted, 2), rows)
+    np.testing.assert_array_equal(permuted[tensors_of.half_a_head_apart(2, 8)], rows)
 
 
 # safetensors and folders
@@ -172,10 +174,12 @@ def test_a_missing_shard_is_named(tmp_path):
     ("change", "says"),
     [
         ({"architectures": ["MambaForCausalLM"]}, "architecture 'MambaForCausalLM' is unknown"),
-        ({"rope_scaling": {"rope_type": "yarn"}}, "rope scaling 'yarn'"),
-        ({"attention_bias": True}, "'attention_bias': True"),
-        ({"mlp_bias": True}, "'mlp_bias': True"),
-        ({"hidden_act": "gelu"}, "'hidden_act': 'gelu'"),
+        ({"rope_scaling": {"rope_type": "xpos"}}, "rope scaling 'xpos'"),
+        ({"rope_scaling": {"rope_type": "yarn"}}, "no 'factor' in its rope scaling"),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 2.0, "beta": 1}}, "rope's 'beta': 1"),
+        ({"attention_bias": True}, "no tensor model.layers.0.self_attn.k_proj.bias|self_attn.q_proj.bias"),
+        ({"mlp_bias": True}, "no tensor model.layers.0.mlp.gate_proj.bias"),
+        ({"hidden_act": "relu2"}, "'hidden_act': 'relu2'"),
         ({"use_sliding_window": True}, "'use_sliding_window': True"),
         ({"sliding_window": 4096}, "'sliding_window': 4096"),
         ({"max_window_layers": 21}, "'max_window_layers': 21"),
@@ -183,6 +187,13 @@ def test_a_missing_shard_is_named(tmp_path):
         ({"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}}, "'partial_rotary_factor': 0.5"),
         ({"quantization_config": {"bits": 4}}, "'quantization_config'"),
         ({"hidden_size": 64}, r"is \(48, 32\), its configuration says \(48, 64\)"),
+        ({"num_hidden_layers": "2"}, "'num_hidden_layers' is '2', not a whole number"),
+        ({"num_attention_heads": 0}, "'num_attention_heads' is 0"),
+        ({"num_key_value_heads": 3}, "4 heads do not share 3 keys"),
+        ({"rms_norm_eps": float("nan")}, "'rms_norm_eps' is nan"),
+        ({"rope_theta": -1}, "'rope_theta' is -1"),
+        ({"rope_scaling": 3}, "rope scaling is 3"),
+        ({"tie_word_embeddings": "no"}, "'tie_word_embeddings' is 'no'"),
         ({"num_hidden_layers": 3}, "has no tensor model.layers.2"),
     ],
 )
@@ -211,7 +222,7 @@ def test_a_tensor_that_nothing_computes_with_is_refused_by_its_name(tmp_path, na
 
 def gguf_of(tmp_path, tensors, extra=(), **metadata):
     """A whole small Llama as GGUF, with tensors and metadata beside what it needs."""
-    writer, config = gguf.GGUFWriter(tmp_path / "a.gguf", "llama"), llm.config.from_hugging_face(SMALL)
+    writer, config = gguf.GGUFWriter(tmp_path / "a.gguf", "llama"), llm.families.from_hugging_face(SMALL)
     writer.add_block_count(config.layers)
     writer.add_embedding_length(config.hidden)
     writer.add_feed_forward_length(config.inner)
@@ -227,9 +238,9 @@ def gguf_of(tmp_path, tensors, extra=(), **metadata):
     writer.add_token_list([*(chr(33 + number) for number in range(47)), "!#"])
     writer.add_token_merges(["! #"])
     writer.add_eos_token_id(1)
-    names = dict(model.OUTSIDE)
+    names = dict(tensors_of.OUTSIDE)
     for layer in range(config.layers):
-        for own, theirs in model.INSIDE.items():
+        for own, theirs in tensors_of.INSIDE.items():
             names[f"model.layers.{layer}.{own}.weight"] = f"blk.{layer}.{theirs}.weight"
     for name, tensor in tensors.items():
         writer.add_tensor(names[name], tensor)
@@ -251,12 +262,15 @@ def test_a_whole_gguf_is_opened(tmp_path):
 @pytest.mark.parametrize(
     ("extra", "metadata", "says"),
     [
-        (["rope_freqs.weight"], {}, "the tensor rope_freqs.weight"),
-        (["blk.0.attn_q.bias"], {}, "the tensor blk.0.attn_q.bias"),
+        (["rope_freqs.weight"], {}, "rope_freqs.weight is not 4 numbers"),
+        (["blk.0.attn_q_norm.weight"], {}, "the tensor blk.0.attn_q_norm.weight"),
+        (["blk.0.attn_q.bias"], {}, "no tensor blk.1.attn_q.bias"),
         (["blk.1.attn_k.bias"], {}, "the tensor blk.1.attn_k.bias"),
-        ([], {"rope__scale_linear": 4.0}, "llama.rope.scale_linear = 4.0"),
-        ([], {"expert_count": 8}, "llama.expert_count = 8"),
-        ([], {"attention__value_length": 16}, "llama.attention.value_length = 16"),
+        ([], {"rope__scaling__attn_factor": 4.0}, "rope.scaling.attn_factor = 4.0"),
+        ([], {"expert_count": 8}, "'expert_used_count'"),
+        ([], {"expert_count": 8, "expert_used_count": 2}, "the tensor blk.0.ffn_down.weight"),
+        ([], {"expert_shared_count": 8}, "llama.expert_shared_count = 8"),
+        ([], {"attention__value_length": 16}, "attention.value_length = 16"),
         ([], {"attention__sliding_window": 4096}, "llama.attention.sliding_window = 4096"),
         ([], {"logit_scale": 0.5}, "llama.logit_scale = 0.5"),
     ],
@@ -304,7 +318,7 @@ def test_the_chat_template_is_the_models_own(smollm2):
     assert text.startswith("<|im_start|>system\nYou are a helpful AI assistant named SmolLM")
     assert text.endswith("<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n")
     assert smollm2.tokenizer.encode("<|im_end|>") == [2]
-    assert smollm2.tokenizer.stops == {2}
+    assert smollm2.tokenizer.stops == {0, 2}  # <|endoftext|> and <|im_end|>
 
 
 def test_digits_are_tokens_of_their_own(smollm2):

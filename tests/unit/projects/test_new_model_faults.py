@@ -2,6 +2,7 @@
 
 import pytest
 from llm import decoder as decoders
+from llm.rope import rotary_frequencies
 from PIL import Image
 
 from harness.catalogue import entries
@@ -37,14 +38,14 @@ def misturned(x, cos, sin):
     return ROTATE(x, cos, -sin)
 
 
-def unscaled(q, k, v, mask):
+def unscaled(q, k, v, mask, scale, cap):
     """Attention whose scores are not divided by the root of the head's size."""
-    return ATTEND(q * q.shape[-1] ** 0.5, k, v, mask)
+    return ATTEND(q, k, v, mask, 1.0, cap)
 
 
-def swapped(q, k, v, mask):
+def swapped(q, k, v, mask, *more):
     """Attention whose groups of query heads look at each other's keys and values."""
-    return ATTEND(q, k.flip([1]), v.flip([1]), mask)
+    return ATTEND(q, k.flip([1]), v.flip([1]), mask, *more)
 
 
 def unnormed(self, x):
@@ -54,7 +55,7 @@ def unnormed(self, x):
 
 def unstretched(config):
     """Llama 3.2's frequencies without its scaling."""
-    return decoders.rotary_frequencies(config["rope_theta"], 16)
+    return rotary_frequencies(config["rope_theta"], 16)
 
 
 ROTATE, ATTEND = decoders.rotate, decoders.attend

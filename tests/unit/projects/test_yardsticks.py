@@ -116,7 +116,7 @@ def a_scale_dropped(quantise):
 @pytest.mark.plants("10", "divergence_int8", "divergence_int4", "divergence_float8")
 @pytest.mark.parametrize("kind", ["int8", "int4", "float8"])
 def test_a_lost_scale_fails(main, model, yardstick, monkeypatch, kind):
-    packing = main.pack_weights.__globals__
+    packing = main.pack_weights.__globals__["Part"].packed.__globals__
     monkeypatch.setitem(packing, "quantise", a_scale_dropped(packing["quantise"]))
     found = divergence(main, yardstick, native(main, model, kind, "float16"))
     assert judged(kind, found, yardstick.divergence(kind, "float16")) == "failed"
@@ -128,7 +128,7 @@ def test_a_wrong_turn_fails(main, model, yardstick, monkeypatch, kind):
     names = main.NativeDecoder.__init__.__globals__
     right, cache = names["angles"], CACHE.get(kind, "float16")
     half = model.config.head_dim // 2
-    monkeypatch.setitem(names, "angles", lambda config: right(config) * np.repeat([1, -1], half).astype("float32"))
+    monkeypatch.setitem(names, "angles", lambda *given: right(*given) * np.repeat([1, -1], half).astype("float32"))
     found = divergence(main, yardstick, native(main, model, kind, cache))
     assert judged(kind, found, yardstick.divergence(kind, cache)) == "failed"
 

@@ -1,5 +1,7 @@
 """Versions: vendors' strings are ordered by their numbers, and what has none is not judged."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +22,7 @@ from harness.catalogue import versions
     ],
 )
 def test_vendors_versions_are_ordered_by_their_numbers(rising):
-    for lower, higher in zip(rising, rising[1:], strict=False):
+    for lower, higher in itertools.pairwise(rising):
         assert versions.fits(higher, f">{lower}"), (lower, higher)
         assert not versions.fits(lower, f">={higher}"), (lower, higher)
 

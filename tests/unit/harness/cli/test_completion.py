@@ -62,6 +62,7 @@ def test_set_offers_the_parameters_of_the_part_in_the_order_of_its_data_file():
     for name in ("4", "7", "8-2"):
         expected = [f"{parameter}=" for parameter in book.parts[name].parameters]
         assert candidates(f"run --task {name} --set ") == expected
+        assert candidates(f"run {name} --set ") == expected
         assert candidates(f"run --set grid=5 --task={name} --set ") == expected
     assert candidates("run --task nowhere --set ") == []
     text = (checkout.ROOT / "projects/04-plate/project.yaml").read_text()

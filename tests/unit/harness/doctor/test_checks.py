@@ -11,7 +11,7 @@ from harness.doctor.checks import seen_from
 from harness.doctor.diagnosis import Diagnosis
 from harness.environments import client
 from harness.environments.client import Client
-from harness.machine.listing import Card
+from harness.machine.devices import Card
 from harness.machine.probe import Finding
 
 MIB = 2**20

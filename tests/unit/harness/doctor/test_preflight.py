@@ -12,7 +12,7 @@ from harness.environments import client, images
 from harness.environments.client import Client
 from harness.errors import EngineError, HardwareError
 from harness.machine import pci, probe
-from harness.machine.listing import Card
+from harness.machine.devices import Card
 from harness.machine.probe import Finding
 
 DOCKER = Client("/usr/bin/docker", "docker", "20.10.24", "buildkit", machine="x86_64")
@@ -144,7 +144,8 @@ def test_cards_are_found_on_the_bus_by_vendor_and_class(bus):
 
 def test_a_card_without_its_driver_is_said_to_be_one(bus, monkeypatch):
     monkeypatch.setattr(pci.found, "__defaults__", (bus,))
-    kind = a_kind("abacus", "accelerator", lister={"command": ["no-such-lister"], "card": "x"}, pci={"vendors": ["19e5"]})
+    lister = {"command": ["no-such-lister"], "card": "x"}
+    kind = a_kind("abacus", "accelerator", lister=lister, pci={"vendors": ["19e5"]})
     found = probe.probe(kind)
     assert "PCI bus: 0000:5e:00.0 (19e5:d802)" in found.looked
     with pytest.raises(HardwareError, match="is in this machine, but no driver answers"):

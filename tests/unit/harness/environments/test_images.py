@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from samples import a_kind
 
 from harness.catalogue import entries
 from harness.cli import building
@@ -104,7 +105,7 @@ def test_the_recipe_changes_with_what_decides_the_image_and_with_nothing_else(ch
 
 
 def test_the_context_holds_one_lock_the_scripts_and_the_own_wheels(checkout, tmp_path, monkeypatch):
-    monkeypatch.setattr(images.stacks, "pip_settings", lambda: {"index-url": "https://user:word@index.example/simple"})
+    monkeypatch.setattr(images.uv, "pip_settings", lambda: {"index-url": "https://user:word@index.example/simple"})
     wheels = tmp_path / "own"
     wheels.mkdir()
     (wheels / "a-1-py3-none-any.whl").write_text("")
@@ -200,3 +201,24 @@ def test_the_bill_of_materials_is_the_same_for_the_same_packages():
         "pkg:pypi/numpy@1.26.4",
         "pkg:deb/debian/libgomp1@12.2",
     ]
+
+
+# The vendor's SDKs in an image
+
+
+SDKS = [{"name": "CANN", "version": ">=8.0.0,<8.1", "files": ["/opt/cann"], "read": "(?P<version>.*)"}]
+
+
+@pytest.mark.parametrize(
+    ("held", "unfit"),
+    [
+        ({"CANN": "8.0.RC3.alpha003"}, "CANN 8.0.RC3.alpha003 in the image, >=8.0.0,<8.1 wanted"),
+        ({"CANN": "8.0.0"}, ""),
+        ({"CANN": None}, ""),
+        ({}, ""),
+    ],
+)
+def test_an_image_whose_sdk_the_wheels_were_not_built_for_is_told(held, unfit):
+    kind = a_kind("abacus", "accelerator", requires={"sdks": SDKS})
+    found = {"Config": {"Labels": {images.LABEL + "sdks": json.dumps(held)}}}
+    assert images.unfit_sdks(kind, found) == unfit

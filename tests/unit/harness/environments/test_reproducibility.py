@@ -52,7 +52,7 @@ def test_a_file_is_its_kind_mode_owner_and_content_but_not_its_time(tmp_path, ch
 @pytest.fixture
 def check(tmp_path, monkeypatch):
     """A check whose engine writes two files; `content` is the second one's, in Python."""
-    monkeypatch.setattr(images.stacks, "pip_settings", dict)
+    monkeypatch.setattr(images.uv, "pip_settings", dict)
     (tmp_path / "docker" / "locks").mkdir(parents=True)
     for name in ("base.in", "base.txt"):
         (tmp_path / "docker" / "locks" / name).write_text("paddlepaddle==3.0.0\n")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from samples import a_kind
 
-from harness.environments import stacks
+from harness.environments import stacks, uv
 from harness.environments.stacks import Stack
 from harness.errors import BuildError
 
@@ -36,7 +36,7 @@ def commands(monkeypatch):
     def use(*programs: str) -> None:
         lists = [[sys.executable, "-c", program] for program in programs]
         monkeypatch.setattr(stacks, "install_commands", lambda stack: lists)
-        monkeypatch.setattr(stacks, "pip_settings", dict)
+        monkeypatch.setattr(uv, "pip_settings", dict)
 
     return use
 
@@ -151,37 +151,6 @@ def test_two_calls_at_once_install_once(root, commands, capfd):
     other.join()
     assert count.read_text() == "x" and stack.ready and other.exitcode == 0
     assert "Another call is installing base; waiting for it." in capfd.readouterr().err
-
-
-# pip's settings for uv
-
-
-def test_pip_s_settings_become_uv_s(monkeypatch):
-    for name in ("UV_INDEX_STRATEGY", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS", "SSL_CERT_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    pip = {"index-url": "https://a/", "extra-index-url": "https://b/ https://c/", "find-links": "/x /y", "cert": "/ca"}
-    assert stacks.uv_settings(pip) == {
-        "UV_INDEX_STRATEGY": "unsafe-best-match",
-        "UV_DEFAULT_INDEX": "https://a/",
-        "UV_INDEX": "https://b/ https://c/",
-        "UV_FIND_LINKS": "/x,/y",
-        "SSL_CERT_FILE": "/ca",
-    }
-    assert stacks.uv_settings({}) == {"UV_INDEX_STRATEGY": "unsafe-best-match"}
-
-
-def test_what_a_person_has_set_for_uv_stands(monkeypatch):
-    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://mine/")
-    assert "UV_DEFAULT_INDEX" not in stacks.uv_settings({"index-url": "https://a/"})
-
-
-def test_pip_s_own_list_is_read(monkeypatch, tmp_path):
-    (tmp_path / "pip.conf").write_text(
-        "[global]\nindex-url = https://a/\nextra-index-url =\n    https://b/\n    https://c/\n"
-    )
-    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
-    settings = stacks.pip_settings()
-    assert settings["index-url"] == "https://a/" and settings["extra-index-url"] == "https://b/ https://c/"
 
 
 # Which Paddle is there

@@ -5,7 +5,7 @@ from samples import a_kind
 
 from harness.catalogue import entries
 from harness.machine import chips, pci
-from harness.machine.listing import Card
+from harness.machine.devices import Card
 
 BOOK = entries.load()
 CHIPS = [

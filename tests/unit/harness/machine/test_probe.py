@@ -12,7 +12,7 @@ from samples import a_kind
 from harness.catalogue import entries
 from harness.errors import HardwareError
 from harness.machine import probe
-from harness.machine.listing import Card
+from harness.machine.devices import Card
 from harness.machine.probe import Finding
 
 CUDA = {
@@ -56,7 +56,8 @@ def test_an_architecture_that_is_not_named_stays_as_it_was_printed():
 
 
 def test_cards_without_an_index_are_counted_and_share_the_driver_that_stands_outside():
-    data = {"title": "Cards", "lister": {"command": ["x"], "card": r"^Card (?P<model>.+)$", "driver": r"Driver (?P<driver>\S+)"}}
+    lister = {"command": ["x"], "card": r"^Card (?P<model>.+)$", "driver": r"Driver (?P<driver>\S+)"}
+    data = {"title": "Cards", "lister": lister}
     cards = probe.read_cards(data, "Driver 5.1\nCard A\nCard B  \n")
     assert [(card.index, card.model, card.driver) for card in cards] == [("0", "A", "5.1"), ("1", "B", "5.1")]
 
@@ -168,13 +169,38 @@ def test_sick_cards_are_left_out_and_said(tmp_path, monkeypatch):
     assert finding.faults == "0 (910B3): health Alarm; 1 (910B3): health Critical"
 
 
+def test_a_sick_card_is_taken_where_the_shell_names_it_and_a_refusal_says_so(tmp_path, monkeypatch):
+    output = sample("ascend-910B3-faults").replace("OK   ", "Alarm")
+    replaying(tmp_path, monkeypatch, "npu-smi", output)
+    variable = KINDS["ascend"].data["visible_devices"]
+    monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(HardwareError, match="no card here can be used") as caught:
+        probe.require(probe.probe(KINDS["ascend"]))
+    assert f"{variable}=0 takes one all the same" in caught.value.remedy
+    monkeypatch.setenv(variable, "1")
+    assert [card.index for card in probe.visible_cards(probe.probe(KINDS["ascend"]))] == ["1"]
+
+
 def test_a_machine_with_another_chip_of_the_vendor_is_told_its_name_and_what_to_do(tmp_path, monkeypatch):
     replaying(tmp_path, monkeypatch, "npu-smi", sample("ascend-910A-910ProB"))
     finding = probe.probe(KINDS["ascend"])
     with pytest.raises(HardwareError) as caught:
         probe.require(finding)
-    assert "910A: Paddle 3 has no kernels" in caught.value.why and "910B" not in str(caught.value).replace("910ProB", "")
+    assert "910A: Paddle 3 has no kernels" in caught.value.why and "910B" not in str(caught.value)
     assert "--hw cpu" in caught.value.remedy and "Install the Ascend driver" not in caught.value.remedy
+
+
+def test_a_chip_without_kernels_is_named_before_its_driver_is_there(tmp_path, monkeypatch):
+    folder = tmp_path / "bus" / "0000:01:00.0"
+    folder.mkdir(parents=True)
+    for name, value in (("vendor", "0x19e5"), ("device", "0xd801"), ("class", "0x120000")):
+        (folder / name).write_text(value)
+    monkeypatch.setattr(probe.pci.found, "__defaults__", (tmp_path / "bus",))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(probe, "FOLDERS", ())
+    with pytest.raises(HardwareError, match="Huawei 910A: Paddle 3 has no kernels") as caught:
+        probe.require(probe.probe(KINDS["ascend"]))
+    assert "--hw cpu" in caught.value.remedy and "PCI bus: 0000:01:00.0 (910A)" in caught.value.why
 
 
 def test_a_card_that_the_wheels_of_this_version_lack_is_told_those_that_have_it(tmp_path, monkeypatch):
@@ -191,12 +217,25 @@ def test_a_tool_in_sbin_is_found(tmp_path, monkeypatch):
 
 
 def test_other_calls_are_asked_where_the_first_shows_no_card(tmp_path, monkeypatch):
-    script = 'case "$*" in *compute_cap*) echo "Field compute_cap is not a valid field to query.";; *) echo "0, T4, 418.87, 15079 MiB";; esac'
+    script = (
+        'case "$*" in *compute_cap*) echo "Field compute_cap is not a valid field to query.";;'
+        ' *) echo "0, T4, 418.87, 15079 MiB";; esac'
+    )
     replaying(tmp_path, monkeypatch, "nvidia-smi", "")
     (tmp_path / "bin" / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
     finding = probe.probe(KINDS["cuda"])
     assert [(card.model, card.driver) for card in finding.cards] == [("T4", "418.87")]
     assert "not a valid field" in finding.looked[-2]
+
+
+def test_a_tool_that_is_missing_is_named_once_and_one_that_hangs_is_asked_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(probe, "FOLDERS", ())
+    assert probe.probe(KINDS["cuda"]).looked.count("nvidia-smi: not on PATH") == 1
+    replaying(tmp_path, monkeypatch, "nvidia-smi", "")
+    (tmp_path / "bin" / "nvidia-smi").write_text(f"#!/bin/sh\necho x >> {tmp_path}/asked\nexec sleep 9\n")
+    monkeypatch.setattr(probe, "LISTER_SECONDS", 0.3)
+    assert not probe.probe(KINDS["cuda"]) and (tmp_path / "asked").read_text() == "x\n"
 
 
 def test_there_is_always_a_processor(tmp_path, monkeypatch):
@@ -209,7 +248,7 @@ def test_there_is_always_a_processor(tmp_path, monkeypatch):
 
 def test_two_machines_without_a_name_are_not_of_one_model(tmp_path, monkeypatch):
     replaying(tmp_path, monkeypatch, "lscpu", sample("cpu-arm-dash"))
-    monkeypatch.setattr(probe.listing, "tables", lambda lister: [lister])
+    monkeypatch.setattr(probe.devices, "tables", lambda lister: [lister])
     models = []
     for text in ("one", "other"):
         monkeypatch.setattr(probe, "MACHINE_ID", tmp_path / text)

@@ -47,21 +47,40 @@ def test_before_any_run_every_kind_is_shown(results):
 def test_the_table_shows_marks_points_sums_and_the_kinds_without_a_run(built):
     text = matrix.show(built, "table", explain=False)
     rows = {line.split()[0]: line for line in text.splitlines() if re.match(r"\d", line)}
-    assert "✓ 3" in rows["4"] and "✗ failed" in rows["4"] and rows["4"].endswith("3 / 3")
+    assert "✓ 3" in rows["4"] and "✗" in rows["4"] and rows["4"].endswith("3 / 3")
     assert rows["5"].endswith("2–8 / 8")
-    assert "○ rehearsed" in rows["7"] and rows["7"].endswith("0 / 10")
+    assert "○" in rows["7"] and rows["7"].endswith("0 / 10")
     assert rows["14"].endswith("0 / 10") and "–" in rows["14"], "no program yet"
     assert rows["5"].count("·") == 1 and "–" not in rows["5"].rpartition("2–8")[0], "a program, not run there"
-    assert "5–11 points earned of 31 (and 0 by a bonus); 0 waiting for evidence, 10 rehearsed" in text
-    assert "No run yet on: cuda, npu" in text
+    said = " ".join(text.split())
+    assert "5–11 points earned of 31 (and 0 by a bonus); 0 waiting for evidence, 10 rehearsed" in said
+    assert "No run yet on: cuda, npu" in said and "cuda" not in text.splitlines()[0]
+    assert "✗ failed" in said and "○ rehearsed: it passed where the rule gives no points" in said
+    assert "△" not in said, "a legend of what is shown alone"
 
 
-def test_explain_says_for_each_cell_why_it_does_not_count(built):
+@pytest.mark.parametrize("columns", ["40", "60", "80", "200"])
+def test_the_table_fits_the_terminal_whatever_ran(results, monkeypatch, columns):
+    for kind in ("cpu", "cuda", "npu", "sim"):
+        a_record(results, "4", kind)
+    monkeypatch.setenv("COLUMNS", columns)
+    for explain in (False, True):
+        text = matrix.show(matrix.build(BOOK, results), "table", explain)
+        assert max(map(len, text.splitlines())) <= max(int(columns), 40)
+
+
+def test_before_any_run_the_table_has_no_kind(results):
+    text = matrix.show(matrix.build(BOOK, results), "table", explain=False)
+    assert text.splitlines()[0].split() == ["part", "task", "points"] and "No run yet on: cpu, cuda" in text
+
+
+def test_explain_says_once_why_cells_do_not_count(built):
     assert "nothing is earned" not in matrix.show(built, "table", explain=False)
-    text = matrix.show(built, "table", explain=True)
+    text = " ".join(matrix.show(built, "table", explain=True).split())
     assert "7 on sim (Processor A): rehearsed; nothing is earned on simulated hardware" in text
     assert "4 on sim (Processor A): failed; error: 0.5 is over 0.1" in text
-    assert "14 on cpu: not run; its program is not written yet" in text
+    assert "14 on cpu; 14 on sim: not run; its program is not written yet" in text
+    assert text.count("not run; no run yet") == 1
 
 
 def test_json_is_the_contract(built):
@@ -182,7 +201,8 @@ def test_a_run_that_is_not_judged_earns_nothing_and_says_which_bound_is_left_out
     (cell,) = (cell for cell in built.cells if cell.run)
     assert (cell.state, cell.points, cell.why) == ("not judged", 0, WHY_LEFT_OUT)
     assert "△ not judged" in matrix.show(built, "table", explain=False)
-    assert f"4 on cpu (Processor A): not judged; {WHY_LEFT_OUT}" in matrix.show(built, "table", explain=True)
+    text = " ".join(matrix.show(built, "table", explain=True).split())
+    assert f"4 on cpu (Processor A): not judged; {WHY_LEFT_OUT}" in text
     assert json.loads(matrix.show(built, "json", explain=False))["cells"][0]["state"] == "not judged"
     assert "class='not-judged'" in matrix.show(built, "html", explain=False)
 

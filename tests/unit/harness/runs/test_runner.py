@@ -18,7 +18,7 @@ from harness.engines.engine import Launch
 from harness.errors import BuildError, UsageError
 from harness.evidence.record import Record
 from harness.evidence.records import read
-from harness.machine.listing import Card
+from harness.machine.devices import Card
 from harness.machine.probe import Finding
 from harness.runs import runner
 from harness.runs.runner import Planned, run_cell
@@ -196,6 +196,35 @@ def test_only_cards_that_this_shell_shows_are_taken(monkeypatch):
     assert planned_on(NPU, "012345").chosen == the_cards("0", "1", "3", "5")
     monkeypatch.setenv("NPU_VISIBLE_DEVICES", "all")
     assert planned_on(NPU, "012345").chosen == the_cards("0", "1", "2", "3")
+
+
+def test_cards_that_other_programs_have_are_left_out_and_named():
+    cards = (Card(index="0", model="A", busy="process 7"), Card(index="1", model="A"))
+    (entry,) = plan([a_part()], [Finding(NPU, cards)], "local", None, [])
+    assert entry.chosen == cards[1:]
+    (entry,) = plan([a_part()], [Finding(NPU, cards[:1])], "local", None, [])
+    assert entry.engine is None
+    why = "it runs on a card, and none is free: 0 (A): process 7; NPU_VISIBLE_DEVICES=0 takes it all the same"
+    assert entry.why == why
+
+
+def test_a_failed_run_is_explained_and_its_record_keeps_it(results, capsys):
+    program = "print('OSError: [Errno 28] No space left on device'); raise SystemExit(1)"
+    record = run_cell(planned(program), results)
+    (known,) = read(record.file)["explanations"]
+    assert known["line"] == "OSError: [Errno 28] No space left on device"
+    assert "disk" in known["cause"] and known["source"].startswith("https://")
+    assert known["cause"] in capsys.readouterr().out
+
+
+def test_a_run_that_was_killed_is_explained_by_how_it_ended(results):
+    record = run_cell(planned("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"), results)
+    (known,) = read(record.file)["explanations"]
+    assert "SIGKILL" in known["line"] and "memory" in known["cause"]
+
+
+def test_what_is_not_known_is_not_explained(results):
+    assert "explanations" not in read(run_cell(planned("raise SystemExit(1)"), results).file)
 
 
 def test_a_cpu_takes_any_number_of_processes_and_says_so():

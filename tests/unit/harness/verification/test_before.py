@@ -2,6 +2,7 @@
 
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from harness.cli import listing
 from harness.comparison.comparing import outcome
 from harness.evidence import attachments, records, sessions
 from harness.points import index
+from harness.publish.packs import archive, contents
 from harness.stores import transfer
 from harness.stores.opening import open_store
 from harness.verification import unpacking, verifying
@@ -54,6 +56,17 @@ def test_records_attachments_and_sessions_verify(before: Path, then: Catalogue) 
 )
 def test_packs_verify(name: str, verified: str, then: Catalogue) -> None:
     assert verified in unpacking.verify(BEFORE / name, then)
+
+
+def test_what_packs_of_format_2_derive_is_derived_as_ever(before: Path, then: Catalogue) -> None:
+    """Whoever changes the cover or the metadata makes a new format (archive.SCHEMA), and keeps this one."""
+    parts = [then.parts["8-1"], replace(then.parts["8-1"], name="12", evidence_only=True)]
+    made = contents.evidence(replace(then, parts={part.name: part for part in parts}), parts, before)
+    made.files["code/projects/08-ffn/main.py"] = b""
+    archive.derive(made, crate=True)
+    digests = {name: archive.sha256_of(made.files[name])[:16] for name in (archive.COVER, archive.CRATE)}
+    assert digests == {archive.COVER: "23f68bfd16289742", archive.CRATE: "eb806dbe7d2884b5"}
+    assert archive.SCHEMA == 2
 
 
 def test_a_store_is_downloaded_from_and_has_everything(tmp_path: Path, results: Path, then: Catalogue) -> None:

@@ -16,6 +16,7 @@ from harness import checkout
 from harness.attaching import inspection
 from harness.attaching.attach import attach
 from harness.catalogue import entries
+from harness.catalogue.entries import Metric
 from harness.errors import HomeworkError, UsageError, VerificationError
 from harness.evidence.hashing import seal_of
 from harness.publish.packs import archive, contents
@@ -127,7 +128,7 @@ def test_an_earlier_format_is_no_way_round_the_bytes(pack: Path) -> None:
     files[archive.MANIFEST] = archive.json_bytes({**manifest, "schema": 1})
     with pack.open("wb") as target:
         archive.write_zip(target, files)
-    assert "its cover, of the first format, was not made again" in unpacking.verify(pack, BOOK)
+    assert "its cover, of the first format, was NOT made again" in unpacking.verify(pack, BOOK)
     pack.write_bytes(pack.read_bytes() + b"\0")
     assert "made again from its files it is another" in refused(pack)
 
@@ -148,7 +149,9 @@ def test_the_seal_and_the_form_of_the_manifest_count(pack: Path) -> None:
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
     """A git checkout of one project; the harness takes it for its own."""
     tree = Tree(tmp_path / "checkout")
-    (tree.root / "projects/04-plate/main.py").write_text("print(1)\n")
+    for name in ("projects/04-plate/main.py", "projects/kit/__init__.py", "docker/locks/base.txt"):
+        (tree.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree.root / name).write_text("print(1)\n")
     for module in ("harness.publish.packs.contents.ROOT", "harness.verification.verifying.ROOT"):
         monkeypatch.setattr(module, tree.root)
     for function, words in ((checkout.has_commit, 1), (checkout.files_at, 2), (checkout.last_commit, 1)):
@@ -200,9 +203,33 @@ def test_code_that_the_commit_lacks_is_refused(of_commit: Path, name: str) -> No
         unpacking.verify(packed_again(of_commit, files), PLATES)
 
 
+@pytest.mark.parametrize("gone", ["code/docker/locks/docs.txt", ""])
+def test_code_of_no_commit_is_no_more_and_no_less_than_a_pack_has(pack: Path, gone: str) -> None:
+    files = files_of(pack)
+    files = {name: content for name, content in files.items() if name != gone} if gone else {**files, "code/x.py": b""}
+    said = "code/docker/locks/docs.txt: ./inv pack puts it in" if gone else "code/x.py: ./inv pack does not put it in"
+    assert said in refused(packed_again(pack, files))
+
+
+def test_a_folder_that_was_left_out_of_a_commit_is_missed(of_commit: Path) -> None:
+    files = {name: content for name, content in files_of(of_commit).items() if not name.startswith("code/")}
+    with pytest.raises(VerificationError, match=r"code/projects/04-plate: \./inv pack puts it in"):
+        unpacking.verify(packed_again(of_commit, files), PLATES)
+
+
 def test_where_the_clone_lacks_the_commit_that_is_said(of_commit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkout, "has_commit", lambda commit: False)
     assert "NOT checked against a commit: this clone has no" in unpacking.verify(of_commit, PLATES)
+
+
+def test_where_rules_of_another_commit_may_excuse_it_that_is_the_remedy(of_commit: Path) -> None:
+    stricter = a_catalogue(replace(PLATE, metrics={"error": Metric(name="error", at_most=0.001, when={})}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkout, "has_commit", lambda commit: False)
+        patch.setattr("harness.verification.verifying.part_then", lambda *words: None)
+        with pytest.raises(VerificationError) as caught:
+            unpacking.verify(of_commit, stricter)
+    assert "judged again failed" in caught.value.why and "git fetch" in caught.value.remedy
 
 
 def test_of_runs_with_uncommitted_changes_that_is_said_to_both(clone: Tree, results: Path, tmp_path: Path) -> None:
@@ -282,7 +309,22 @@ def test_too_many_files_are_not_packed(
 ) -> None:
     a_record(results, part="8-1")
     monkeypatch.setattr("harness.publish.packs.names.FILES", 5)
-    with pytest.raises(HomeworkError, match="a pack holds at most 5"):
+    with pytest.raises(HomeworkError) as caught:
+        archive.make(BOOK, [PART], results, tmp_path / "pack.zip")
+    assert "a pack holds at most 5" in str(caught.value)
+
+
+def test_as_many_files_as_a_pack_may_hold_are_packed_and_verified(
+    results: Path, tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_record(results, part="8-1")
+    made = archive.make(BOOK, [PART], results, tmp_path / "pack.zip")
+    for name in ("harness.publish.packs.names.FILES", "harness.verification.unpacking.FILES"):
+        monkeypatch.setattr(name, made.files + 1)  # and the manifest
+    archive.make(BOOK, [PART], results, tmp_path / "pack.zip")
+    unpacking.verify(tmp_path / "pack.zip", BOOK)
+    monkeypatch.setattr("harness.publish.packs.names.FILES", made.files)
+    with pytest.raises(VerificationError):
         archive.make(BOOK, [PART], results, tmp_path / "pack.zip")
 
 

@@ -14,7 +14,7 @@ from chat_endpoint import block, serving
 from samples import a_catalogue, a_kind, a_part, a_record, a_rule
 
 from harness.assistant import dialogue, sandbox
-from harness.attaching import inspection
+from harness.attaching import addresses
 from harness.attaching.attach import attach, detach
 from harness.catalogue import entries
 from harness.errors import EngineError, HomeworkError, VerificationError
@@ -40,7 +40,7 @@ BOOK = a_catalogue(PART, PAIRING)
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
-    monkeypatch.setattr(inspection, "_answer", lambda url: "unchecked: no network")
+    monkeypatch.setattr(addresses, "answer", lambda url: "unchecked: no network")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import hashlib
+import io
 import json
 import re
 from html.parser import HTMLParser
@@ -12,9 +13,10 @@ from typing import Any
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import a_catalogue, a_kind, a_part, a_record, before_run, outcome
+from PIL import Image
+from samples import a_catalogue, a_kind, a_part, a_record, a_rule, before_run, outcome
 
-from harness.evidence import traces
+from harness.evidence import attachments, traces
 from harness.evidence.records import LOG, Draft
 from harness.points import matrix
 from harness.publish import report
@@ -165,3 +167,30 @@ def test_the_matrix_stands_in_the_page_without_a_script(results: Path) -> None:
 
 def test_an_empty_folder_makes_a_page_too(results: Path) -> None:
     assert "0 runs" in page(results)
+
+
+DAYS = a_part("15", program=None, evidence_only=True, rules=(a_rule("per_day", 1, 5, needs=("track or photo",)),))
+
+
+def test_drawings_and_photos_are_shown_with_their_day_and_whether_they_count(results: Path) -> None:
+    book = a_catalogue(DAYS)
+    picture = io.BytesIO()
+    Image.new("RGB", (1600, 900), "green").save(picture, "JPEG")
+    for kind, day in (("photo", "2026-11-01"), ("track", "2026-11-02"), ("track", "2026-11-02")):
+        document = {"kind": kind, "date": day, "name": "x", "checked": "2.20 km"}
+        content = picture.getvalue() + day.encode() + kind.encode()
+        attachments.write(results, "15", document, {f"{kind}.jpg": content})
+    attachments.write(results, "15", {"kind": "photo", "date": "2026-11-03", "name": "y"}, {"photo.jpg": b"no picture"})
+    text = report.page(matrix.build(book, results), book, results)
+    assert text.count("data:image/jpeg;base64,") == 3 and text.count('<span class="state earned">counts</span>') == 3
+    assert "photo of <strong>2026-11-01</strong>" in text and "the same file as" in text
+    shown = [base64.b64decode(found) for found in re.findall(r"data:image/jpeg;base64,([^\"]+)", text)]
+    assert all(max(Image.open(io.BytesIO(each)).size) <= 480 for each in shown)
+
+
+def test_an_address_that_was_not_reached_is_said_on_the_page(results: Path) -> None:
+    article = a_part("14", program=None, evidence_only=True, rules=(a_rule("judged", 3, 10, needs=("article",)),))
+    document = {"kind": "article", "url": "https://example.org/a", "checked": "unchecked: no network"}
+    attachments.write(results, "14", document, {})
+    book = a_catalogue(article)
+    assert "waiting: not reached yet" in report.page(matrix.build(book, results), book, results)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.machine import listing
-from harness.machine.listing import Card
+from harness.machine import devices
+from harness.machine.devices import Card
 
 TABLE = {
     "command": ["smi"],
@@ -14,13 +14,13 @@ DATA = {"title": "Cards", "vendor": "Abacus", "lister": TABLE}
 
 
 def read(text, **more):
-    return listing.read({**DATA, "lister": {**TABLE, **more}}, text)
+    return devices.read({**DATA, "lister": {**TABLE, **more}}, text)
 
 
 def test_a_sick_card_is_told_from_a_good_one_and_left_out_of_those_that_can_be_used():
     cards = read("0, A, OK, 1/80\n1, A, Alarm, 1/80\n2, A, Fine, 1/80\n")
     assert [card.fault for card in cards] == ["", "health Alarm", ""]
-    assert [card.index for card in listing.read_cards(DATA, "0, A, OK, 1/80\n1, A, Alarm, 1/80\n")] == ["0"]
+    assert [card.index for card in devices.read_cards(DATA, "0, A, OK, 1/80\n1, A, Alarm, 1/80\n")] == ["0"]
 
 
 @pytest.mark.parametrize(("value", "fault"), [("[GPU is lost]", "GPU is lost"), ("ERR!", "ERR!"), ("[N/A]", "")])

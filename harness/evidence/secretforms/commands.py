@@ -1,0 +1,158 @@
+"""Secrets in commands and in what configures servers: options, their lists, and words that stand before one."""
+
+import re
+
+from harness.evidence.secretforms.form import secret
+from harness.evidence.secretforms.names import NEXT, QUOTE, SOMETHING
+
+NO_SECRET = re.compile(rb"[\"'\\]*(?:[./~]\S*|\d{1,9}|\S*\.(?:pem|key|crt|cer|txt|json|ya?ml))[\"']?", re.IGNORECASE)
+_WORD = (
+    rb"(?P<quote>"
+    + QUOTE
+    + rb")?"
+    + SOMETHING
+    + rb"""(?(quote)(?:(?!(?P=quote))[^\r\n]){1,4096}|[^\s"'`,;|&)\]]{1,4096})"""
+)
+_LIST = (
+    rb"(?:" + QUOTE + rb"[ \t]{0,4},[ \t]{0,4}(?:" + NEXT + rb")?(?=[\"'\\])|[ \t]{1,4}(?:\\{1,8}" + NEXT + rb")?|=)"
+)  # "-p", "x" of a list; -p x
+COMMANDS = (
+    secret(
+        "openssl ssh-keygen rclone vault",
+        rb"(?P<kept>\b(?:openssl\b[^\r\n|;]{0,200}?[ \t]-[kK]|ssh-keygen\b[^\r\n|;]{0,200}?[ \t]-[NP]|rclone obscure|"
+        rb"vault login)[ \t]{1,4})(?!-)" + _WORD,
+        cased=True,
+    ),
+    secret(
+        "-password -passphrase -passwd -pass",
+        rb"(?P<kept>(?<![\w-])--?(?:[a-z][\w-]{0,63}-)?(?:password|passwd|passphrase|pass)"
+        + _LIST
+        + rb")(?!-)"
+        + _WORD,
+    ),
+    secret(
+        "-token -secret -key -apikey",
+        (
+            rb"(?P<kept>(?<![\w-])--?(?:[a-z][\w-]{0,63}-)?(?:token|secret|api-?key|secret-?key|"
+            rb"access-?key|key)"
+        )
+        + _LIST
+        + rb")(?!-)"
+        + _WORD,
+        is_one=lambda text, start, end: not NO_SECRET.fullmatch(text, start, end),
+    ),
+    secret(
+        "-u --user --proxy-user",
+        (
+            rb"(?P<kept>\b(?:curl|wget|https?|svn)\b[^\r\n|;]{0,400}?(?<![\w-])(?:-u|"
+            rb"--user|--proxy-user)(?:"
+        )
+        + _LIST
+        + rb")?(?:\\{0,7}[\"'`])?[^\s:\"'/]{1,128}:)[^\s\"'`\\\[/]{1,512}",
+    ),
+    secret(
+        "-u --user --proxy-user",
+        rb"(?P<kept>(?<![\w-])(?:-u|--user|--proxy-user)"
+        + _LIST
+        + (
+            rb"(?:\\{0,7}[\"'`])?[^\s:\"'/]{1,128}:)(?=[^\s\"'`/]{0,60}[a-z])(?=[^\s\"'`/]"
+            rb"{0,60}\d)[^\s\"'`\\\[/]{6,512}"
+        ),
+    ),
+    secret(
+        "mysql mariadb 7z rar",
+        (
+            rb"(?P<kept>\b(?:mysql(?:dump|admin|import|sh)?|mariadb(?:-dump|-admin)?|"
+            rb"7za?|rar|unrar)\b[^\r\n|;]{0,400}?(?<![\w-])-p)(?P<quote>"
+        )
+        + QUOTE
+        + rb")?(?!\[redacted)(?(quote)[^\r\n\"'`]{1,256}|[^\s\"'`=,]{3,256})",
+        cased=True,
+    ),
+    secret(
+        "sshpass login mongo plink pscp zip",
+        (
+            rb"(?P<kept>\b(?:sshpass|(?:docker|podman|oc|helm|az|skopeo|nerdctl|crane)"
+            rb"(?:[ \t]registry)?[ \t]login|mongo(?:sh|dump|restore|import|export)?|plink|"
+            rb"pscp|putty|psftp)\b[^\r\n|;]{0,400}?(?<![\w-])-(?:pw|p)"
+        )
+        + _LIST
+        + rb"?)(?!-)"
+        + _WORD,
+        cased=True,
+    ),
+    secret(
+        "redis-cli ldap zip",
+        (
+            rb"(?P<kept>\b(?:redis-cli\b[^\r\n|;]{0,200}?[ \t]-a|ldap(?:search|modify|"
+            rb"add|whoami)\b[^\r\n|;]{0,200}?[ \t]-w|(?:un)?zip\b[^\r\n|;]{0,200}?[ \t]-P)"
+        )
+        + _LIST
+        + rb"?)"
+        + _WORD,
+        cased=True,
+    ),
+    secret("smbclient mount.cifs", rb"(?P<kept>\bsmbclient\b[^\r\n|;]{0,200}?-u[ \t]?[^\s%]{1,64}%)[^\s\"']{1,256}"),
+    secret("-passin -passout pass:", rb"(?P<kept>-pass(?:in|out)?[ \t]{1,4}pass:)[^\s\"'\[]{1,256}"),
+    secret(
+        "htpasswd",
+        (
+            rb"(?P<kept>\bhtpasswd[ \t]{1,4}-[a-z]{0,8}b[a-z]{0,8}[ \t]{1,4}\S{1,256}"
+            rb"[ \t]{1,4}\S{1,128}[ \t]{1,4})[^\s\[]{1,256}"
+        ),
+    ),
+    secret(
+        "sudo login",
+        (
+            rb"(?P<kept>\becho[ \t]{1,4}(?:-n[ \t]{1,4})?(?P<quote>[\"'])?)(?!\[redacted|"
+            rb"\$)[^\r\n\"'|]{1,256}?(?=[\"']?[ \t]{0,4}\|[ \t]{0,4}(?:sudo[^\r\n|]{0,40}"
+            rb"[ \t]-s|[a-z]{1,16}[ \t]login\b|passwd\b|chpasswd\b|kinit\b|cryptsetup\b)"
+            rb")"
+        ),
+    ),
+    secret(
+        "setenv setx -gx environmentvariable configure",
+        (
+            rb"(?P<kept>\b(?:setenv|setx|set[ \t]-gx|setenvironmentvariable\(|configure[ \t]"
+            rb"set)[ \t]{0,4}(?:/m[ \t])?(?:"
+        )
+        + QUOTE
+        + rb")?[a-z0-9_.]{0,64}(?:key|token|secret|password|passwd|credential)s?(?:"
+        + QUOTE
+        + rb")?[ \t,]{1,8})"
+        + _WORD,
+    ),
+    secret(
+        "converttosecure convertto-secure",
+        rb"(?P<kept>convertto-securestring[ \t]{1,4}(?:-string[ \t]{1,4})?)(?!-)" + _WORD,
+    ),
+    secret(
+        "password",
+        rb"(?P<kept>(?:login|account)[ \t]{1,8}[^\s\\]{1,128}(?:[ \t]{1,8}|"
+        + NEXT
+        + rb")password[ \t]{1,8})(?!\[redacted)[^\s\\\"']{1,256}",
+    ),
+    secret(
+        "password",
+        (
+            rb"(?m)(?P<kept>^[ \t]{0,16}password[ \t]{1,8})(?=[^\s]{0,64}[\d!-/@#$%^&*_+]"
+            rb")(?![=:\[(\"'-])[^\s\[=:]{4,256}(?=[ \t]{0,8}\r?$)"
+        ),
+    ),
+    secret(":5432:", rb"(?P<kept>:5432:[^:\s]{1,64}:[^:\s]{1,64}:)[^\s\[]{1,256}"),
+    secret(
+        "identified",
+        (
+            rb"(?P<kept>identified[ \t]{1,4}(?:with[ \t]{1,4}\w{1,40}[ \t]{1,4})?by[ \t]"
+            rb"{1,4}(?:password[ \t]{1,4})?[\"'])[^\"'\r\n\[]{1,256}"
+        ),
+    ),
+    secret("password", rb"(?P<kept>\b(?:with|encrypted)[ \t]{1,4}password[ \t]{1,4}')[^'\r\n\[]{1,256}"),
+    secret(
+        "requirepass masterauth",
+        (
+            rb"(?P<kept>\b(?:requirepass|masterauth)[ \t]{1,4}(?:[\"'])?)(?!\[redacted)"
+            rb"[^\s\"']{1,256}"
+        ),
+    ),
+)

@@ -1,0 +1,167 @@
+"""A PyTorch project made into a Paddle project: mended by the rules, converted by PaConvert, its comments put back."""
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections import Counter
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import leftovers
+import mending
+import places
+import sources
+from mending import Open
+
+GENERATED = ("paddle_utils.py", mending.PACKAGE)
+LINES = "lines.json"  # beside the result: for each file, where its lines stood
+
+
+@dataclass
+class Conversion:
+    """What came of a project: PaConvert's own count, the rules used, and by file what is open and where lines stood."""
+
+    converted: int = 0
+    left: int = 0
+    used: Counter[str] = field(default_factory=Counter)
+    mended: dict[str, int] = field(default_factory=dict)
+    open: dict[str, list[Open]] = field(default_factory=dict)
+    lines: dict[str, list[int]] = field(default_factory=dict)
+    heads: dict[str, str] = field(default_factory=dict)  # docstrings and imports from the future, as they stood
+
+    @property
+    def opened(self) -> list[str]:
+        """What is open, as "file:line: text (hint)", in the person's lines."""
+        return [
+            f"{name}:{each.line}: {each.text}" + (f"   ({each.hint})" if each.hint else "")
+            for name, some in sorted(self.open.items())
+            for each in some
+        ]
+
+
+def paddle_version() -> tuple[int, ...]:
+    for name in ("paddlepaddle", "paddlepaddle-gpu", "paddlepaddle-xpu"):
+        try:
+            return tuple(int(part) for part in re.findall(r"\d+", version(name))[:3])
+        except Exception:
+            continue
+    return (3, 0, 0)
+
+
+def convert(source: Path, target: Path, log: Path) -> Conversion:
+    """Convert the project in `source` into `target`. Raises RuntimeError if PaConvert itself fails."""
+    rules = mending.rules(paddle_version())
+    found = Conversion()
+    with tempfile.TemporaryDirectory() as temporary:
+        taken = Path(temporary) / "taken"
+        sources.take(source, taken)
+        kept: dict[str, dict[int, places.Comments]] = {}
+        for path in sources.files(taken):
+            name = str(path.relative_to(taken))
+            try:
+                if path.suffix == ".ipynb":
+                    raise sources.Unreadable("it is no notebook of version 4")
+                kept[name] = _prepare(path, name, rules, found)
+            except sources.Unreadable as error:
+                found.open[name] = [Open(0, str(error), "")]
+                path.unlink()
+        shutil.rmtree(target, ignore_errors=True)
+        _paconvert(taken, target, log, found)
+    _finish(target, kept, rules, found)
+    return found
+
+
+def _prepare(path: Path, name: str, rules: mending.Rules, found: Conversion) -> dict[int, places.Comments]:
+    text = sources.read(path)
+    tree = sources.parse(text)
+    head = _head(tree)
+    first = head[-1].end_lineno or 0 if head else 0
+    kept = places.comments(text, tree, first)
+    mender = mending.Mender(rules, mending.Names(tree))
+    found.open[name] = leftovers.in_source(tree, mender.names, rules)
+    tree = mender.visit(tree)
+    found.heads[name] = "\n".join(text.splitlines()[:first])
+    del tree.body[: len(head)]
+    found.open[name] += mender.open
+    found.used += mender.used
+    found.mended[name] = sum(mender.used.values())
+    path.write_text(ast.unparse(places.mark(tree)) + "\n", encoding="utf-8")
+    return kept
+
+
+def _head(tree: ast.Module) -> list[ast.stmt]:
+    """What has to stay first: the docstring, and imports from the future."""
+    found = []
+    for number, node in enumerate(tree.body):
+        docstring = number == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if not docstring and not (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
+            break
+        found.append(node)
+    return found
+
+
+def _paconvert(taken: Path, target: Path, log: Path, found: Conversion) -> None:
+    log.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "paconvert.main", "-i", str(taken), "-o", str(target), "--log_dir", str(log)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0 or not log.is_file():
+        raise RuntimeError(f"{done.stdout[-500:]}{done.stderr[-1500:]}")
+    text = log.read_text(encoding="utf-8").replace(f"{taken}/", "").replace(f"{target}/", "")
+    log.write_text(text, encoding="utf-8")
+    found.converted, found.left = len(re.findall(r"\[Success\]", text)), len(re.findall(r"\[Not Support\]", text))
+
+
+def _finish(target: Path, kept: dict[str, dict[int, places.Comments]], rules: mending.Rules, found: Conversion) -> None:
+    """Put lines and comments back, name the helpers, and see what is open."""
+    helped = False
+    for path in sorted(target.rglob("*.py")):
+        name = str(path.relative_to(target))
+        text = path.read_text(encoding="utf-8")
+        for rule in rules.after:
+            text = re.sub(rule["pattern"], rule["replacement"], text)
+        if name not in kept:
+            path.write_text(text, encoding="utf-8")
+            continue
+        text = mending.name_helpers(text)
+        text, found.lines[name] = places.restore(text, kept[name])
+        uses = f"{mending.PACKAGE}." in text or "import paddle\n" in text
+        helped |= uses
+        text, found.lines[name] = _top(text, found.lines[name], found.heads[name], len(Path(name).parts) - 1 if uses else None)
+        marks = leftovers.in_result(text, found.lines[name])
+        found.open[name] = sorted({*found.open[name], *marks}, key=lambda each: each.line)
+        path.write_text(text, encoding="utf-8")
+    if helped:
+        mending.give_helpers(target)
+    (target / LINES).write_text(json.dumps(found.lines), encoding="utf-8")
+
+
+def failure(error: BaseException, folder: Path, lines: dict[str, list[int]]) -> str:
+    """What ended converted code in this process, as "file:line: what", by the person's line."""
+    place = "before its code"
+    for each in traceback.extract_tb(error.__traceback__):
+        if Path(each.filename).is_relative_to(folder) and (name := str(Path(each.filename).relative_to(folder))) in lines:
+            place = f"{name}:{lines[name][(each.lineno or 1) - 1]}"
+    reason = (str(error).strip().splitlines() or [""])[-1]
+    return f"{place}: {type(error).__name__}: {reason}"
+
+
+def _top(text: str, lines: list[int], head: str, depth: int | None) -> tuple[str, list[int]]:
+    """The head of the file, then `import mended` where it may be needed; a file in a folder first finds the project's."""
+    added = [] if depth is None else ["import mended"]
+    if depth:
+        place = f"sys.path.append(str(pathlib.Path(__file__).resolve().parents[{depth}]))"
+        added = ["import pathlib", "import sys", place, *added]
+    rows = head.splitlines()
+    kept, places_kept, blank = [*rows, *added], [*range(1, len(rows) + 1), *[0] * len(added)], 0
+    for row, line in zip(text.splitlines(), lines):
+        blank = 0 if row.strip() else blank + 1
+        if blank <= 2:
+            kept.append(row)
+            places_kept.append(line)
+    return "\n".join(kept).strip("\n") + "\n", places_kept

@@ -1,0 +1,94 @@
+"""What is open after a conversion: marks of PaConvert, and PyTorch that is left where PaConvert does not look."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from mending import Names, Open, Rules
+from places import MARK
+
+TALK = {"help", "description", "epilog", "usage", "title", "label", "metavar"}  # arguments that people read
+SAYING = {"print", "format", "info", "debug", "warning", "warn", "error", "add_argument", "write"}
+
+
+def in_source(tree: ast.Module, names: Names, rules: Rules) -> list[Open]:
+    """Packages made for PyTorch, modules of PyTorch that are only known while it runs, and names in strings."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [Open(node.lineno, ast.unparse(node), hint) for e in node.names if (hint := _third(e.name, rules))]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            full = [node.module, *(f"{node.module}.{each.name}" for each in node.names)]
+            if hints := [hint for name in full if (hint := _third(name, rules))]:
+                found.append(Open(node.lineno, ast.unparse(node), hints[0]))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+            called = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+            if called in ("import_module", "__import__", "exec", "eval") and "torch" in ast.unparse(node):
+                found.append(Open(node.lineno, ast.unparse(node), "PyTorch in a string: write it out"))
+    found += [Open(line, text, "the name of something of PyTorch in a string") for line, text in _strings(tree)]
+    found += _shared_memory(tree, names)
+    return list({each.line: each for each in reversed(found)}.values())[::-1]
+
+
+def _shared_memory(tree: ast.Module, names: Names) -> list[Open]:
+    """Writes into a tensor that PyTorch made of an array without a copy: they would not reach the array."""
+    shared = {
+        target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+        if names.full(node.value.func) == "torch.from_numpy" and isinstance(node.value.args[0], ast.Name)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    found = []
+    for node in ast.walk(tree):
+        written = None
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
+            written = node.value
+        elif isinstance(node, ast.AugAssign):
+            written = node.target
+        elif isinstance(node, ast.Attribute) and re.fullmatch(r"[a-z]\w*[a-z]_", node.attr):
+            written = node.value
+        if isinstance(written, ast.Name) and written.id in shared:
+            found.append(Open(node.lineno, ast.unparse(node), "it writes into the array of from_numpy: Paddle copies"))
+    return found
+
+
+def _third(name: str, rules: Rules) -> str:
+    if name == "torch" or name.startswith("torch."):
+        return ""
+    for known, hint in rules.third.items():
+        if name == known or name.startswith(f"{known}."):
+            return hint
+    return "a package for PyTorch" if re.search(r"(^|[._])(py)?torch\w*", name) else ""
+
+
+def _strings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if re.fullmatch(r"torch(\.\w+)+", node.value):
+                yield node.lineno, repr(node.value)
+
+
+def in_result(text: str, lines: list[int]) -> list[Open]:
+    """Marked lines, and imports and names of torch that nothing marked."""
+    found = []
+    for number, row in enumerate(text.splitlines()):
+        line = lines[number] if number < len(lines) else 0
+        if row.startswith(MARK):
+            found.append(Open(line, row.removeprefix(MARK).strip(), "PaConvert does not know it"))
+        elif re.match(r"\s*(import|from)\s+torch\b", row):
+            found.append(Open(line, row.strip(), "still PyTorch"))
+    try:
+        tree = ast.parse(re.sub(rf"(?m)^{MARK}", "", text))
+    except SyntaxError as error:
+        if found:
+            return found
+        line = lines[min((error.lineno or 1), len(lines)) - 1]
+        return [*found, Open(line, (error.text or "").strip(), "PaConvert made of it what is no Python")]
+    marked = {number for number, row in enumerate(text.splitlines(), 1) if row.startswith(MARK)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and re.fullmatch(r"torch\w*", node.id) and node.id in ("torch", "torchvision", "torchaudio", "torchtext"):
+            if node.lineno not in marked:
+                found.append(Open(lines[node.lineno - 1], text.splitlines()[node.lineno - 1].strip(), "still PyTorch"))
+    return found

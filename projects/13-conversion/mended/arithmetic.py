@@ -1,0 +1,333 @@
+"""Arithmetic with PyTorch's arguments, and in place where PyTorch writes in place."""
+
+import sys
+
+import paddle
+
+from .common import Tensor, is_integer, method, put
+from .shapes import _write, wider
+
+
+def _number(x, other):
+    """Another operand with the type that PyTorch gives the result."""
+    if isinstance(other, Tensor):
+        return other
+    return other
+
+
+def _pair(x, other):
+    if not isinstance(x, Tensor):
+        x = paddle.full([], x, other.dtype if not (is_integer(other) and isinstance(x, float)) else paddle.get_default_dtype())
+    if isinstance(other, Tensor) and x.dtype != other.dtype:
+        kind = _promoted(x, other)
+        return x.astype(kind), other.astype(kind)
+    return x, other
+
+
+def _rank(x):
+    return 0 if x.dtype == paddle.bool else 1 if is_integer(x) else 3 if x.dtype in (paddle.complex64, paddle.complex128) else 2
+
+
+def _promoted(x, other):
+    """A tensor with axes outranks one without, within a kind of numbers."""
+    a, b = _rank(x), _rank(other)
+    if a != b:
+        return x.dtype if a > b else other.dtype
+    if bool(x.ndim) != bool(other.ndim):
+        return x.dtype if x.ndim else other.dtype
+    if {x.dtype, other.dtype} == {paddle.float16, paddle.bfloat16}:
+        return paddle.float32
+    if paddle.uint8 in (x.dtype, other.dtype) and paddle.int8 in (x.dtype, other.dtype):
+        return paddle.int16
+    return wider({x.dtype, other.dtype})
+
+
+@method
+def add(x, other, *, alpha=1):
+    x, other = _pair(x, other)
+    return x + (other * alpha if alpha != 1 else other)
+
+
+@method
+def sub(x, other, *, alpha=1):
+    x, other = _pair(x, other)
+    return x - (other * alpha if alpha != 1 else other)
+
+
+subtract = sub
+
+
+@method
+def mul(x, other):
+    x, other = _pair(x, other)
+    return x * other
+
+
+multiply = mul
+
+
+@method
+def div(x, other, *, rounding_mode=None):
+    x, other = _pair(x, other)
+    if rounding_mode is None:
+        return x / other
+    if rounding_mode == "floor":
+        return floor_divide(x, other)
+    exact = (x.astype("float64") / (other.astype("float64") if isinstance(other, Tensor) else other)).trunc()
+    return exact.astype(x.dtype if not (is_integer(x) and isinstance(other, float)) else paddle.get_default_dtype())
+
+
+divide = true_divide = div
+
+
+@method
+def floor_divide(x, other):
+    x, other = _pair(x, other)
+    return paddle.floor_divide(x, other if isinstance(other, Tensor) else paddle.full([], other, x.dtype))
+
+
+@method
+def remainder(x, other):
+    x, other = _pair(x, other)
+    return paddle.remainder(x, other if isinstance(other, Tensor) else paddle.full([], other, x.dtype))
+
+
+@method
+def fmod(x, other):
+    x, other = _pair(x, other)
+    other = other if isinstance(other, Tensor) else paddle.full([], other, x.dtype)
+    found = x.astype("float64") - (x.astype("float64") / other.astype("float64")).trunc() * other.astype("float64")
+    return found.astype(x.dtype)
+
+
+def pow(x, exponent):  # noqa: A001
+    if not isinstance(x, Tensor):
+        return paddle.full([], x, exponent.dtype) ** exponent
+    if isinstance(exponent, Tensor):
+        x, exponent = _pair(x, exponent)
+    elif is_integer(x) and isinstance(exponent, float):
+        x = x.astype(paddle.get_default_dtype())
+    return paddle.pow(x, exponent)
+
+
+@method
+def clamp(x, min=None, max=None):  # noqa: A002
+    if isinstance(min, Tensor) or isinstance(max, Tensor):
+        x = x if min is None else paddle.maximum(*_pair(x, min if isinstance(min, Tensor) else paddle.full([], min, x.dtype)))
+        return x if max is None else paddle.minimum(*_pair(x, max if isinstance(max, Tensor) else paddle.full([], max, x.dtype)))
+    if is_integer(x) and (isinstance(min, float) or isinstance(max, float)):
+        x = x.astype(paddle.get_default_dtype())
+    if x.dtype in (paddle.uint8, paddle.int8, paddle.int16):
+        return paddle.clip(x.astype("int32"), min, max).astype(x.dtype)
+    return paddle.clip(x, min, max)
+
+
+clip = clamp
+
+
+@method
+def clamp_min(x, min):  # noqa: A002
+    return clamp(x, min)
+
+
+@method
+def clamp_max(x, max):  # noqa: A002
+    return clamp(x, None, max)
+
+
+@method
+def round(x, *, decimals=0):  # noqa: A001
+    """Halves to the even number."""
+    if is_integer(x):
+        return x
+    scaled = x * 10.0**decimals if decimals else x
+    low = paddle.floor(scaled)
+    half = scaled - low
+    up = (half > 0.5) | ((half == 0.5) & (paddle.remainder(low, paddle.full([], 2.0, low.dtype)) != 0))
+    found = low + up.astype(low.dtype)
+    return found / 10.0**decimals if decimals else found
+
+
+@method
+def sign(x):
+    return paddle.sign(x.astype("float64")).astype(x.dtype) if is_integer(x) else paddle.sign(x)
+
+
+@method
+def matmul(x, other):
+    return paddle.matmul(x, other)
+
+
+@method
+def mm(x, other):
+    return paddle.mm(x, other)
+
+
+@method
+def bmm(x, other):
+    return paddle.bmm(x, other)
+
+
+@method
+def addmm(x, a, b, *, beta=1, alpha=1):
+    return paddle.addmm(x, a, b, beta=beta, alpha=alpha) if x.ndim == 2 else beta * x + alpha * paddle.matmul(a, b)
+
+
+@method
+def baddbmm(x, a, b, *, beta=1, alpha=1):
+    product = alpha * paddle.bmm(a, b)
+    return product if beta == 0 else beta * x + product
+
+
+@method
+def addcmul(x, a, b, *, value=1):
+    return x + value * a * b
+
+
+@method
+def addcdiv(x, a, b, *, value=1):
+    return x + value * a / b
+
+
+@method
+def lerp(x, end, weight):
+    return x + weight * (end - x)
+
+
+@method
+def dot(x, other):
+    return paddle.dot(x, other)
+
+
+@method
+def outer(x, other):
+    return paddle.outer(x, other)
+
+
+def einsum(equation, *operands):
+    operands = operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands
+    return paddle.einsum(equation.replace(" ", ""), *operands)
+
+
+def tensordot(a, b, dims=2):
+    return paddle.tensordot(a, b, dims)
+
+
+@method
+def allclose(x, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    return bool(paddle.allclose(*_pair(x, other), rtol=rtol, atol=atol, equal_nan=equal_nan))
+
+
+@method
+def equal(x, other):
+    return list(x.shape) == list(other.shape) and bool((x == other).all())
+
+
+@method
+def eq(x, other):
+    return _pair(x, other)[0] == _pair(x, other)[1]
+
+
+@method
+def ne(x, other):
+    return _pair(x, other)[0] != _pair(x, other)[1]
+
+
+@method
+def item(x):
+    found = x.item()
+    return bool(found) if x.dtype == paddle.bool else found
+
+
+@method
+def tolist(x):
+    return x.numpy().tolist() if x.dtype != paddle.bfloat16 else x.astype("float32").numpy().tolist()
+
+
+@method
+def numpy(x, *, force=False):
+    if not x.stop_gradient and not force:
+        raise RuntimeError("numpy() of a tensor that requires grad: use tensor.detach().numpy()")
+    return x.numpy()
+
+
+@method
+def clone(x, *, memory_format=None):
+    return x.clone()
+
+
+@method
+def detach(x):
+    return x.detach()
+
+
+@method
+def detach_(x):
+    x.stop_gradient = True
+    return x
+
+
+@method
+def cpu(x, *_, **__):
+    return x.cpu()
+
+
+def _in_place(name, function):
+    def changed(x, *given, **named):
+        made = function(x, *given, **named)
+        if list(made.shape) != list(x.shape):
+            raise RuntimeError(f"{name}: the result has shape {made.shape}, in place it has to be {x.shape}")
+        if is_integer(x) and not is_integer(made):
+            raise RuntimeError(f"{name}: the result cannot be cast to {x.dtype}")
+        return _write(x, made.astype(x.dtype))
+
+    changed.__name__ = name
+    return method(changed)
+
+
+_PLAIN = "abs sqrt exp log sin cos tanh sigmoid neg reciprocal floor ceil rsqrt".split()
+_FUNCTIONS = {name: getattr(paddle, name) for name in _PLAIN if hasattr(paddle, name)}
+_FUNCTIONS |= {"sigmoid": paddle.nn.functional.sigmoid, "relu": paddle.nn.functional.relu}
+_FUNCTIONS |= {"add": add, "sub": sub, "mul": mul, "div": div, "clamp": clamp, "clip": clamp, "clamp_min": clamp_min}
+_FUNCTIONS |= {"clamp_max": clamp_max, "pow": pow, "addcmul": addcmul, "addcdiv": addcdiv, "lerp": lerp, "round": round}
+_FUNCTIONS |= {"floor_divide": floor_divide, "remainder": remainder}
+for _name, _function in _FUNCTIONS.items():
+    globals()[f"{_name}_"] = _in_place(f"{_name}_", _function)
+
+
+def _operator(name, function):
+    """`x += y` in the person's code writes in place; in Paddle's own files it stays what it was."""
+    before = getattr(Tensor, name, None)
+
+    def changed(self, other):
+        if sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] == "paddle":
+            return before(self, other) if before else NotImplemented
+        if self.is_leaf and not self.stop_gradient and paddle.is_grad_enabled():
+            raise RuntimeError("a leaf that requires grad is used in an in-place operation")
+        return function(self, other)
+
+    setattr(Tensor, name, changed)
+
+
+def _promoting(name):
+    """Two tensors of different types give what PyTorch makes of them; Paddle refuses some, and widens others."""
+    before = getattr(Tensor, name)
+
+    def combined(self, other):
+        if isinstance(other, Tensor) and self.dtype != other.dtype:
+            self, other = _pair(self, other)
+        return before(self, other)
+
+    setattr(Tensor, name, combined)
+
+
+def install():
+    for name in "add sub mul truediv floordiv mod pow eq ne lt le gt ge".split():
+        _promoting(f"__{name}__")
+    scope = globals()
+    for name, function in (("add", "add_"), ("sub", "sub_"), ("mul", "mul_"), ("truediv", "div_"), ("pow", "pow_")):
+        _operator(f"__i{name}__", scope[function])
+
+
+def polar(x, angle):
+    return paddle.complex(x * paddle.cos(angle), x * paddle.sin(angle))

@@ -1,0 +1,192 @@
+"""Saved tensors, and small things that are a line each."""
+
+import contextlib
+
+import paddle
+
+
+def save(obj, f, *_, **__):
+    return paddle.save(obj, f if hasattr(f, "write") else str(f))
+
+
+def load(f, map_location=None, *, weights_only=None, mmap=None, **_):
+    return paddle.load(f if hasattr(f, "read") else str(f))
+
+
+def compile(model=None, **_):  # noqa: A001
+    """torch.compile makes nothing else of a model, only faster."""
+    return model if model is not None else lambda function: function
+
+
+class device:  # noqa: N801
+    """PyTorch's name of a device; Paddle's functions take its text."""
+
+    def __new__(cls, type="cpu", index=None):  # noqa: A002
+        return Device(type if index is None else f"{type}:{index}")
+
+
+class Device(str):
+    @property
+    def type(self):
+        return self.partition(":")[0]
+
+    @property
+    def index(self):
+        return int(self.partition(":")[2]) if ":" in self else None
+
+    def __repr__(self):
+        return f"device(type={self.type!r})"
+
+
+def is_available():
+    return paddle.is_compiled_with_cuda()
+
+
+def never(*_, **__):
+    return False
+
+
+def nothing(*_, **__):
+    return None
+
+
+def zero(*_, **__):
+    return 0
+
+
+def device_count():
+    return paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
+
+
+@contextlib.contextmanager
+def quiet(*_, **__):
+    yield
+
+
+class autocast(contextlib.ContextDecorator):  # noqa: N801
+    """On the CPU in float32: nothing. What would compute in another type is refused."""
+
+    def __init__(self, device_type="cuda", dtype=None, enabled=True, cache_enabled=None):
+        if enabled and is_available() or (enabled and str(device_type) == "cpu"):
+            raise NotImplementedError("autocast is not converted")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return False
+
+
+class GradScaler:
+    def __init__(self, *_, enabled=True, **__):
+        if enabled and is_available():
+            raise NotImplementedError("GradScaler is not converted")
+
+    def scale(self, loss):
+        return loss
+
+    def step(self, optimizer, *given):
+        return optimizer.step(*given)
+
+    def update(self, *_):
+        pass
+
+    def unscale_(self, optimizer):
+        pass
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+
+class set_grad_enabled:  # noqa: N801
+    """As a call and in a `with`."""
+
+    def __init__(self, mode):
+        self.before = paddle.is_grad_enabled()
+        paddle.set_grad_enabled(bool(mode)).__enter__()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        paddle.set_grad_enabled(self.before).__enter__()
+
+
+class SummaryWriter:
+    """TensorBoard's writer: what it is given is kept as lines of text in its folder."""
+
+    def __init__(self, log_dir="runs", *_, **__):
+        import os
+
+        self.log_dir = str(log_dir or "runs")
+        os.makedirs(self.log_dir, exist_ok=True)
+        self.file = open(os.path.join(self.log_dir, "scalars.txt"), "a", encoding="utf-8")  # noqa: SIM115
+
+    def add_scalar(self, tag, scalar_value, global_step=None, *_, **__):
+        self.file.write(f"{tag} {global_step} {float(scalar_value)}\n")
+
+    def add_scalars(self, tag, values, global_step=None, *_, **__):
+        for name, value in values.items():
+            self.add_scalar(f"{tag}/{name}", value, global_step)
+
+    def __getattr__(self, name):
+        if name.startswith("add_"):
+            return nothing
+        raise AttributeError(name)
+
+    def flush(self):
+        self.file.flush()
+
+    def close(self):
+        self.file.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def make_grid(tensor, nrow=8, padding=2, normalize=False, value_range=None, scale_each=False, pad_value=0.0):
+    x = paddle.stack(list(tensor)) if isinstance(tensor, (list, tuple)) else tensor
+    x = x.unsqueeze(0).unsqueeze(0) if x.ndim == 2 else x.unsqueeze(0) if x.ndim == 3 else x
+    x = paddle.concat([x] * 3, 1) if x.shape[1] == 1 else x
+    if normalize:
+        low, high = value_range or (float(x.min()), float(x.max()))
+        x = (paddle.clip(x, low, high) - low) / max(high - low, 1e-5)
+    if x.shape[0] == 1:
+        return x.squeeze(0)
+    columns = min(nrow, x.shape[0])
+    rows = -(-x.shape[0] // columns)
+    height, width = x.shape[2] + padding, x.shape[3] + padding
+    grid = paddle.full([x.shape[1], height * rows + padding, width * columns + padding], pad_value, x.dtype)
+    for number in range(x.shape[0]):
+        top, left = number // columns * height + padding, number % columns * width + padding
+        grid[:, top : top + x.shape[2], left : left + x.shape[3]] = x[number]
+    return grid
+
+
+def save_image(tensor, fp, format=None, **named):  # noqa: A002
+    from PIL import Image
+
+    grid = paddle.clip(make_grid(tensor, **named) * 255 + 0.5, 0, 255).transpose([1, 2, 0]).astype("uint8")
+    Image.fromarray(grid.numpy()).save(fp, format=format)
+
+
+def spmm(a, b):
+    return paddle.matmul(a.to_dense() if a.is_sparse() else a, b)
+
+
+def parameters_to_vector(parameters):
+    return paddle.concat([each.flatten() for each in parameters])
+
+
+def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, allow_unused=None, **_):
+    single = isinstance(inputs, paddle.Tensor)
+    found = paddle.grad(
+        outputs, [inputs] if single else list(inputs), grad_outputs, retain_graph, create_graph, allow_unused=bool(allow_unused)
+    )
+    return tuple(found)

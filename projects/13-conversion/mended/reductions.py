@@ -1,0 +1,297 @@
+"""Sums, extremes and orders with PyTorch's arguments, result types and ties."""
+
+from collections import namedtuple
+
+import numpy as np
+import paddle
+
+from .common import Tensor, is_half, is_integer, method
+
+Pair = namedtuple("Pair", "values indices")
+
+
+def _axis(dim, axis):
+    dim = axis if dim is None else dim
+    return list(dim) if isinstance(dim, (list, tuple)) else dim
+
+
+def _wide(x):
+    """Narrow whole numbers as int64, which sums of them are."""
+    return x.astype("int64") if x.dtype in (paddle.bool, paddle.uint8, paddle.int8, paddle.int16, paddle.int32) else x
+
+
+@method
+def sum(x, dim=None, keepdim=False, *, dtype=None, axis=None, keepdims=False):  # noqa: A001
+    x = _wide(x) if dtype is None else x.astype(dtype)
+    axis = _axis(dim, axis)
+    return paddle.sum(x, None if axis == [] else axis, keepdim=keepdim or keepdims)
+
+
+@method
+def mean(x, dim=None, keepdim=False, *, dtype=None, axis=None, keepdims=False):
+    if dtype is None and is_integer(x):
+        raise RuntimeError("mean(): the input has to be floating point or complex")
+    x = x if dtype is None else x.astype(dtype)
+    if is_half(x):
+        return paddle.mean(x.astype("float32"), _axis(dim, axis), keepdim=keepdim or keepdims).astype(x.dtype)
+    return paddle.mean(x, _axis(dim, axis), keepdim=keepdim or keepdims)
+
+
+@method
+def prod(x, dim=None, keepdim=False, *, dtype=None):
+    x = _wide(x) if dtype is None else x.astype(dtype)
+    return paddle.prod(x, dim, keepdim=keepdim)
+
+
+@method
+def cumsum(x, dim, *, dtype=None):
+    return paddle.cumsum(_wide(x) if dtype is None else x.astype(dtype), dim)
+
+
+@method
+def cumprod(x, dim, *, dtype=None):
+    return paddle.cumprod(_wide(x) if dtype is None else x.astype(dtype), dim)
+
+
+def _correction(dim, unbiased, correction):
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if correction is None:
+        correction = 1 if unbiased is None else int(unbiased)
+    return dim, correction
+
+
+@method
+def var(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    dim, correction = _correction(dim, unbiased, correction)
+    dim = list(dim) if isinstance(dim, tuple) else dim
+    axes = range(x.ndim) if dim is None else [dim] if isinstance(dim, int) else dim
+    count = int(np.prod([x.shape[each] for each in axes])) if x.ndim else 1
+    squares = paddle.sum((x - paddle.mean(x, dim, keepdim=True)) ** 2, dim, keepdim=keepdim)
+    left = count - correction
+    return squares / left if left > 0 else squares * float("nan")
+
+
+@method
+def std(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    return paddle.sqrt(var(x, dim, unbiased, keepdim, correction=correction))
+
+
+def var_mean(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    return var(x, dim, unbiased, keepdim, correction=correction), mean(x, None if isinstance(dim, bool) else dim, keepdim)
+
+
+def std_mean(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    return std(x, dim, unbiased, keepdim, correction=correction), mean(x, None if isinstance(dim, bool) else dim, keepdim)
+
+
+def _index(x, order, dim, keepdim):
+    """The first index of the greatest, which PyTorch gives too."""
+    return order(x, axis=dim, keepdim=keepdim)
+
+
+def _narrow(x, compute):
+    """Paddle has no extremes of some narrow types: by way of a wider one, which is exact."""
+    wide = {paddle.bool: "int32", paddle.uint8: "int32", paddle.int8: "int32", paddle.int16: "int32"}
+    wide |= {paddle.float16: "float32", paddle.bfloat16: "float32"}
+    if x.dtype not in wide:
+        return compute(x)
+    found = compute(x.astype(wide[x.dtype]))
+    return Pair(found[0].astype(x.dtype), found[1]) if isinstance(found, tuple) else found.astype(x.dtype)
+
+
+def _extreme(x, dim, keepdim, greatest):
+    order = paddle.argmax if greatest else paddle.argmin
+    indices = order(x, axis=dim, keepdim=True)
+    values = paddle.take_along_axis(x, indices, dim) if x.ndim else x
+    if x.ndim and not keepdim:
+        values, indices = values.squeeze(dim), indices.squeeze(dim)
+    return Pair(values, indices)
+
+
+@method
+def max(x, dim=None, keepdim=False, *, axis=None):  # noqa: A001
+    if isinstance(dim, Tensor):
+        return maximum(x, dim)
+    dim = _axis(dim, axis)
+    if dim is None:
+        return _narrow(x, lambda x: paddle.max(x))
+    return _narrow(x, lambda x: _extreme(x, dim, keepdim, True))
+
+
+@method
+def min(x, dim=None, keepdim=False, *, axis=None):  # noqa: A001
+    if isinstance(dim, Tensor):
+        return minimum(x, dim)
+    dim = _axis(dim, axis)
+    if dim is None:
+        return _narrow(x, lambda x: paddle.min(x))
+    return _narrow(x, lambda x: _extreme(x, dim, keepdim, False))
+
+
+def _same(x, other):
+    if x.dtype == other.dtype:
+        return x, other
+    kind = paddle.result_type(x, other) if hasattr(paddle, "result_type") else (x[..., :0].sum() + other[..., :0].sum()).dtype
+    return x.astype(kind), other.astype(kind)
+
+
+@method
+def maximum(x, other):
+    return paddle.maximum(*_same(x, other))
+
+
+@method
+def minimum(x, other):
+    return paddle.minimum(*_same(x, other))
+
+
+@method
+def amax(x, dim=(), keepdim=False):
+    return _narrow(x, lambda x: paddle.amax(x, list(dim) if isinstance(dim, tuple) and dim else None if dim == () else dim, keepdim))
+
+
+@method
+def amin(x, dim=(), keepdim=False):
+    return _narrow(x, lambda x: paddle.amin(x, list(dim) if isinstance(dim, tuple) and dim else None if dim == () else dim, keepdim))
+
+
+@method
+def argmax(x, dim=None, keepdim=False, *, axis=None):
+    dim = _axis(dim, axis)
+    x = x.astype("float32") if is_half(x) else x.astype("int32") if x.dtype == paddle.bool else x
+    return paddle.argmax(x, axis=dim, keepdim=keepdim)
+
+
+@method
+def argmin(x, dim=None, keepdim=False, *, axis=None):
+    dim = _axis(dim, axis)
+    x = x.astype("float32") if is_half(x) else x.astype("int32") if x.dtype == paddle.bool else x
+    return paddle.argmin(x, axis=dim, keepdim=keepdim)
+
+
+@method
+def median(x, dim=None, keepdim=False):
+    """The lower one of an even count."""
+    if dim is None:
+        return paddle.sort(x.flatten())[(numel(x) - 1) // 2]
+    return kthvalue(x, (x.shape[dim] - 1) // 2 + 1, dim, keepdim)
+
+
+def numel(x):
+    return int(np.prod(x.shape)) if x.shape else 1
+
+
+@method
+def kthvalue(x, k, dim=-1, keepdim=False):
+    order = paddle.argsort(x, axis=dim, stable=True)
+    index = paddle.slice(order, [dim % x.ndim], [k - 1], [k])
+    values = paddle.take_along_axis(x, index, dim)
+    return Pair(values, index) if keepdim else Pair(values.squeeze(dim), index.squeeze(dim))
+
+
+@method
+def sort(x, dim=-1, descending=False, stable=False):
+    indices = paddle.argsort(x, axis=dim, descending=descending, stable=True)
+    return Pair(paddle.take_along_axis(x, indices, dim) if x.ndim else x, indices)
+
+
+@method
+def argsort(x, dim=-1, descending=False, stable=False):
+    return paddle.argsort(x, axis=dim, descending=descending, stable=True)
+
+
+@method
+def topk(x, k, dim=-1, largest=True, sorted=True):  # noqa: A002
+    values, indices = paddle.topk(x, k, axis=dim, largest=largest, sorted=True)
+    return Pair(values, indices)
+
+
+@method
+def any(x, dim=None, keepdim=False):  # noqa: A001
+    return paddle.any(x.astype("bool"), _axis(dim, None), keepdim)
+
+
+@method
+def all(x, dim=None, keepdim=False):  # noqa: A001
+    return paddle.all(x.astype("bool"), _axis(dim, None), keepdim)
+
+
+@method
+def logsumexp(x, dim, keepdim=False):
+    return paddle.logsumexp(x, _axis(dim, None), keepdim)
+
+
+@method
+def norm(x, p="fro", dim=None, keepdim=False, *, dtype=None):
+    x = x if dtype is None else x.astype(dtype)
+    p = 2.0 if p in ("fro", None) else p
+    axis = list(range(x.ndim)) if dim is None else [dim] if isinstance(dim, int) else list(dim)
+    size = paddle.abs(x)
+    if p == float("inf"):
+        return paddle.max(size, axis, keepdim)
+    if p == float("-inf"):
+        return paddle.min(size, axis, keepdim)
+    if p == 0:
+        return paddle.sum((size != 0).astype(x.dtype), axis, keepdim=keepdim)
+    if p == 1:
+        return paddle.sum(size, axis, keepdim=keepdim)
+    if p == 2:
+        return paddle.linalg.norm(x.flatten() if dim is None and not keepdim else x, 2.0, None if dim is None and not keepdim else axis if len(axis) == 1 else axis, keepdim) if dim is None and not keepdim else paddle.sqrt(paddle.sum(x * x, axis, keepdim=keepdim))
+    return paddle.sum(size**p, axis, keepdim=keepdim) ** (1.0 / p)
+
+
+def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):  # noqa: A002
+    return norm(x, ord, dim, keepdim, dtype=dtype)
+
+
+@method
+def unique(x, sorted=True, return_inverse=False, return_counts=False, dim=None):  # noqa: A002
+    found = paddle.unique(x, return_inverse=return_inverse, return_counts=return_counts, axis=dim)
+    if return_inverse and dim is None:
+        found = (found[0], found[1].reshape(x.shape), *found[2:])
+    return found
+
+
+@method
+def bincount(x, weights=None, minlength=0):
+    return paddle.bincount(x, weights, minlength)
+
+
+@method
+def cummax(x, dim):
+    values, indices = paddle.cummax(x, dim)
+    return Pair(values, indices)
+
+
+@method
+def cummin(x, dim):
+    values, indices = paddle.cummin(x, dim)
+    return Pair(values, indices)
+
+
+@method
+def quantile(x, q, dim=None, keepdim=False, *, interpolation="linear"):
+    q = q.tolist() if isinstance(q, Tensor) else q
+    return paddle.quantile(x, q, dim, keepdim, interpolation).astype(x.dtype)
+
+
+@method
+def mode(x, dim=-1, keepdim=False):
+    values, indices = paddle.mode(x, dim, keepdim)
+    return Pair(values, indices)
+
+
+@method
+def count_nonzero(x, dim=None):
+    return paddle.count_nonzero(x, _axis(dim, None))
+
+
+@method
+def histc(x, bins=100, min=0, max=0):  # noqa: A002
+    return paddle.histogram(x, bins, min, max).astype(x.dtype)
+
+
+@method
+def aminmax(x, *, dim=None, keepdim=False):
+    return namedtuple("aminmax", "min max")(amin(x, () if dim is None else dim, keepdim), amax(x, () if dim is None else dim, keepdim))

@@ -1,0 +1,411 @@
+"""Shapes, indices and writes into tensors, with PyTorch's arguments."""
+
+import numpy as np
+import paddle
+
+from .common import Tensor, dims, method, put
+from .kinds import Size
+
+
+@method
+def view(x, *given, dtype=None, size=None):
+    if given and isinstance(given[0], paddle.dtype):
+        return paddle.view(x, {paddle.int32: "int32", paddle.float32: "float32"}.get(given[0], given[0]))
+    return paddle.reshape(x, dims(given if size is None else (size,)))
+
+
+@method
+def reshape(x, *given, shape=None):
+    return paddle.reshape(x, dims(given if shape is None else (shape,)))
+
+
+@method
+def view_as(x, other):
+    return paddle.reshape(x, other.shape)
+
+
+@method
+def transpose(x, dim0, dim1):
+    order = list(range(x.ndim))
+    if not order:
+        return x
+    order[dim0], order[dim1] = order[dim1], order[dim0]
+    return paddle.transpose(x, order)
+
+
+swapaxes = swapdims = transpose
+
+
+@method
+def permute(x, *given, dims=None):
+    order = dims if dims is not None else given[0] if len(given) == 1 and not isinstance(given[0], int) else given
+    return paddle.transpose(x, [each % x.ndim for each in order])
+
+
+@method
+def t(x):
+    return x if x.ndim < 2 else paddle.transpose(x, [1, 0])
+
+
+def T(x):
+    return paddle.transpose(x, list(range(x.ndim))[::-1]) if isinstance(x, Tensor) else x.T
+
+
+def mT(x):
+    return transpose(x, -2, -1) if isinstance(x, Tensor) else x.mT
+
+
+def H(x):
+    return paddle.conj(transpose(x, 0, 1)) if x.dtype in (paddle.complex64, paddle.complex128) else transpose(x, 0, 1)
+
+
+@method
+def split(x, split_size, dim=0, *, split_size_or_sections=None):
+    """Views of the parts, by the size of one or the sizes of all."""
+    given = split_size if split_size_or_sections is None else split_size_or_sections
+    length = x.shape[dim]
+    if isinstance(given, (int, np.integer)):
+        sizes = [min(given, length - start) for start in range(0, length, given)] or [0]
+    else:
+        sizes = list(given)
+        if builtin_sum(sizes) != length:
+            raise RuntimeError(f"split sizes {sizes} do not make {length}")
+    starts = [builtin_sum(sizes[:number]) for number in range(len(sizes))]
+    return tuple(narrow(x, dim, start, size) for start, size in zip(starts, sizes))
+
+
+builtin_sum = sum
+
+
+@method
+def chunk(x, chunks, dim=0):
+    return split(x, max(1, -(-x.shape[dim] // chunks)), dim)
+
+
+@method
+def tensor_split(x, given, dim=0):
+    length = x.shape[dim]
+    if isinstance(given, int):
+        short, more = divmod(length, given)
+        sizes = [short + (number < more) for number in range(given)]
+        return split(x, sizes, dim)
+    edges = [0, *(min(each, length) for each in given), length]
+    return split(x, [b - a for a, b in zip(edges, edges[1:])], dim)
+
+
+@method
+def narrow(x, dim, start, length):
+    at = [slice(None)] * (dim % x.ndim)
+    return x[(*at, slice(int(start), int(start) + int(length)))] if length else paddle.slice(x, [dim % x.ndim], [0], [0])
+
+
+@method
+def select(x, dim, index):
+    return x[(*[slice(None)] * (dim % x.ndim), index)]
+
+
+@method
+def unbind(x, dim=0):
+    return tuple(select(x, dim, index) for index in range(x.shape[dim]))
+
+
+@method
+def expand(x, *given, size=None):
+    wanted = dims(given if size is None else (size,))
+    old = [1] * (len(wanted) - x.ndim) + list(x.shape)
+    return paddle.expand(x, [b if a == -1 else a for a, b in zip(wanted, old)])
+
+
+@method
+def expand_as(x, other):
+    return paddle.expand(x, other.shape)
+
+
+@method
+def repeat(x, *given, repeats=None):
+    wanted = dims(given if repeats is None else (repeats,))
+    return paddle.tile(x, wanted)
+
+
+@method
+def tile(x, *given, dims=None):
+    wanted = list(dims if dims is not None else given[0] if len(given) == 1 and not isinstance(given[0], int) else given)
+    return paddle.tile(x, wanted)
+
+
+@method
+def repeat_interleave(x, repeats, dim=None, *, output_size=None):
+    if dim is None:
+        x, dim = x.flatten(), 0
+    return paddle.repeat_interleave(x, repeats, dim)
+
+
+@method
+def flatten(x, start_dim=0, end_dim=-1):
+    return paddle.flatten(x, start_dim, end_dim) if x.ndim else x.reshape([1])
+
+
+@method
+def unflatten(x, dim, sizes):
+    dim %= x.ndim
+    return paddle.reshape(x, [*x.shape[:dim], *sizes, *x.shape[dim + 1 :]])
+
+
+@method
+def squeeze(x, dim=None):
+    if dim is None:
+        return paddle.squeeze(x)
+    return paddle.squeeze(x, list(dim) if isinstance(dim, tuple) else dim)
+
+
+@method
+def unsqueeze(x, dim):
+    return paddle.unsqueeze(x, dim)
+
+
+@method
+def flip(x, *given, dims=None):
+    axes = dims if dims is not None else given[0] if len(given) == 1 and not isinstance(given[0], int) else given
+    return paddle.flip(x, list(axes))
+
+
+@method
+def roll(x, shifts, dims=None):
+    return paddle.roll(x, shifts, dims)
+
+
+def cat(tensors, dim=0, *, axis=None, out=None):
+    dim = dim if axis is None else axis
+    tensors = [each for each in tensors if not (each.ndim == 1 and each.shape[0] == 0)] or list(tensors)[:1]
+    kinds = {each.dtype for each in tensors}
+    if len(kinds) > 1:
+        kind = wider(kinds)
+        tensors = [each.astype(kind) for each in tensors]
+    return paddle.concat(tensors, dim)
+
+
+def wider(kinds):
+    order = [paddle.bool, paddle.uint8, paddle.int8, paddle.int16, paddle.int32, paddle.int64]
+    order += [paddle.float16, paddle.bfloat16, paddle.float32, paddle.float64, paddle.complex64, paddle.complex128]
+    return max(kinds, key=order.index)
+
+
+def stack(tensors, dim=0, *, out=None):
+    tensors = list(tensors)
+    kind = wider({each.dtype for each in tensors})
+    return paddle.stack([each if each.dtype == kind else each.astype(kind) for each in tensors], dim)
+
+
+@method
+def gather(x, dim, index, *, sparse_grad=False):
+    """Also with an index that is smaller than x in other dimensions."""
+    if x.ndim == 0:
+        return x.clone()
+    return paddle.take_along_axis(_cut(x, dim, index), index.astype("int64"), dim, broadcast=False)
+
+
+def _cut(x, dim, index):
+    dim %= x.ndim
+    for axis in range(x.ndim):
+        if axis != dim and index.shape[axis] < x.shape[axis]:
+            x = paddle.slice(x, [axis], [0], [index.shape[axis]])
+    return x
+
+
+@method
+def take(x, index):
+    return paddle.take(x, index)
+
+
+@method
+def take_along_dim(x, indices, dim=None):
+    if dim is None:
+        return paddle.take_along_axis(x.flatten(), indices.flatten(), 0)
+    return paddle.take_along_axis(x, indices, dim)
+
+
+@method
+def index_select(x, dim, index):
+    return paddle.index_select(x, index, dim)
+
+
+@method
+def masked_select(x, mask):
+    shape = paddle.broadcast_shape(x.shape, mask.shape)
+    return paddle.masked_select(paddle.expand(x, shape), paddle.expand(mask, shape))
+
+
+@method
+def masked_fill(x, mask, value):
+    value = value.astype(x.dtype) if isinstance(value, Tensor) else paddle.full([], value, x.dtype)
+    shape = paddle.broadcast_shape(x.shape, mask.shape)
+    return paddle.where(mask.astype("bool").expand(shape), value.expand(shape), x.expand(shape))
+
+
+def _write(x, made):
+    """Put `made` in x's place, with its gradient."""
+    if x.stop_gradient and made.stop_gradient:
+        return put(x, made)
+    if x.is_leaf and not x.stop_gradient and paddle.is_grad_enabled():
+        raise RuntimeError("a leaf that requires grad is used in an in-place operation")
+    if not paddle.is_grad_enabled():
+        return put(x, made)
+    return paddle.assign(made, x)
+
+
+@method
+def masked_fill_(x, mask, value):
+    return _write(x, masked_fill(x, mask, value))
+
+
+@method
+def scatter(x, dim, index, src=None, *, value=None, reduce=None):
+    value = src if src is not None else value
+    if not isinstance(value, Tensor):
+        value = paddle.full(index.shape, value, x.dtype)
+    else:
+        value = value[tuple(slice(0, each) for each in index.shape)] if list(value.shape) != list(index.shape) else value
+    how = {None: "assign", "add": "add", "multiply": "mul"}[reduce]
+    return paddle.put_along_axis(x, index, value.astype(x.dtype), dim, how, broadcast=False)
+
+
+@method
+def scatter_(x, dim, index, src=None, *, value=None, reduce=None):
+    return _write(x, scatter(x, dim, index, src, value=value, reduce=reduce))
+
+
+@method
+def scatter_add(x, dim, index, src):
+    src = src[tuple(slice(0, each) for each in index.shape)] if list(src.shape) != list(index.shape) else src
+    return paddle.put_along_axis(x, index, src, dim, "add", include_self=True, broadcast=False)
+
+
+@method
+def scatter_add_(x, dim, index, src):
+    return _write(x, scatter_add(x, dim, index, src))
+
+
+@method
+def index_add(x, dim, index, source, *, alpha=1):
+    return paddle.index_add(x, index, dim, source * alpha if alpha != 1 else source)
+
+
+@method
+def index_add_(x, dim, index, source, *, alpha=1):
+    return _write(x, index_add(x, dim, index, source, alpha=alpha))
+
+
+@method
+def index_fill(x, dim, index, value):
+    return paddle.index_fill(x, index, dim, value)
+
+
+@method
+def index_fill_(x, dim, index, value):
+    return _write(x, index_fill(x, dim, index, value))
+
+
+@method
+def index_copy(x, dim, index, source):
+    shape = [1] * x.ndim
+    shape[dim] = -1
+    return paddle.put_along_axis(x, index.reshape(shape).expand(source.shape), source, dim, "assign", broadcast=False)
+
+
+@method
+def index_copy_(x, dim, index, source):
+    return _write(x, index_copy(x, dim, index, source))
+
+
+def where(condition, x=None, y=None):
+    if x is None:
+        return nonzero(condition, as_tuple=True)
+    tensors = [each for each in (x, y) if isinstance(each, Tensor)]
+    if tensors:
+        kind = wider({each.dtype for each in tensors}) if len(tensors) == 2 else _with_number(tensors[0], y if tensors[0] is x else x)
+    else:
+        kind = paddle.get_default_dtype() if isinstance(x, float) or isinstance(y, float) else "bool" if isinstance(x, bool) else "int64"
+    x, y = (each.astype(kind) if isinstance(each, Tensor) else paddle.full([], each, kind) for each in (x, y))
+    shape = paddle.broadcast_shape(paddle.broadcast_shape(x.shape, y.shape), condition.shape)
+    return paddle.where(condition.astype("bool").expand(shape), x.expand(shape), y.expand(shape))
+
+
+def _with_number(x, number):
+    whole = x.dtype in (paddle.bool, paddle.uint8, paddle.int8, paddle.int16, paddle.int32, paddle.int64)
+    return paddle.get_default_dtype() if whole and isinstance(number, float) else x.dtype
+
+
+@method
+def nonzero(x, *, as_tuple=False):
+    found = paddle.nonzero(x)
+    return tuple(unbind(found, 1)) if as_tuple else found
+
+
+@method
+def tril(x, diagonal=0):
+    return paddle.tril(x, diagonal) if x.dtype != paddle.bool else paddle.tril(x.astype("int32"), diagonal).astype("bool")
+
+
+@method
+def triu(x, diagonal=0):
+    return paddle.triu(x, diagonal) if x.dtype != paddle.bool else paddle.triu(x.astype("int32"), diagonal).astype("bool")
+
+
+@method
+def copy_(x, source, non_blocking=False):
+    if list(source.shape) != list(x.shape):
+        source = paddle.expand(source, x.shape)
+    return _write(x, source.astype(x.dtype))
+
+
+@method
+def fill_(x, value):
+    return put(x, value.detach() if isinstance(value, Tensor) else paddle.full([], value, x.dtype))
+
+
+@method
+def zero_(x):
+    return fill_(x, 0)
+
+
+@method
+def contiguous(x, memory_format=None):
+    return x if x.is_contiguous() else x.contiguous()
+
+
+def meshgrid(*tensors, indexing="ij"):
+    tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
+    if indexing == "ij":
+        return tuple(paddle.meshgrid(*tensors))
+    return tuple(transpose(each, 0, 1) for each in paddle.meshgrid(*tensors))
+
+
+@method
+def diagonal(x, offset=0, dim1=0, dim2=1):
+    return paddle.diagonal(x, offset, dim1, dim2)
+
+
+@method
+def diag(x, diagonal=0):
+    return paddle.diag(x, diagonal)
+
+
+@method
+def unfold(x, dimension, size, step):
+    return paddle.unfold(x, dimension, size, step)
+
+
+@method
+def movedim(x, source, destination):
+    return paddle.moveaxis(x, source, destination)
+
+
+moveaxis = movedim
+
+
+@method
+def rot90(x, k=1, dims=(0, 1)):
+    return paddle.rot90(x, k, list(dims))
+
+
+__all__ = [name for name in dir() if not name.startswith("_") and name not in ("np", "paddle", "Size")]

@@ -1,0 +1,42 @@
+"""Paddle's side of observing.py: the helpers' random numbers come from the stream, and Paddle's own are refused."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import paddle
+
+PLACES: Counter[str] = Counter()
+
+
+def array(value: Any) -> np.ndarray | None:
+    if not isinstance(value, paddle.Tensor) or not value._is_initialized():
+        return None
+    value = value.detach()
+    if value.is_sparse():
+        value = value.to_dense()
+    return (value.astype("float32") if value.dtype in (paddle.bfloat16, paddle.float16) else value).numpy()
+
+
+def is_own(value: Any) -> bool:
+    """Whether its text is Paddle's own: a layer, an optimiser."""
+    return isinstance(value, paddle.nn.Layer | paddle.optimizer.Optimizer | paddle.base.core.Place)
+
+
+def note(variables: dict[str, Any]) -> None:
+    for value in list(variables.values()):
+        if isinstance(value, paddle.nn.Layer):
+            PLACES.update(str(each.place) for each in value.parameters())
+        elif isinstance(value, paddle.Tensor) and value._is_initialized():
+            PLACES[str(value.place)] += 1
+
+
+def prepare(stream: Any, device: str, observer: Any) -> None:
+    paddle.set_device(device)
+    try:
+        import mended
+    except ImportError:
+        paddle.save = observer.saved(paddle.save)
+        return
+    mended.chance.source = mended.chance.Recorded(stream)
+    mended.save = observer.saved(mended.save)

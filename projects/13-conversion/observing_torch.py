@@ -1,0 +1,174 @@
+"""PyTorch's side of observing.py: its random numbers come from the stream."""
+
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+PLACES: Counter[str] = Counter()
+streams: dict[int, Any] = {}
+
+
+def array(value: Any) -> np.ndarray | None:
+    if not isinstance(value, torch.Tensor):
+        return None
+    value = value.detach()
+    if value.is_sparse:
+        value = value.to_dense()
+    return (value.float() if value.dtype in (torch.bfloat16, torch.float16) else value).cpu().resolve_conj().numpy()
+
+
+def is_own(value: Any) -> bool:
+    """Whether its text is PyTorch's own: a module, an optimiser."""
+    return isinstance(value, torch.nn.Module | torch.optim.Optimizer | torch.device)
+
+
+def note(_: Any) -> None:
+    pass
+
+
+def prepare(stream: Any, device: str, observer: Any) -> None:
+    torch.set_printoptions(precision=8, sci_mode=False, linewidth=100000)
+    torch.compile = lambda model=None, **_: model if model is not None else lambda function: function  # the same, sooner
+    torch.save = observer.saved(torch.save)
+
+    def of(generator: Any) -> Any:
+        if generator is None:
+            return stream
+        if id(generator) not in streams:
+            streams[id(generator)] = (type(stream)(generator.initial_seed(), stream.nudge), generator)
+        return streams[id(generator)][0]
+
+    def seed(number: int) -> torch.Generator:
+        stream.seed(int(number))
+        return torch.default_generator
+
+    torch.manual_seed = torch.random.manual_seed = seed
+
+    original_seed = torch.Generator.manual_seed
+
+    class Generator(torch.Generator):
+        def manual_seed(self, number: int) -> Any:
+            original_seed(self, number)
+            of(self).seed(number)
+            return self
+
+    torch.Generator = Generator  # type: ignore[misc]
+
+    def shaped(size: tuple[Any, ...], named: dict[str, Any]) -> list[int]:
+        size = named.pop("size", None) or size
+        size = size[0] if len(size) == 1 and not isinstance(size[0], int | torch.Tensor | np.integer) else size
+        return [int(each) for each in size]
+
+    def made(values: np.ndarray, shape: Any, kind: Any, named: dict[str, Any]) -> torch.Tensor:
+        found = torch.from_numpy(np.asarray(values).reshape(shape)).to(kind or torch.get_default_dtype())
+        return found.requires_grad_(True) if named.get("requires_grad") else found
+
+    def rand(*size: Any, generator: Any = None, dtype: Any = None, **named: Any) -> torch.Tensor:
+        shape = shaped(size, named)
+        return made(of(generator).uniform(math.prod(shape)), shape, dtype, named)
+
+    def randn(*size: Any, generator: Any = None, dtype: Any = None, **named: Any) -> torch.Tensor:
+        shape = shaped(size, named)
+        return made(of(generator).normal(math.prod(shape)), shape, dtype, named)
+
+    def randint(*given: Any, generator: Any = None, dtype: Any = None, **named: Any) -> torch.Tensor:
+        given = list(given)
+        shape = named.pop("size", None)
+        shape = list(given.pop() if shape is None else shape)
+        high = named.pop("high", None)
+        high = given.pop() if high is None else high
+        low = named.pop("low", given[0] if given else 0)
+        return made(of(generator).integers(int(low), int(high), math.prod(shape)), shape, dtype or torch.int64, named)
+
+    def randperm(count: int, *, generator: Any = None, dtype: Any = None, **named: Any) -> torch.Tensor:
+        return made(of(generator).permutation(int(count)), [int(count)], dtype or torch.int64, named)
+
+    def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, **named: Any) -> torch.Tensor:
+        if size is None:
+            like = (torch.as_tensor(mean) + torch.as_tensor(std)).float()
+            return mean + std * randn(*like.shape, generator=generator, dtype=like.dtype)
+        return mean + std * randn(*size, generator=generator, **named)
+
+    def rand_like(like: Any, dtype: Any = None, **named: Any) -> torch.Tensor:
+        return rand(*like.shape, dtype=dtype or like.dtype)
+
+    def randn_like(like: Any, dtype: Any = None, **named: Any) -> torch.Tensor:
+        return randn(*like.shape, dtype=dtype or like.dtype)
+
+    def randint_like(like: Any, *given: Any, dtype: Any = None, **named: Any) -> torch.Tensor:
+        return randint(*given, tuple(like.shape), dtype=dtype or like.dtype, **named)
+
+    def bernoulli(chances: Any, p: Any = None, *, generator: Any = None) -> torch.Tensor:
+        drawn = rand(*chances.shape, generator=generator, dtype=torch.float64)
+        return (drawn < (chances if p is None else p)).to(chances.dtype)
+
+    def multinomial(chances: Any, num_samples: int, replacement: bool = False, *, generator: Any = None) -> torch.Tensor:
+        rows = chances.detach().double().reshape(-1, chances.shape[-1]).numpy()
+        found = choose(rows, num_samples, replacement, of(generator))
+        return torch.from_numpy(found.reshape(*chances.shape[:-1], num_samples))
+
+    def fill(draw: Any) -> Any:
+        def filled(self: torch.Tensor, *given: Any, generator: Any = None, **named: Any) -> torch.Tensor:
+            with torch.no_grad():
+                self.copy_(draw(self, of(generator), *given, **named).to(self.dtype))
+            return self
+
+        return filled
+
+    def tensor(values: np.ndarray, like: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(values.reshape(tuple(like.shape)))
+
+    def uniform_(self: Any, source: Any, a: float = 0, b: float = 1, **named: Any) -> torch.Tensor:
+        a, b = named.get("from", a), named.get("to", b)
+        return a + (b - a) * tensor(source.uniform(self.numel()), self)
+
+    def random_(self: Any, source: Any, low: Any = 0, high: Any = None) -> torch.Tensor:
+        low, high = (0, low) if high is None and low else (low, high or 2**24)
+        return tensor(source.integers(low, high, self.numel()), self)
+
+    def bernoulli_(self: Any, source: Any, p: Any = 0.5) -> torch.Tensor:
+        return (tensor(source.uniform(self.numel()), self) < p).double()
+
+    torch.Tensor.uniform_ = fill(uniform_)
+    torch.Tensor.normal_ = fill(lambda self, source, mean=0, std=1: mean + std * tensor(source.normal(self.numel()), self))
+    torch.Tensor.random_ = fill(random_)
+    torch.Tensor.bernoulli_ = fill(bernoulli_)
+    torch.Tensor.exponential_ = fill(lambda self, source, lambd=1: -torch.log1p(-tensor(source.uniform(self.numel()), self)) / lambd)
+    torch.Tensor.bernoulli = bernoulli
+    torch.Tensor.multinomial = multinomial
+
+    def dropout_over(axes: int) -> Any:
+        def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
+            if not training or p == 0:
+                return input
+            shape = list(input.shape) if not axes else [*input.shape[:2], *[1] * (input.dim() - 2)]
+            kept = torch.from_numpy(stream.uniform(math.prod(shape)).reshape(shape) >= p).to(input.dtype)
+            return input * kept / (1 - p) if p < 1 else input * 0
+
+        return dropout
+
+    def trunc_normal_(x: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None) -> Any:
+        low, high = (math.erf((edge - mean) / std / math.sqrt(2)) for edge in (a, b))
+        drawn = torch.from_numpy(of(generator).uniform(x.numel())).float().reshape(tuple(x.shape))
+        with torch.no_grad():
+            return x.copy_((torch.erfinv(low + (high - low) * drawn) * (std * math.sqrt(2.0)) + mean).clamp(a, b))
+
+    torch.nn.init.trunc_normal_ = trunc_normal_
+    F.dropout = torch.dropout = dropout_over(0)
+    F.dropout1d = F.dropout2d = F.dropout3d = dropout_over(2)
+    for function in (rand, randn, randint, randperm, normal, rand_like, randn_like, randint_like, bernoulli, multinomial):
+        setattr(torch, function.__name__, function)
+
+
+def choose(rows: np.ndarray, count: int, replacement: bool, stream: Any) -> np.ndarray:
+    """Classes drawn by their weights: with replacement by the sums, without by the order of exponential numbers."""
+    if replacement or count == 1:
+        sums = np.cumsum(rows, axis=1)
+        drawn = stream.uniform(len(rows) * count).reshape(len(rows), count) * sums[:, -1:]
+        return np.minimum((drawn[:, :, None] >= sums[:, None, :]).sum(-1), rows.shape[1] - 1)
+    times = -np.log1p(-stream.uniform(rows.size).reshape(rows.shape)) / np.maximum(rows, 1e-300)
+    return np.argsort(times, axis=1, kind="stable")[:, :count]

@@ -1,0 +1,224 @@
+"""Each script of a project is run on both sides, in processes of its own, and what it shows is compared."""
+
+import ast
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import comparing
+import sources
+from environments import Pytorch
+
+HERE = Path(__file__).resolve().parent
+NUDGED = 8  # times what a change in the last bits makes of PyTorch itself
+Place = tuple[str, int]
+
+
+@dataclass
+class Verdict:
+    """What came of a script: whether it ran, and whether it computes the same."""
+
+    script: str
+    ran: bool = False
+    equal: bool | None = None  # None: not compared
+    why: str = ""
+    executed: set[Place] = field(default_factory=set)
+    places: dict[str, int] = field(default_factory=dict)
+    compared: int = 0
+
+    def __str__(self) -> str:
+        if not self.ran:
+            return f"FAILED {self.why}"
+        if self.equal is None:
+            return f"runs, not compared, because {self.why}"
+        return f"runs, equal ({self.compared} values)" if self.equal else f"runs, DIFFERS {self.why}"
+
+
+@dataclass
+class Runner:
+    """Runs scripts of one project: `sides` are the folders of PyTorch's and Paddle's copies."""
+
+    theirs: Path
+    ours: Path
+    lines: dict[str, list[int]]
+    pytorch: Pytorch
+    device: str
+    seconds: int
+    packages: dict[str, Path]
+
+    def run(self, words: list[str]) -> Verdict:
+        """Run one script, given as its words, on both sides."""
+        verdict = Verdict(shlex.join(words))
+        with tempfile.TemporaryDirectory() as temporary:
+            ours, said = self._observe("paddle", words, Path(temporary), "plain")
+            verdict.executed, verdict.places = ours.executed, ours.places
+            if failed := self._failure(ours, said):
+                verdict.why = failed
+                self._explain(verdict, words, Path(temporary))
+                return verdict
+            verdict.ran = True
+            if not self.pytorch.python:
+                verdict.why = self.pytorch.why_not
+                return verdict
+            theirs, said = self._observe("torch", words, Path(temporary), "plain")
+            if failed := self._failure(theirs, said, translate=False):
+                verdict.why = f"PyTorch's own run fails: {failed}"
+                return verdict
+            self._judge(verdict, theirs, ours, words, Path(temporary))
+        return verdict
+
+    def _explain(self, verdict: Verdict, words: list[str], temporary: Path) -> None:
+        """Say so if the project fails in PyTorch in the same way: then nothing is wrong with the conversion."""
+        if self.pytorch.python:
+            theirs, said = self._observe("torch", words, temporary, "plain")
+            if failed := self._failure(theirs, said, translate=False):
+                verdict.why += f" (so does PyTorch's own run: {failed})"
+
+    def _judge(self, verdict: Verdict, theirs: Any, ours: Any, words: list[str], temporary: Path) -> None:
+        found = comparing.compare(theirs, ours)
+        verdict.compared = len(theirs.events)
+        if not theirs.events:
+            verdict.why = "it prints, saves and returns nothing"
+            return
+        allowed = comparing.ROUNDING
+        wrong = [each for each in found if each.error > allowed]
+        if wrong:
+            again, _ = self._observe("torch", words, temporary, "plain")
+            if unsteady := comparing.compare(theirs, again):
+                steady = {(each.where, each.line) for each in unsteady}
+                left = [each for each in wrong if (each.where, each.line) not in steady]
+                if not left and len(unsteady) < len(theirs.events):
+                    verdict.equal, verdict.compared = True, len(theirs.events) - len(unsteady)
+                    return
+                if not left:
+                    verdict.why = f"PyTorch's own results change from run to run ({self._place(unsteady[0])})"
+                    return
+                wrong = left
+            nudged, _ = self._observe("torch", words, temporary, "nudge")
+            moved = {}
+            for each in comparing.compare(theirs, nudged):
+                moved[each.where] = max(moved.get(each.where, 0.0), each.error)
+            wrong = [each for each in wrong if each.error > NUDGED * moved.get(each.where, 0.0)]
+        verdict.equal = not wrong
+        if wrong:
+            verdict.why = f"at {self._place(wrong[0])}: {wrong[0].what}"
+
+    @staticmethod
+    def _place(difference: comparing.Difference) -> str:
+        where = difference.where.replace(" ", f":{difference.line} ", 1)
+        return where if " " in difference.where else f"{where}:{difference.line}" if difference.line else where
+
+    def _observe(self, side: str, words: list[str], temporary: Path, nudge: str) -> tuple[comparing.Record, Any]:
+        record = temporary / f"{side}-{nudge}"
+        record.unlink(missing_ok=True)
+        root = self.ours if side == "paddle" else self.theirs
+        python = sys.executable if side == "paddle" else self.pytorch.python
+        command = [python, "-W", "ignore", "-X", "faulthandler", str(HERE / "observing.py"), side, str(root), str(record)]
+        command += [nudge, self.device if side == "paddle" else "cpu", *words]
+        environment = {**os.environ, "PYTHONHASHSEED": "0", "MPLBACKEND": "Agg", "PYTHONDONTWRITEBYTECODE": "1"}
+        environment["PYTHONPATH"] = str(self.packages.get(side, ""))
+        folder = root / Path(words[0]).parent if words[0] != "-m" else root
+        try:
+            done = subprocess.run(
+                command, cwd=folder, env=environment, capture_output=True, text=True, errors="replace",
+                timeout=self.seconds, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return comparing.Record(), f"it runs longer than {self.seconds} s; give it shorter arguments by scripts="
+        if side == "paddle" and nudge == "plain" and done.stdout.strip():
+            print("\n".join(f"    {line}" for line in done.stdout.splitlines()[-12:]))
+        found = comparing.read(record) if record.exists() else comparing.Record()
+        return found, done
+
+    def _failure(self, record: comparing.Record, said: Any, translate: bool = True) -> str:
+        """What ended a script, in the person's lines; nothing if it came to its end."""
+        if isinstance(said, str):
+            return said
+        if not record.ended:
+            return self._died(said, translate)
+        if record.fault is None:
+            return ""
+        place = record.fault["place"]
+        where = "before its code"
+        if place:
+            where = f"{place[0]}:{self._line(place[0], place[1]) if translate else place[1]}"
+        return f"{where}: {record.fault['type']}: {record.fault['reason']}{hint(record.fault)}"
+
+    def _line(self, name: str, line: int) -> int:
+        lines = self.lines.get(name, [])
+        return lines[line - 1] if 0 < line <= len(lines) else line
+
+    def _died(self, said: Any, translate: bool) -> str:
+        """A process that a signal ended: Python's fault handler says where."""
+        root = self.ours if translate else self.theirs
+        for name, line in re.findall(r'File "([^"]+)", line (\d+)', said.stderr):
+            if name.startswith(f"{root}{os.sep}") and "/mended/" not in name:
+                short = os.path.relpath(name, root)
+                line = self._line(short, int(line)) if translate else line
+                return f"{short}:{line}: the process died there (signal {-said.returncode})"
+        return f"the process died (exit {said.returncode}): {(said.stderr.strip().splitlines() or [''])[-1][:200]}"
+
+
+HINTS = (
+    (r"No module named '(\w+)'", "add it by --set requires={0}"),
+    (r"the following arguments are required: (.*)", "give them by --set scripts=..."),
+    (r"it ended with 2", "it wants arguments: --set scripts=\"FILE --option value\""),
+    (r"read-only", "PyTorch shares the memory of an array that became a tensor, Paddle copies it"),
+)  # fmt: skip
+
+
+def hint(fault: dict[str, Any]) -> str:
+    """What to do about an error that is understood."""
+    for pattern, words in HINTS:
+        if match := re.search(pattern, fault["reason"]):
+            return f"   ({words.format(*match.groups())})"
+    return ""
+
+
+def asked(text: str) -> list[list[str]]:
+    """`scripts=`: commands parted by ; each as its words, with or without `python` before."""
+    found = []
+    for part in text.split(";"):
+        words = shlex.split(part)
+        while words and Path(words[0]).name in ("python", "python3"):
+            words.pop(0)
+        if words:
+            found.append(words)
+    return found
+
+
+def commands(folder: Path) -> list[list[str]]:
+    """How each script is run: as a file, or as a module if it imports relatively."""
+    found = []
+    for script in sources.scripts(folder):
+        if _relative(sources.read(folder / script)) and len(script.parts) > 1:
+            found.append(["-m", ".".join(script.with_suffix("").parts).removesuffix(".__main__")])
+        else:
+            found.append([str(script)])
+    return found
+
+
+def _relative(text: str) -> bool:
+    return any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(ast.parse(text)))
+
+
+def functions(folder: Path, names: list[str]) -> dict[Place, str]:
+    """Every function of the person's files in `folder`, under file and first line."""
+    found = {}
+    for name in names:
+        path = folder / name
+        if path.suffix != ".py" or not path.is_file():
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                line = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+                found[name, line] = node.name
+    return found
+
+

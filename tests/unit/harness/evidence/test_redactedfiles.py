@@ -1,0 +1,130 @@
+"""Redaction of files: every text by its content, whatever its name, packing or width; names too; other files stay."""
+
+import gzip
+import json
+import zipfile
+
+import pytest
+from secretsamples import SAMPLES, Draw
+
+from harness.evidence import redactedfiles
+from harness.evidence.finishing import redact_files
+from harness.evidence.redaction import Redactor
+
+SECRET = Draw(5)("abcdef0123456789", 40)
+TEXT = f"# 设置\npassword={SECRET}\nend\n"
+CLEAN = "# 设置\npassword=[redacted]\nend\n"
+NAMES = (
+    "settings",
+    ".env",
+    ".netrc",
+    "run.py",
+    "x.ini",
+    "x.toml",
+    "x.cfg",
+    "x.sh",
+    "x.ps1",
+    "x.conf",
+    "x.properties",
+    "x.xml",
+    "x.jsonl",
+    "x.ipynb",
+    "x.out",
+    "x.err",
+    "x.tsv",
+    "x.svg",
+    "x.pem",
+    "x.tex",
+    "Dockerfile",
+    "x.log.1",
+    "x.bak",
+    "x.bin",
+)
+ENCODINGS = ["utf-8", "utf-8-sig", "gb18030", "utf-16", "utf-16-le", "utf-16-be"]
+
+
+def redacted(path):
+    redactedfiles.redact(path, Redactor())
+    return path
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_text_is_told_by_its_content(tmp_path, name):
+    (tmp_path / name).write_text(TEXT)
+    assert redacted(tmp_path / name).read_text() == CLEAN
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_text_keeps_its_encoding(tmp_path, encoding):
+    text = TEXT if encoding not in ("utf-16-le", "utf-16-be") else TEXT.replace("设置", "set up what is needed")
+    (tmp_path / "x").write_bytes(text.encode(encoding))
+    assert redacted(tmp_path / "x").read_bytes().decode(encoding) == text.replace(SECRET, "[redacted]")
+
+
+@pytest.mark.parametrize(("packed", "wide"), [(False, False), (True, False), (False, True)])
+def test_every_usual_form_is_caught_in_files(tmp_path, packed, wide):
+    for number, (name, draw) in enumerate(SAMPLES.items()):
+        text, secrets = draw(Draw(number))
+        content = f"start\n{text}\nend of it\n".encode("utf-16" if wide else "utf-8")
+        (tmp_path / "file").write_bytes(gzip.compress(content) if packed else content)
+        after = redacted(tmp_path / "file").read_bytes()
+        after = gzip.decompress(after) if packed else after
+        clean = after.decode("utf-16" if wide else "utf-8")
+        assert not [secret for secret in secrets if secret in clean], name
+
+
+def test_json_stays_json_and_a_command_loses_its_password(tmp_path):
+    document = {
+        "command": ["login", "--password", SECRET],
+        "n": 1e5,
+        f"hf_{SECRET}": 1,
+        "env": [{"name": "DB_PASSWORD", "value": SECRET}],
+    }
+    (tmp_path / "x").write_text(json.dumps(document))
+    clean = json.loads(redacted(tmp_path / "x").read_text())
+    assert clean["command"] == ["login", "--password", "[redacted]"] and clean["n"] == 1e5
+    assert clean["env"] == [{"name": "DB_PASSWORD", "value": "[redacted]"}] and SECRET not in str(clean)
+
+
+def test_a_text_too_large_for_the_memory_goes_through_in_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(redactedfiles, "AT_ONCE", 1000)
+    monkeypatch.setattr(redactedfiles, "PIECE", 100)
+    (tmp_path / "x").write_text(TEXT * 100)
+    (tmp_path / "x").chmod(0o640)
+    assert redacted(tmp_path / "x").read_text() == CLEAN * 100
+    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o640 and len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_is_no_text_is_left_as_it_is(tmp_path):
+    contents = {
+        "x.npz": b"PK\x03\x04" + bytes(20) + TEXT.encode(), "x.png": b"\x89PNG\r\n\x1a\n\0\0\0" + TEXT.encode(),
+        "x.pdparams": bytes(range(256)) * 9 + TEXT.encode(), "x.gz": b"\x1f\x8b" + TEXT.encode(), "empty": b"",
+    }  # fmt: skip
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        assert redacted(tmp_path / name).read_bytes() == content
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("x", TEXT)
+    before = (tmp_path / "a.zip").read_bytes()
+    assert redacted(tmp_path / "a.zip").read_bytes() == before
+
+
+def test_a_link_leads_nowhere(tmp_path):
+    (tmp_path / "outside").write_text(TEXT)
+    (tmp_path / "link").symlink_to(tmp_path / "outside")
+    redacted(tmp_path / "link")
+    assert (tmp_path / "outside").read_text() == TEXT
+
+
+def test_names_lose_their_secrets_and_no_file_is_lost(tmp_path):
+    folder = tmp_path / "run" / f"hf_{SECRET}"
+    folder.mkdir(parents=True)
+    for number in range(2):
+        (folder / f"{number}-hf_{SECRET[::-1]}.txt").write_text("fine")
+    (folder / f"hf_{SECRET}").write_text("one")
+    (folder / f"hf_{SECRET[1:]}").write_text("two")
+    redact_files(tmp_path / "run", Redactor())
+    names = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
+    assert names == [
+        f"run/[redacted]/{name}" for name in ("0-[redacted].txt", "1-[redacted].txt", "[redacted]", "[redacted]-2")
+    ]
