@@ -4,8 +4,8 @@
     .stacks/convert/bin/python bench/conversion.py --pytorch PYTHON [--topic layers] [--every 10] [--show]
 
 Each snippet of tests/data/snippets is run in PyTorch and, converted, in Paddle, on the same inputs and random numbers.
-`open`: the conversion names a line; `refused`: the converted code ends with an error; `wrong`: it computes something else
-and says nothing, which no snippet may. --every N takes each Nth.
+`open`: the conversion names a line; `refused`: the converted code ends with an error; `wrong`: it computes something
+else and says nothing, which no snippet may. --every N takes each Nth.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -66,7 +67,7 @@ def outcomes(some: list[tuple[str, str]], pytorch: str) -> list[Outcome]:
         return [_outcome(some[number], f"s{number:03}", records, found) for number in range(len(some))]
 
 
-def _outcome(snippet: tuple[str, str], name: str, records: Path, found: "conversion.Conversion") -> Outcome:  # type: ignore[name-defined]  # noqa: F821
+def _outcome(snippet: tuple[str, str], name: str, records: Path, found: Any) -> Outcome:
     import comparing
 
     theirs, ours = (

@@ -199,6 +199,10 @@ def record(data: RecordData, folder: Path) -> str:
         f"  command   {' '.join(data.get('command', []))}",
         f"  paddle    {wheel}",
         *(
+            f"  plug-in   {each['package']} {each['version']}, wheel sha256 {each['wheel_sha256']}"
+            for each in data.get("plug_ins", ())
+        ),
+        *(
             f"  variable  {name}={value}"
             + (", set by the caller" if name in data.get("environment_of_caller", ()) else "")
             for name, value in data.get("environment", {}).items()

@@ -12,7 +12,7 @@ from harness.catalogue import expressions
 from harness.catalogue.entries import Metric, Part
 from harness.errors import HomeworkError, UsageError
 from harness.evidence import traces
-from harness.evidence.record import RecordData
+from harness.evidence.record import Paddle, RecordData
 from harness.evidence.records import FILE, libraries, read
 from harness.evidence.traces import Parting, Tensor
 
@@ -152,12 +152,17 @@ def _facts(record: RecordData) -> Iterator[tuple[str, str]]:
         "lock": f"{stack['name']} {stack['lock_sha256'][:HASH]}" if stack else None,
         "Paddle": f"{paddle['package']} {paddle['version']}" if paddle else None,
         "wheel": str(paddle["wheel_sha256"])[:HASH] if paddle else None,
+        "plug-ins": ", ".join(_wheel(each) for each in record.get("plug_ins", ())) or None,
         "seed": record["seed"],
     }
     yield from ((name, str(value)) for name, value in facts.items() if value is not None)
     yield from ((f"parameter {name}", str(value)) for name, value in record["parameters"].items())
     yield from ((f"variable {name}", value) for name, value in (record.get("environment") or {}).items())
     yield from libraries(record)
+
+
+def _wheel(paddle: Paddle) -> str:
+    return f"{paddle['package']} {paddle['version']} {str(paddle['wheel_sha256'])[:HASH]}"
 
 
 # Together

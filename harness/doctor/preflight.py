@@ -56,6 +56,8 @@ def require_build(image: images.Image, client: Client) -> None:
         if not finding:
             print(yellow(f"There is no {image.hardware.title} here: the image is for another machine."))
         lines += [*cards.driver(finding), *cards.pairs(finding)] if finding else []
+        if image.target == "source" and image.hardware.data["source"].get("driver"):
+            lines += checks.needed_for("container", cards.lines(finding))
     require(image.hardware, lines)
 
 

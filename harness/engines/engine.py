@@ -71,6 +71,8 @@ def variables(request: Request) -> dict[str, str]:
     chosen = {"PYTHONWARNINGS": "ignore:No ccache found", **declared, **own}
     if "visible_devices" in kind.data and request.card_ids:
         chosen[kind.data["visible_devices"]] = ",".join(request.card_ids)
+        if "launcher_devices" in kind.data:
+            chosen[kind.data["launcher_devices"]] = ",".join(map(str, range(len(request.card_ids))))
     if request.cards > 1:
         threads = max(1, (os.cpu_count() or 1) // request.cards)
         chosen["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(threads))

@@ -130,6 +130,7 @@ class RecordData(_Record, total=False):
     environment_of_caller: Sequence[str]
     stack: Stack
     paddle: Paddle | None
+    plug_ins: Sequence[Paddle]
     verdict: Verdict
     screen: Screen
     explanations: Sequence[Explanation]

@@ -178,10 +178,16 @@ def _absent(finding: Finding) -> HardwareError:
 
 def visible_cards(finding: Finding) -> tuple[Card, ...]:
     """The cards that a run may take: those that this shell's variables name, or else all that no program has."""
-    variables = (finding.hardware.data.get(name, "") for name in ("visible_devices", "launcher_devices"))
-    named = next((os.environ[name] for name in variables if os.environ.get(name)), "").split(",")
-    chosen = tuple(card for card in finding.cards if card.index in named)
-    return chosen or tuple(card for card in finding.cards if not card.busy)
+    named = chosen_by(finding.hardware).partition("=")[2]
+    if named in ("", "all"):
+        return tuple(card for card in finding.cards if not card.busy)
+    return tuple(card for card in finding.cards if card.index in named.split(","))
+
+
+def chosen_by(hardware: Hardware) -> str:
+    """How this shell chose a kind's cards, as NPU_VISIBLE_DEVICES=0,1; empty where it did not."""
+    names = [hardware.data.get(name, "") for name in ("visible_devices", "launcher_devices")]
+    return next((f"{name}={os.environ[name]}" for name in names if os.environ.get(name)), "")
 
 
 def _device_files(hardware: Hardware) -> tuple[str, ...]:

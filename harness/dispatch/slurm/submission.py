@@ -196,5 +196,5 @@ def _environment() -> dict[str, str]:
     from harness.catalogue import entries
 
     kinds = entries.load().hardware.values()
-    cards = {kind.data.get("visible_devices") for kind in kinds}
+    cards = {kind.data.get(name) for kind in kinds for name in ("visible_devices", "launcher_devices")}
     return {name: value for name, value in os.environ.items() if name not in cards}

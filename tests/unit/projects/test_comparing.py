@@ -23,8 +23,14 @@ def record(comparing, *events):
     [
         ("loss 0.69314718", "loss 0.69314724"),
         ("torch.float32", "paddle.float32"),
-        ("tensor([1., 2.5000])", "Tensor(shape=[2], dtype=float32, place=Place(cpu), stop_gradient=True,\n       [1.        , 2.50000000])"),
-        ("tensor(3, grad_fn=<SumBackward0>)", "Tensor(shape=[], dtype=int64, place=Place(cpu), stop_gradient=False,\n       3)"),
+        (
+            "tensor([1., 2.5000])",
+            "Tensor(shape=[2], dtype=float32, place=Place(cpu), stop_gradient=True,\n       [1.        , 2.50000000])",
+        ),
+        (
+            "tensor(3, grad_fn=<SumBackward0>)",
+            "Tensor(shape=[], dtype=int64, place=Place(cpu), stop_gradient=False,\n       3)",
+        ),
         ("accuracy 0.123", "accuracy 0.124"),
     ],
 )

@@ -117,6 +117,16 @@ def test_a_build_without_the_card_is_for_another_machine_and_one_with_an_old_dri
     preflight.require_build(image, replace(DOCKER, address="ssh://far"))  # its cards are not this machine's
 
 
+def test_what_a_build_loads_with_the_driver_is_compiled_where_the_card_is(image, monkeypatch):
+    monkeypatch.setattr(Client, "read", lambda self, *words: None)
+    monkeypatch.setattr(checks, "IMAGE_GIBIBYTES", 0.0)
+    monkeypatch.setattr(probe, "probe", lambda kind: Finding(kind, ()))
+    described = {"source": {"repository": "https://x", "directory": "d", "command": "c", "driver": True}}
+    compiled = replace(image, target="source", hardware=a_kind(**described))
+    with pytest.raises(HardwareError, match="cards"):
+        preflight.require_build(compiled, DOCKER)
+
+
 # The PCI bus
 
 

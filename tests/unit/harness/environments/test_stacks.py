@@ -36,6 +36,7 @@ def commands(monkeypatch):
     def use(*programs: str) -> None:
         lists = [[sys.executable, "-c", program] for program in programs]
         monkeypatch.setattr(stacks, "install_commands", lambda stack: lists)
+        monkeypatch.setattr(stacks, "vendor_commands", lambda stack: [])
         monkeypatch.setattr(uv, "pip_settings", dict)
 
     return use
@@ -56,7 +57,10 @@ def test_a_kind_whose_paddle_is_in_the_lock_shares_the_stack(root):
 
 
 def test_a_kind_with_wheels_of_its_own_has_a_stack_of_its_own(root):
-    kind = a_kind("npu", wheels={"packages": ["paddlepaddle", "paddle-custom-npu"], "index": INDEX})
+    kind = a_kind(
+        "npu",
+        wheels={"packages": ["paddlepaddle", "paddle-custom-npu"], "index": INDEX, "python": ["3.10", "3.11", "3.12"]},
+    )
     own = stacks.stack("science", kind, root)
     assert own.folder == root / ".stacks" / "science-npu" and own.index == INDEX
     assert own.vendor_wheels == ("paddlepaddle==3.0.0", "paddle-custom-npu==3.0.0")
@@ -79,17 +83,20 @@ def test_the_lock_is_synced_with_its_hashes(root):
 
 
 def test_a_plug_in_is_installed_beside_the_lock_s_paddle(root):
-    kind = a_kind("npu", wheels={"packages": ["paddlepaddle", "paddle-custom-npu"], "index": INDEX})
-    commands = stacks.install_commands(stacks.stack("base", kind, root))
+    kind = a_kind(
+        "npu",
+        wheels={"packages": ["paddlepaddle", "paddle-custom-npu"], "index": INDEX, "python": ["3.10", "3.11", "3.12"]},
+    )
+    commands = stacks.vendor_commands(stacks.stack("base", kind, root))
     assert not any("uninstall" in command for command in commands)
-    assert INDEX in commands[-1] and commands[-1][-1] == "paddle-custom-npu==3.0.0"
+    assert {command[-1] for command in commands} == {"paddle-custom-npu==3.0.0"}
 
 
 def test_another_paddle_takes_the_place_of_the_lock_s(root):
-    kind = a_kind("cuda", wheels={"packages": ["paddlepaddle-gpu"], "index": INDEX})
-    *_, uninstall, install = stacks.install_commands(stacks.stack("base", kind, root))
+    kind = a_kind("cuda", wheels={"packages": ["paddlepaddle-gpu"], "index": INDEX, "python": ["3.10", "3.11", "3.12"]})
+    uninstall, *install = stacks.vendor_commands(stacks.stack("base", kind, root))
     assert "uninstall" in uninstall and uninstall[-1] == "paddlepaddle"
-    assert install[-1] == "paddlepaddle-gpu==3.0.0"
+    assert all(command[-1] == "paddlepaddle-gpu==3.0.0" for command in install)
 
 
 # Making an environment
@@ -110,7 +117,7 @@ def test_it_is_made_once_and_again_when_the_lock_changed(root, commands):
 
 
 def test_other_wheels_or_another_index_make_it_anew(root, commands):
-    wheels = {"packages": ["paddle-custom-npu"], "index": INDEX}
+    wheels = {"packages": ["paddle-custom-npu"], "index": INDEX, "python": ["3.10", "3.11", "3.12"]}
     stack = stacks.stack("base", a_kind("npu", wheels=wheels), root)
     commands(make_folder(stack))
     stacks.prepare(stack)
