@@ -34,7 +34,11 @@ def schema(path: Path) -> str:
     """A table of the fields of one kind of file, nested ones by their path."""
     data = json.loads(path.read_text(encoding="utf-8"))
     rows = ["| field | type | |", "| --- | --- | --- |"]
+    seen: set[str] = set()
     for name, field, required in fields(data, data):
+        if name in seen:
+            continue  # a choice that only narrows what stands above
+        seen.add(name)
         kind = field.get("type") or " or ".join(f"`{json.dumps(each)}`" for each in choices(field))
         kind = " or ".join(kind) if isinstance(kind, list) else kind
         words = field.get("description", "").replace("|", "\\|").replace("\n", " ")
