@@ -6,6 +6,7 @@ twin is README.zh-CN.md beside README.md, and NAME.zh.md beside NAME.md.
 mkdocs calls on_config, on_files, on_page_markdown and on_page_context (https://www.mkdocs.org/dev-guide/plugins/#events).
 """
 
+import os
 import posixpath
 import re
 import sys
@@ -77,6 +78,8 @@ def made(language: str) -> dict[str, Callable[[], str]]:
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     jieba.setLogLevel("WARNING")  # it cuts Chinese into words for the search, and tells how long its dictionary took
+    if repository := os.environ.get("GITHUB_REPOSITORY"):  # where the site is published from
+        config.repo_url = f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{repository}"
     language = config.theme["language"]
     pages = [*sources().values(), *made(language)]
 

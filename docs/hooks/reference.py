@@ -65,6 +65,8 @@ def within(field: dict[str, Any], root: dict[str, Any], path: str) -> Iterator[t
     for key, mark in (("items", "[]"), ("additionalProperties", ".*")):
         if isinstance(inner := field.get(key), dict):
             yield from within(resolved(inner, root), root, f"{path}{mark}")
+    for inner in field.get("patternProperties", {}).values():
+        yield from within(resolved(inner, root), root, f"{path}.*")
     for several in ("oneOf", "anyOf"):
         for choice in field.get(several, ()):
             yield from within(resolved(choice, root), root, path)
