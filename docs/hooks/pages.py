@@ -3,7 +3,7 @@
 The site is built once a language (mkdocs.yml, mkdocs.zh.yml), with the same pages at the same paths: a text's Chinese
 twin is README.zh-CN.md beside README.md, and NAME.zh.md beside NAME.md.
 
-mkdocs calls on_config, on_files, on_page_markdown and on_page_context (https://www.mkdocs.org/dev-guide/plugins/#events).
+mkdocs calls on_config, on_files, on_page_markdown and on_post_page (https://www.mkdocs.org/dev-guide/plugins/#events).
 """
 
 import os
@@ -30,6 +30,7 @@ WITHIN_SENTENCE = re.compile(f"^(?!#)(.*[{HAN}])\n(?=[{HAN}])", re.MULTILINE)
 FENCED = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(!?)\[([^\]]+)\]\(([^)#\s]*)(#[^)\s]*)?\)")
 OTHER_LANGUAGE = re.compile(r"^\[(?:中文|English)\]\([^)]*\)\n+", re.MULTILINE)
+ALTERNATE = re.compile(r'href="[^"]*" hreflang="(\w+)"')
 PLACEHOLDER = re.compile(r"^<!-- reference: (\w+) -->$", re.MULTILINE)
 LANGUAGES = {"en": "English", "zh": "中文"}
 ENGLISH_ALONE = {"docs/benchmarks.md", "docs/changelog.md"}  # written by a program; for those who change things
@@ -98,6 +99,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         "Article": ["article.md"],
         "Reference": [*(page for page in pages if "/" not in page and page not in known), *under("files")],
     }
+    config.extra["alternate"] = [{"name": name, "lang": code, "link": "."} for code, name in LANGUAGES.items()]
     config.nav = [{TITLES[title] if language == "zh" else title: group} for title, group in nav.items()]
     return config
 
@@ -120,14 +122,12 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     return "".join(part if number % 2 else WITHIN_SENTENCE.sub(r"\1", part) for number, part in enumerate(parts))
 
 
-def on_page_context(context: dict[str, Any], page: Page, config: MkDocsConfig, **_: Any) -> None:
-    """The switch of languages leads to the same page of the other one."""
-    there = {"en": "../", "zh": "zh/"}
-    here = config.theme["language"]
-    config.extra["alternate"] = [
-        {"name": name, "lang": code, "link": page.url if code == here else f"{there[code]}{page.url}"}
-        for code, name in LANGUAGES.items()
-    ]
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """The switch of languages leads to the same page of the other one, which the theme's own links do not for two sites."""
+    up = "../" * page.url.count("/")
+    there = {"en": f"{up}../{page.url}", "zh": f"{up}zh/{page.url}"}
+    there[config.theme["language"]] = f"{up}{page.url}"
+    return ALTERNATE.sub(lambda match: f'href="{there[match[1]]}" hreflang="{match[1]}"', output)
 
 
 def text(source: str, language: str) -> str:
