@@ -6,6 +6,7 @@ twin is README.zh-CN.md beside README.md, and NAME.zh.md beside NAME.md.
 mkdocs calls on_config, on_files, on_page_markdown and on_post_page (https://www.mkdocs.org/dev-guide/plugins/#events).
 """
 
+import html
 import os
 import posixpath
 import re
@@ -30,6 +31,7 @@ WITHIN_SENTENCE = re.compile(f"^(?!#)(.*[{HAN}])\n(?=[{HAN}])", re.MULTILINE)
 FENCED = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(!?)\[([^\]]+)\]\(([^)#\s]*)(#[^)\s]*)?\)")
 OTHER_LANGUAGE = re.compile(r"^\[(?:中文|English)\]\([^)]*\)\n+", re.MULTILINE)
+PIPE = re.compile(r"`([^`\n]*\\\|[^`\n]*)`")
 ALTERNATE = re.compile(r'href="[^"]*" hreflang="(\w+)"')
 PLACEHOLDER = re.compile(r"^<!-- reference: (\w+) -->$", re.MULTILINE)
 LANGUAGES = {"en": "English", "zh": "中文"}
@@ -117,9 +119,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Without the ends of lines within Chinese sentences, which browsers would show as spaces."""
+    """As browsers show it best: without the ends of lines within Chinese sentences, which would be spaces."""
     parts = FENCED.split(markdown)
-    return "".join(part if number % 2 else WITHIN_SENTENCE.sub(r"\1", part) for number, part in enumerate(parts))
+    return "".join(part if number % 2 else PIPE.sub(piped, WITHIN_SENTENCE.sub(r"\1", part)) for number, part in enumerate(parts))
+
+
+def piped(match: re.Match[str]) -> str:
+    """Code in a table with a bar in it, whose backslash would be shown."""
+    return f"<code>{html.escape(match[1]).replace(chr(92) + '|', '&#124;')}</code>"
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
