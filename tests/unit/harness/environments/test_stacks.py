@@ -72,8 +72,8 @@ def test_versions_lie_beside_each_other_each_with_its_lock(root):
     (root / "docker" / "locks" / "3.3.1" / "base.txt").write_text("paddlepaddle==3.3.1\n")
     new = stacks.stack("base", a_kind(), root, releases.load().of("3.3.1"))
     assert new.folder == root / ".stacks" / "base-3.3.1" and new.lock_text == "paddlepaddle==3.3.1\n"
-    kind = a_kind("npu", wheels={"packages": ["paddlepaddle", "paddle-custom-npu"], "index": INDEX})
-    own = stacks.stack("base", kind, root, releases.load().of("3.3.1"))
+    wheels = {"packages": ["paddlepaddle", "paddle-custom-npu"], "index": INDEX, "python": ["3.10"]}
+    own = stacks.stack("base", a_kind("npu", wheels=wheels), root, releases.load().of("3.3.1"))
     assert own.folder == root / ".stacks" / "base-3.3.1-npu" and own.vendor_wheels[1] == "paddle-custom-npu==3.3.1"
 
 
