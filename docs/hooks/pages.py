@@ -121,7 +121,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """As browsers show it best: without the ends of lines within Chinese sentences, which would be spaces."""
     parts = FENCED.split(markdown)
-    return "".join(part if number % 2 else PIPE.sub(piped, WITHIN_SENTENCE.sub(r"\1", part)) for number, part in enumerate(parts))
+    parts[::2] = [PIPE.sub(piped, WITHIN_SENTENCE.sub(r"\1", part)) for part in parts[::2]]
+    return "".join(parts)
 
 
 def piped(match: re.Match[str]) -> str:
@@ -130,7 +131,7 @@ def piped(match: re.Match[str]) -> str:
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """The switch of languages leads to the same page of the other one, which the theme's own links do not for two sites."""
+    """The switch of languages leads to the same page of the other one; the theme's own links do not for two sites."""
     up = "../" * page.url.count("/")
     there = {"en": f"{up}../{page.url}", "zh": f"{up}zh/{page.url}"}
     there[config.theme["language"]] = f"{up}{page.url}"
@@ -155,6 +156,8 @@ def relinked(words: str, source: str, page: str, pages: dict[str, str]) -> str:
         own = pages.get(f"{path}/README.md") or pages.get(path)
         if not own and path.startswith("docs/"):
             own = path.removeprefix("docs/")
+        if not own and label == Path(path).stem:  # a program by its name: the page that tells of it
+            own = next(filter(None, (pages.get(f"{above}/README.md") for above in Path(path).parents)), None)
         if own:
             return f"{picture}[{label}]({posixpath.relpath(own, posixpath.dirname(page) or '.')}{anchor})"
         return f"{label} (`{path}`)" if (ROOT / path).exists() else match[0]  # a dead link stays, and fails the build
