@@ -62,8 +62,9 @@ def probe(hardware: Hardware, paddle: str = "") -> Finding:
     for table in devices.tables(hardware.data["lister"]):
         seen, said = _ask(hardware.data, table)
         looked.append(said)
-        cards = seen if seen and not any(card.named for card in cards) else cards
-        if any(card.named for card in cards) or said.endswith(HANGING):
+        known = any(card.named and not card.fault for card in seen)
+        cards = seen if known or not cards else cards
+        if known or said.endswith(HANGING):
             break
     return _sorted_out(hardware, cards or _always(hardware), tuple(dict.fromkeys(looked)), paddle)
 
