@@ -11,6 +11,7 @@ from pathlib import Path
 from harness import checkout
 from harness.catalogue import entries
 from harness.catalogue.entries import Hardware
+from harness.catalogue.releases import Release
 from harness.checkout import ROOT
 from harness.doctor import preflight
 from harness.environments import client as clients
@@ -41,6 +42,7 @@ def image(
     wheels: str = "",
     tree: str = "",
     offline: bool = False,
+    release: Release | None = None,
 ) -> images.Image:
     """The image that the options describe.
 
@@ -64,6 +66,7 @@ def image(
         tree=own,
         offline=offline,
         root=ROOT,
+        release=release,
         arguments=_arguments(),
     )
     assert wanted.lock, "an unknown stack is refused here"

@@ -11,7 +11,7 @@ from harness.errors import HardwareError, UsageError
 from harness.terminal import dim
 
 
-def diagnose(book: Catalogue, hw: str, log: str = "") -> None:
+def diagnose(book: Catalogue, hw: str, log: str = "", paddle: str = "") -> None:
     """Print what is here and what is missing; or, with a log, what is known of what stands in it.
 
     Raises:
@@ -27,7 +27,7 @@ def diagnose(book: Catalogue, hw: str, log: str = "") -> None:
         return print(listing.explanations(_explained(log, kinds), log))
     findings = [probe.probe(kind) for kind in kinds]
     shown = [finding for finding in findings if finding or finding.left_out or hw != "auto"]
-    diagnoses = checks.everything(ROOT, book.parts.values(), shown)
+    diagnoses = [*checks.everything(ROOT, book.parts.values(), shown), *checks.paddles(ROOT, paddle)]
     print(listing.diagnoses(diagnoses))
     absent = [finding.hardware.name for finding in findings if finding not in shown]
     if absent:

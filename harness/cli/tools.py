@@ -58,6 +58,7 @@ def lint() -> None:
     run("lint", ("ruff", "check", "."))
     run("lint", ("ruff", "format", "--diff", "."))
     run("lint", ("mypy",))
+    run("lint", ("mypy", "--platform", "darwin", "harness", "tasks.py", "projects/kit"))
     run("lint", ("lint-imports", "--no-cache", "--no-logo"))
     run("lint", ("shellcheck", *scripts))
     run("lint", ("hadolint", *dockerfiles))

@@ -4,6 +4,7 @@ The project and the libraries that it uses are mounted read-only, so a change in
 writes belongs to the caller.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -16,9 +17,9 @@ from typing import Any
 from harness.catalogue import entries
 from harness.catalogue.cells import Cell
 from harness.checkout import ROOT
-from harness.engines.engine import LAUNCHER, OF_PROGRAMS, Launch, Request, python_words, variables
+from harness.engines.engine import LAUNCHER, OF_PROGRAMS, Launch, Request, odd_version, python_words, variables
 from harness.environments import client as clients
-from harness.environments import images, passthrough, stacks
+from harness.environments import images, passthrough
 from harness.environments.client import Client
 from harness.terminal import yellow
 
@@ -48,6 +49,7 @@ class ContainerEngine:
             return f"there is no {image.dockerfile.name}"
         found = client.inspect(image.name)
         remedy = f"./inv build --hw {cell.hardware.name} --stack {image.stack}"
+        remedy += f" --paddle {cell.release.version}" if cell.release else ""
         if found is None:
             return f"there is no image {image.name}: {remedy}"
         if images.label(found, "recipe") != image.recipe:
@@ -89,7 +91,9 @@ class ContainerEngine:
 
     def _image(self, cell: Cell) -> images.Image:
         stack = cell.part.stack or "base"
-        return images.Image(hardware=cell.hardware, stack=stack, tools=entries.tools(stack), root=ROOT)
+        return images.Image(
+            hardware=cell.hardware, stack=stack, tools=entries.tools(stack), root=ROOT, release=cell.release
+        )
 
     def _settings(self, request: Request) -> dict[str, str]:
         settings = variables(replace(request, card_ids=_numbers_inside(request)))
@@ -168,9 +172,11 @@ def _facts(client: Client, found: Mapping[str, Any], image: images.Image) -> dic
         },
         "stack": {
             "name": image.stack,
-            "lock_sha256": images.label(found, "lock") or stacks.stack(image.stack).lock_sha256,
+            "lock": str(image.lock.relative_to(ROOT)),
+            "lock_sha256": images.label(found, "lock") or hashlib.sha256(image.lock.read_bytes()).hexdigest(),
             "index": image.hardware.data["wheels"].get("index"),
             "python": images.label(found, "python") or f"{sys.version_info.major}.{sys.version_info.minor}",
+            **odd_version(image.paddle),
         },
         **_paddle(wheels),
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.catalogue.cells import Cell
+from harness.catalogue.releases import Release
 from harness.checkout import ROOT
 
 LAUNCHER = ROOT / "projects" / "kit" / "launch.py"
@@ -67,6 +68,7 @@ def variables(request: Request) -> dict[str, str]:
     """
     kind = request.cell.hardware
     declared = {**kind.environment, **kind.data.get("distributed", {}).get("environment", {})}
+    declared = {name: value.replace("{paddle}", request.cell.paddle.version) for name, value in declared.items()}
     own = {name: os.environ[name] for name, value in declared.items() if name in os.environ and "{root}" not in value}
     chosen = {"PYTHONWARNINGS": "ignore:No ccache found", **declared, **own}
     if "visible_devices" in kind.data and request.card_ids:
@@ -77,6 +79,12 @@ def variables(request: Request) -> dict[str, str]:
         threads = max(1, (os.cpu_count() or 1) // request.cards)
         chosen["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(threads))
     return chosen
+
+
+def odd_version(paddle: Release, instead_of: str = "") -> dict[str, str]:
+    """What a record's stack says of a version that is not listed, and earns nothing; or that stands in for another."""
+    said = {"instead_of": instead_of} if instead_of else {}
+    return said if paddle.listed else {**said, "unlisted": paddle.version}
 
 
 def program_arguments(request: Request) -> list[str]:

@@ -4,10 +4,11 @@ import os
 import platform
 import subprocess
 
+from harness.catalogue import releases
 from harness.catalogue.cells import Cell
 from harness.catalogue.entries import Hardware, rooted
 from harness.checkout import ROOT
-from harness.engines.engine import Launch, Request, python_words, variables
+from harness.engines.engine import Launch, Request, odd_version, python_words, variables
 from harness.environments import setup, stacks
 from harness.errors import BuildError
 from harness.terminal import yellow
@@ -24,9 +25,12 @@ class LocalEngine:
         wheels = cell.hardware.data["wheels"]
         if wheels.get("source_only"):
             return f"no index has {' or '.join(wheels['packages'])}: ./inv build {cell.hardware.name} --source"
+        paddle = cell.paddle
+        if releases.PLATFORM not in paddle.platforms and "index" not in wheels:
+            return f"Paddle {paddle.near} has no wheel for {releases.PLATFORM}"
         if platform.machine() not in wheels["machines"]:
             return f"{cell.hardware.name} has no wheels for {platform.machine()}"
-        if stacks.python_for(cell.hardware) is None:
+        if stacks.python_for(cell.hardware, paddle) is None:
             here = ".".join(platform.python_version_tuple()[:2])
             wanted = ", ".join(wheels["python"])
             return f"this is Python {here}, {cell.hardware.name}'s wheels are for {wanted}, and none of these is here"
@@ -59,9 +63,11 @@ class LocalEngine:
             facts={
                 "stack": {
                     "name": stack.name,
+                    "lock": str(stack.lock.relative_to(ROOT)),
                     "lock_sha256": stack.lock_sha256,
                     "index": stack.index,
                     "python": stacks.python_version(stack, whole=True) or platform.python_version(),
+                    **odd_version(request.cell.paddle, request.cell.instead_of),
                 },
                 "paddle": vars(paddle) if paddle else None,
                 "plug_ins": [vars(each) for each in stacks.installed_plug_ins(stack)],
@@ -70,7 +76,7 @@ class LocalEngine:
 
     def _stack(self, cell: Cell) -> stacks.Stack:
         assert cell.part.stack is not None, "the catalogue refuses a program without a stack"
-        return stacks.stack(cell.part.stack, cell.hardware, ROOT)
+        return stacks.stack(cell.part.stack, cell.hardware, ROOT, cell.release)
 
 
 def _set_up(kind: Hardware) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.catalogue import versions
+from harness.catalogue import releases, versions
 from harness.catalogue.entries import Hardware
+from harness.catalogue.releases import Release
 from harness.checkout import ROOT
 from harness.environments import inventory, stacks, uv
 from harness.environments.client import Client
@@ -29,6 +30,7 @@ from harness.errors import BuildError, EngineError
 LABEL = "io.paddlehomework."
 PINS = Path("docker") / "pins.json"
 SHOWN_LINES = 25
+IMAGES_PYTHON = "3.10"  # which docker/python.sh takes first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +53,20 @@ class Image:
     offline: bool = False
     arguments: tuple[tuple[str, str], ...] = ()
     root: Path = ROOT
+    release: Release | None = None
+
+    @property
+    def paddle(self) -> Release:
+        """The version of Paddle: the one asked for, else the kind's own; the image brings its own Python."""
+        return self.release or releases.load().default(self.hardware, IMAGES_PYTHON)
+
+    @property
+    def tag(self) -> str:
+        return self.paddle.of(self.stack)
 
     @property
     def name(self) -> str:
-        return f"{os.environ.get('HOMEWORK_IMAGES', 'paddlehomework')}/{self.hardware.name}:{self.stack}"
+        return f"{os.environ.get('HOMEWORK_IMAGES', 'paddlehomework')}/{self.hardware.name}:{self.tag}"
 
     @property
     def dockerfile(self) -> Path:
@@ -62,7 +74,7 @@ class Image:
 
     @property
     def lock(self) -> Path:
-        return stacks.stack(self.stack, None, self.root).lock
+        return stacks.stack(self.stack, None, self.root, self.paddle).lock
 
     @property
     def files(self) -> list[Path]:
@@ -75,10 +87,14 @@ class Image:
     def recipe(self) -> str:
         """The hash of all that decides the image but its base, which may be anyone's."""
         chosen = [*self.tools, self.hardware.data["wheels"].get("index", "")]
-        digest = hashlib.sha256(self.dockerfile.read_bytes() + " ".join(chosen).encode())
+        digest = hashlib.sha256(self.dockerfile.read_bytes() + " ".join(chosen).encode() + self._unlisted)
         for path in self.files:
             digest.update(path.relative_to(self.root).as_posix().encode() + b"\0" + path.read_bytes())
         return digest.hexdigest()
+
+    @property
+    def _unlisted(self) -> bytes:
+        return b"" if self.paddle.listed else self.paddle.version.encode()
 
     def _plug_in(self) -> list[Path]:
         """The sources of a plug-in that this project has itself."""
@@ -97,9 +113,7 @@ def base(image: Image, machine: str = "") -> str:
 
 def _named_base(image: Image, machine: str) -> str:
     named: str = image.base or image.hardware.data["image"]["base"]
-    return named.replace("{machine}", machine or platform.machine()).replace(
-        "{paddle}", stacks.paddle_version(image.root)
-    )
+    return named.replace("{machine}", machine or platform.machine()).replace("{paddle}", image.paddle.version)
 
 
 def arguments(image: Image, machine: str = "") -> dict[str, str]:
@@ -113,7 +127,7 @@ def arguments(image: Image, machine: str = "") -> dict[str, str]:
         "PACKAGES": " ".join(wheels["packages"]),
         "INDEX": wheels.get("index", ""),
         "PINS": " ".join(pinned),
-        "PYTHONS": " ".join(version for version in stacks.PYTHONS if version in wheels["python"]),
+        "PYTHONS": " ".join(version for version in image.paddle.python if version in wheels["python"]),
         "SETUP": " ".join(data.get("setup", ())),
         "TOOLS": "" if image.offline else " ".join(image.tools),
     }
@@ -142,12 +156,17 @@ def secrets_folder(context: Path) -> Path:
 
 def stage(image: Image) -> Path:
     """Lay out the build's context: Dockerfile, the shared scripts, one lock, and the wheels that are there already."""
-    context = image.root / ".cache" / "builds" / f"{image.hardware.name}-{image.stack}"
+    context = image.root / ".cache" / "builds" / f"{image.hardware.name}-{image.tag}"
     shutil.rmtree(context, ignore_errors=True)
     for path in (image.dockerfile, *image.files):
         place = context / path.relative_to(image.root)
+        if path == image.lock:
+            place = context / "docker" / "locks" / path.name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, place)
+    if not image.paddle.listed:
+        lock = stacks.stack(image.stack, None, image.root, image.paddle).lock_text
+        (context / "docker" / "locks" / image.lock.name).write_text(f"{lock}paddlepaddle=={image.paddle.version}\n")
     for name, folder in (("wheels", image.wheels), ("built", image.built)):
         (context / name).mkdir(parents=True, exist_ok=True)
         for wheel in sorted(folder.glob("*.whl")) if folder else []:
@@ -305,9 +324,12 @@ def _keep(root: Path, found: Mapping[str, str]) -> None:
 
 
 def revision(image: Image) -> str:
-    """Which sources are taken: a commit, a tag or a branch."""
-    named: str = image.hardware.data["source"].get("revision", f"v{stacks.paddle_version(image.root)}")
-    return named
+    """Which sources are taken: a commit, a tag or a branch; of another version than the kind's own, by its number."""
+    own, asked = releases.load().own(image.hardware).version, image.paddle.version
+    named: str = image.hardware.data["source"].get("revision", f"v{own}")
+    if asked == own:
+        return named
+    return f"v{asked}" if re.fullmatch(r"[0-9a-f]{40}", named) else named.replace(own, asked)
 
 
 def _commit(repository: str, name: str) -> str:

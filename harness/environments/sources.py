@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.environments import images, passthrough, stacks
+from harness.environments import images, passthrough
 from harness.environments.client import Client
 from harness.environments.images import Image
 from harness.errors import BuildError
@@ -96,7 +96,7 @@ def variables(image: Image) -> dict[str, str]:
         "DIRECTORY": source["directory"],
         "COMMAND": settings + source["command"].replace("{options}", options),
         # Upstream's cmake asks git for a tag, which a shallow checkout has not, and says 0.0.0.
-        "PADDLE_VERSION": version.group() if version else stacks.paddle_version(image.root),
+        "PADDLE_VERSION": version.group() if version else image.paddle.version,
         "BESIDE": "paddlepaddle" if "paddlepaddle" in packages[:-1] else "",
     }
 

@@ -1,4 +1,7 @@
-"""Stacks: the local environments that programs run in, made from docker/locks/<stack>.txt when a cell needs them."""
+"""Stacks: the local environments that programs run in, made from their locks when a cell needs them.
+
+There is one for each version of Paddle, and for kinds with wheels of their own; they lie beside each other.
+"""
 
 import fcntl
 import hashlib
@@ -11,24 +14,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from harness.catalogue.entries import Hardware, locked_paddle
+from harness.catalogue import releases
+from harness.catalogue.entries import Hardware
+from harness.catalogue.releases import Release
 from harness.checkout import ROOT
 from harness.environments import uv
 from harness.errors import BuildError
 
-LOCKS = ROOT / "docker" / "locks"
-PYTHONS = ("3.10", "3.11", "3.12")  # those that the locks are for
-HERE = ".".join(platform.python_version_tuple()[:2])
-paddle_version = locked_paddle
-
 
 @dataclass(frozen=True)
 class Stack:
-    """A local environment: a lock, and for kinds whose Paddle is not in it the vendor's wheels on top.
+    """A local environment: a lock, and on top the wheels that are not in it: a vendor's, or an unlisted Paddle's.
 
     `base` is the Python that makes it, `pins` are the hashes by which the vendor's wheels are known.
     """
@@ -40,6 +40,7 @@ class Stack:
     index: str | None = None
     base: str = getattr(sys, "_base_executable", sys.executable)
     pins: tuple[tuple[str, str], ...] = ()
+    release: Release | None = None
 
     @property
     def python(self) -> Path:
@@ -52,12 +53,33 @@ class Stack:
     @property
     def recipe(self) -> str:
         """All that decides what is installed; the environment keeps a copy once it is whole."""
-        return "\n".join([self.lock.read_text(), *self.vendor_wheels, self.index or ""])
+        own = self.release.wheels if self.release else ""
+        found = sorted(f"{path.name} {path.stat().st_mtime_ns}" for path in Path(own).glob("*.whl")) if own else []
+        return "\n".join([self.lock_text, *self.vendor_wheels, self.index or "", *found])
+
+    @property
+    def lock_text(self) -> str:
+        """What is installed by hash: the lock, without the Paddle that an unlisted one takes the place of."""
+        text = self.lock.read_text()
+        if self.release is None or self.release.listed:
+            return text
+        return re.sub(r"^paddlepaddle==.*\n(?:[ ].*\n)*", "", text, flags=re.MULTILINE)
+
+    @property
+    def others(self) -> Path:
+        """The file with `lock_text`, where that is not the lock."""
+        return self.folder.with_name(f"{self.folder.name}.txt")
 
     @property
     def own_wheels(self) -> list[str]:
         """The vendor's wheels but Paddle for the CPU, which is in the lock."""
         return [wheel for wheel in self.vendor_wheels if not wheel.startswith("paddlepaddle==")]
+
+    @property
+    def unlisted_paddle(self) -> str:
+        """The Paddle for the CPU that no lock has, as a requirement; else empty."""
+        listed = self.release is None or self.release.listed
+        return "" if listed else next((each for each in self.vendor_wheels if each.startswith("paddlepaddle==")), "")
 
     @property
     def ready(self) -> bool:
@@ -71,26 +93,38 @@ class Stack:
         return bool(made and wanted) and made != wanted
 
 
-def stack(name: str, hardware: Hardware | None = None, root: Path = ROOT) -> Stack:
-    """The stack of that name for one hardware kind (None: tools that need no device).
+def stack(name: str, hardware: Hardware | None = None, root: Path = ROOT, release: Release | None = None) -> Stack:
+    """The stack of that name for one hardware kind (None: tools that need no device) and version of Paddle.
+
+    Args:
+        release: absent, the kind's own default; of tools the homework's.
 
     Raises:
         BuildError: there is no lock of that name.
     """
-    lock = root / "docker" / "locks" / f"{name}.txt"
+    book = releases.load()
+    if release is None:
+        release = book.default(hardware) if hardware else book.listed[book.homework]
+    lock = root / release.lock(name)
     if not lock.is_file():
-        known = ", ".join(path.stem for path in sorted(lock.parent.glob("*.txt")))
+        known = ", ".join(path.stem for path in sorted(lock.parent.glob("*.txt"))) or "none"
         raise BuildError(
-            f"There is no stack {name!r}.",
-            f"docker/locks/ has: {known}.",
-            f"Write docker/locks/{name}.in and run docker/locks/compile.sh {name}",
+            f"There is no stack {name!r} for Paddle {release.near}.",
+            f"{lock.parent.relative_to(root)}/ has: {known}.",
+            f"Write docker/locks/{name}.in and run .venv/bin/python docker/locks/compile.py {name}",
         )
+    made = Stack(name, lock, root / ".stacks" / release.of(name), release=release)
     index = hardware.data["wheels"].get("index") if hardware else None
     if hardware is None or index is None:
-        return Stack(name, lock, root / ".stacks" / name)
-    wheels = tuple(f"{package}=={paddle_version(root)}" for package in hardware.data["wheels"]["packages"])
-    base = python_for(hardware) or Stack.base
-    return Stack(name, lock, root / ".stacks" / f"{name}-{hardware.name}", wheels, index, base, _pins(root))
+        return made if release.listed else replace(made, vendor_wheels=(f"paddlepaddle=={release.version}",))
+    return replace(
+        made,
+        folder=made.folder.with_name(f"{made.folder.name}-{hardware.name}"),
+        vendor_wheels=tuple(f"{package}=={release.version}" for package in hardware.data["wheels"]["packages"]),
+        index=index,
+        base=python_for(hardware, release) or Stack.base,
+        pins=_pins(root),
+    )
 
 
 def _pins(root: Path) -> tuple[tuple[str, str], ...]:
@@ -102,10 +136,10 @@ def _pins(root: Path) -> tuple[tuple[str, str], ...]:
 # Which Python
 
 
-def python_for(hardware: Hardware) -> str | None:
+def python_for(hardware: Hardware, release: Release) -> str | None:
     """The Python for a kind's environments: this one, or another here of a version that wheels and locks are for."""
-    wanted = [version for version in PYTHONS if version in hardware.data["wheels"]["python"]]
-    if HERE in wanted:
+    wanted = [version for version in release.python if version in hardware.data["wheels"]["python"]]
+    if releases.HERE in wanted:
         return Stack.base
     return next((found for version in reversed(wanted) if (found := _find(version))), None)
 
@@ -121,7 +155,7 @@ def _find(version: str) -> str | None:
 def version_of(python: str) -> str | None:
     """The version of an interpreter, as 3.10; None where it does not say it."""
     if python == Stack.base:
-        return HERE
+        return releases.HERE
     asked = "import sys; print('%d.%d' % sys.version_info[:2])"
     try:
         done = subprocess.run([python, "-c", asked], capture_output=True, text=True, stdin=subprocess.DEVNULL)
@@ -148,17 +182,26 @@ def install_commands(stack: Stack) -> list[list[str]]:
     their name.
     """
     uv_words, into = [sys.executable, "-m", "uv"], ["--python", str(stack.python)]
+    source = stack.lock if stack.release is None or stack.release.listed else stack.others
     commands = [
         [*uv_words, "venv", "--quiet", "--allow-existing", "--python", stack.base, str(stack.folder)],
-        [*uv_words, "pip", "sync", "--compile-bytecode", "--require-hashes", *into, str(stack.lock)],
+        [*uv_words, "pip", "sync", "--compile-bytecode", "--require-hashes", *into, str(source)],
     ]
     if stack.own_wheels:
         words = ["env", f"PIP_CONFIG_FILE={os.devnull}", sys.executable, "-m", "pip", *into, "download", "--isolated"]
         words += ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check"]
-        words += ["--index-url", stack.index or "", "--dest", str(stack.folder / WHEELS)]
+        words += ["--index-url", stack.index or "", *_own_folder(stack), "--dest", str(stack.folder / WHEELS)]
         cert = uv.pip_settings().get("cert")
         commands.append([*words, *(["--cert", cert] if cert else []), *stack.own_wheels])
+    if stack.unlisted_paddle:
+        install = [*uv_words, "pip", "install", "--compile-bytecode", *into, *_own_folder(stack)]
+        commands.append([*install, stack.unlisted_paddle])
     return commands
+
+
+def _own_folder(stack: Stack) -> list[str]:
+    """Own wheels go before any index's."""
+    return ["--find-links", stack.release.wheels] if stack.release and stack.release.wheels else []
 
 
 def vendor_commands(stack: Stack) -> list[list[str]]:
@@ -187,12 +230,14 @@ def prepare(stack: Stack) -> Stack:
     if stack.ready:
         return stack
     stack.folder.parent.mkdir(exist_ok=True)
-    with _locked(stack.folder.with_suffix(".lock")):
+    with _locked(stack.folder.with_name(f"{stack.folder.name}.lock")):
         if stack.ready:  # another call made it while this one waited
             return stack
         if stack.of_another_python:
             print(f"It was of Python {python_version(stack)}; {stack.base} makes it anew.", file=sys.stderr)
             shutil.rmtree(stack.folder)
+        if stack.release and not stack.release.listed:
+            stack.others.write_text(stack.lock_text)
         what = f"the stack {stack.folder.name}, once"
         _run(stack, install_commands(stack), f"Installed {what}")
         hashes = _held_against_pins(stack)

@@ -51,11 +51,17 @@ class Engine(_Engine, total=False):
     sbom: str | None
 
 
-class Stack(TypedDict):
+class _Stack(TypedDict):
     name: str
     lock_sha256: str
     index: str | None
     python: str
+
+
+class Stack(_Stack, total=False):
+    lock: str
+    instead_of: str
+    unlisted: str
 
 
 class Paddle(TypedDict):

@@ -90,7 +90,8 @@ def plan(requests: Sequence[CellRequest], findings: Sequence[Finding], on: str) 
     planned = []
     for request in requests:
         engine, why = _engine(request.cell, on)
-        planned.append(_with_enough_cards(Planned(request, engine, why, found[request.kind.name])))
+        entry = Planned(request, engine, _with_version(why, request.cell, engine), found[request.kind.name])
+        planned.append(_with_enough_cards(entry))
     return planned
 
 
@@ -99,6 +100,14 @@ def _engine(cell: Cell, on: str) -> tuple[Engine | None, str]:
     if cell.part.program is None:
         return None, BY_HAND if cell.part.evidence_only else NOT_WRITTEN
     return engine, why
+
+
+def _with_version(why: str, cell: Cell, engine: Engine | None) -> str:
+    """What is said of an engine, with the version of Paddle where it is not the kind's own."""
+    if engine is None or (cell.release is None and (engine.name != "local" or not cell.instead_of)):
+        return why
+    because = f", for {cell.instead_of} has no locks for this Python" if cell.release is None else ""
+    return f"{why}; Paddle {cell.paddle}{because}"
 
 
 def _with_enough_cards(entry: Planned) -> Planned:

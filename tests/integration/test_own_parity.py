@@ -128,7 +128,9 @@ if __name__ == "__main__":
         (HOOKED.replace("register_hook(print)", "mean(1)"), set()),
         (HOOKED, {"rate_after", "open_after"}),
         (
-            HOOKED.replace("import torch", "").replace("torch.ones([1, 4])", "None").replace("x.register_hook(print)", "x"),
+            HOOKED.replace("import torch", "")
+            .replace("torch.ones([1, 4])", "None")
+            .replace("x.register_hook(print)", "x"),
             {"calls", "rate_after"},
         ),
     ],

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 def test_no_snippet_of_a_sample_is_silently_wrong():
     python = stacks.prepare(stacks.stack("convert")).python
-    words = [python, "-W", "ignore", ROOT / "bench" / "conversion.py", "--every", "20"]
+    words = [python, "-W", "ignore", ROOT / "bench" / "snippets.py", "--every", "20"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=1200)
     if done.returncode == 2:
         pytest.skip(done.stderr.strip())

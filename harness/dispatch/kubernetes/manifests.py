@@ -14,6 +14,7 @@ from harness.catalogue import datafiles
 from harness.catalogue.cells import CellRequest
 from harness.catalogue.entries import Hardware
 from harness.checkout import ROOT
+from harness.environments import images
 from harness.errors import UsageError
 
 SETTINGS = ROOT / "kubernetes.yaml"
@@ -63,7 +64,8 @@ def settings(path: Path = SETTINGS) -> Settings:
 
 def job(cell: CellRequest, site: Settings, source: Source, run: str) -> dict[str, Any]:
     """The manifest of a cell's job; `run` is the id that all jobs of one call share."""
-    name = re.sub("[^a-z0-9-]", "-", f"homework-{cell.part.name}-{cell.kind.name}-{run}".lower())
+    version = f"-{cell.release.version}" if cell.release else ""
+    name = re.sub("[^a-z0-9-]", "-", f"homework-{cell.part.name}-{cell.kind.name}{version}-{run}".lower())
     labels = {"app.kubernetes.io/name": "paddlehomework", RUN_LABEL: run}
     deadline = int(cell.part.timeout) + SET_UP_SECONDS
     queue = {"kueue.x-k8s.io/queue-name": site.queue} if site.queue else {}
@@ -79,12 +81,17 @@ def job(cell: CellRequest, site: Settings, source: Source, run: str) -> dict[str
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
 
 
+def _tag(cell: CellRequest) -> str:
+    """Of the kind's image with the cell's stack and version of Paddle, as ./inv build names it."""
+    return images.Image(hardware=cell.kind, stack=cell.part.stack or "base", release=cell.release).tag
+
+
 def _pod(cell: CellRequest, site: Settings, source: Source) -> dict[str, Any]:
     mounts, volumes = _volumes(cell.kind)
     environment = {"HOME": "/tmp", **site.environment}
     container = {
         "name": "cell",
-        "image": f"{site.images}/{cell.kind.name}:{cell.part.stack or 'base'}",
+        "image": f"{site.images}/{cell.kind.name}:{_tag(cell)}",
         # The image's entry point stays: it sets the vendor's SDK up.
         "args": ["python3", "-c", POD.read_text(), source.address, source.sha256, site.store, *_words(cell)],
         "workingDir": "/homework",

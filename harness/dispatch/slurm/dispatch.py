@@ -103,6 +103,7 @@ def wanted(request: CellRequest, site: Settings) -> Wanted:
         parameters=request.parameters,
         seed=request.seed,
         cards=request.cards,
+        paddle=request.cell.paddle.version,
     )
     return Wanted(request=request, cell=cell, minutes=math.ceil((request.part.timeout + site.margin) / 60))
 

@@ -102,7 +102,8 @@ class Adam(Optimizer):
         self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False, *, maximize=False, **named
     ):
         decoupled = named.get("decoupled_weight_decay", False)
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+                                  "amsgrad": amsgrad,
                                   "maximize": maximize, "decoupled": self.decoupled or decoupled})  # fmt: skip
 
     def move(self, p, gradient, group, state):

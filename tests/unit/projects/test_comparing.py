@@ -43,7 +43,8 @@ def test_texts_that_say_the_same(comparing, theirs, ours):
     ("theirs", "ours"),
     [
         ("median 3.0", "median 3.5"), ("trainable 0", "trainable 6"), ("pixel 255.0", "pixel 1.0"),
-        ("weight 0.951", "weight 1.0"), ("True", "False"), ("step 10", "step 11"), ("0.2", "0.3"), ("loss nan", "loss 1.0"),
+        ("weight 0.951", "weight 1.0"), ("True", "False"), ("step 10", "step 11"), ("0.2", "0.3"),
+        ("loss nan", "loss 1.0"),
     ],
 )  # fmt: skip
 def test_texts_that_do_not(comparing, theirs, ours):

@@ -58,7 +58,7 @@ def test_a_base_is_that_of_the_engines_machine():
 
 def test_an_image_is_built_by_a_python_that_the_wheels_and_the_locks_are_for():
     assert images.arguments(an_image("ascend"))["PYTHONS"] == "3.10"
-    assert images.arguments(an_image("cpu"))["PYTHONS"] == "3.10 3.11 3.12"
+    assert images.arguments(an_image("cpu"))["PYTHONS"] == "3.10 3.11 3.12 3.13"
 
 
 def test_an_image_has_the_commands_that_its_stacks_programs_call_unless_it_is_built_offline():

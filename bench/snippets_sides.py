@@ -1,6 +1,6 @@
-"""One side of bench/conversion.py: runs every snippet of a folder in a process forked from one that has its framework.
+"""One side of bench/snippets.py: runs every snippet of a folder in a process forked from one that has its framework.
 
-PYTHON bench/conversion_sides.py torch|paddle FOLDER RECORDS
+PYTHON bench/snippets_sides.py torch|paddle FOLDER RECORDS
 """
 
 import os

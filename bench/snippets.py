@@ -1,7 +1,7 @@
 """Task 13-1's conversion of what people write most with PyTorch: equal, open, refused or silently wrong, by topic.
 
-    ./inv bench --only conversion
-    .stacks/convert/bin/python bench/conversion.py --pytorch PYTHON [--topic layers] [--every 10] [--show]
+    ./inv bench --only snippets
+    .stacks/convert/bin/python bench/snippets.py --pytorch PYTHON [--topic layers] [--every 10] [--show]
 
 Each snippet of tests/data/snippets is run in PyTorch and, converted, in Paddle, on the same inputs and random numbers.
 `open`: the conversion names a line; `refused`: the converted code ends with an error; `wrong`: it computes something
@@ -56,7 +56,7 @@ def outcomes(some: list[tuple[str, str]], pytorch: str) -> list[Outcome]:
         for number, (_, code) in enumerate(some):
             (source / f"s{number:03}.py").write_text(f"{prelude}\n\n{code}", encoding="utf-8")
         found = conversion.convert(source, target, Path(temporary) / "log")
-        sides = Path(__file__).with_name("conversion_sides.py")
+        sides = Path(__file__).with_name("snippets_sides.py")
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         running = [
             subprocess.Popen([python, "-W", "ignore", sides, kind, folder, records], env=environment)
