@@ -47,6 +47,9 @@ class Engine(Protocol):
     def missing(self, cell: Cell) -> str | None:
         """Why this engine cannot run the cell, or None where it can."""
 
+    def sdks(self, cell: Cell) -> Mapping[str, str]:
+        """The versions of the vendor's SDKs that it brings for the cell; none where they are this machine's."""
+
     def prepare(self, cell: Cell) -> None:
         """Make the runtime of the cell, if it is not there, with progress."""
 

@@ -36,6 +36,9 @@ class LocalEngine:
             return f"this is Python {here}, {cell.hardware.name}'s wheels are for {wanted}, and none of these is here"
         return None
 
+    def sdks(self, cell: Cell) -> dict[str, str]:
+        return {}
+
     def prepare(self, cell: Cell) -> None:
         scripts = setup.not_sourced(cell.hardware.data.get("setup", ()))
         if scripts:

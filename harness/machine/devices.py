@@ -128,15 +128,17 @@ def _not_understood(data: Mapping[str, Any], table: Mapping[str, Any], pattern: 
     """Cards whose lines begin as every card's, and go on in a form that the pattern does not know."""
     understood = [match.span() for match in re.finditer(pattern, text, re.MULTILINE)]
     rows = (match for row in _several(table.get("row", ())) for match in re.finditer(row, text, re.MULTILINE))
-    cards = []
-    for row in rows:
-        if not any(start <= row.start() < end for start, end in understood):
-            model = _value(row.groupdict().get("model"))
-            line, *more = text[row.start() :].splitlines()[:2]
-            said = " ".join([line, *(other for other in more if other.startswith("|"))])
-            name = model or f"unnamed {data.get('vendor', data['title'])}"
-            cards.append(Card(index=row["index"], model=name, named=bool(model), fault=f"{UNREAD}: {' '.join(said.split())[:SAID]}"))
-    return tuple(cards)
+    return tuple(
+        _unread(data, row, text) for row in rows if not any(start <= row.start() < end for start, end in understood)
+    )
+
+
+def _unread(data: Mapping[str, Any], row: re.Match[str], text: str) -> Card:
+    model = _value(row.groupdict().get("model"))
+    line, *more = text[row.start() :].splitlines()[:2]
+    said = " ".join(" ".join([line, *(other for other in more if other.startswith("|"))]).split())
+    name = model or f"unnamed {data.get('vendor', data['title'])}"
+    return Card(index=row["index"], model=name, named=bool(model), fault=f"{UNREAD}: {said[:SAID]}")
 
 
 def _lost(data: Mapping[str, Any], table: Mapping[str, Any], text: str) -> tuple[Card, ...]:
