@@ -67,7 +67,8 @@ def require_build(image: images.Image, client: Client) -> None:
 def _published(image: images.Image) -> None:
     """Refuse to look at an index for wheels that only a build from source makes: anyone could have put them there."""
     wheels = image.hardware.data["wheels"]
-    if wheels.get("source_only") and image.target != "source" and not image.wheels:
+    own = image.target == "source" or image.wheels or "PACKAGES" in dict(image.arguments)
+    if wheels.get("source_only") and not own:
         what = f"{image.hardware.title}: no index has {' or '.join(wheels['packages'])}."
         remedy = f"./inv build {image.hardware.name} --source, or --wheels FOLDER with wheels of your own."
         raise HardwareError(what, "They are built from source alone, as hardware.yaml says.", remedy)

@@ -76,6 +76,8 @@ def variables(request: Request) -> dict[str, str]:
     chosen = {"PYTHONWARNINGS": "ignore:No ccache found", **declared, **own}
     if "visible_devices" in kind.data and request.card_ids:
         chosen[kind.data["visible_devices"]] = ",".join(request.card_ids)
+        if kind.data.get("shows_all_cards") and len(request.card_ids) == 1:
+            chosen[f"FLAGS_selected_{kind.device}s"] = request.card_ids[0]
         if "launcher_devices" in kind.data:
             chosen[kind.data["launcher_devices"]] = ",".join(map(str, range(len(request.card_ids))))
     if request.cards > 1:
