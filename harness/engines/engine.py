@@ -32,13 +32,17 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """A command ready to run, what the record says about it, and a command that takes away what it may leave."""
+    """A command ready to run, what the record says about it, and a command that takes away what it may leave.
+
+    `first` are the commands that make what it runs in, where that is not here yet: `prepare` does that.
+    """
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
     settings: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     cleanup: tuple[str, ...] = ()
+    first: tuple[tuple[str, ...], ...] = ()
 
 
 class Engine(Protocol):
