@@ -56,7 +56,9 @@ class PagedCache:
         before = positions[:, None] - inside  # (rows, S)
         seen = (owners == sequences[:, None]) & (before >= 0)
         near = {window: seen & (before < window) if window else seen for window in windows}
-        return {w: paddle.to_tensor(np.where(each, 0, NOT_SEEN).astype("float32"))[None, None] for w, each in near.items()}
+        return {
+            w: paddle.to_tensor(np.where(each, 0, NOT_SEEN).astype("float32"))[None, None] for w, each in near.items()
+        }
 
     def extend(self, layer: int, keys: paddle.Tensor, values: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
         """Write keys and values (1, KV, rows, D) of the rows; returns those of all the blocks, (1, KV, S, D)."""

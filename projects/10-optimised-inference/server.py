@@ -155,7 +155,8 @@ class Writing:
 
     def __init__(self, order: protocol.Order, answer: Answer, reply: protocol.Reply, tokenizer: llm.Tokenizer) -> None:
         self.order, self.answer, self.reply = order, answer, reply
-        self._stream, self._ending = llm.Stream(tokenizer), protocol.Ending(order.stops)
+        self._stream = llm.Stream(tokenizer, answer.request.prompt)
+        self._ending = protocol.Ending(order.stops)
         self.count, self.reason = 0, ""
 
     async def _texts(self) -> AsyncIterator[str]:

@@ -40,13 +40,17 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--isa", default="best", choices=ISAS, help="the kernels' instructions; none: plain operators [%(default)s]"
     )
-    parser.add_argument("--threads", type=int, default=0, help="threads that compute; 0: one for each core [%(default)s]")
+    parser.add_argument(
+        "--threads", type=int, default=0, help="threads that compute; 0: one for each core [%(default)s]"
+    )
     chosen = parser.parse_args(words)
     for name, least in {"port": 0, "blocks": 4, "batch": 1, "chunk": 1, "queue": 0, "threads": 0}.items():
         if not least <= getattr(chosen, name) <= MOST.get(name, 2**20):
             parser.error(f"--{name} must be {least} to {MOST.get(name, 2**20)}")
     if chosen.model != "smollm2" and not Path(chosen.model).expanduser().exists():
-        parser.error(f"there is no model at {chosen.model}: name a GGUF file, a folder in Hugging Face's layout, or smollm2")
+        parser.error(
+            f"there is no model at {chosen.model}: name a GGUF file, a folder in Hugging Face's layout, or smollm2"
+        )
     if chosen.host not in LOOPBACK and not os.environ.get(KEY):
         parser.error(f"--host {chosen.host} lets others in: set a key in the environment variable {KEY}")
     return chosen

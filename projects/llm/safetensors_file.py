@@ -95,8 +95,8 @@ class Shards(Mapping[str, Array]):
 
     def __init__(self, folder: Path) -> None:
         index = folder / "model.safetensors.index.json"
-        names = ["model.safetensors"]
-        if index.is_file():
+        names, weight_map = ["model.safetensors"], {}
+        if index.is_file() and not (folder / names[0]).is_file():  # as transformers chooses
             weight_map = read_object(index).get("weight_map")
             if not isinstance(weight_map, dict) or not weight_map:
                 raise ModelError(f"{index} is damaged: it has no weight_map; fetch the file again")
@@ -107,7 +107,12 @@ class Shards(Mapping[str, Array]):
         if missing:
             raise ModelError(f"{folder} has no {', '.join(missing)}: the model is not whole; fetch the folder again")
         self.paths = tuple(folder / name for name in names)
-        self.files = {tensor: file for file in map(SafetensorsFile, self.paths) for tensor in file}
+        self.files: dict[str, SafetensorsFile] = {}
+        for file in map(SafetensorsFile, self.paths):
+            for tensor in file:
+                if tensor in self.files or weight_map.get(tensor, file.path.name) != file.path.name:
+                    raise ModelError(f"{folder} has the tensor {tensor} in several files, or not where its index says")
+                self.files[tensor] = file
 
     def __getitem__(self, name: str) -> Array:
         return self.files[name][name]

@@ -96,7 +96,9 @@ def _texts(file: str, said: Any) -> dict[str, str]:
 
     def pairs() -> Iterator[tuple[str, str]]:
         for entry in said if isinstance(said, list) else [None]:
-            if not isinstance(entry, Mapping) or not all(isinstance(entry.get(key), str) for key in ("name", "template")):
+            if not isinstance(entry, Mapping) or not all(
+                isinstance(entry.get(key), str) for key in ("name", "template")
+            ):
                 raise ModelError(f"{file}'s chat_template is neither a text nor a list of named ones: fetch it again")
             yield entry["name"], entry["template"]
 

@@ -160,7 +160,7 @@ class Weights(Mapping[str, Array]):
 
 
 def half_a_head_apart(heads: int, size: int) -> Array:
-    """The order of rows in which the numbers of a pair, which llama.cpp has side by side, lie as Hugging Face has them."""
+    """The order of rows by which a pair, whose numbers llama.cpp has side by side, is as Hugging Face has it."""
     found: Array = np.arange(heads * size).reshape(heads, size // 2, 2).swapaxes(1, 2).ravel()
     return found
 

@@ -13,7 +13,8 @@ from .values import read_object
 
 # Names of tokens that end a turn: llama.cpp ends an answer at each of them, whatever the file says beside.
 ENDS_OF_TURNS = (
-    "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>", "<EOT>", "_<EOT>", "<|end_of_text|>",
+    "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>", "<EOT>", "_<EOT>",
+    "<|end_of_text|>",
 )  # fmt: skip
 
 
@@ -91,10 +92,14 @@ def _add_pieces(tokenizer: tokenizers.Tokenizer, settings: Mapping[str, Any]) ->
             raise ModelError(f"tokenizer_config.json's token {number!r} is {piece!r}: fetch the file again")
         if tokenizer.token_to_id(piece["content"]) is not None:
             continue
-        known = {name: piece[name] for name in ("lstrip", "rstrip", "single_word", "normalized", "special") if name in piece}
+        known = {
+            name: piece[name] for name in ("lstrip", "rstrip", "single_word", "normalized", "special") if name in piece
+        }
         tokenizer.add_tokens([AddedToken(piece["content"], **known)])
         if tokenizer.token_to_id(piece["content"]) != int(number):
-            raise ModelError(f"tokenizer_config.json has {piece['content']!r} as token {number}, tokenizer.json otherwise")
+            raise ModelError(
+                f"tokenizer_config.json has {piece['content']!r} as token {number}, tokenizer.json otherwise"
+            )
 
 
 def _ends(folder: Path, tokenizer: tokenizers.Tokenizer, special: Mapping[str, str]) -> list[int]:
