@@ -168,4 +168,4 @@ def _here(kinds: Sequence[Hardware], book: Catalogue) -> Hardware:
     """Of several kinds that Paddle calls by one name, the one on this machine; where there is none, the CPU."""
     from harness.machine.probe import probe
 
-    return next((kind for kind in kinds if probe(kind)), book.hardware["cpu"])
+    return next((finding.hardware for kind in kinds if (finding := probe(kind))), book.hardware["cpu"])
