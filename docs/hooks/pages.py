@@ -35,6 +35,7 @@ PIPE = re.compile(r"`([^`\n]*\\\|[^`\n]*)`")
 ALTERNATE = re.compile(r'href="[^"]*" hreflang="(\w+)"')
 PLACEHOLDER = re.compile(r"^<!-- reference: (\w+) -->$", re.MULTILINE)
 LANGUAGES = {"en": "English", "zh": "中文"}
+SEARCH = {"en": "Search", "zh": "搜索"}
 ENGLISH_ALONE = {"docs/benchmarks.md", "docs/changelog.md"}  # written by a program; for those who change things
 TITLES = {
     "Start": "入门",
@@ -131,10 +132,11 @@ def piped(match: re.Match[str]) -> str:
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """The switch of languages leads to the same page of the other one; the theme's own links do not for two sites."""
+    """The switch of languages leads to the same page of the other one, and the search has a name for who cannot see it."""
     up = "../" * page.url.count("/")
     there = {"en": f"{up}../{page.url}", "zh": f"{up}zh/{page.url}"}
     there[config.theme["language"]] = f"{up}{page.url}"
+    output = output.replace('role="dialog"', f'role="dialog" aria-label="{SEARCH[config.theme["language"]]}"')
     return ALTERNATE.sub(lambda match: f'href="{there[match[1]]}" hreflang="{match[1]}"', output)
 
 
