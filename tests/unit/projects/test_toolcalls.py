@@ -71,7 +71,9 @@ def test_arguments_that_were_cut_off_are_given_as_they_are(toolcalls):
 
 def test_the_first_piece_of_a_call_has_its_name_and_the_others_more_arguments(toolcalls):
     reader = toolcalls.Reader(named(toolcalls, "hermes"), False, False, False)
-    pieces = [reader.add(text) for text in ('<tool_call>{"name": "add", "arg', 'uments": {"a"', ": 1", "}}</tool_call>")]
+    pieces = [
+        reader.add(text) for text in ('<tool_call>{"name": "add", "arg', 'uments": {"a"', ": 1", "}}</tool_call>")
+    ]
     found = [list(toolcalls.deltas(piece.calls)) for piece in pieces]
     assert [[delta["function"] for delta in each] for each in found] == [
         [],
