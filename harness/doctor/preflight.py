@@ -73,7 +73,7 @@ def require_published(image: images.Image) -> None:
     wheels = image.hardware.data["wheels"]
     own = image.target == "source" or image.wheels or "PACKAGES" in dict(image.arguments)
     if wheels.get("source_only") and not own:
-        what = f"{image.hardware.title}: no index has {' or '.join(wheels['packages'])}."
+        what = f"{image.hardware.title}: no index has {wheels['packages'][-1]}."
         remedy = f"./inv build {image.hardware.name} --source, or --wheels FOLDER with wheels of your own."
         raise HardwareError(what, "They are built from source alone, as hardware.yaml says.", remedy)
 
