@@ -3,19 +3,19 @@
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness import checkout
-from harness.catalogue.cells import CellRequest
-from harness.catalogue.entries import Hardware, Part
+from harness.catalogue.entries import Hardware
 from harness.checkout import ROOT
-from harness.dispatch.slurm import batches, commands, deliveries, jobs
-from harness.dispatch.slurm.batches import Batch, JobCell
+from harness.dispatch.listed import batches, deliveries
+from harness.dispatch.listed.batches import Batch
+from harness.dispatch.listed.missing import Wanted, program, revision
+from harness.dispatch.slurm import commands
+from harness.dispatch.slurm.scheduler import ask
 from harness.dispatch.slurm.site import Settings
 from harness.errors import EngineError
 from harness.evidence import hashing
@@ -23,33 +23,6 @@ from harness.evidence import hashing
 BUILD_MINUTES = 60
 MOST_SENDING = 1000  # cells of an array whose script holds all of their lines: Slurm sends it whole with each job
 OUTPUTS = "/tmp"  # of jobs that do not see this folder; a node without a checkout can say so there as well
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """A cell that was asked for, and what its job needs."""
-
-    request: CellRequest
-    cell: JobCell
-    minutes: int
-
-    @property
-    def part(self) -> Part:
-        return self.request.part
-
-    @property
-    def kind(self) -> Hardware:
-        return self.request.kind
-
-
-@cache
-def revision() -> Mapping[str, Any]:
-    return checkout.revision()
-
-
-def program(part: Part) -> dict[str, Any]:
-    assert part.program, "a part without a program is not planned"
-    return {"file": f"projects/{part.slug}/{part.program.name}", **revision()}
 
 
 def submit(
@@ -64,7 +37,7 @@ def submit(
         StoreError: the records' store cannot be reached.
     """
     submitted, refused, builds = [], list[EngineError](), dict[tuple[str, str], tuple[str, str]]()
-    largest = commands.largest_array(jobs.ask("scontrol", "show", "config").stdout)
+    largest = commands.largest_array(ask("scontrol", "show", "config").stdout)
     if site.store and missing:
         deliveries.reachable(site.store)  # said now, and not when a thousand jobs have run
         largest = min(largest, MOST_SENDING)
@@ -183,7 +156,7 @@ def _sbatch(script: commands.Script, file: Path, kind: Hardware) -> str:
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(str(script))
-    done = jobs.ask("sbatch", "--parsable", str(file), cwd=ROOT, env=_environment())
+    done = ask("sbatch", "--parsable", str(file), cwd=ROOT, env=_environment())
     number = re.match(r"\d+", done.stdout)
     if done.returncode != 0 or number is None:
         why, remedy = commands.why_refused(done.stderr, script.gres)
