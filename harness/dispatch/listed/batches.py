@@ -10,6 +10,7 @@ over is taken off the list. Where it names a store, its jobs write elsewhere and
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import platform
@@ -19,7 +20,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.dispatch.listed.job import attempt
 from harness.evidence import hashing
 
 FOLDER = ".jobs"
@@ -102,6 +102,12 @@ class Batch:
         if self.build and all(other.build != self.build for other in listed(results)):
             for path in (results / FOLDER).glob(f"{self.build}.*"):
                 path.unlink(missing_ok=True)
+
+
+def attempt(run: str, restarts: int) -> str:
+    """The id of a job's record when it was requeued that often: each attempt has a record of its own."""
+    moment, _, tail = run.rpartition("-")
+    return run if restarts == 0 else f"{moment}-{hashlib.sha256(f'{tail} {restarts}'.encode()).hexdigest()[:6]}"
 
 
 def work(record: Mapping[str, Any]) -> Work:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.dispatch.listed.batches import Batch, JobCell
-from harness.dispatch.listed.job import FORGOTTEN, GIVEN_UP, Job, Stop, attempt
+from harness.dispatch.listed.batches import Batch, JobCell, attempt
+from harness.dispatch.listed.job import FORGOTTEN, GIVEN_UP, Job, Stop
 from harness.evidence import finishing, hashing, records
 from harness.evidence.redaction import Redactor
 
@@ -118,5 +118,7 @@ def _words(batch: Batch, place: int, job: Job | None, log: Path) -> str:
 
 def left(batch: Batch, place: int, job: Job | None) -> str:
     """Where the output of a job lies that others cannot see."""
+    if not batch.output:
+        return f"kubectl -n {batch.where} logs job/{batch.name_of(place)} says why"
     node = (job and job.nodes) or "its node"
     return f"why is on {node} in {batch.output.replace('%a', str(place))}"

@@ -1,15 +1,12 @@
 """A job as its scheduler knows it, in words that every scheduler is translated into; and what a scheduler answers."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from harness.dispatch.listed.batches import Batch
 from harness.errors import EngineError
 from harness.evidence.record import Reason
-
-if TYPE_CHECKING:
-    from harness.dispatch.listed.batches import Batch
 
 ALL = -1  # the place of a job that stands for every cell of its batch
 Stop = tuple[Reason, str]  # how a record says that a job ended, and why
@@ -73,24 +70,18 @@ class Scheduler(Protocol):
 
     title: str
 
-    def queue(self, batches: "Sequence[Batch]") -> Queue:
+    def queue(self, batches: Sequence[Batch]) -> Queue:
         """What it knows of this user's jobs.
 
         Raises:
             Silent: it does not answer.
         """
 
-    def history(self, batch: "Batch") -> Queue:
+    def history(self, batch: Batch) -> Queue:
         """What it remembers of a batch that is in its queue no more."""
 
-    def cancel(self, jobs: "Sequence[tuple[Batch, Job]]") -> None:
+    def cancel(self, jobs: Sequence[tuple[Batch, Job]]) -> None:
         """End these jobs."""
 
 
 Schedulers = Callable[[str], Scheduler]  # by the name that a batch has
-
-
-def attempt(run: str, restarts: int) -> str:
-    """The id of a job's record when it was requeued that often: each attempt has a record of its own."""
-    moment, _, tail = run.rpartition("-")
-    return run if restarts == 0 else f"{moment}-{hashlib.sha256(f'{tail} {restarts}'.encode()).hexdigest()[:6]}"

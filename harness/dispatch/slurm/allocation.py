@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.catalogue.entries import Hardware
-from harness.dispatch.listed.job import attempt
+from harness.dispatch.listed.batches import attempt
 from harness.dispatch.slurm import commands
 from harness.evidence import records, sealed
 from harness.runs.processes import Ending

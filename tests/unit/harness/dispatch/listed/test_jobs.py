@@ -9,8 +9,8 @@ import pytest
 from samples import a_catalogue, a_record, before_run
 
 from harness.dispatch.listed import batches, deliveries, jobs
-from harness.dispatch.listed.batches import Batch, JobCell
-from harness.dispatch.listed.job import ALL, NOT_SENT, OTHER_COMMIT, Job, attempt
+from harness.dispatch.listed.batches import Batch, JobCell, attempt
+from harness.dispatch.listed.job import ALL, NOT_SENT, OTHER_COMMIT, Job
 from harness.errors import StoreError
 from harness.evidence import hashing, records
 from harness.evidence.records import Draft, adopt_unfinished
