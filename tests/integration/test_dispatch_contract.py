@@ -19,7 +19,7 @@ import kube_cluster
 import pytest
 import s3_server
 import slurm_cluster
-from checkouts import ROOT, Checkout
+from checkouts import Checkout
 from kube_cluster import NAMESPACE, KubeCluster
 from slurm_cluster import Cluster
 
@@ -93,10 +93,9 @@ class OnKubernetes:
         (self.checkout.folder / "kubernetes.yaml").write_text("\n".join(lines))
 
     def begun(self) -> bool:
-        return any("sleeping" in (self.cluster.folder / "pods" / name / "log").read_text() for name in self.running())
-
-    def running(self) -> list[str]:
-        return [pod.name for pod in self.cluster.pods.values() if pod.process and not pod.over]
+        running = [pod.name for pod in list(self.cluster.pods.values()) if pod.process and not pod.over]
+        drafts = [self.cluster.folder / "pods" / name / "results" / ".unfinished" for name in running]
+        return any("sleeping" in log.read_text() for draft in drafts for log in draft.glob("[!.]*/run.log"))
 
     def kill_daemon(self) -> None:
         self.cluster.kill_daemon("kube-apiserver")
@@ -209,12 +208,12 @@ def test_a_cell_runs_there_and_the_same_command_runs_nothing_again(site: Site) -
 
 
 def test_ctrl_c_leaves_it_and_another_shell_follows_it_to_its_end(site: Site) -> None:
-    process = site.start(seconds=8)
+    process = site.start(seconds=25)
     (batch,) = site.listed()
     process.send_signal(signal.SIGINT)
     assert "./inv jobs follows them" in process.communicate(timeout=20)[0] and process.returncode == 130
     assert "running on n" in site.inv("jobs", "--once").stdout
-    assert "is under way already" in site.run(seconds=8).stdout
+    assert "is under way already" in site.run(seconds=25).stdout
     (record,) = site.records()
     assert record["passed"] and record["id"] == batch["cells"][0]["run"], "the list named it before it was sent"
 
@@ -248,7 +247,7 @@ def test_a_daemon_that_is_gone_is_waited_for(site: Site) -> None:
 
 
 def test_a_lost_node_is_replaced_and_both_attempts_leave_a_record(site: Site) -> None:
-    process = site.start(seconds=6)
+    process = site.start(seconds=10)
     site.place.lose_node()
     output = process.communicate(timeout=150)[0]
     assert process.returncode == 0, output

@@ -11,13 +11,14 @@ request of which nobody knows whether it arrived may be made again.
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from kubernetes import client, config
 from kubernetes.client.rest import ApiException
 from kubernetes.config.config_exception import ConfigException
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
 PAGE = 500
 SECONDS = (10, 60)  # to connect, and to answer
@@ -119,6 +120,7 @@ def _refused(error: ApiException) -> dict[str, Any]:
 def main() -> None:
     """Answer until nothing more is asked."""
     words, sys.stdout = sys.stdout, sys.stderr  # the library prints, too
+    warnings.simplefilter("ignore", InsecureRequestWarning)  # a person's kubeconfig says so
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # each retry, before the error that is told
     try:
         config.load_config()

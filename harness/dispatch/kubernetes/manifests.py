@@ -27,7 +27,7 @@ NODE = {"name": "HOMEWORK_NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.n
 RUN_LABEL = "paddlehomework.io/run"
 PLACE_LABEL = "paddlehomework.io/place"  # of the cell among those of its run
 GRACE_SECONDS = 120  # for the record of a pod that is ended, and its way to the store
-UNITS = {"": 1, **{unit: 1024 ** (power + 1) for power, unit in enumerate("kmgt")}}
+UNITS: Mapping[str, int] = {"": 1, **{unit: 1024 ** (power + 1) for power, unit in enumerate("kmgt")}}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from harness.dispatch.listed.job import Job
 
 NODE_LOST = ("NodeLost", "NodeShutdown", "Shutdown", "Terminated", "DeletionByTaintManager", "DeletionByPodGC")
 GAVE_WAY = ("Preempting", "PreemptionByScheduler", "PreemptionByKubeScheduler", "EvictionByEvictionAPI", "Evicted")
+BEGUN = ("Running", "Succeeded", "Failed")  # after the last two it is a moment until the Job says so
 Document = Mapping[str, Any]
 
 
@@ -26,7 +27,7 @@ def job_of(document: Document, pods: Sequence[Document]) -> Job:
         if condition["type"] == "Failed":
             state, told = _failed(condition, latest)
             return Job(id=name, state=state, nodes=nodes, reason=told, code=_code(latest))
-    if latest["status"].get("phase") == "Running" or document["metadata"].get("deletionTimestamp"):
+    if latest["status"].get("phase") in BEGUN or document["metadata"].get("deletionTimestamp"):
         return Job(id=name, state="RUNNING", nodes=nodes or "its node")
     return Job(id=name, state="PENDING", reason=_waits_for(document, latest) or "None")
 
