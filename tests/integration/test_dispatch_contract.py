@@ -313,4 +313,3 @@ def test_what_the_cluster_refuses_is_said_and_leaves_nothing_on_the_list(kuberne
     done = kubernetes.checkout(*site.words(), env=stranger)
     assert done.returncode == 4 and "does not know you (401)" in done.stderr and site.listed() == []
     assert site.records() == []
-

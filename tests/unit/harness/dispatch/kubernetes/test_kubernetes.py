@@ -144,3 +144,20 @@ def test_a_raised_time_limit_is_the_jobs_and_the_runs() -> None:
     found = made(cell)
     assert found["spec"]["activeDeadlineSeconds"] == 7200 + manifests.SET_UP_SECONDS
     assert "--timeout 7200s" in " ".join(container(found)["args"])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "memory", "size"), [("16g", "8Gi", 4 * 2**30), ("1g", "8Gi", 2**30), ("", "8Gi", 4 * 2**30)]
+)
+def test_shared_memory_stays_within_the_jobs_memory(wanted: str, memory: str, size: int) -> None:
+    assert manifests._shared(wanted, memory) == str(size)
+
+
+def test_made_again_a_manifest_has_the_same_name_and_knows_its_record() -> None:
+    (cell,) = asked([BOOK.parts["4"]], "cpu")
+    each = wanted(cell, 0)
+    batch = _batch([each], SITE)
+    one, again = (next(_manifests([each], SITE, SOURCE, batch)) for _ in range(2))
+    assert one == again and len(one["metadata"]["name"]) <= 63
+    given = {entry["name"]: entry.get("value") for entry in container(one)["env"]}
+    assert given["HOMEWORK_RUN"] == each.cell.run and given["HOMEWORK_JOB"] == one["metadata"]["name"]
