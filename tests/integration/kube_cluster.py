@@ -330,10 +330,13 @@ def _container(state: Document) -> Document:
     return {"name": "cell", "state": state, "ready": False, "restartCount": 0, "image": "x", "imageID": ""}
 
 
-def skip_without_programs() -> None:
+def absent_programs() -> list[str]:
     absent = [str(FOLDER / name) for name in PROGRAMS if not os.access(FOLDER / name, os.X_OK)]
-    absent += [] if shutil.which("etcd") else ["etcd"]
-    if absent:
+    return absent + ([] if shutil.which("etcd") else ["etcd"])
+
+
+def skip_without_programs() -> None:
+    if absent := absent_programs():
         pytest.skip(f"{absent[0]} is not here: sh tests/kubernetes/build.sh makes it; HOMEWORK_KUBERNETES names it")
 
 

@@ -164,7 +164,12 @@ def why_refused(words: str, asked: str) -> tuple[str, str]:
 
 def uncertain(words: str) -> bool:
     """Whether sbatch could not tell if its job was taken."""
-    return "nable to contact" in words or "timed out" in words
+    return unreached(words) or "timed out" in words
+
+
+def unreached(words: str) -> bool:
+    """Whether sbatch found no slurmctld to take its job: it may be called again."""
+    return "nable to contact" in words
 
 
 def largest_array(config: str) -> int:

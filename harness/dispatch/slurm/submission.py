@@ -13,12 +13,14 @@ from harness.catalogue.entries import Hardware
 from harness.checkout import ROOT
 from harness.dispatch.listed import batches, deliveries
 from harness.dispatch.listed.batches import Batch
+from harness.dispatch.listed.jobs import wait_a_moment
 from harness.dispatch.listed.missing import Wanted, program, revision
 from harness.dispatch.slurm import commands
 from harness.dispatch.slurm.scheduler import ask
 from harness.dispatch.slurm.site import Settings
 from harness.errors import EngineError
 from harness.evidence import hashing
+from harness.terminal import yellow
 
 BUILD_MINUTES = 60
 MOST_SENDING = 1000  # cells of an array whose script holds all of their lines: Slurm sends it whole with each job
@@ -149,14 +151,22 @@ def line(each: Wanted, engine: str, sign: str) -> str:
 
 
 def _sbatch(script: commands.Script, file: Path, kind: Hardware) -> str:
-    """Hand a script to Slurm; the job's number.
+    """Hand a script to Slurm; the job's number. A slurmctld that is not there is waited for.
 
     Raises:
         EngineError: it was refused; Slurm's message is the why.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(str(script))
-    done = ask("sbatch", "--parsable", str(file), cwd=ROOT, env=_environment())
+    silences = 0
+    while True:
+        done = ask("sbatch", "--parsable", str(file), cwd=ROOT, env=_environment())
+        if done.returncode == 0 or not commands.unreached(done.stderr):
+            break
+        if not silences:
+            print(yellow("Slurm does not answer; waiting until it does."), flush=True)
+        silences += 1
+        wait_a_moment(0, silences)
     number = re.match(r"\d+", done.stdout)
     if done.returncode != 0 or number is None:
         why, remedy = commands.why_refused(done.stderr, script.gres)

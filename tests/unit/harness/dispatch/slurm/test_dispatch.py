@@ -120,6 +120,16 @@ def test_a_refused_array_is_forgotten_and_the_others_are_submitted(results, slur
     assert isinstance(refused[0], EngineError) and "invalid partition" in refused[0].why
 
 
+def test_a_slurmctld_that_is_not_there_is_waited_for(results, slurm, monkeypatch, capsys):
+    waited = []
+    monkeypatch.setattr(submission, "wait_a_moment", lambda change, silences: waited.append(silences))
+    gone = subprocess.CompletedProcess((), 1, "", "sbatch: error: Unable to contact slurm controller (connect failure)")
+    slurm.answers += [gone, gone]
+    submitted, refused = submission.submit(wanted("cpu", "4"), results, SITE, "local")
+    assert len(submitted) == 1 and refused == [] and waited == [1, 2]
+    assert capsys.readouterr().out.count("waiting until it does") == 1
+
+
 def test_an_array_of_which_nobody_knows_whether_it_was_taken_stays_on_the_list(results, slurm):
     slurm.answers.append(subprocess.CompletedProcess((), 1, "", "sbatch: error: Socket timed out"))
     submission.submit(wanted("cpu", "4"), results, SITE, "local")
