@@ -120,7 +120,7 @@ class OnKubernetes:
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnSlurm]:
     folder = tmp_path_factory.mktemp("on-slurm")
-    with slurm_cluster.running(folder / "slurm", {"n1": "", "n2": "", "n3": ""}) as cluster:
+    with slurm_cluster.running(folder / "slurm", {"n1": "", "n2": "", "n3": "npu:910b:1"}) as cluster:
         yield OnSlurm(cluster, folder)
 
 

@@ -28,6 +28,7 @@ class KubernetesScheduler:
 
     def __init__(self) -> None:
         self._client: subprocess.Popen[str] | None = None
+        self._let_in = False
 
     def queue(self, batches: Sequence[Batch]) -> Queue:
         found: dict[tuple[str, int], Job] = {}
@@ -83,8 +84,11 @@ class KubernetesScheduler:
             raise Silent("Kubernetes' client ended.", f"Its exit code was {process.wait()}.", "Call again.")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            kind = Silent if answer["error"] == "silent" else EngineError
+            # While an API server starts it refuses whom it let in before: its rules are not there yet.
+            again = self._let_in and request["do"] == "list"
+            kind = Silent if again or answer["error"] == "silent" else EngineError
             raise kind(answer["what"], f"{answer['why']}.", answer["remedy"])
+        self._let_in = True
         return answer
 
     def _started(self) -> "subprocess.Popen[str]":
