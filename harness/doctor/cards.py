@@ -8,11 +8,11 @@ import re
 import shutil
 import stat
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.catalogue import versions
-from harness.catalogue.entries import locked_paddle
 from harness.doctor.diagnosis import Diagnosis, Use, version
 from harness.machine import chips
 from harness.machine.probe import Finding
@@ -115,24 +115,41 @@ def _text(path: str) -> str:
 
 def pairs(finding: Finding) -> list[Diagnosis]:
     """What has to fit together, of driver, SDKs and wheels, as far as it is known here."""
-    data = finding.hardware.data
-    requires = data.get("requires", {})
-    known: dict[str, str | None] = {each["name"]: sdk_version(each)[1] for each in requires.get("sdks", ())}
-    known |= dict.fromkeys(data["wheels"]["packages"], finding.hardware.paddle or locked_paddle())
-    known["driver"] = _driver(finding)
-    names = {each["name"] for each in requires.get("sdks", ())}  # of this machine: an image holds its own
-    return [line for pair in requires.get("pairs", ()) if (line := _pair(pair, known, names))]
+    sdks = {each["name"]: sdk_version(each)[1] for each in finding.hardware.data.get("requires", {}).get("sdks", ())}
+    found = ((pair, _pair(pair, _known(finding, sdks))) for pair in _pairs(finding))
+    return [replace(line, needed_for=("local",)) if _of_sdks(pair, sdks) else line for pair, line in found if line]
 
 
-def _pair(pair: Data, known: Mapping[str, str | None], sdks: Collection[str]) -> Diagnosis | None:
+def pairs_in_image(finding: Finding, sdks: Mapping[str, str]) -> list[Diagnosis]:
+    """What has to fit together of this machine's driver and the SDKs that an image holds."""
+    found = (_pair(pair, _known(finding, sdks)) for pair in _pairs(finding) if _of_sdks(pair, sdks))
+    return [replace(line, needed_for=("container",)) for line in found if line]
+
+
+def _pairs(finding: Finding) -> list[Data]:
+    return list(finding.hardware.data.get("requires", {}).get("pairs", ()))
+
+
+def _of_sdks(pair: Data, sdks: Collection[str]) -> bool:
+    """Whether a pair is of an SDK, of which this machine has its own, and an image too."""
+    return bool({*pair["where"], *pair["then"]} & {*sdks})
+
+
+def _known(finding: Finding, sdks: Mapping[str, str | None]) -> dict[str, str | None]:
+    """The versions that a pair can name."""
+    wheels = dict.fromkeys(finding.hardware.data["wheels"]["packages"], finding.paddle)
+    return {**sdks, **wheels, "driver": _driver(finding)}
+
+
+def _pair(pair: Data, known: Mapping[str, str | None]) -> Diagnosis | None:
     if not all(versions.fits(known.get(name) or "", clauses) for name, clauses in pair["where"].items()):
         return None
     found = ", ".join(f"{name} {known[name]}" for name in (*pair["where"], *pair["then"]) if known.get(name))
     fits = [versions.fits(known.get(name) or "", clauses) for name, clauses in pair["then"].items()]
     wanted = ", ".join(f"{name} {clauses}" for name, clauses in pair["then"].items())
     judged = None if None in fits else all(fits)
-    uses: tuple[Use, ...] = ("local",) if {*pair["where"], *pair["then"]} & {*sdks} else ("local", "container")
-    return Diagnosis("pair", f"{found}; {wanted} wanted beside", judged, pair["otherwise"], uses)
+    told = f"{found}; {wanted} wanted beside"
+    return Diagnosis("pair", told, judged, pair["otherwise"], ("local", "container"))
 
 
 def access(data: Data) -> list[Diagnosis]:

@@ -186,6 +186,12 @@ def find(results: Path, run: str) -> list[Path]:
     return matching
 
 
+def paddle_version(record: RecordData | Mapping[str, Any]) -> str:
+    """Which version of Paddle a run had; empty where the record does not say."""
+    paddle = record.get("paddle")
+    return str(paddle.get("version") or "") if isinstance(paddle, dict) else ""
+
+
 def libraries(record: RecordData) -> Iterator[tuple[str, str]]:
     """What multiplied matrices: ("OpenBLAS of numpy", "0.3.23, kernel Haswell, 2 threads"), or that it is unknown."""
     found = (record.get("device") or {}).get("libraries")

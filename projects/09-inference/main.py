@@ -31,9 +31,9 @@ def answer_prompt(program: Any, network: Llama, tokenizer: llm.Tokenizer) -> tup
     """Stream the answer to the prompt to the terminal; returns it and its text."""
     p = program.parameters
     sampler = llm.Sampler(p["temperature"], p["top_k"], p["top_p"], program.seed)
-    stream = llm.Stream(tokenizer)
     print(f"\n> {p['prompt']}")
     prompt = tokenizer.chat(p["prompt"]) if p["chat"] else tokenizer.encode_raw(p["prompt"])
+    stream = llm.Stream(tokenizer, prompt)
     answer = generate(
         network,
         prompt,

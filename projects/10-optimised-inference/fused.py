@@ -45,7 +45,8 @@ class Plain(Linear):
     """x @ weight.T in float32, the weight rounded to `kind`."""
 
     def __init__(self, weight: np.ndarray, kind: str, bias: np.ndarray | None = None) -> None:
-        super().__init__(packing.dequantise(packing.quantise(weight, kind), kind)[:, : weight.shape[1]], bias)
+        whole = np.pad(weight, [(0, 0), (0, -weight.shape[1] % packing.GROUP)])
+        super().__init__(packing.dequantise(packing.quantise(whole, kind), kind)[:, : weight.shape[1]], bias)
 
 
 class Fused(nn.Layer):

@@ -1,6 +1,6 @@
 """What a decoder's weights are to the kernels: which they are, in which order, filled up to whole panels and groups.
 
-A layer has the weights that kernels/decoder.cc lists as Slot, in that order; after all layers come the last norm and the
+A layer has the weights that kernels/parts.h lists as Slot, in that order; after all layers come the last norm and the
 output layer. Each is made from rows of the model's tensors as they are read, some thousand at a time, so that no
 tensor is ever whole in memory: a row or input of the kernels' that is none of the model's is zeros.
 """
@@ -91,7 +91,7 @@ class Part:
 
 
 def layer(config: Any, weights: Mapping[str, np.ndarray], number: int, kind: str) -> list[Part | None]:
-    """The parts of a layer in the order of decoder.cc's Slot, none for what it has not."""
+    """The parts of a layer in the order of parts.h's Slot, none for what it has not."""
     c, prefix = config, f"model.layers.{number}."
     hidden, size = whole(c.hidden), c.head_dim
     queries, keys, head = heads(c.heads, size), heads(c.kv_heads, size), heads(1, size)
@@ -111,7 +111,9 @@ def layer(config: Any, weights: Mapping[str, np.ndarray], number: int, kind: str
     networks = [f"mlp.experts.{each}." for each in range(c.experts.count)] if c.has_experts(number) else ["mlp."]
     gates = [f"{network}{name}_proj" for network in networks for name in ("gate", "up")]
     downs = [f"{network}down_proj" for network in networks]
-    router = Part((f"{prefix}mlp.gate.weight",), (np.arange(c.experts.count),), hidden, plain=True) if c.experts else None
+    router = (
+        Part((f"{prefix}mlp.gate.weight",), (np.arange(c.experts.count),), hidden, plain=True) if c.experts else None
+    )
     second = "pre_feedforward_layernorm" if c.sandwich else "post_attention_layernorm"
     return [
         vector("input_layernorm.weight", hidden),

@@ -53,7 +53,8 @@ def plan(model: llm.Model, weights: str, cache: str, blocks: int, native: bool) 
     need = size + kept_bytes + READING
     print(
         f"memory: {size / MEGABYTE:.0f} MB of weights, {kept_bytes / MEGABYTE:.0f} MB of cache, "
-        f"about {READING / MEGABYTE:.0f} MB to work in" + ("" if free == float("inf") else f"; {free / 1e9:.1f} GB are free"),
+        f"about {READING / MEGABYTE:.0f} MB to work in"
+        + ("" if free == float("inf") else f"; {free / 1e9:.1f} GB are free"),
         flush=True,
     )
     if need > free:
@@ -76,4 +77,3 @@ def open_decoder(
     decoder = NativeDecoder(model.config, packed, kernels, weights, cache, blocks)
     print(f"weights: {packed.pages()}", flush=True)
     return decoder
-

@@ -8,8 +8,8 @@
     float8     e4m3, a scale for each row                              8
 
 Int4 is laid out as llama.cpp's Q4_1 is meant: so weights that came as Q4_1 keep their values. Scales and minima are
-float16. Rows and inputs that fill no whole panel or group are filled up with zeros (layout.py). A panel is `rows` output
-rows; inside, what one row contributes comes four bytes at a time:
+float16. Rows and inputs that fill no whole panel or group are filled up with zeros (layout.py). A panel is `rows`
+output rows; inside, what one row contributes comes four bytes at a time:
 
     float32, bfloat16, float8   [input 0.. of row 0][of row 1]…, four bytes each; float8 after its row scales
     int8                        for each group of 32: scales of all rows; then bytes as above

@@ -50,7 +50,7 @@ def page_kinds(memory: np.ndarray) -> str:
     share = found / max(memory.nbytes, 1)
     if share >= 0.5 or memory.nbytes < 2 * HUGE:
         return f"{share:.0%} in pages of 2 MB"
-    setting = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    setting, why = Path("/sys/kernel/mm/transparent_hugepage/enabled"), "this kernel has no others"
     with contextlib.suppress(OSError):
-        return f"NOTE: {share:.0%} in pages of 2 MB, the rest in small ones, which are slower: {setting} says {setting.read_text().strip()}"
-    return f"NOTE: {share:.0%} in pages of 2 MB, the rest in small ones, which are slower: this kernel has no others"
+        why = f"{setting} says {setting.read_text().strip()}"
+    return f"NOTE: {share:.0%} in pages of 2 MB, the rest in small ones, which are slower: {why}"

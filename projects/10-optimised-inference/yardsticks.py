@@ -24,7 +24,13 @@ def to_steps(x: np.ndarray, step: np.ndarray) -> np.ndarray:
 
 def by_groups(rounding: Rounding) -> Rounding:
     """The rounding of each group of 32 along the last axis."""
-    return lambda x: rounding(x.reshape(*x.shape[:-1], -1, GROUP)).reshape(x.shape)
+
+    def rounded(x: np.ndarray) -> np.ndarray:
+        size = x.shape[-1]
+        whole = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, -size % GROUP)])
+        return rounding(whole.reshape(*x.shape[:-1], -1, GROUP)).reshape(whole.shape)[..., :size]
+
+    return rounded
 
 
 def symmetrical(levels: int) -> Rounding:

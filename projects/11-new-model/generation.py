@@ -72,7 +72,7 @@ def answer(folder: Path, prompt: str, image: str, limit: int) -> Answer:
     context = network.config.context
     if not 0 < len(tokens) < context:
         raise llm.ModelError(f"the prompt is {len(tokens)} tokens, the context {context}: an answer has no room")
-    stream, found, times = llm.Stream(tokenizer), [], []
+    stream, found, times = llm.Stream(tokenizer, tokens), [], []
     print(f"\n> {prompt}" + (f"  [{image}]" if image else ""))
     more = {"pictures": pictures} if pictures else {}
     cache = KVCache()

@@ -8,7 +8,13 @@ from .errors import ModelError
 from .rope import Rope, make_rope
 from .values import flag, integer, number
 
-ACTIVATIONS = {"silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh"}
+ACTIVATIONS = {
+    "silu": "silu",
+    "swish": "silu",
+    "gelu": "gelu",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_new": "gelu_tanh",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +111,10 @@ def plain_numbers(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def rope_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """What config.json says of its rotary embedding: `rope_parameters` in newer files, `rope_scaling` in older."""
-    found = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    new, old = config.get("rope_parameters"), config.get("rope_scaling")
+    if new and old and new != old:
+        raise ModelError("config.json has both 'rope_parameters' and 'rope_scaling', which differ: keep one of them")
+    found = new or old or {}
     if not isinstance(found, Mapping):
         raise ModelError(f"config.json's rope scaling is {found!r}, not an object: copy the model's folder again")
     return found
@@ -133,8 +142,10 @@ def windows_of(config: Mapping[str, Any], layers: int, window: int, default: lis
     if types is None:
         return tuple(window if slides else 0 for slides in default)
     known = {"full_attention": 0, "sliding_attention": window}
-    if not isinstance(types, list) or len(types) != layers or any(type not in known for type in types):
-        raise ModelError(f"config.json has 'layer_types' that are not {layers} of {', '.join(known)}: {str(types)[:99]}")
+    if not isinstance(types, list) or len(types) != layers or any(type not in [*known] for type in types):
+        raise ModelError(
+            f"config.json has 'layer_types' that are not {layers} of {', '.join(known)}: {str(types)[:99]}"
+        )
     if "sliding_attention" in types and not window:
         raise ModelError("config.json has sliding layers and no 'sliding_window': copy the model's folder again")
     return tuple(known[type] for type in types)

@@ -41,7 +41,7 @@ def capped(x: Array, cap: float) -> Array:
 
 def attend(q: Array, k: Array, v: Array, scale: float, cap: float, window: int) -> Array:
     """Attention of queries (..., T, H, D) to keys and values (..., T, KV, D) up to their own place: (..., T, H D)."""
-    *_, length, heads, size = q.shape
+    *_, length, heads, _ = q.shape
     k, v = (np.repeat(x, heads // x.shape[-2], axis=-2).swapaxes(-3, -2) for x in (k, v))  # (..., H, T, D)
     scores = capped(q.swapaxes(-3, -2) @ k.swapaxes(-2, -1) * np.asarray(scale, q.dtype), cap)
     seen = np.tri(length, dtype=bool) & ~np.tri(length, length, -window, dtype=bool) if window else np.tri(length)

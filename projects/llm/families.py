@@ -90,7 +90,9 @@ def _qwen3_moe(says: Says, fields: Fields) -> Fields:
 
 def _gemma(says: Says, fields: Fields) -> Fields:
     if says.get("use_bidirectional_attention"):
-        raise ModelError("config.json has 'use_bidirectional_attention', which is not computed here: take another model")
+        raise ModelError(
+            "config.json has 'use_bidirectional_attention', which is not computed here: take another model"
+        )
 
     def cap(name: str) -> float:
         return 0.0 if says.get(name) is None else number(says, name, more_than=0)
@@ -121,7 +123,8 @@ def _gemma3(says: Says, fields: Fields) -> Fields:
     pattern = integer(says, "sliding_window_pattern", 6)
     windows = windows_of(says, fields["layers"], _window(says), _every(pattern, fields["layers"]))
     size, context, rope = fields["head_dim"], fields["context"], rope_of(says)
-    wide, near = rope, {}
+    wide: Any = rope
+    near: Any = {}
     if says.get("rope_parameters"):  # newer files have one for each type of layer
         if set(rope) - {"full_attention", "sliding_attention"} or says.get("rope_scaling"):
             raise ModelError(f"config.json's 'rope_parameters' are not of two types of layers: {sorted(rope)}")
@@ -130,7 +133,9 @@ def _gemma3(says: Says, fields: Fields) -> Fields:
         raise ModelError("config.json's rope_parameters are no objects: copy the model's folder again")
     ropes = (
         make_rope(wide, number(wide, "rope_theta", number(says, "rope_theta", more_than=0), 0), size, context),
-        make_rope(near, number(near, "rope_theta", number(says, "rope_local_base_freq", more_than=0), 0), size, context),
+        make_rope(
+            near, number(near, "rope_theta", number(says, "rope_local_base_freq", more_than=0), 0), size, context
+        ),
     )
     turned = tuple(int(window > 0) for window in windows)
     return {**_gemma(says, fields), "ropes": ropes, "turned": turned, "windows": windows, "head_norms": True}
@@ -246,6 +251,8 @@ def family_of(config: Says) -> tuple[str, Family]:
     name = names[0]
     if not isinstance(name, str) or name not in FAMILIES:
         raise ModelError(f"architecture {name!r} is unknown here; there is {', '.join(FAMILIES)}")
+    if (kind := config.get("model_type", MODEL_TYPES[name])) != MODEL_TYPES[name]:
+        raise ModelError(f"config.json has the architecture {name!r} and 'model_type': {kind!r}: copy the folder again")
     return name, FAMILIES[name]
 
 
@@ -265,4 +272,16 @@ def from_hugging_face(config: Says) -> Config:
     return Config(**{**fields, **family.fields(says, fields)})
 
 
+MODEL_TYPES = {
+    "LlamaForCausalLM": "llama",
+    "MistralForCausalLM": "mistral",
+    "MixtralForCausalLM": "mixtral",
+    "Qwen2ForCausalLM": "qwen2",
+    "Qwen3ForCausalLM": "qwen3",
+    "Qwen3MoeForCausalLM": "qwen3_moe",
+    "Gemma2ForCausalLM": "gemma2",
+    "Gemma3ForCausalLM": "gemma3_text",
+    "Phi3ForCausalLM": "phi3",
+    "SmolLM3ForCausalLM": "smollm3",
+}
 NONE = ("sliding_window", "final_logit_softcapping", "attn_logit_softcapping")

@@ -163,7 +163,9 @@ class GGUFFile(Mapping[str, Array]):
     def _bytes(self, entry: Entry) -> int:
         block, size = self._block(entry.kind)
         if entry.shape[-1] % block:
-            raise ModelError(f"{self.path} is damaged: rows of {entry.shape[-1]} are no blocks of {block}; fetch it again")
+            raise ModelError(
+                f"{self.path} is damaged: rows of {entry.shape[-1]} are no blocks of {block}; fetch it again"
+            )
         return math.prod(entry.shape) // block * size
 
     def _block(self, kind: int) -> tuple[int, int]:

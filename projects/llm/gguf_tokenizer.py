@@ -63,7 +63,9 @@ def from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
             tokenizer.add_tokens([AddedToken(piece, special=each == CONTROL, normalized=False)])
     numbers = {name: _token(says, name, len(pieces)) for name in (*ENDS, "bos_token_id") if name in says}
     named = [number for number, piece in enumerate(pieces) if types[number] == CONTROL and piece in ENDS_OF_TURNS]
-    special = {f"{name}_token": pieces[numbers[f"{name}_token_id"]] for name in ("bos", "eos") if f"{name}_token_id" in numbers}
+    special = {
+        f"{name}_token": pieces[numbers[f"{name}_token_id"]] for name in ("bos", "eos") if f"{name}_token_id" in numbers
+    }
     text = metadata.get("tokenizer.chat_template")
     if text is not None and not isinstance(text, str):
         raise ModelError(f"the GGUF file's chat template is {shown(text)}, no text: fetch the file again")
@@ -127,7 +129,7 @@ def _pair(merge: str) -> tuple[str, str]:
 
 
 def _sentence_piece(says: Mapping[str, Any], pieces: list[str]) -> tokenizers.Tokenizer:
-    """SentencePiece's BPE: the likeliest piece that two neighbours make is made first, and what is no piece is bytes."""
+    """SentencePiece's BPE: the likeliest piece that two neighbours make comes first, and what is no piece is bytes."""
     scores = says.get("scores")
     if not isinstance(scores, list) or len(scores) != len(pieces):
         raise ModelError("the GGUF file's metadata has no 'tokenizer.ggml.scores': fetch the file again")

@@ -1,7 +1,6 @@
 """A model on the disk: its shape, its weights under Hugging Face's names, and its tokenizer."""
 
 import importlib.util
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from .safetensors_file import Shards
 from .tensors import Weights, expected_shapes, in_folder, in_gguf
 from .tokenizer import Tokenizer
 from .tokenizer import from_folder as tokenizer_from_folder
-
 from .values import read_object
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -84,6 +82,8 @@ def packaged_smollm2() -> Path:
 
 def _from_folder(folder: Path) -> Model:
     settings = read_object(folder / "config.json")
+    if (folder / "adapter_config.json").is_file():
+        raise ModelError(f"{folder} has adapter_config.json, and no adapter is computed here: merge it into the model")
     config = from_hugging_face(settings)
     shards = Shards(folder)
     shapes = expected_shapes(config)

@@ -148,7 +148,9 @@ def make_rope(says: Mapping[str, Any], theta: float, head_dim: int, context: int
         raise ModelError(f"rope scaling {kind!r} is unknown here, there is {there}: take another model")
     if says.get("partial_rotary_factor") not in (None, part):
         said = says["partial_rotary_factor"]
-        raise ModelError(f"rope's 'partial_rotary_factor': {said!r} in config.json is not computed here: take another model")
+        raise ModelError(
+            f"rope's 'partial_rotary_factor': {said!r} in config.json is not computed here: take another model"
+        )
     turning = int(head_dim * part)
     if turning % 2 or head_dim % 2 or not 0 < turning <= head_dim:
         raise ModelError(f"{turning} of the {head_dim} numbers of a head turn, which are no pairs: take another model")

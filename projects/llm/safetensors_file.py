@@ -10,7 +10,7 @@ import mmap
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -47,7 +47,9 @@ class SafetensorsFile(Mapping[str, Array]):
     def _check(self, name: str, entry: Any) -> None:
         """Raise ModelError unless the tensor's type, shape and place are there and fit each other."""
         fields = ("dtype", "shape", "data_offsets")
-        dtype, shape, offsets = (entry.get(field) for field in fields) if isinstance(entry, dict) else (None,) * 3
+        says: dict[str, Any] = entry if isinstance(entry, dict) else {}
+        found: list[Any] = [says.get(field) for field in fields]
+        dtype, shape, offsets = found
         sizes = [shape, offsets] if isinstance(shape, list) and isinstance(offsets, list) else [[-1]]
         if not isinstance(dtype, str) or any(type(size) is not int or size < 0 for each in sizes for size in each):
             raise ModelError(f"{self.path} is damaged: its header says nothing whole of {name}; fetch the file again")
@@ -95,8 +97,8 @@ class Shards(Mapping[str, Array]):
 
     def __init__(self, folder: Path) -> None:
         index = folder / "model.safetensors.index.json"
-        names = ["model.safetensors"]
-        if index.is_file():
+        names, weight_map = ["model.safetensors"], cast(Any, {})
+        if index.is_file() and not (folder / names[0]).is_file():  # as transformers chooses
             weight_map = read_object(index).get("weight_map")
             if not isinstance(weight_map, dict) or not weight_map:
                 raise ModelError(f"{index} is damaged: it has no weight_map; fetch the file again")
@@ -107,7 +109,12 @@ class Shards(Mapping[str, Array]):
         if missing:
             raise ModelError(f"{folder} has no {', '.join(missing)}: the model is not whole; fetch the folder again")
         self.paths = tuple(folder / name for name in names)
-        self.files = {tensor: file for file in map(SafetensorsFile, self.paths) for tensor in file}
+        self.files: dict[str, SafetensorsFile] = {}
+        for file in map(SafetensorsFile, self.paths):
+            for tensor in file:
+                if tensor in self.files or weight_map.get(tensor, file.path.name) != file.path.name:
+                    raise ModelError(f"{folder} has the tensor {tensor} in several files, or not where its index says")
+                self.files[tensor] = file
 
     def __getitem__(self, name: str) -> Array:
         return self.files[name][name]

@@ -74,6 +74,10 @@ class Template:
                     raise ModelError(f"{path} is damaged, it is not UTF-8: fetch the file again") from None
         return cls(texts, special) if texts else None
 
+    def says(self, words: str) -> bool:
+        """Whether one of the templates has these words in it."""
+        return any(words in text for text in self._texts.values())
+
     def render(self, messages: Sequence[Mapping[str, Any]], **more: Any) -> str:
         """The conversation, up to where the answer begins. Raises ModelError if the template refuses it."""
         given = {"tools": None, "documents": None, "add_generation_prompt": True, **self._special, **more}
@@ -96,7 +100,9 @@ def _texts(file: str, said: Any) -> dict[str, str]:
 
     def pairs() -> Iterator[tuple[str, str]]:
         for entry in said if isinstance(said, list) else [None]:
-            if not isinstance(entry, Mapping) or not all(isinstance(entry.get(key), str) for key in ("name", "template")):
+            if not isinstance(entry, Mapping) or not all(
+                isinstance(entry.get(key), str) for key in ("name", "template")
+            ):
                 raise ModelError(f"{file}'s chat_template is neither a text nor a list of named ones: fetch it again")
             yield entry["name"], entry["template"]
 

@@ -13,7 +13,8 @@ from .values import read_object
 
 # Names of tokens that end a turn: llama.cpp ends an answer at each of them, whatever the file says beside.
 ENDS_OF_TURNS = (
-    "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>", "<EOT>", "_<EOT>", "<|end_of_text|>",
+    "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>", "<EOT>", "_<EOT>",
+    "<|end_of_text|>",
 )  # fmt: skip
 
 
@@ -31,9 +32,9 @@ class Tokenizer:
         self.stops, self.begins = frozenset(stops), list(begins)
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of `text`; the names of special tokens in it are those tokens."""
-        found: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return found
+        """The tokens of `text`; the names of special tokens in it are those tokens. Other threads go on meanwhile."""
+        (found,) = self._tokenizer.encode_batch([text], add_special_tokens=False)  # encode would hold them up
+        return list(found.ids)
 
     def encode_raw(self, text: str) -> list[int]:
         """The tokens of text that no template wrote: with what the model has before every text."""
@@ -52,6 +53,24 @@ class Tokenizer:
         if self._template is None:
             raise ModelError("the model has no chat template: ask it to go on with a text instead, or add one")
         return self._template.render(messages, **more)
+
+    def number(self, piece: str) -> int | None:
+        """The token that is this piece, if one is."""
+        found: int | None = self._tokenizer.token_to_id(piece)
+        return found
+
+    @property
+    def longest(self) -> int:
+        """The most characters that a token stands for."""
+        return max(map(len, self._tokenizer.get_vocab()))
+
+    def serialised(self) -> str:
+        """It as a tokenizer.json."""
+        return str(self._tokenizer.to_str())
+
+    def template_says(self, words: str) -> bool:
+        """Whether one of the model's chat templates has these words in it."""
+        return self._template is not None and self._template.says(words)
 
     def chat(self, prompt: str) -> list[int]:
         """The tokens of a conversation that begins with `prompt`. Raises ModelError without a template."""
@@ -91,10 +110,14 @@ def _add_pieces(tokenizer: tokenizers.Tokenizer, settings: Mapping[str, Any]) ->
             raise ModelError(f"tokenizer_config.json's token {number!r} is {piece!r}: fetch the file again")
         if tokenizer.token_to_id(piece["content"]) is not None:
             continue
-        known = {name: piece[name] for name in ("lstrip", "rstrip", "single_word", "normalized", "special") if name in piece}
+        known = {
+            name: piece[name] for name in ("lstrip", "rstrip", "single_word", "normalized", "special") if name in piece
+        }
         tokenizer.add_tokens([AddedToken(piece["content"], **known)])
         if tokenizer.token_to_id(piece["content"]) != int(number):
-            raise ModelError(f"tokenizer_config.json has {piece['content']!r} as token {number}, tokenizer.json otherwise")
+            raise ModelError(
+                f"tokenizer_config.json has {piece['content']!r} as token {number}, tokenizer.json otherwise"
+            )
 
 
 def _ends(folder: Path, tokenizer: tokenizers.Tokenizer, special: Mapping[str, str]) -> list[int]:

@@ -27,7 +27,9 @@ def integer(says: Mapping[str, Any], name: str, default: Any = NONE, least: int 
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
-        raise ModelError(f"the model's {name!r} is {shown(value)}, not a whole number from {least}: copy the model again")
+        raise ModelError(
+            f"the model's {name!r} is {shown(value)}, not a whole number from {least}: copy the model again"
+        )
     return value
 
 

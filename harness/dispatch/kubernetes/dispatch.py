@@ -56,6 +56,7 @@ class Kubernetes:
             DataFileError: kubernetes.yaml has a mistake.
         """
         request.without_key("--on kubernetes")
+        request.without_wheels("--on kubernetes")
         site, planned = manifests.settings(), request.cells_elsewhere("the cluster")
         if not planned:
             raise UsageError(

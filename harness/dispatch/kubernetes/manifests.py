@@ -15,6 +15,7 @@ from harness.catalogue.cells import CellRequest
 from harness.catalogue.entries import Hardware
 from harness.checkout import ROOT
 from harness.dispatch.listed.batches import Batch
+from harness.environments import images
 from harness.errors import UsageError
 
 SETTINGS = ROOT / "kubernetes.yaml"
@@ -91,12 +92,17 @@ def job(cell: CellRequest, site: Settings, source: Source, batch: Batch, place: 
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
 
 
+def _tag(cell: CellRequest) -> str:
+    """Of the kind's image with the cell's stack and version of Paddle, as ./inv build names it."""
+    return images.Image(hardware=cell.kind, stack=cell.part.stack or "base", release=cell.release).tag
+
+
 def _pod(cell: CellRequest, site: Settings, source: Source, job: Mapping[str, str]) -> dict[str, Any]:
     mounts, volumes = _volumes(cell.kind, site)
     environment = {"HOME": "/tmp", **site.environment, **job, "HOMEWORK_STORE": site.store}
     container = {
         "name": "cell",
-        "image": f"{site.images}/{cell.kind.name}:{cell.part.stack or 'base'}",
+        "image": f"{site.images}/{cell.kind.name}:{_tag(cell)}",
         # The image's entry point stays: it sets the vendor's SDK up.
         "args": ["python3", "-c", POD.read_text(), source.address, source.sha256, site.store, *_words(cell)],
         "workingDir": "/homework",

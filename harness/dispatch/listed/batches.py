@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.catalogue import releases
 from harness.evidence import hashing
 
 FOLDER = ".jobs"
@@ -36,6 +37,7 @@ class JobCell:
     parameters: Mapping[str, Any]
     seed: int
     cards: int
+    paddle: str = ""  # the version, empty in older lists: the homework's
 
     def __str__(self) -> str:
         return f"{self.part} on {self.hardware}"
@@ -111,8 +113,10 @@ def attempt(run: str, restarts: int) -> str:
 
 
 def work(record: Mapping[str, Any]) -> Work:
-    """The parameters, seed and cards of a record or a cell; raises TypeError or KeyError where they are odd."""
-    return tuple(sorted(record["parameters"].items())), record["seed"], record["cards"]
+    """The parameters, seed, cards and Paddle of a record or a cell; raises TypeError or KeyError where they are odd."""
+    paddle = record.get("paddle") or releases.load().homework
+    version = paddle if isinstance(paddle, str) else paddle["version"]
+    return tuple(sorted(record["parameters"].items())), record["seed"], record["cards"], version
 
 
 def listed(results: Path, name: str = "*") -> list[Batch]:

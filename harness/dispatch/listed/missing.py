@@ -58,6 +58,7 @@ def wanted(request: CellRequest, margin: float) -> Wanted:
         parameters=request.parameters,
         seed=request.seed,
         cards=request.cards,
+        paddle=request.cell.paddle.version,
     )
     return Wanted(request=request, cell=cell, minutes=math.ceil((request.part.timeout + margin) / 60))
 

@@ -58,6 +58,7 @@ class Ssh:
             UsageError: the host is no address, or a value that a part does not take.
         """
         request.without_key("--host")
+        request.without_wheels("--host")
         request.cells(())  # what does not fit is refused here, before anything is sent
         return Plan(parse(request.host), request.options)
 

@@ -104,9 +104,9 @@ struct Vectorised {
     // For few tokens the weights' way from memory is what takes time: have it begin early. Asking past the end of the
     // weights does nothing.
     template <int T>
-    static void fetch(const uint8_t* w) {
+    static void fetch(const uint8_t* w, long ahead = AHEAD) {
         if (T < 4)
-            for (int i = 0; i < 2 * BYTES; i += 64) __builtin_prefetch(w + AHEAD + i);
+            for (int i = 0; i < 2 * BYTES; i += 64) __builtin_prefetch(w + ahead + i);
     }
 
     // The inputs are added up in CHAINS parts, whatever the number of tokens, so that an answer is the same alone and
@@ -114,8 +114,10 @@ struct Vectorised {
     // multiplication takes 4 cycles, and two can begin in each.
     template <int T>
     static void bfloat16_panel(const uint8_t* w, const Activations& x, int token, float* y, long stride) {
-        constexpr int CHAINS = 4, TOGETHER = T < 4 ? CHAINS / T : 1;
+        constexpr int CHAINS = 4, TOGETHER = T < 4 ? CHAINS : 1;
         const long pairs = x.inputs / 2, part = pairs / CHAINS;  // inputs are whole groups
+        // What is ahead of a part's end is the same part of the next panel.
+        const long until = part - AHEAD / (2 * BYTES), next_panel = AHEAD + (pairs - part) * 2 * BYTES;
         for (int first = 0; first < CHAINS; first += TOGETHER) {
             F sum[TOGETHER][T][2];
             for (int c = 0; c < TOGETHER; c++) clear<T>(sum[c]);
@@ -123,7 +125,7 @@ struct Vectorised {
                 for (int c = 0; c < TOGETHER; c++) {
                     const long pair = (first + c) * part + k, at = (long)token * x.inputs + 2 * pair;
                     const uint8_t* weights = w + pair * 2 * BYTES;
-                    fetch<T>(weights);
+                    fetch<T>(weights, k < until ? AHEAD : next_panel);
                     V::template bfloat16_dot<T>(sum[c], weights, x.values + at, x.bfloat16 + at, x.inputs);
                 }
             for (int c = 0; c < TOGETHER; c++)

@@ -58,7 +58,9 @@ def test_a_gguf_with_changed_bytes(gguf_file, tmp_path, seed):
         opened_or_refused(tmp_path / "m.gguf")
 
 
-@pytest.mark.parametrize("name", ["model-0.safetensors", "model.safetensors.index.json", "tokenizer.json", "config.json"])
+@pytest.mark.parametrize(
+    "name", ["model-0.safetensors", "model.safetensors.index.json", "tokenizer.json", "config.json"]
+)
 def test_a_folder_with_changed_bytes(folder, tmp_path, name):
     shutil.copytree(folder, tmp_path / "m")
     numbers, whole = random.Random(name), (folder / name).read_bytes()
@@ -80,7 +82,9 @@ def test_values_of_wrong_types(folder, tmp_path, name):
         assert not opened_or_refused(tmp_path / "m") or isinstance(value, dict)
 
 
-@pytest.mark.parametrize("case", ["gemma3-stretched", "phi3-longrope", "smollm3-window", "qwen3-moe-some", "llama-yarn"])
+@pytest.mark.parametrize(
+    "case", ["gemma3-stretched", "phi3-longrope", "smollm3-window", "qwen3-moe-some", "llama-yarn"]
+)
 def test_values_of_wrong_types_in_every_family(tmp_path, case):
     config = cases.CASES[case]
     cases.write_folder(tmp_path / "m", config, shapes_of(case))

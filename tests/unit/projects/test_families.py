@@ -1,5 +1,6 @@
 """Every family of models: logits and greedy tokens are transformers', from Hugging Face's files."""
 
+import itertools
 import json
 import shutil
 import sys
@@ -63,7 +64,7 @@ def test_numpys_decoder_is_the_same(model):
     case, opened = model
     if case in ("llama-dynamic", "phi3-longrope"):
         pytest.skip("its frequencies follow the longest text beside")
-    tokens, real = cases.prompts()
+    tokens, _ = cases.prompts()
     for dtype, allowed in (("float32", ALLOWED), ("float64", ALLOWED)):
         found = exact.logits(opened.config, opened.weights, tokens[:1], dtype)[0]
         expected = REFERENCE[f"{case}.prefill"]
@@ -100,7 +101,7 @@ def kernels(modules):
 def steps(decoder, tokens):
     """Logits of a text in a piece of 17 tokens, two of fewer, and then one at a time, in scattered blocks."""
     found, table, ends = [], [3, 0, 5], [0, 17, 20, 29, *range(30, len(tokens) + 1)]
-    for start, end in zip(ends, ends[1:], strict=False):
+    for start, end in itertools.pairwise(ends):
         places = np.arange(start, end)
         found.append(decoder.step(tokens[places], places * 0, places, [table], places - start))
     return np.concatenate(found)
@@ -108,7 +109,7 @@ def steps(decoder, tokens):
 
 @each_case
 def test_the_kernels_and_the_paged_cache_compute_it(model, modules, kernels):
-    case, opened = model
+    _, opened = model
     tokens = cases.prompts()[0][0][: opened.config.longest]
     truth = exact.logits(opened.config, opened.weights, tokens[None])[0]
     packed = modules["packed"].pack_weights(opened.config, opened.weights, "float32", kernels.rows)

@@ -186,6 +186,8 @@ def test_a_missing_shard_is_named(tmp_path):
         ({"num_local_experts": 8}, "'num_local_experts': 8"),
         ({"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}}, "'partial_rotary_factor': 0.5"),
         ({"quantization_config": {"bits": 4}}, "'quantization_config'"),
+        ({"model_type": "qwen2"}, "and 'model_type': 'qwen2'"),
+        ({"rope_scaling": {"factor": 2.0}, "rope_parameters": {"factor": 3.0}}, "which differ"),
         ({"hidden_size": 64}, r"is \(48, 32\), its configuration says \(48, 64\)"),
         ({"num_hidden_layers": "2"}, "'num_hidden_layers' is '2', not a whole number"),
         ({"num_attention_heads": 0}, "'num_attention_heads' is 0"),
@@ -201,6 +203,23 @@ def test_a_model_that_is_not_what_is_computed_here_is_refused(tmp_path, change, 
     write_folder(tmp_path / "m")
     (tmp_path / "m" / "config.json").write_text(json.dumps({**SMALL, **change}))
     with pytest.raises(llm.ModelError, match=says):
+        llm.open_model(str(tmp_path / "m"))
+
+
+def test_an_adapter_beside_the_model_is_refused(tmp_path):
+    write_folder(tmp_path / "m")
+    (tmp_path / "m" / "adapter_config.json").write_text("{}")
+    with pytest.raises(llm.ModelError, match=r"adapter_config\.json"):
+        llm.open_model(str(tmp_path / "m"))
+
+
+def test_a_tensor_in_two_shards_is_refused(tmp_path):
+    tensors = write_folder(tmp_path / "m", shards=3)
+    path = tmp_path / "m" / "model-1.safetensors"
+    first = safetensors_file.SafetensorsFile(path)
+    twice = {name: first[name] for name in first} | {"model.embed_tokens.weight": tensors["model.embed_tokens.weight"]}
+    write_safetensors(path, twice)
+    with pytest.raises(llm.ModelError, match=r"model.embed_tokens.weight in several files"):
         llm.open_model(str(tmp_path / "m"))
 
 

@@ -149,7 +149,7 @@ def test_a_position_that_is_one_too_far_from_the_cache_on_fails(main, model, yar
 @pytest.mark.parametrize("kind", ["float32", "int8"])
 def test_swapped_keys_and_values_of_groups_fail(main, model, yardstick, monkeypatch, kind):
     right = decoders.attend
-    monkeypatch.setattr(decoders, "attend", lambda q, k, v, mask: right(q, k.flip([1]), v.flip([1]), mask))
+    monkeypatch.setattr(decoders, "attend", lambda q, k, v, *more: right(q, k.flip([1]), v.flip([1]), *more))
     cache = CACHE.get(kind, "float16")
     found = divergence(main, yardstick, plain(main, model, kind, cache))
     assert judged(kind, found, yardstick.divergence(kind, cache, "plain")) == "failed"
@@ -206,7 +206,7 @@ def test_a_draft_that_is_taken_unseen_fails(main, model, monkeypatch):
 def test_a_block_of_another_text_fails(main, model, monkeypatch):
     blocks = main.Engine.__init__.__globals__["Blocks"]
     publish = blocks.publish
-    monkeypatch.setattr(blocks, "publish", lambda self, held, tokens: publish(self, held[::-1], tokens))
+    monkeypatch.setattr(blocks, "publish", lambda self, held, tokens, done: publish(self, held[::-1], tokens, done))
     assert gap_judged(answer_gap(main, model, batch=1)) == "failed"
 
 

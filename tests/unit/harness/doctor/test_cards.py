@@ -65,6 +65,13 @@ def test_what_has_to_fit_together_is_judged_where_both_are_known(tmp_path, sdk, 
     assert all(each.remedy == "It hangs; install driver 23." for each in found)
 
 
+@pytest.mark.parametrize(("held", "fits"), [({"SDK": "8.0"}, [False]), ({}, []), ({"SDK": "7.0"}, [])])
+def test_the_sdk_of_an_image_is_held_against_this_machines_driver(held, fits):
+    found = cards.pairs_in_image(a_finding("24.1", requires={"pairs": [PAIR]}), held)
+    assert [each.fits for each in found] == fits
+    assert all(each.needed_for == ("container",) for each in found)
+
+
 def test_cards_left_out_and_busy_ones_are_said_and_are_no_fault():
     sick = Card(index="1", model="Abacus 1", fault="health Alarm")
     lines = cards.lines(a_finding(left_out=[sick], busy="process 7"))

@@ -15,8 +15,6 @@ import cases
 import numpy as np
 import torch
 import transformers
-
-transformers.utils.logging.disable_progress_bar()
 from safetensors import safe_open
 
 MARGIN = 2e-4  # in logits, between the two likeliest tokens: closer ones could be told apart by rounding alone
@@ -68,6 +66,7 @@ def answer(case: str, folder: Path) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
+    transformers.utils.logging.disable_progress_bar()
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("reference.npz")
     found = {"versions": np.array(f"transformers {transformers.__version__}, torch {torch.__version__}")}
     with tempfile.TemporaryDirectory() as folder:
