@@ -53,7 +53,7 @@ def test_no_wrong_answer_passes(name):
 
 
 def test_what_tests_usually_do_with_an_answer_works():
-    code, tests = ((DATA / name).read_text() for name in ("everything.py", "test_everything.py"))
+    code, tests = ((DATA / name).read_text() for name in ("everything.txt", "test_everything.txt"))
     outcome = verdicts.judge({"everything.py": code}, {"test_everything.py": tests}, "everything.py")
     assert outcome.passed, outcome.output
 
