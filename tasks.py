@@ -25,6 +25,8 @@ def run(
     host: options.Host = "",
     set_: options.Settings = None,
     profile: options.Profile = "",
+    paddle: options.Paddle = "",
+    wheels: options.Wheels = "",
     cards: options.Cards = 0,
     seed: options.Seed = 0,
     timeout: options.Timeout = "",
@@ -44,6 +46,7 @@ def run(
     request = running.select(
         catalogues.load(), RESULTS, task=task, timeout=timeout, profile=profile or None, hw=hw, on=on, host=host,
         settings=set_ or (), cards=cards, seed=seed, missing=missing, failed=failed, verbose=verbose,
+        paddle=paddle, wheels=wheels,
         key=options.path(sign),
     )  # fmt: skip
     dispatcher = running.dispatcher(on, host)
@@ -62,6 +65,7 @@ def build(
     source: options.Source = False,
     base: options.Base = "",
     stack: options.Stack = "base",
+    paddle: options.Paddle = "",
     wheels: options.Wheels = "",
     tree: options.Sources = "",
     offline: options.Offline = False,
@@ -74,10 +78,11 @@ def build(
 
     An image that was made from the files as they are is not built again.
     """
+    from harness.catalogue import releases
     from harness.cli import building
 
-    kinds = cells.select_hardware(catalogues.load(), hw)
-    images = [building.image(kind, stack, source, base, wheels, tree, offline) for kind in kinds]
+    asked = [(kind, each) for kind in cells.select_hardware(catalogues.load(), hw) for each in releases.asked(paddle)]
+    images = [building.image(kind, stack, source, base, wheels, tree, offline, each) for kind, each in asked]
     building.build_all(images, building.Wishes(pin=pin, twice=check_reproducible, push=push, dry_run=dry_run))
 
 
@@ -107,20 +112,25 @@ def matrix(
     context: Context,
     format: options.MatrixFormat = "table",
     explain: options.Explain = False,
+    paddle: options.Paddle = "",
     from_: options.Stores = "",
 ) -> None:
     """Show the points of every part on every kind of hardware."""
     from harness.cli import listing
 
-    listing.matrix(catalogues.load(), RESULTS, from_, format, explain)
+    listing.matrix(catalogues.load(), RESULTS, from_, format, explain, paddle)
 
 
 @command("look", bare="task")
-def tasks(context: Context, task: options.Parts = "", format: options.Format = "table") -> None:
-    """List the tasks, or show one with its parameters."""
+def tasks(
+    context: Context, task: options.Parts = "", paddle: options.Paddle = "", format: options.Format = "table"
+) -> None:
+    """List the tasks, or show one with its parameters, or what each runs with in a version of Paddle."""
     from harness.cli import listing
 
     parts = cells.select_parts(catalogues.load(), task or "all")
+    if paddle and format == "table":
+        return print(listing.versions(parts, paddle))
     print(listing.parts_json(parts) if format == "json" else listing.parts(parts, detailed=bool(task)))
 
 
@@ -134,7 +144,7 @@ def hardware(context: Context, hw: options.Kinds = "", format: options.Format = 
 
 
 @command("look", bare="hw")
-def doctor(context: Context, hw: options.Kinds = "auto", log: options.Log = "") -> None:
+def doctor(context: Context, hw: options.Kinds = "auto", paddle: options.Paddle = "", log: options.Log = "") -> None:
     """Say what is here, what is missing, what to install; or what a log tells.
 
     It holds driver, SDK, wheel and chip against what each kind requires.
@@ -143,7 +153,7 @@ def doctor(context: Context, hw: options.Kinds = "auto", log: options.Log = "") 
     """
     from harness.cli import diagnosing
 
-    diagnosing.diagnose(catalogues.load(), hw, log)
+    diagnosing.diagnose(catalogues.load(), hw, log, paddle)
 
 
 @command("look")
@@ -161,8 +171,9 @@ def compare(
     hw: options.Kinds = "",
     run: options.Runs = "",
     reference: options.Reference = False,
+    paddle: options.Paddle = "",
 ) -> None:
-    """Compare the traces of runs, across hardware.
+    """Compare the traces of runs, across hardware and versions of Paddle.
 
     Loss curves, outputs and fields of the latest passing runs with the same parameters and seed, within tolerances by
     type. The first step and tensor that differ are named. Exit code 1 on a difference.
@@ -170,8 +181,9 @@ def compare(
     from harness.comparison import comparing, pairs
 
     book = catalogues.load()
-    chosen = pairs.choose(book, RESULTS, cells.select_parts(book, task), hw, run, reference)
-    found = [comparing.compare(part, then, now, with_metrics=reference) for part, then, now in chosen]
+    chosen = pairs.choose(book, RESULTS, cells.select_parts(book, task), hw, run, reference, paddle)
+    held = reference or bool(paddle)
+    found = [comparing.compare(part, then, now, with_metrics=held) for part, then, now in chosen]
     print("\n\n".join(comparing.show(each) for each in found))
     comparing.require_same(found)
 
@@ -336,15 +348,16 @@ def pack(
 
 @command("elsewhere", apart=[("once", "cancel")])
 def jobs(context: Context, once: options.Once = False, cancel: options.Cancel = False) -> None:
-    """Follow the jobs that --on slurm has submitted, until all are over.
+    """Follow the jobs that --on slurm and --on kubernetes have submitted, until all are over.
 
     What a job could not write itself is completed: a node that failed, a job that was cancelled or ran out of time
     leaves a record that says so. Ctrl-C asks whether to leave the jobs or cancel them. Exit code 1 if a cell failed,
     7 if a record did not come from its node.
     """
-    from harness.dispatch.slurm import following
+    from harness.dispatch.listed import following
+    from harness.dispatch.registry import scheduler
 
-    following.require_passed(following.show(RESULTS, once, cancel), [])
+    following.require_passed(following.show(RESULTS, once, cancel, scheduler), [])
 
 
 @command("elsewhere")

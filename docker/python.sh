@@ -1,12 +1,21 @@
 #!/bin/sh
-# Print the Python to use: PYTHON, or the first from 3.10 to 3.12. The vendors' wheels are for 3.10, so it comes first.
+# Print the Python to use: PYTHON, or the first of PYTHONS, the versions that the kind has wheels for, oldest first.
 set -eu
-for candidate in ${PYTHON:-} python3.10 python3.11 python3.12 python3 /usr/local/bin/python3.10 /opt/py310/bin/python3; do
-    if "$candidate" -c 'import ensurepip, sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null; then
-        command -v "$candidate"
-        exit
-    fi
+versions=${PYTHONS:-3.10 3.11 3.12}
+candidates=${PYTHON:-}
+[ -n "$candidates" ] || for version in $versions; do
+    short=$(echo "$version" | tr -d .)
+    candidates="$candidates python$version /usr/local/bin/python$version /opt/py$short/bin/python3"
 done
-echo "No Python from 3.10 to 3.12 with its venv module is in the base image." >&2
-echo "Paddle has wheels for these versions only. Take another base, or name it: --build-arg PYTHON=/path/to/python" >&2
+for candidate in $candidates ${PYTHON:-python3}; do
+    found=$("$candidate" -c 'import sys, venv; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
+    case " $versions " in
+        *" $found "*)
+            command -v "$candidate"
+            exit
+            ;;
+    esac
+done
+echo "There is no ${PYTHON:-Python} of version $versions in the base image." >&2
+echo "The wheels are for these versions only. Take another base, or name it: HOMEWORK_BUILD_ARGUMENTS=PYTHON=/path/to/python" >&2
 exit 1

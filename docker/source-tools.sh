@@ -1,8 +1,13 @@
 #!/bin/sh
-# What builds Paddle and the plug-ins, where the base has none; a layer of its own, so that a build that broke off has it.
+# What builds Paddle and the plug-ins, where the base has none.
 set -eu
-if ! command -v git >/dev/null || ! command -v cmake >/dev/null || ! command -v patchelf >/dev/null; then
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-        git cmake make g++ patchelf python3-dev ccache ca-certificates
-fi
+python=$(sh /docker/python.sh)
+packages=
+for tool in git cmake make g++ patchelf; do
+    command -v "$tool" >/dev/null || packages="$packages $tool"
+done
+headers=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include") + "/Python.h")')
+[ -r "$headers" ] || packages="$packages $("$python" -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])')"
+[ -d /etc/ssl/certs ] || packages="$packages ca-certificates"
+# shellcheck disable=SC2086
+[ -z "$packages" ] || sh /docker/packages.sh $packages

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Write paddle-wheels.json: for every published wheel of the pinned Paddle, its hash and that of its RECORD.
+"""Write paddle-wheels.json: for every published wheel of the listed versions of Paddle, its hash and its RECORD's.
 
     python docker/locks/wheels.py [INDEX]
 
 INDEX is a package index that answers in JSON (PEP 691), such as the one of `pip config get global.index-url`,
-which is the default, after PIP_INDEX_URL. The version is the one in base.in. No wheel is downloaded: RECORD
+which is the default, after PIP_INDEX_URL. The versions are those of docker/paddle.yaml; what is known
+stays. No wheel is downloaded: RECORD
 is read out of each by a few range requests. Task 1 looks its own RECORD up here
 (projects/01-install/installation.py).
 """
@@ -79,7 +80,8 @@ def main() -> None:
             "error: no package index\npip has none configured, and no PIP_INDEX_URL is set\n"
             "name one: python docker/locks/wheels.py INDEX"
         )
-    version = pinned_version((HERE / "base.in").read_text(encoding="utf-8"))
+    versions = listed_versions((HERE.parent / "paddle.yaml").read_text(encoding="utf-8"))
+    known = json.loads((HERE / "paddle-wheels.json").read_text(encoding="utf-8"))
     page = index.rstrip("/") + "/paddlepaddle/"
     request = Request(page, headers={"Accept": "application/vnd.pypi.simple.v1+json"})
     with urlopen(request, timeout=60) as answer:
@@ -87,14 +89,17 @@ def main() -> None:
     wheels = {}
     for file in sorted(files, key=lambda file: file["filename"]):
         name = file["filename"]
-        if name.startswith(f"paddlepaddle-{version}-") and name.endswith(".whl"):
+        version = name.split("-")[1]
+        if name in known and known[name]["sha256"] == file["hashes"]["sha256"]:
+            wheels[name] = known[name]
+        elif version in versions and name.endswith(".whl"):
             with zipfile.ZipFile(Remote(urljoin(page, file["url"]))) as wheel:
                 record = wheel.read(f"paddlepaddle-{version}.dist-info/RECORD").decode()
             found = record_sha256(record.splitlines())
             wheels[name] = {"sha256": file["hashes"]["sha256"], "record_sha256": found}
             print(name, *wheels[name].values())
-    if not wheels:
-        sys.exit(f"error: {page} has no wheel of paddlepaddle {version}")
+    if lacking := [version for version in versions if not any(f"-{version}-" in name for name in wheels)]:
+        sys.exit(f"error: {page} has no wheel of paddlepaddle {', '.join(lacking)}")
     (HERE / "paddle-wheels.json").write_text(json.dumps(wheels, indent=2) + "\n", encoding="utf-8")
 
 
@@ -108,10 +113,10 @@ def configured_index() -> str | None:
     return asked.stdout.strip() or None
 
 
-def pinned_version(requirements: str) -> str:
-    """The version of Paddle that the text of base.in pins. Exits if it pins none."""
-    found = re.search(r"^paddlepaddle==([\w.]+)", requirements, re.MULTILINE)
-    return found[1] if found else sys.exit("error: base.in pins no paddlepaddle==VERSION")
+def listed_versions(text: str) -> list[str]:
+    """The versions that the text of paddle.yaml lists, read without a YAML parser. Exits if there are none."""
+    found = re.findall(r"^  (3\.\d+\.\d+):$", text, re.MULTILINE)
+    return found or sys.exit("error: paddle.yaml lists no version")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python hardware/sim/build.py
 
 The plug-in goes into .cache/sim/<hash>/, where the hash covers its sources, Paddle's version, the compiler and the
-processor; .cache/sim/current leads to it, and is what CUSTOM_DEVICE_ROOT names. With --portable it runs
+processor; .cache/sim/<version of Paddle> leads to it, and is what CUSTOM_DEVICE_ROOT names. With --portable it runs
 on every processor with AVX2, not only on this one: so does the image's. Two builds at the same moment wait for each
 other. Exit code 5, with what to install, if it cannot be built.
 
@@ -122,7 +122,7 @@ def build() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a second build waits here, and then finds the first one's work
         if not (place / LIBRARY).is_file():
             _build_into(place, folder, _circumstances(version))
-        _point_to(place)
+        _point_to(place, version)
     return place
 
 
@@ -180,12 +180,12 @@ def _run(command: list[str]) -> None:
         )
 
 
-def _point_to(place: Path) -> None:
-    """Let `current` lead to `place`; renamed into place, so that it always leads somewhere."""
-    beside = CACHE / f"current.{os.getpid()}"
+def _point_to(place: Path, version: str) -> None:
+    """Let the version's name lead to `place`; renamed into place, so that it always leads somewhere."""
+    beside = CACHE / f"{version}.{os.getpid()}"
     beside.unlink(missing_ok=True)
     beside.symlink_to(place.name)
-    os.replace(beside, CACHE / "current")
+    os.replace(beside, CACHE / version)
 
 
 if __name__ == "__main__":

@@ -141,6 +141,8 @@ def held(ancestor: int) -> int:
 
 def _await_end(process: "subprocess.Popen[bytes]", end: float) -> None:
     """Wait without reaping: the caller kills the group by its number."""
+    if sys.platform != "linux":
+        raise NotImplementedError("bubblewrap, which encloses the code, is Linux's alone")
     while time.monotonic() < end and not os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
         time.sleep(0.01)
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.catalogue import expressions
+from harness.catalogue import releases as paddles
 from harness.catalogue.entries import Catalogue, Hardware, Parameter, Part, seconds
+from harness.catalogue.releases import Release
 from harness.errors import UsageError, did_you_mean
 
 # Why a cell is not run.
@@ -17,11 +19,25 @@ BY_HAND = "nothing runs here; what a person has is added with ./inv attach"
 
 @dataclass(frozen=True)
 class Cell:
+    """A part on a kind; `release` is the version of Paddle that was asked for, None the default where it runs."""
+
     part: Part
     hardware: Hardware
+    release: Release | None = None
+
+    @property
+    def paddle(self) -> Release:
+        """The version of Paddle that it runs with on this machine."""
+        return self.release or paddles.load().default(self.hardware)
+
+    @property
+    def instead_of(self) -> str:
+        """The kind's own version, where none was asked for and this Python has no locks of it; else empty."""
+        own = paddles.load().own(self.hardware)
+        return own.version if self.release is None and own != self.paddle else ""
 
     def __str__(self) -> str:
-        return f"{self.part.name} on {self.hardware.name}"
+        return f"{self.part.name} on {self.hardware.name}" + (f" with Paddle {self.release}" if self.release else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +49,11 @@ class CellRequest:
     parameters: Mapping[str, Any]
     cards: int = 1
     seed: int = 0
+    release: Release | None = None
 
     @property
     def cell(self) -> Cell:
-        return Cell(self.part, self.kind)
+        return Cell(self.part, self.kind, self.release)
 
     @property
     def options(self) -> list[str]:
@@ -44,6 +61,8 @@ class CellRequest:
         words = ["--task", self.part.name, "--hw", self.kind.name, "--cards", str(self.cards), "--seed", str(self.seed)]
         for name, value in self.parameters.items():
             words += ["--set", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
+        words += ["--paddle", self.release.version] if self.release else []
+        words += ["--wheels", self.release.wheels] if self.release and self.release.wheels else []
         return words + (["--timeout", f"{self.part.timeout:g}s"] if self.part.raised else [])
 
     def __str__(self) -> str:
@@ -57,8 +76,9 @@ def requests(
     settings: Sequence[str] = (),
     cards: int = 0,
     seed: int = 0,
+    releases: Sequence[Release | None] = (None,),
 ) -> list[CellRequest]:
-    """One for every part on every kind; `cards` 0: as many as the part runs on by itself.
+    """One for every part on every kind with every version; `cards` 0: as many as the part runs on by itself.
 
     Raises:
         UsageError: a setting or a number of cards that a part does not take.
@@ -66,8 +86,12 @@ def requests(
     found = []
     for part in parts:
         values, wanted = settled(part, profile, settings, cards) if part.program else ({}, 1)
-        found += [CellRequest(part=part, kind=kind, parameters=values, cards=wanted, seed=seed) for kind in kinds]
-    return found
+        found += [
+            CellRequest(part=part, kind=kind, parameters=values, cards=wanted, seed=seed, release=release)
+            for kind in kinds
+            for release in releases
+        ]
+    return sorted(found, key=lambda each: releases.index(each.release))  # a version at a time
 
 
 def select_parts(catalogue: Catalogue, named: str) -> list[Part]:

@@ -78,6 +78,18 @@ def _variant_mistakes(document: Mapping[str, Any]) -> Iterator[Mistake]:
                 yield Mistake(steps, f"{name!r} is no chip of this file.", f"It has: {', '.join(known)}.")
 
 
+def paddle_mistakes(document: Mapping[str, Any], folder: Path) -> Iterator[Mistake]:
+    """The mistakes in a valid paddle.yaml of `folder`."""
+    yield from _version_mistakes(("counts",), document["counts"])
+    if (homework := document["homework"]) not in document["versions"]:
+        yield Mistake(("homework",), f"{homework} is none of the versions.", "Name one of them.")
+    for version in document["versions"]:
+        place = folder / "locks" / ("" if version == homework else version)
+        if not (place / "base.txt").is_file():
+            remedy = ".venv/bin/python docker/locks/compile.py makes them."
+            yield Mistake(("versions", version), f"{version} has no locks in {place.relative_to(folder)}.", remedy)
+
+
 def _pattern_mistakes(steps: Steps, pattern: str) -> Iterator[Mistake]:
     try:
         re.compile(pattern)

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.catalogue.consistency import hardware_mistakes, project_mistakes
+from harness.catalogue.consistency import hardware_mistakes, paddle_mistakes, project_mistakes
 from harness.errors import DataFileError
 
 SCHEMAS = Path(__file__).resolve().parent / "schemas"
 UNKNOWN_FIELD = re.compile(r"\('([^']*)'(?:, '[^']*')* (?:was|were) unexpected\)")
 Document = dict[str, Any]
+MISTAKES = {"hardware": hardware_mistakes, "paddle": paddle_mistakes, "project": project_mistakes}
 
 
 def documents(root: Path) -> dict[str, Document]:
@@ -26,6 +27,7 @@ def documents(root: Path) -> dict[str, Document]:
         DataFileError: the first file with a mistake.
     """
     paths = sorted([*root.glob("hardware/*/hardware.yaml"), *root.glob("projects/*/project.yaml")])
+    paths += root.glob("docker/paddle.yaml")
     if not paths:
         raise DataFileError(f"{root}: no data files.", "hardware/ and projects/ are empty.", "Clone the project anew.")
     stamp = [[str(path), path.stat().st_mtime_ns] for path in [*paths, *sorted(SCHEMAS.glob("*.json"))]]
@@ -57,8 +59,7 @@ def _programs(root: Path, documents: dict[str, Document]) -> Iterator[Path]:
 
 def _read(path: Path, root: Path) -> Document:
     document, tree = read(path, root)
-    inconsistencies = hardware_mistakes if path.stem == "hardware" else project_mistakes
-    for inconsistency in inconsistencies(document, path.parent):
+    for inconsistency in MISTAKES[path.stem](document, path.parent):
         line = _line(tree, list(inconsistency.steps))
         raise DataFileError(f"{path.relative_to(root)}:{line}: {inconsistency.what}", "", inconsistency.remedy)
     return document

@@ -122,6 +122,7 @@ class Rule:
     categories: tuple[str, ...] = ()
     architectures: tuple[str, ...] = ()
     cards: int = 1
+    paddle: str = ""  # versions of Paddle whose runs earn, as PEP 440 writes a range; empty: any
 
 
 @dataclass(frozen=True)
@@ -196,9 +197,13 @@ def load(root: Path = ROOT) -> Catalogue:
         DataFileError: a file is not YAML or breaks its schema; file, line and the mend are named.
     """
     documents = datafiles.documents(root)
+    counts = documents.get("docker/paddle.yaml", {}).get("counts", "")
     hardware = [_hardware(doc) for path, doc in documents.items() if path.startswith("hardware/")]
     parts = [
-        part for path, doc in documents.items() if path.startswith("projects/") for part in _parts(doc, root / path)
+        part
+        for path, doc in documents.items()
+        if path.startswith("projects/")
+        for part in _parts(doc, root / path, counts)
     ]
     _refuse_twins(hardware, parts)
     parts.sort(key=lambda part: [int(number) for number in part.name.split("-")])
@@ -220,9 +225,9 @@ def rooted(text: str) -> str:
 
 
 def locked_paddle(root: Path = ROOT) -> str:
-    """The homework's Paddle version, from the one place that names it: docker/locks/base.in."""
-    match = re.search(r"^paddlepaddle==(\S+)", (root / "docker" / "locks" / "base.in").read_text(), re.MULTILINE)
-    assert match, "docker/locks/base.in pins paddlepaddle"
+    """The homework's Paddle version, from the one place that names it: docker/paddle.yaml."""
+    match = re.search(r"^homework: (\S+)", (root / "docker" / "paddle.yaml").read_text(), re.MULTILINE)
+    assert match, "the schema asks for it"
     return match.group(1)
 
 
@@ -248,7 +253,7 @@ def _hardware(doc: Mapping[str, Any]) -> Hardware:
     )
 
 
-def _parts(doc: Mapping[str, Any], path: Path) -> Iterator[Part]:
+def _parts(doc: Mapping[str, Any], path: Path, counts: str = "") -> Iterator[Part]:
     for name, part in doc["parts"].items():
         yield Part(
             name=name,
@@ -264,7 +269,7 @@ def _parts(doc: Mapping[str, Any], path: Path) -> Iterator[Part]:
             parameters={key: _parameter(key, value) for key, value in part.get("parameters", {}).items()},
             profiles=part.get("profiles", {}),
             metrics={key: _metric(key, value or {}) for key, value in part.get("metrics", {}).items()},
-            rules=tuple(_rule(rule) for rule in part["points"]),
+            rules=tuple(_rule(rule, part.get("paddle", counts)) for rule in part["points"]),
             traces=part.get("traces", {}),
             network=part.get("network", False),
             cards=Cards(**{"at_most": part["cards"]["default"], **part["cards"]}) if "cards" in part else Cards(),
@@ -290,7 +295,7 @@ def _metric(name: str, data: Mapping[str, Any]) -> Metric:
     return Metric(name=name, when=when, reproduces=None if reproduces is False else reproduces, **bounds)
 
 
-def _rule(data: Mapping[str, Any]) -> Rule:
+def _rule(data: Mapping[str, Any], paddle: str) -> Rule:
     lower, upper = data.get("range", (data.get("value"), data.get("limit", data.get("value"))))
     hardware = data.get("hardware", {})
     return Rule(
@@ -304,6 +309,7 @@ def _rule(data: Mapping[str, Any]) -> Rule:
         categories=tuple(hardware.get("class", ())),
         architectures=tuple(hardware.get("architecture", ())),
         cards=hardware.get("cards", 1),
+        paddle=paddle,
     )
 
 

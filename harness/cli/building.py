@@ -5,16 +5,17 @@ import shlex
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import checkout
 from harness.catalogue import entries
 from harness.catalogue.entries import Hardware
+from harness.catalogue.releases import Release
 from harness.checkout import ROOT
 from harness.doctor import preflight
 from harness.environments import client as clients
-from harness.environments import images, reproducibility
+from harness.environments import images, reproducibility, sources
 from harness.environments.client import Client
 from harness.errors import BuildError, EngineError, UsageError
 from harness.machine import probe
@@ -41,38 +42,42 @@ def image(
     wheels: str = "",
     tree: str = "",
     offline: bool = False,
+    release: Release | None = None,
 ) -> images.Image:
     """The image that the options describe.
 
     Raises:
         UsageError: the folder of wheels or of sources has none.
-        BuildError: there is no such stack.
+        BuildError: there is no such stack, or the kind names no source.
     """
-    folder, sources = (Path(word).expanduser() if word else None for word in (wheels, tree))
+    folder, own = (Path(word).expanduser() if word else None for word in (wheels, tree))
     if folder and not any(folder.glob("*.whl")):
         raise UsageError(f"--wheels {wheels}: no wheel there.", "It is a folder with .whl files.", "Name that folder.")
-    if sources and not (source and sources.is_dir() and any(sources.iterdir())):
+    if own and not (source and own.is_dir() and any(own.iterdir())):
         why = "It is a folder with a checkout and its submodules, for a build with --source."
         raise UsageError(f"--tree {tree}: no sources there, or no --source.", why, "Name that folder.")
     wanted = images.Image(
-        hardware=_variant(hardware),
+        hardware=_variant(hardware, release.version if release else ""),
         stack=stack,
         tools=entries.tools(stack),
         target="source" if source else "wheel",
         base=base,
         wheels=folder,
-        tree=sources,
+        tree=own,
         offline=offline,
         root=ROOT,
+        release=release,
         arguments=_arguments(),
     )
     assert wanted.lock, "an unknown stack is refused here"
+    if source:
+        sources.variables(wanted)  # a kind that names no source is refused here
     return wanted
 
 
-def _variant(hardware: Hardware) -> Hardware:
+def _variant(hardware: Hardware, paddle: str) -> Hardware:
     """The kind with the variant of its wheels that suits this machine's driver and chips, where it has several."""
-    return probe.probe(hardware).hardware if "variants" in hardware.data["wheels"] else hardware
+    return probe.probe(hardware, paddle).hardware if "variants" in hardware.data["wheels"] else hardware
 
 
 def _arguments() -> tuple[tuple[str, str], ...]:
@@ -92,8 +97,8 @@ def build_all(wanted: Sequence[images.Image], wishes: Wishes) -> None:
     if wishes.dry_run:
         client = clients.find(to_build=True) or ANYWHERE
         for each in wanted:
-            context = each.root / ".cache" / "builds" / f"{each.hardware.name}-{each.stack}"
-            print("DOCKER_BUILDKIT=1 " + shlex.join(images.command(each, client, context, {})))
+            preflight.require_published(each)
+            _show(each, client)
         return
     client = clients.require(to_build=True)
     for each in wanted:
@@ -101,23 +106,41 @@ def build_all(wanted: Sequence[images.Image], wishes: Wishes) -> None:
         _build(each, client, wishes)
 
 
+def _show(wanted: images.Image, client: Client) -> None:
+    """Print the commands of a build as they can be typed: what they read is laid out for them."""
+    context = images.stage(wanted)
+    name = f"homework-source-{wanted.hardware.name}"
+    built = context.with_suffix(".built")
+    compiling = wanted.target == "source"
+    lines = [images.command(wanted, client, context, {}, "compiler")] if compiling else []
+    lines += sources.commands(wanted, client, context, name, built) if compiling else []
+    lines += [[client.path, "rm", name], ["cp", "-r", f"{built}/.", str(context / "built")]] if compiling else []
+    for words in [*lines, images.command(wanted, client, context, {})]:
+        print("DOCKER_BUILDKIT=1 " * ("build" in words[1:2]) + shlex.join(words))
+
+
 def _build(wanted: images.Image, client: Client, wishes: Wishes) -> None:
     if wishes.pin:
         for name, pinned in images.pin(wanted, client).items():
             print(f"Pinned {name} to {pinned}")
+    start = time.monotonic()
+    if wanted.target == "source":
+        wanted = replace(wanted, built=sources.compile(wanted, client))
     if wishes.twice:
         print(green("✓ ") + reproducibility.check(wanted, client))
     explicit = bool(wanted.base or wanted.wheels or wanted.arguments or wanted.target == "source" or wishes.pin)
     if not explicit and images.up_to_date(wanted, client):
         print(green(f"✓ {wanted.name} is up to date"))
     else:
-        start = time.monotonic()
         built = images.build(wanted, client, checkout.revision()["revision"])
         unfit = images.unfit_sdks(wanted.hardware, client.inspect(wanted.name) or {})
         if unfit:
             why = "The wheels were built for another; a program would not load them."
             raise BuildError(f"{wanted.name} will not run: {unfit}.", why, "Take another base, or leave --base out.")
         print(green(f"✓ {wanted.name} built in {time.monotonic() - start:.1f} s") + f"   {built}")
+    if wishes.pin:
+        for name, pinned in images.pin_wheels(wanted, client).items():
+            print(f"Pinned {name} to sha256:{pinned}")
     if wishes.push:
         _push(wanted, client, wishes.push)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness.catalogue import releases
 from harness.catalogue.entries import Catalogue, Hardware, Metric, Part, Rule
 from harness.catalogue.symptoms import Explanation
 from harness.doctor.diagnosis import Diagnosis
@@ -14,21 +15,22 @@ from harness.evidence import records
 from harness.evidence.record import RecordData
 from harness.evidence.records import libraries
 from harness.evidence.verdicts import FAILED, MARKS, NOT_JUDGED, PASSED, Judged, verdict_of
+from harness.points.scoring import in_range
 from harness.runs.judge import bounds
 from harness.terminal import bold, dim, escaped_json, green, harmless_tree, red, yellow
 
 
-def matrix(book: Catalogue, results: Path, stores: str, format: str, explain: bool) -> None:
+def matrix(book: Catalogue, results: Path, stores: str, format: str, explain: bool, paddle: str = "") -> None:
     """Print the matrix of this machine's records, or of those in stores."""
     from harness.points import matrix as matrices
 
     damage: list[str] = []
     if stores:
         from harness.stores import team
-        from harness.stores.opening import open_store
+        from harness.stores.opening import open_source
 
-        results, damage = team.gather([open_store(address, reading=True) for address in stores.split(",")])
-    built = matrices.build(book, results, files=not stores)
+        results, damage = team.gather([open_source(address) for address in stores.split(",")])
+    built = matrices.build(book, results, paddle, files=not stores)
     built = replace(built, damaged=[*built.damaged, *damage])
     print(matrices.show(built, format, explain))
     if format == "json":
@@ -68,6 +70,19 @@ def parts(chosen: Sequence[Part], detailed: bool) -> str:
     ]
     written = sum(part.program is not None for part in chosen)
     return "\n".join([*lines, "", f"{written} of {len(chosen)} parts have a program. ./inv tasks --task 4 shows one."])
+
+
+def versions(chosen: Sequence[Part], asked: str) -> str:
+    """What each part runs with in each of the versions, and whether such a run earns its points."""
+    lines = []
+    for release in releases.load().select(asked):
+        lines.append(bold(f"Paddle {release}") + f"   Python {', '.join(release.python)}")
+        for part in chosen:
+            if part.program and part.stack:
+                counts = release.listed and in_range(release.version, part.rules[0].paddle)
+                points = "earns its points" if counts else f"no points: they are for Paddle {part.rules[0].paddle}"
+                lines.append(f"  {part.name:<5} {release.lock(part.stack):<34} {points}")
+    return "\n".join(lines)
 
 
 def _worth(part: Part) -> str:
@@ -198,6 +213,10 @@ def record(data: RecordData, folder: Path) -> str:
         f"  program   {program['file']} at {(program['revision'] or 'no revision')[:12]}{clean}",
         f"  command   {' '.join(data.get('command', []))}",
         f"  paddle    {wheel}",
+        *(
+            f"  plug-in   {each['package']} {each['version']}, wheel sha256 {each['wheel_sha256']}"
+            for each in data.get("plug_ins", ())
+        ),
         *(
             f"  variable  {name}={value}"
             + (", set by the caller" if name in data.get("environment_of_caller", ()) else "")

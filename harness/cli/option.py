@@ -133,9 +133,15 @@ def pack(written: str, value: str) -> None:
 def known_stack(written: str, value: str) -> None:
     known = stacks([])
     if value not in known:
-        remedy = f"Write docker/locks/{value}.in and run docker/locks/compile.sh {value}"
+        remedy = f"Write docker/locks/{value}.in and run .venv/bin/python docker/locks/compile.py {value}"
         near = did_you_mean(value, known)
         raise UsageError(f"{written} {value}: no such stack.", f"docker/locks/ has: {', '.join(known)}.{near}", remedy)
+
+
+def known_paddles(written: str, value: str) -> None:
+    from harness.catalogue import releases
+
+    releases.load().select(value)
 
 
 def known_measurements(written: str, value: str) -> None:
@@ -203,6 +209,12 @@ def runs(typed: Sequence[str]) -> list[str]:
     from harness.evidence import sealed
 
     return ["latest", *sorted(Path(run.path).name for _, _, run in sealed.folders(checkout.ROOT / "results"))[-50:]]
+
+
+def paddles(typed: Sequence[str]) -> Iterator[str]:
+    from harness.catalogue import releases
+
+    yield from (*releases.load().listed, "all")
 
 
 def measurements(typed: Sequence[str]) -> Sequence[str]:

@@ -88,6 +88,16 @@ DryRun = Annotated[bool, Option(help="say what would be done, and do nothing")]
 Stack = Annotated[
     str, Option(help="which lock goes in: base, science", metavar="NAME", values=option.stacks, must=option.known_stack)
 ]
+Paddle = Annotated[
+    str,
+    Option(
+        help="versions of Paddle, several with commas, or all listed ones; any other 3.x runs as unlisted",
+        metavar="VERSION",
+        values=option.paddles,
+        must=option.known_paddles,
+        listed=True,
+    ),
+]
 Source = Annotated[bool, Option(help="build Paddle or its plug-in from source (hours) instead of taking the wheel")]
 Base = Annotated[str, Option(help="the image to build on, instead of the kind's own", metavar="IMAGE")]
 Wheels = Annotated[str, Option(help="a folder of own wheels, asked before any index", metavar="FOLDER")]

@@ -9,12 +9,13 @@ from typing import Any, TypeGuard
 
 from harness import terminal
 from harness.catalogue import expressions
-from harness.catalogue.entries import Metric, Part
+from harness.catalogue.entries import TIMED, Metric, Part
 from harness.errors import HomeworkError, UsageError
 from harness.evidence import traces
-from harness.evidence.record import RecordData
+from harness.evidence.record import Paddle, RecordData
 from harness.evidence.records import FILE, libraries, read
 from harness.evidence.traces import Parting, Tensor
+from harness.evidence.verdicts import PASSED, verdict_of, why_not
 
 HASH = 12  # characters of one that a person tells apart
 
@@ -30,6 +31,11 @@ class Outcome:
     @property
     def kind(self) -> str:
         return str(self.record["cell"]["hardware"])
+
+    @property
+    def verdict(self) -> str:
+        """A reference was made of a run that passed, and does not say so."""
+        return verdict_of(self.record) if "passed" in self.record else PASSED
 
 
 def outcome(folder: Path) -> Outcome:
@@ -88,6 +94,8 @@ def _held(metric: Metric, then: Names, now: Names) -> Held:
     if metric.name not in then or metric.name not in now:
         return held("", "missing then" if metric.name not in then else "missing now", same=False)
     if metric.reproduces is None:
+        if TIMED.fullmatch(metric.unit) and _number(before) and _number(after) and before > 0:
+            return held("", f"not held, {after / before:.2f} times", same=None)
         return held("", "not held", same=None)
     if not (_number(before) and _number(after)):
         same = type(before) is type(after) and before == after
@@ -152,12 +160,17 @@ def _facts(record: RecordData) -> Iterator[tuple[str, str]]:
         "lock": f"{stack['name']} {stack['lock_sha256'][:HASH]}" if stack else None,
         "Paddle": f"{paddle['package']} {paddle['version']}" if paddle else None,
         "wheel": str(paddle["wheel_sha256"])[:HASH] if paddle else None,
+        "plug-ins": ", ".join(_wheel(each) for each in record.get("plug_ins", ())) or None,
         "seed": record["seed"],
     }
     yield from ((name, str(value)) for name, value in facts.items() if value is not None)
     yield from ((f"parameter {name}", str(value)) for name, value in record["parameters"].items())
     yield from ((f"variable {name}", value) for name, value in (record.get("environment") or {}).items())
     yield from libraries(record)
+
+
+def _wheel(paddle: Paddle) -> str:
+    return f"{paddle['package']} {paddle['version']} {str(paddle['wheel_sha256'])[:HASH]}"
 
 
 # Together
@@ -172,15 +185,21 @@ class Comparison:
     tensors: Sequence[Parting]
 
     @property
+    def turned(self) -> bool:
+        """Whether the one passed and the other did not."""
+        return self.then.verdict != self.now.verdict
+
+    @property
     def apart(self) -> list[str]:
         """The names of what is beyond its tolerance."""
         apart = [held.name for held in self.metrics if held.same is False]
+        apart = [f"{self.now.verdict}, was {self.then.verdict}"] * self.turned + apart
         return apart + [parting.name for parting in self.tensors if parting.why]
 
     @property
     def empty(self) -> bool:
         """Whether nothing of the one was held against the other."""
-        return not self.tensors and all(held.same is None for held in self.metrics)
+        return not self.turned and not self.tensors and all(held.same is None for held in self.metrics)
 
 
 def compare(part: Part, then: Outcome, now: Outcome, with_metrics: bool = True) -> Comparison:
@@ -195,6 +214,10 @@ def show(found: Comparison) -> str:
         terminal.bold(f"{found.part.name} {found.part.title}")
         + f"\nthen  {_line(found.then)}\nnow   {_line(found.now)}"
     ]
+    if found.turned:
+        why = why_not(found.now.record) or why_not(found.then.record)
+        blocks.append(terminal.red(f"Verdict: {found.then.verdict} then, {found.now.verdict} now") + f"; {why}")
+    blocks += [f"Time: {seconds}"] if (seconds := _seconds(found)) else []
     if found.metrics:
         rows = [
             (held.name, _short(held.then), _short(held.now), held.tolerance, _mark(held.same, held.verdict))
@@ -214,6 +237,12 @@ def show(found: Comparison) -> str:
     else:
         blocks.append("Around it nothing differs: revision, Paddle, lock, hardware, settings.")
     return "\n\n".join(blocks)
+
+
+def _seconds(found: Comparison) -> str:
+    """How long the programs took, and as a ratio, where both ended by themselves."""
+    then, now = (one.record.get("times", {}).get("seconds") for one in (found.then, found.now))
+    return f"{then:.1f} s then, {now:.1f} s now: {now / then:.2f} times as long" if then and now else ""
 
 
 def require_same(found: Sequence[Comparison]) -> None:

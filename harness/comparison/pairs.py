@@ -4,8 +4,9 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from harness.catalogue import cells
+from harness.catalogue import cells, releases
 from harness.catalogue.entries import Catalogue, Hardware, Part
+from harness.catalogue.releases import Release
 from harness.comparison import references
 from harness.comparison.comparing import Outcome, outcome
 from harness.errors import DataFileError, UsageError
@@ -16,7 +17,7 @@ LIKE = ("parameters", "seed")  # what two runs have to have in common
 
 
 def choose(
-    catalogue: Catalogue, results: Path, parts: Sequence[Part], hw: str, run: str, reference: bool
+    catalogue: Catalogue, results: Path, parts: Sequence[Part], hw: str, run: str, reference: bool, paddle: str = ""
 ) -> list[Pair]:
     """The pairs that the arguments of `compare` name: (part, then, now) for each.
 
@@ -27,6 +28,8 @@ def choose(
     if run:
         return _named(catalogue, results, run.split(","), reference)
     kinds = cells.select_hardware(catalogue, hw or "all")
+    if paddle:
+        return _of_versions(results, parts, kinds, releases.load().select(paddle))
     if not reference and len(kinds) < 2:
         raise UsageError("One kind alone is compared with nothing.", f"--hw {hw}.", "Write two: --hw cpu,sim")
     pairs = [pair for part in parts for pair in (_referred if reference else _across)(results, part, kinds)]
@@ -40,12 +43,26 @@ def choose(
     return pairs
 
 
-def latest(results: Path, part: Part, kind: Hardware, like: Mapping[str, object] | None = None) -> Outcome | None:
-    """The latest passing run of a cell, with the parameters and the seed of `like`; None where there is none."""
+def latest(
+    results: Path,
+    part: Part,
+    kind: Hardware,
+    like: Mapping[str, object] | None = None,
+    paddle: str = "",
+    any: bool = False,
+) -> Outcome | None:
+    """The latest passing run of a cell, with the parameters and the seed of `like`; None where there is none.
+
+    Args:
+        paddle: the version of Paddle; empty, that of `like` where it says one, else the kind's own.
+        any: whether one that did not pass will do.
+    """
+    wanted = paddle or records.paddle_version(like or {}) or releases.load().own(kind).version
     for folder in sorted((results / part.name / kind.name).glob("*Z-*"), reverse=True):
         with contextlib.suppress(DataFileError):  # a damaged record is no run; ./inv verify names it
             record: Mapping[str, object] = records.read(folder / records.FILE)
-            if record["passed"] and (like is None or all(record[name] == like[name] for name in LIKE)):
+            same = like is None or all(record[name] == like[name] for name in LIKE)
+            if same and (record["passed"] or any) and records.paddle_version(record) in ("", wanted):
                 return outcome(folder)
     return None
 
@@ -65,6 +82,23 @@ def _named(catalogue: Catalogue, results: Path, runs: Sequence[str], reference: 
     if len(found) < 2:
         raise UsageError("One run alone is compared with nothing.", f"--run {runs[0]}.", "Write two: --run A,B")
     return [(part, found[0], other) for other in found[1:]]
+
+
+def _of_versions(
+    results: Path, parts: Sequence[Part], kinds: Sequence[Hardware], versions: Sequence[Release]
+) -> list[Pair]:
+    """The first version's latest run, passed or not, against every other's that is like it, on each kind."""
+    if len(versions) < 2:
+        raise UsageError("One version alone is compared with nothing.", "", "Write two: --paddle 3.0.0,3.3.1")
+    pairs = []
+    for part, kind in ((part, kind) for part in parts for kind in kinds):
+        first = latest(results, part, kind, paddle=versions[0].version, any=True)
+        others = (latest(results, part, kind, first.record, each.version, any=True) for each in versions[1:] if first)
+        pairs += [(part, first, other) for other in others if first and other]
+    if not pairs:
+        what = f"No part has run with {versions[0].version} and another of these versions."
+        raise UsageError(what, "", f"./inv run --paddle {','.join(each.version for each in versions)} makes the runs.")
+    return pairs
 
 
 def _across(results: Path, part: Part, kinds: Sequence[Hardware]) -> Iterator[Pair]:

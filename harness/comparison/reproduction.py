@@ -3,10 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from harness.catalogue import cells
+from harness.catalogue import cells, releases
 from harness.catalogue.entries import Catalogue
 from harness.comparison.comparing import Comparison, Outcome, compare, outcome
 from harness.errors import EngineError, HomeworkError, UsageError
+from harness.evidence import records
 from harness.evidence.record import RecordData
 from harness.machine import probe
 from harness.runs import runner
@@ -34,8 +35,10 @@ def plan(record: RecordData, catalogue: Catalogue, kind: str = "") -> Planned:
         part = replace(part, timeout=limit, raised=True)
     settings = [f"{name}={value}" for name, value in record["parameters"].items()]
     (hardware,) = cells.select_hardware(catalogue, kind or record["cell"]["hardware"])
-    finding = probe.require(probe.probe(hardware))
-    asked = cells.requests([part], [finding.hardware], None, settings, record["cards"], record["seed"])
+    paddle = "" if kind else records.paddle_version(record)
+    finding = probe.require(probe.probe(hardware, paddle))
+    versions = releases.asked(paddle if paddle != releases.load().own(hardware).version else "")
+    asked = cells.requests([part], [finding.hardware], None, settings, record["cards"], record["seed"], versions)
     engine = record.get("engine")
     for name in (engine["name"] if engine else "auto", "auto"):
         (planned,) = runner.plan(asked, [finding], name)

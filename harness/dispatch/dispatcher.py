@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from harness.catalogue import cells
+from harness.catalogue import cells, releases
 from harness.catalogue.cells import CellRequest
 from harness.catalogue.entries import Catalogue, Hardware, Part
+from harness.catalogue.releases import Release
 from harness.checkout import ROOT
 from harness.errors import HomeworkError, Interrupted, UsageError
 from harness.evidence import records
@@ -38,14 +39,23 @@ class RunRequest:
     verbose: bool = False
     key: Path | None = None
     results: Path = RESULTS
+    paddle: str = ""
+    wheels: str = ""
 
-    def cells(self, kinds: Sequence[Hardware]) -> list[CellRequest]:
-        """The cells on these kinds; with `missing` or `failed` those alone.
+    @property
+    def releases(self) -> Sequence[Release | None]:
+        """The versions of Paddle that were asked for; None is each kind's default."""
+        return releases.asked(self.paddle, self.wheels)
+
+    def cells(self, kinds: Sequence[Hardware], of: Sequence[Release | None] = ()) -> list[CellRequest]:
+        """The cells on these kinds, of these versions or those asked for; with `missing` or `failed` those alone.
 
         Raises:
             UsageError: a setting or a number of cards that a part does not take.
         """
-        asked = cells.requests(self.parts, kinds, self.profile, self.settings, self.cards, self.seed)
+        asked = cells.requests(
+            self.parts, kinds, self.profile, self.settings, self.cards, self.seed, of or self.releases
+        )
         return [each for each in asked if self._wanted(each)]
 
     def _wanted(self, asked: CellRequest) -> bool:
@@ -73,6 +83,12 @@ class RunRequest:
         kinds = cells.select_hardware(self.catalogue, self.hw)
         return [request for request in self.cells(kinds) if request.part.program]
 
+    def without_wheels(self, option: str) -> None:
+        """Refuse a folder of this machine where the cells run elsewhere."""
+        if self.wheels:
+            why = "The folder is here, the stacks are made there."
+            raise UsageError(f"--wheels does not go with {option}.", why, "Call ./inv run --wheels there.")
+
     def without_key(self, option: str) -> None:
         """Refuse a key where the record is sealed elsewhere."""
         if self.key:
@@ -83,7 +99,7 @@ class RunRequest:
     def options(self) -> list[str]:
         """The options that differ from nothing, as a person would type them on another machine."""
         named = {"task": self.task, "hw": self.hw, "on": self.on, "profile": self.profile, "cards": self.cards}
-        named |= {"seed": self.seed, "timeout": self.timeout}
+        named |= {"seed": self.seed, "timeout": self.timeout, "paddle": self.paddle}
         pairs = [*named.items(), *(("set", setting) for setting in self.settings)]
         words = [word for name, value in pairs if value for word in (f"--{name}", str(value))]
         flags = {"missing": self.missing, "failed": self.failed, "verbose": self.verbose}

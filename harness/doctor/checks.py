@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from harness.catalogue import releases
 from harness.catalogue.entries import Part
 from harness.doctor import cards
 from harness.doctor.diagnosis import Diagnosis, Use
@@ -17,7 +18,7 @@ from harness.environments import client as clients
 from harness.environments.client import Client
 from harness.machine.probe import Finding, system_name
 
-PYTHONS = ((3, 10), (3, 12))  # the first and the last that the locks are for
+PYTHONS = ((3, 10), (3, 13))  # the first and the last that the locks are for
 SHARED_MEMORY_BYTES = 64 * 2**20  # what engines give by default; with less, loaders die of a bus error
 RECORD_GIBIBYTES = 0.25
 ENVIRONMENT_GIBIBYTES = 4.0
@@ -45,6 +46,20 @@ def _uses(client: Client | None) -> tuple[Use, ...]:
     return ("local", "container", "build") if client.builder else ("local", "container")
 
 
+def paddles(root: Path, asked: str) -> list[tuple[str, list[Diagnosis]]]:
+    """Which of the versions of Paddle that were asked for can run here, and which are installed; nothing for none."""
+    book, lines = releases.load(), []
+    for each in book.select(asked) if asked else []:
+        made = (root / ".stacks" / each.of("base") / "recipe.txt").is_file()
+        found = f"locks for Python {', '.join(each.python)}; CPU wheels for {', '.join(each.platforms)}"
+        found += f"; not listed, on the lock of {each.near}, earns nothing" * (not each.listed)
+        found += "; installed" if made else "; not installed yet"
+        fits = releases.HERE in each.python and releases.PLATFORM in each.platforms
+        remedy = f"This is Python {releases.HERE} on {releases.PLATFORM}: take another version, or PYTHON=/path ./inv"
+        lines.append(Diagnosis(f"Paddle {each.version}", found, fits, remedy))
+    return [("versions of Paddle", lines)] if lines else []
+
+
 def needed_for(use: Use, lines: Iterable[Diagnosis]) -> list[Diagnosis]:
     """The lines that a run or a build is held to."""
     return [line for line in lines if use in line.needed_for]
@@ -68,7 +83,7 @@ def machine(root: Path, finding: Finding | None = None) -> list[Diagnosis]:
             "Python",
             version,
             PYTHONS[0] <= tuple(int(number) for number in version.split(".")[:2]) <= PYTHONS[1],
-            "The locks are for Python 3.10 to 3.12: PYTHON=/path ./inv doctor",
+            "The locks are for Python 3.10 to 3.13: PYTHON=/path ./inv doctor",
             ("local",),
         ),
         Diagnosis("OpenMP runtime", openmp or "not found", bool(openmp), "apt-get install libgomp1", ("local",)),

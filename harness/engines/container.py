@@ -4,12 +4,12 @@ The project and the libraries that it uses are mounted read-only, so a change in
 writes belongs to the caller.
 """
 
-import glob
+import hashlib
 import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,9 +17,9 @@ from typing import Any
 from harness.catalogue import entries
 from harness.catalogue.cells import Cell
 from harness.checkout import ROOT
-from harness.engines.engine import LAUNCHER, OF_PROGRAMS, Launch, Request, python_words, variables
+from harness.engines.engine import LAUNCHER, OF_PROGRAMS, Launch, Request, odd_version, python_words, variables
 from harness.environments import client as clients
-from harness.environments import images, stacks
+from harness.environments import images, passthrough
 from harness.environments.client import Client
 from harness.terminal import yellow
 
@@ -49,6 +49,7 @@ class ContainerEngine:
             return f"there is no {image.dockerfile.name}"
         found = client.inspect(image.name)
         remedy = f"./inv build --hw {cell.hardware.name} --stack {image.stack}"
+        remedy += f" --paddle {cell.release.version}" if cell.release else ""
         if found is None:
             return f"there is no image {image.name}: {remedy}"
         if images.label(found, "recipe") != image.recipe:
@@ -56,6 +57,10 @@ class ContainerEngine:
         self._found[image.name] = found
         unfit = images.unfit_sdks(cell.hardware, found)
         return f"{unfit}: {remedy} takes a base that fits" if unfit else None
+
+    def sdks(self, cell: Cell) -> dict[str, str]:
+        """Those of the image, as `missing` found it."""
+        return images.sdks(self._found.get(self._image(cell).name, {}))
 
     def prepare(self, cell: Cell) -> None:
         """Nothing is to be made: preflight has looked at the machine. What is out of the ordinary is said."""
@@ -90,7 +95,9 @@ class ContainerEngine:
 
     def _image(self, cell: Cell) -> images.Image:
         stack = cell.part.stack or "base"
-        return images.Image(hardware=cell.hardware, stack=stack, tools=entries.tools(stack), root=ROOT)
+        return images.Image(
+            hardware=cell.hardware, stack=stack, tools=entries.tools(stack), root=ROOT, release=cell.release
+        )
 
     def _settings(self, request: Request) -> dict[str, str]:
         settings = variables(replace(request, card_ids=_numbers_inside(request)))
@@ -100,33 +107,13 @@ class ContainerEngine:
 
 def limits(request: Request, client: Client) -> Iterator[str]:
     """What the container may see and take: user, network, memory, devices and mounts."""
-    cell = request.cell
-    data = cell.hardware.data.get("container", {})
-    options: dict[str, Any] = dict(data.get("options", {}))
-    options["network_mode"] = _network(request, options.get("network_mode"))
+    data = request.cell.hardware.data
     if client.engine == "podman" and os.getuid() != 0:
         yield "--userns=keep-id"
     yield from ("--user", f"{os.getuid()}:{os.getgid()}")
     yield from ("--memory", f"{int(_memory() * MEMORY_SHARE)}")
-    if options.get("ipc_mode") == "host":
-        options.pop("shm_size", None)
-    if "gpus" in options and request.card_ids:
-        options["gpus"] = f'"device={",".join(request.card_ids)}"'  # the option is a line of CSV: hence the quotes
-    yield from clients.words(options)
-    if data.get("privileged"):
-        yield "--privileged"
-    for device in devices(data.get("devices", ()), request.card_ids):
-        yield from ("--device", device)
-    for place in data.get("mounts", ()):
-        if Path(place).exists():
-            yield from ("--volume", f"{place}:{place}:ro")
-
-
-def devices(patterns: Sequence[str], card_ids: Sequence[str]) -> list[str]:
-    """The device files to pass on: one that ends in a number is that card's, and goes only with it."""
-    found = sorted({path for pattern in patterns for path in glob.glob(pattern)})
-    number = re.compile(r"\d+$")
-    return [path for path in found if not card_ids or not (own := number.search(path)) or own.group() in card_ids]
+    yield from ("--network", _network(request, data.get("container", {}).get("options", {}).get("network_mode")))
+    yield from passthrough.words(data, client, request.card_ids)
 
 
 def _numbers_inside(request: Request) -> tuple[str, ...]:
@@ -189,19 +176,22 @@ def _facts(client: Client, found: Mapping[str, Any], image: images.Image) -> dic
         },
         "stack": {
             "name": image.stack,
-            "lock_sha256": images.label(found, "lock") or stacks.stack(image.stack).lock_sha256,
+            "lock": str(image.lock.relative_to(ROOT)),
+            "lock_sha256": images.label(found, "lock") or hashlib.sha256(image.lock.read_bytes()).hexdigest(),
             "index": image.hardware.data["wheels"].get("index"),
             "python": images.label(found, "python") or f"{sys.version_info.major}.{sys.version_info.minor}",
+            **odd_version(image.paddle),
         },
-        "paddle": _paddle(wheels),
+        **_paddle(wheels),
     }
 
 
-def _paddle(wheels: Mapping[str, str]) -> dict[str, str] | None:
-    """The wheel of Paddle itself: the first by name, before the plug-ins on it."""
-    for wheel, sha256 in sorted(wheels.items(), key=lambda item: not item[0].startswith("paddlepaddle")):
-        match = WHEEL.match(wheel)
-        if match:
+def _paddle(wheels: Mapping[str, str]) -> dict[str, Any]:
+    """The wheel of Paddle itself, and those of the plug-ins on it."""
+    found = []
+    for wheel, sha256 in sorted(wheels.items()):
+        if match := WHEEL.match(wheel):
             package = match["package"].replace("_", "-")
-            return {"package": package, "version": match["version"], "wheel": wheel, "wheel_sha256": sha256}
-    return None
+            found.append({"package": package, "version": match["version"], "wheel": wheel, "wheel_sha256": sha256})
+    paddle = next((each for each in found if each["package"].startswith("paddlepaddle")), None)
+    return {"paddle": paddle, "plug_ins": [each for each in found if each is not paddle]}

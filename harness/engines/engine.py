@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.catalogue.cells import Cell
+from harness.catalogue.releases import Release
 from harness.checkout import ROOT
 
 LAUNCHER = ROOT / "projects" / "kit" / "launch.py"
@@ -31,13 +32,17 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """A command ready to run, what the record says about it, and a command that takes away what it may leave."""
+    """A command ready to run, what the record says about it, and a command that takes away what it may leave.
+
+    `first` are the commands that make what it runs in, where that is not here yet: `prepare` does that.
+    """
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
     settings: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     cleanup: tuple[str, ...] = ()
+    first: tuple[tuple[str, ...], ...] = ()
 
 
 class Engine(Protocol):
@@ -45,6 +50,9 @@ class Engine(Protocol):
 
     def missing(self, cell: Cell) -> str | None:
         """Why this engine cannot run the cell, or None where it can."""
+
+    def sdks(self, cell: Cell) -> Mapping[str, str]:
+        """The versions of the vendor's SDKs that it brings for the cell; none where they are this machine's."""
 
     def prepare(self, cell: Cell) -> None:
         """Make the runtime of the cell, if it is not there, with progress."""
@@ -67,14 +75,25 @@ def variables(request: Request) -> dict[str, str]:
     """
     kind = request.cell.hardware
     declared = {**kind.environment, **kind.data.get("distributed", {}).get("environment", {})}
+    declared = {name: value.replace("{paddle}", request.cell.paddle.version) for name, value in declared.items()}
     own = {name: os.environ[name] for name, value in declared.items() if name in os.environ and "{root}" not in value}
     chosen = {"PYTHONWARNINGS": "ignore:No ccache found", **declared, **own}
     if "visible_devices" in kind.data and request.card_ids:
         chosen[kind.data["visible_devices"]] = ",".join(request.card_ids)
+        if kind.data.get("shows_all_cards") and len(request.card_ids) == 1:
+            chosen[f"FLAGS_selected_{kind.device}s"] = request.card_ids[0]
+        if "launcher_devices" in kind.data:
+            chosen[kind.data["launcher_devices"]] = ",".join(map(str, range(len(request.card_ids))))
     if request.cards > 1:
         threads = max(1, (os.cpu_count() or 1) // request.cards)
         chosen["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(threads))
     return chosen
+
+
+def odd_version(paddle: Release, instead_of: str = "") -> dict[str, str]:
+    """What a record's stack says of a version that is not listed, and earns nothing; or that stands in for another."""
+    said = {"instead_of": instead_of} if instead_of else {}
+    return said if paddle.listed else {**said, "unlisted": paddle.version}
 
 
 def program_arguments(request: Request) -> list[str]:

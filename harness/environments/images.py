@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -20,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.catalogue import versions
+from harness.catalogue import releases, versions
 from harness.catalogue.entries import Hardware
+from harness.catalogue.releases import Release
 from harness.checkout import ROOT
 from harness.environments import inventory, stacks, uv
 from harness.environments.client import Client
@@ -30,6 +30,7 @@ from harness.errors import BuildError, EngineError
 LABEL = "io.paddlehomework."
 PINS = Path("docker") / "pins.json"
 SHOWN_LINES = 25
+IMAGES_PYTHON = "3.10"  # which docker/python.sh takes first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class Image:
     """An image to be built.
 
     `tools` are commands that its programs call, `wheels` is a folder of own wheels, `tree` one with own sources,
+    `built` one with the wheels that were compiled from source (sources.py), for the target `source`;
     `arguments` are further build arguments; an `offline` build has no network at all, and installs no tools.
     """
 
@@ -47,13 +49,24 @@ class Image:
     tools: tuple[str, ...] = ()
     wheels: Path | None = None
     tree: Path | None = None
+    built: Path | None = None
     offline: bool = False
     arguments: tuple[tuple[str, str], ...] = ()
     root: Path = ROOT
+    release: Release | None = None
+
+    @property
+    def paddle(self) -> Release:
+        """The version of Paddle: the one asked for, else the kind's own; the image brings its own Python."""
+        return self.release or releases.load().default(self.hardware, IMAGES_PYTHON)
+
+    @property
+    def tag(self) -> str:
+        return self.paddle.of(self.stack)
 
     @property
     def name(self) -> str:
-        return f"{os.environ.get('HOMEWORK_IMAGES', 'paddlehomework')}/{self.hardware.name}:{self.stack}"
+        return f"{os.environ.get('HOMEWORK_IMAGES', 'paddlehomework')}/{self.hardware.name}:{self.tag}"
 
     @property
     def dockerfile(self) -> Path:
@@ -61,22 +74,27 @@ class Image:
 
     @property
     def lock(self) -> Path:
-        return stacks.stack(self.stack, None, self.root).lock
+        return stacks.stack(self.stack, None, self.root, self.paddle).lock
 
     @property
     def files(self) -> list[Path]:
         """What the build sees, in order: nothing of projects/, so that a change there builds nothing."""
         shared = [path for path in sorted((self.root / "docker").iterdir()) if path.suffix in (".sh", ".py")]
-        return [*shared, self.lock, *self._plug_in()]
+        bootstrap = self.root / "docker" / "locks" / "pip.txt"
+        return [*shared, self.lock, *([bootstrap] if bootstrap.is_file() else []), *self._plug_in()]
 
     @property
     def recipe(self) -> str:
         """The hash of all that decides the image but its base, which may be anyone's."""
         chosen = [*self.tools, self.hardware.data["wheels"].get("index", "")]
-        digest = hashlib.sha256(self.dockerfile.read_bytes() + " ".join(chosen).encode())
+        digest = hashlib.sha256(self.dockerfile.read_bytes() + " ".join(chosen).encode() + self._unlisted)
         for path in self.files:
             digest.update(path.relative_to(self.root).as_posix().encode() + b"\0" + path.read_bytes())
         return digest.hexdigest()
+
+    @property
+    def _unlisted(self) -> bytes:
+        return b"" if self.paddle.listed else self.paddle.version.encode()
 
     def _plug_in(self) -> list[Path]:
         """The sources of a plug-in that this project has itself."""
@@ -84,64 +102,51 @@ class Image:
         return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in (".cc", ".h", ".py"))
 
 
-def base(image: Image) -> str:
-    """The image to build on: the one asked for, else the kind's, by digest where `--pin` has written it."""
-    named = _named_base(image)
-    return _pins(image.root).get(named, named)
+def base(image: Image, machine: str = "") -> str:
+    """The image to build on: the one asked for, else the kind's, by digest where `--pin` has written it.
+
+    `machine` is the engine's, which builds for its own; that is this one where it is not said.
+    """
+    named = _named_base(image, machine)
+    return pins(image.root).get(named, named)
 
 
-def _named_base(image: Image) -> str:
+def _named_base(image: Image, machine: str) -> str:
     named: str = image.base or image.hardware.data["image"]["base"]
-    return named.replace("{machine}", platform.machine()).replace("{paddle}", stacks.paddle_version(image.root))
+    return named.replace("{machine}", machine or platform.machine()).replace("{paddle}", image.paddle.version)
 
 
-def arguments(image: Image) -> dict[str, str]:
+def arguments(image: Image, machine: str = "") -> dict[str, str]:
     """The build arguments that the data files give."""
     data = image.hardware.data
-    given = {"BASE": base(image), "STACK": image.stack, "PACKAGES": " ".join(data["wheels"]["packages"])}
-    given["INDEX"] = data["wheels"].get("index", "")
-    given["TOOLS"] = "" if image.offline else " ".join(image.tools)
-    if image.target == "source":
-        if "source" not in data:
-            raise BuildError(
-                f"{image.hardware.title} is not built from source.",
-                f"hardware/{image.hardware.name}/hardware.yaml names no source.",
-                f"./inv build --hw {image.hardware.name} takes the wheels.",
-            )
-        source, options = data["source"], " ".join(data["source"].get("options", ()))
-        settings = "".join(
-            f"export {name}={shlex.quote(value)}; " for name, value in source.get("environment", {}).items()
-        )
-        given |= {"REPOSITORY": source["repository"], "DIRECTORY": source["directory"], "OPTIONS": options}
-        given["COMMAND"] = settings + source["command"].replace("{options}", options)
-        given["REVISION"] = _pins(image.root).get(_source(image), revision(image))
+    wheels = data["wheels"]
+    pinned = (f"{name}={value}" for name, value in sorted(pins(image.root).items()) if name.endswith(".whl"))
+    given = {
+        "BASE": base(image, machine),
+        "STACK": image.stack,
+        "PACKAGES": " ".join(wheels["packages"]),
+        "INDEX": wheels.get("index", ""),
+        "PINS": " ".join(pinned),
+        "PYTHONS": " ".join(version for version in image.paddle.python if version in wheels["python"]),
+        "SETUP": " ".join(data.get("setup", ())),
+        "TOOLS": "" if image.offline else " ".join(image.tools),
+    }
     return {**given, **dict(image.arguments)}
 
 
-def revision(image: Image) -> str:
-    """Which sources the Dockerfile takes: a commit, a tag or a branch."""
-    match = re.search(r"^ARG REVISION=(\S+)$", image.dockerfile.read_text(), re.MULTILINE)
-    assert match, "every Dockerfile with a target source names a revision"
-    return match.group(1)
-
-
-def _source(image: Image) -> str:
-    return f"{image.hardware.data['source']['repository']}@{revision(image)}"
-
-
-def command(image: Image, client: Client, context: Path, labels: Mapping[str, str]) -> list[str]:
-    """The command that builds the image from the staged context."""
-    words = [client.path, "build", "--file", str(context / image.dockerfile.name), "--target", image.target]
+def command(image: Image, client: Client, context: Path, labels: Mapping[str, str], target: str = "wheel") -> list[str]:
+    """The command that builds a target of the Dockerfile from the staged context: the image, or what compiles."""
+    words = [client.path, "build", "--file", str(context / image.dockerfile.name), "--target", target]
     words += ["--progress", "plain"] if client.builder != "podman" else []
     words += ["--load", "--provenance=false"] if client.builder == "buildx" else []
     words += ["--network", "none"] if image.offline else []
-    for name, value in arguments(image).items():
+    for name, value in arguments(image, client.machine).items():
         words += ["--build-arg", f"{name}={value}"]
     for name, value in labels.items():
         words += ["--label", f"{name}={value}"]
     for name in ("pip", "ca"):
         words += ["--secret", f"id={name},src={secrets_folder(context) / name}"]
-    return [*words, "--tag", image.name, str(context)]
+    return [*words, "--tag", image.name + ("" if target == "wheel" else f"-{target}"), str(context)]
 
 
 def secrets_folder(context: Path) -> Path:
@@ -150,19 +155,22 @@ def secrets_folder(context: Path) -> Path:
 
 
 def stage(image: Image) -> Path:
-    """Lay out the build's context: Dockerfile, the shared scripts, one lock, and the own wheels and sources."""
-    context = image.root / ".cache" / "builds" / f"{image.hardware.name}-{image.stack}"
+    """Lay out the build's context: Dockerfile, the shared scripts, one lock, and the wheels that are there already."""
+    context = image.root / ".cache" / "builds" / f"{image.hardware.name}-{image.tag}"
     shutil.rmtree(context, ignore_errors=True)
     for path in (image.dockerfile, *image.files):
         place = context / path.relative_to(image.root)
+        if path == image.lock:
+            place = context / "docker" / "locks" / path.name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, place)
-    for folder in ("wheels", "tree"):
-        (context / folder).mkdir(parents=True, exist_ok=True)
-    for wheel in sorted(image.wheels.glob("*.whl")) if image.wheels else []:
-        _link(wheel, context / "wheels" / wheel.name)
-    if image.tree:
-        shutil.copytree(image.tree, context / "tree", symlinks=True, copy_function=_link, dirs_exist_ok=True)
+    if not image.paddle.listed:
+        lock = stacks.stack(image.stack, None, image.root, image.paddle).lock_text
+        (context / "docker" / "locks" / image.lock.name).write_text(f"{lock}paddlepaddle=={image.paddle.version}\n")
+    for name, folder in (("wheels", image.wheels), ("built", image.built)):
+        (context / name).mkdir(parents=True, exist_ok=True)
+        for wheel in sorted(folder.glob("*.whl")) if folder else []:
+            _link(wheel, context / name / wheel.name)
     pip = uv.pip_settings()
     if image.offline:
         pip["no-index"] = "true"  # pip would ask again and again, and say nothing of what is missing
@@ -256,10 +264,16 @@ def up_to_date(image: Image, client: Client) -> bool:
 
 def unfit_sdks(hardware: Hardware, found: Mapping[str, Any]) -> str:
     """Which of the vendor's SDKs in an image is none that the kind's wheels run with, in words; empty where all are."""
-    held = json.loads(label(found, "sdks") or "{}")
+    held = sdks(found)
     wanted = {sdk["name"]: sdk["version"] for sdk in _sdks(hardware) if "version" in sdk}
     unfit = [name for name in wanted if versions.fits(held.get(name) or "", wanted[name]) is False]
     return ", ".join(f"{name} {held[name]} in the image, {wanted[name]} wanted" for name in unfit)
+
+
+def sdks(found: Mapping[str, Any]) -> dict[str, str]:
+    """The versions of the vendor's SDKs that were read in an image when it was built."""
+    held: dict[str, str | None] = json.loads(label(found, "sdks") or "{}")
+    return {name: version for name, version in held.items() if version}
 
 
 def _sdks(hardware: Hardware) -> Sequence[Mapping[str, Any]]:
@@ -282,7 +296,7 @@ def pin(image: Image, client: Client) -> dict[str, str]:
     Raises:
         EngineError: no registry answers for the base, or no repository for the sources.
     """
-    named = _named_base(image)
+    named = _named_base(image, client.machine)
     print(f"Asking for {named}", file=sys.stderr)
     if subprocess.run([client.path, "pull", "--quiet", named], stdout=sys.stderr).returncode != 0:
         raise EngineError(
@@ -295,9 +309,33 @@ def pin(image: Image, client: Client) -> dict[str, str]:
         raise EngineError(f"{named} has no digest.", "It does not come from a registry.", "Build without --pin.")
     found = {named: str(own[0])}
     if image.target == "source":
-        found[_source(image)] = _commit(image.hardware.data["source"]["repository"], revision(image))
-    (image.root / PINS).write_text(json.dumps({**_pins(image.root), **found}, indent=2, sort_keys=True) + "\n")
+        source = image.hardware.data["source"]
+        found[f"{source['repository']}@{revision(image)}"] = _commit(source["repository"], revision(image))
+    _keep(image.root, found)
     return found
+
+
+def pin_wheels(image: Image, client: Client) -> dict[str, str]:
+    """Keep the hashes of the vendor's wheels in an image in docker/pins.json: no other file passes for them again."""
+    wheels = json.loads(label(client.inspect(image.name) or {}, "wheels") or "{}")
+    found = {name: sha256 for name, sha256 in wheels.items() if not name.startswith("paddlepaddle-")}
+    if image.built is None and found:
+        _keep(image.root, found)
+        return found
+    return {}
+
+
+def _keep(root: Path, found: Mapping[str, str]) -> None:
+    (root / PINS).write_text(json.dumps({**pins(root), **found}, indent=2, sort_keys=True) + "\n")
+
+
+def revision(image: Image) -> str:
+    """Which sources are taken: a commit, a tag or a branch; of another version than the kind's own, by its number."""
+    own, asked = releases.load().own(image.hardware).version, image.paddle.version
+    named: str = image.hardware.data["source"].get("revision", f"v{own}")
+    if asked == own:
+        return named
+    return f"v{asked}" if re.fullmatch(r"[0-9a-f]{40}", named) else named.replace(own, asked)
 
 
 def _commit(repository: str, name: str) -> str:
@@ -312,10 +350,11 @@ def _commit(repository: str, name: str) -> str:
     return lines[-2]  # of a tag and the commit it leads to, the commit comes last
 
 
-def _pins(root: Path) -> dict[str, str]:
+def pins(root: Path) -> dict[str, str]:
+    """What docker/pins.json keeps: digests of bases, commits of sources, hashes of the vendor's wheels."""
     try:
-        pins: dict[str, str] = json.loads((root / PINS).read_text())
-        return pins
+        kept: dict[str, str] = json.loads((root / PINS).read_text())
+        return kept
     except FileNotFoundError:
         return {}
 

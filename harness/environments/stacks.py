@@ -1,33 +1,46 @@
-"""Stacks: the local environments that programs run in, made from docker/locks/<stack>.txt when a cell needs them."""
+"""Stacks: the local environments that programs run in, made from their locks when a cell needs them.
+
+There is one for each version of Paddle, and for kinds with wheels of their own; they lie beside each other.
+"""
 
 import fcntl
 import hashlib
+import json
+import os
 import platform
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
-from harness.catalogue.entries import Hardware, locked_paddle
+from harness.catalogue import releases
+from harness.catalogue.entries import Hardware
+from harness.catalogue.releases import Release
 from harness.checkout import ROOT
 from harness.environments import uv
 from harness.errors import BuildError
 
-LOCKS = ROOT / "docker" / "locks"
-paddle_version = locked_paddle
-
 
 @dataclass(frozen=True)
 class Stack:
-    """A local environment: a lock, and for kinds whose Paddle is not in it the vendor's wheels on top."""
+    """A local environment: a lock, and on top the wheels that are not in it: a vendor's, or an unlisted Paddle's.
+
+    `base` is the Python that makes it, `pins` are the hashes by which the vendor's wheels are known.
+    """
 
     name: str
     lock: Path
     folder: Path
     vendor_wheels: tuple[str, ...] = ()
     index: str | None = None
+    base: str = getattr(sys, "_base_executable", sys.executable)
+    pins: tuple[tuple[str, str], ...] = ()
+    release: Release | None = None
 
     @property
     def python(self) -> Path:
@@ -40,54 +53,177 @@ class Stack:
     @property
     def recipe(self) -> str:
         """All that decides what is installed; the environment keeps a copy once it is whole."""
-        return "\n".join([self.lock.read_text(), *self.vendor_wheels, self.index or ""])
+        own = self.release.wheels if self.release else ""
+        found = sorted(f"{path.name} {path.stat().st_mtime_ns}" for path in Path(own).glob("*.whl")) if own else []
+        return "\n".join([self.lock_text, *self.vendor_wheels, self.index or "", *found])
+
+    @property
+    def lock_text(self) -> str:
+        """What is installed by hash: the lock, without the Paddle that an unlisted one takes the place of."""
+        text = self.lock.read_text()
+        if self.release is None or self.release.listed:
+            return text
+        return re.sub(r"^paddlepaddle==.*\n(?:[ ].*\n)*", "", text, flags=re.MULTILINE)
+
+    @property
+    def others(self) -> Path:
+        """The file with `lock_text`, where that is not the lock."""
+        return self.folder.with_name(f"{self.folder.name}.txt")
+
+    @property
+    def own_wheels(self) -> list[str]:
+        """The vendor's wheels but Paddle for the CPU, which is in the lock."""
+        return [wheel for wheel in self.vendor_wheels if not wheel.startswith("paddlepaddle==")]
+
+    @property
+    def unlisted_paddle(self) -> str:
+        """The Paddle for the CPU that no lock has, as a requirement; else empty."""
+        listed = self.release is None or self.release.listed
+        return "" if listed else next((each for each in self.vendor_wheels if each.startswith("paddlepaddle==")), "")
 
     @property
     def ready(self) -> bool:
         stamp = self.folder / "recipe.txt"
-        return stamp.is_file() and stamp.read_text() == self.recipe
+        return stamp.is_file() and stamp.read_text() == self.recipe and not self.of_another_python
+
+    @property
+    def of_another_python(self) -> bool:
+        """Whether it was made by a Python of another version than the one that would make it now."""
+        made, wanted = python_version(self), version_of(self.base)
+        return bool(made and wanted) and made != wanted
 
 
-def stack(name: str, hardware: Hardware | None = None, root: Path = ROOT) -> Stack:
-    """The stack of that name for one hardware kind (None: tools that need no device).
+def stack(name: str, hardware: Hardware | None = None, root: Path = ROOT, release: Release | None = None) -> Stack:
+    """The stack of that name for one hardware kind (None: tools that need no device) and version of Paddle.
+
+    Args:
+        release: absent, the kind's own default; of tools the homework's.
 
     Raises:
         BuildError: there is no lock of that name.
     """
-    lock = root / "docker" / "locks" / f"{name}.txt"
+    book = releases.load()
+    if release is None:
+        release = book.default(hardware) if hardware else book.listed[book.homework]
+    lock = root / release.lock(name)
     if not lock.is_file():
-        known = ", ".join(path.stem for path in sorted(lock.parent.glob("*.txt")))
+        known = ", ".join(path.stem for path in sorted(lock.parent.glob("*.txt"))) or "none"
         raise BuildError(
-            f"There is no stack {name!r}.",
-            f"docker/locks/ has: {known}.",
-            f"Write docker/locks/{name}.in and run docker/locks/compile.sh {name}",
+            f"There is no stack {name!r} for Paddle {release.near}.",
+            f"{lock.parent.relative_to(root)}/ has: {known}.",
+            f"Write docker/locks/{name}.in and run .venv/bin/python docker/locks/compile.py {name}",
         )
+    made = Stack(name, lock, root / ".stacks" / release.of(name), release=release)
     index = hardware.data["wheels"].get("index") if hardware else None
     if hardware is None or index is None:
-        return Stack(name, lock, root / ".stacks" / name)
-    wheels = tuple(f"{package}=={paddle_version(root)}" for package in hardware.data["wheels"]["packages"])
-    return Stack(name, lock, root / ".stacks" / f"{name}-{hardware.name}", wheels, index)
+        return made if release.listed else replace(made, vendor_wheels=(f"paddlepaddle=={release.version}",))
+    return replace(
+        made,
+        folder=made.folder.with_name(f"{made.folder.name}-{hardware.name}"),
+        vendor_wheels=tuple(f"{package}=={release.version}" for package in hardware.data["wheels"]["packages"]),
+        index=index,
+        base=python_for(hardware, release) or Stack.base,
+        pins=_pins(root),
+    )
+
+
+def _pins(root: Path) -> tuple[tuple[str, str], ...]:
+    file = root / "docker" / "pins.json"
+    kept = json.loads(file.read_text()) if file.is_file() else {}
+    return tuple((name, value) for name, value in kept.items() if name.endswith(".whl"))
+
+
+# Which Python
+
+
+def python_for(hardware: Hardware, release: Release) -> str | None:
+    """The Python for a kind's environments: this one, or another here of a version that wheels and locks are for."""
+    wanted = [version for version in release.python if version in hardware.data["wheels"]["python"]]
+    if releases.HERE in wanted:
+        return Stack.base
+    return next((found for version in reversed(wanted) if (found := _find(version))), None)
+
+
+@cache
+def _find(version: str) -> str | None:
+    words = [sys.executable, "-m", "uv", "python", "find", "--quiet", "--system", "--no-python-downloads", version]
+    done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+@cache
+def version_of(python: str) -> str | None:
+    """The version of an interpreter, as 3.10; None where it does not say it."""
+    if python == Stack.base:
+        return releases.HERE
+    asked = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        done = subprocess.run([python, "-c", asked], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    except OSError:
+        return None
+    return done.stdout.strip() or None
+
+
+def python_version(stack: Stack, whole: bool = False) -> str | None:
+    """The version of Python of an environment as it was made: 3.10, or 3.10.14 as a whole."""
+    try:
+        settings = (stack.folder / "pyvenv.cfg").read_text()
+    except OSError:
+        return None
+    found = re.search(r"^version(?:_info)? *= *((\d+\.\d+)\S*)", settings, re.MULTILINE)
+    return found.group(1 if whole else 2) if found else None
 
 
 def install_commands(stack: Stack) -> list[list[str]]:
     """The commands that make the environment, in order; each may be repeated after a break.
 
     Bytecode is compiled here: without, `import paddle` takes 5 s instead of 2 the first time, and every time where
-    Python may not write its own.
+    Python may not write its own. The vendor's wheels are fetched from its index alone, where nobody else can put one of
+    their name.
     """
-    words = [sys.executable, "-m", "uv"]
-    into = ["--python", str(stack.python)]
-    base = getattr(sys, "_base_executable", sys.executable)
+    uv_words, into = [sys.executable, "-m", "uv"], ["--python", str(stack.python)]
+    source = stack.lock if stack.release is None or stack.release.listed else stack.others
     commands = [
-        [*words, "venv", "--quiet", "--allow-existing", "--python", base, str(stack.folder)],
-        [*words, "pip", "sync", "--compile-bytecode", "--require-hashes", *into, str(stack.lock)],
+        [*uv_words, "venv", "--quiet", "--allow-existing", "--python", stack.base, str(stack.folder)],
+        [*uv_words, "pip", "sync", "--compile-bytecode", "--require-hashes", *into, str(source)],
     ]
-    if stack.vendor_wheels:
-        if not any(wheel.startswith("paddlepaddle==") for wheel in stack.vendor_wheels):
-            commands.append([*words, "pip", "uninstall", "--quiet", *into, "paddlepaddle"])
-        own = [wheel for wheel in stack.vendor_wheels if not wheel.startswith("paddlepaddle==")]
-        commands.append([*words, "pip", "install", "--compile-bytecode", *into, "--index", stack.index or "", *own])
+    if stack.own_wheels:
+        words = ["env", f"PIP_CONFIG_FILE={os.devnull}", sys.executable, "-m", "pip", *into, "download", "--isolated"]
+        words += ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check"]
+        words += ["--index-url", stack.index or "", *_own_folder(stack), "--dest", str(stack.folder / WHEELS)]
+        cert = uv.pip_settings().get("cert")
+        commands.append([*words, *(["--cert", cert] if cert else []), *stack.own_wheels])
+    if stack.unlisted_paddle:
+        install = [*uv_words, "pip", "install", "--compile-bytecode", *into, *_own_folder(stack)]
+        commands.append([*install, stack.unlisted_paddle])
     return commands
+
+
+def _own_folder(stack: Stack) -> list[str]:
+    """Own wheels go before any index's."""
+    return ["--find-links", stack.release.wheels] if stack.release and stack.release.wheels else []
+
+
+def vendor_commands(stack: Stack) -> list[list[str]]:
+    """The commands that install the fetched wheels, and then what they ask for beyond the lock."""
+    if not stack.own_wheels:
+        return []
+    uv_pip, into = [sys.executable, "-m", "uv", "pip"], ["--python", str(stack.python)]
+    alone = ["--no-deps", "--no-index", "--find-links", str(stack.folder / WHEELS)]
+    asking = ["--index", stack.index or "", "--index-strategy", "first-index"]
+    install = [*uv_pip, "install", "--compile-bytecode", *into]
+    commands = [[*install, *alone, *stack.own_wheels], [*install, *asking, *stack.own_wheels]]
+    if "paddlepaddle" not in {wheel.partition("==")[0] for wheel in stack.vendor_wheels}:
+        commands.insert(0, [*uv_pip, "uninstall", "--quiet", *into, "paddlepaddle"])
+    return commands
+
+
+def missing_commands(stack: Stack) -> list[list[str]]:
+    """The commands that make the environment, as they can be typed; none where it is whole."""
+    return [] if stack.ready else [*install_commands(stack), *vendor_commands(stack)]
+
+
+WHEELS, HASHES = "wheels", "wheels.txt"
 
 
 def prepare(stack: Stack) -> Stack:
@@ -99,19 +235,52 @@ def prepare(stack: Stack) -> Stack:
     if stack.ready:
         return stack
     stack.folder.parent.mkdir(exist_ok=True)
-    with _locked(stack.folder.with_suffix(".lock")):
+    with _locked(stack.folder.with_name(f"{stack.folder.name}.lock")):
         if stack.ready:  # another call made it while this one waited
             return stack
-        failure = uv.run(install_commands(stack), f"Installed the stack {stack.folder.name}, once")
-        if failure:
-            print(failure, file=sys.stderr)
-            raise BuildError(
-                f"The stack {stack.folder.name} could not be installed.",
-                "See above; usually the package index is out of reach or the disk is full.",
-                "./inv doctor shows the disk, pip config list the index. Call again: what was downloaded is kept.",
-            )
+        if stack.of_another_python:
+            print(f"It was of Python {python_version(stack)}; {stack.base} makes it anew.", file=sys.stderr)
+            shutil.rmtree(stack.folder)
+        if stack.release and not stack.release.listed:
+            stack.others.write_text(stack.lock_text)
+        what = f"the stack {stack.folder.name}, once"
+        _run(stack, install_commands(stack), f"Installed {what}")
+        hashes = _held_against_pins(stack)
+        if stack.own_wheels:
+            _run(stack, vendor_commands(stack), f"Installed the vendor's wheels in {what}")
+        (stack.folder / HASHES).write_text("".join(f"{sha256}  {name}\n" for name, sha256 in hashes.items()))
+        shutil.rmtree(stack.folder / WHEELS, ignore_errors=True)
         (stack.folder / "recipe.txt").write_text(stack.recipe)
     return stack
+
+
+def _run(stack: Stack, commands: list[list[str]], what: str) -> None:
+    failure = uv.run(commands, what)
+    if failure:
+        print(failure, file=sys.stderr)
+        raise BuildError(
+            f"The stack {stack.folder.name} could not be installed.",
+            "See above; usually the package index is out of reach or the disk is full.",
+            "./inv doctor shows the disk, pip config list the index. Call again: what was downloaded is kept.",
+        )
+
+
+def _held_against_pins(stack: Stack) -> dict[str, str]:
+    """The hash of each wheel that was fetched.
+
+    Raises:
+        BuildError: docker/pins.json knows a file of that name with another hash.
+    """
+    known, hashes = dict(stack.pins), {}
+    for wheel in sorted((stack.folder / WHEELS).glob("*.whl")):
+        hashes[wheel.name] = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        if known.get(wheel.name, hashes[wheel.name]) != hashes[wheel.name]:
+            raise BuildError(
+                f"{wheel.name} of {stack.index} is not the file that docker/pins.json names.",
+                f"Its hash is {hashes[wheel.name]}, and {known[wheel.name]} is kept.",
+                "Ask the vendor which is right; a new one is kept by ./inv build --pin.",
+            )
+    return hashes
 
 
 @contextmanager
@@ -141,17 +310,35 @@ class Paddle:
 
 def installed_paddle(python: Path, root: Path = ROOT) -> Paddle | None:
     """Find the Paddle of an environment from its metadata, without importing it."""
-    for info in sorted(python.parent.parent.glob("lib/python*/site-packages/paddlepaddle*.dist-info")):
+    return next(iter(_installed(python.parent.parent, "paddlepaddle*", root)), None)
+
+
+def installed_plug_ins(stack: Stack, root: Path = ROOT) -> list[Paddle]:
+    """The vendor's plug-ins in an environment, as it installed them beside Paddle."""
+    names = [wheel.partition("==")[0].replace("-", "_") for wheel in stack.own_wheels]
+    return [
+        found
+        for name in names
+        if not name.startswith("paddlepaddle")
+        for found in _installed(stack.folder, f"{name}-*", root)
+    ]
+
+
+def _installed(folder: Path, pattern: str, root: Path) -> Iterator[Paddle]:
+    fetched = folder / HASHES
+    lines = (line.split() for line in fetched.read_text().splitlines()) if fetched.is_file() else ()
+    hashes = {name: sha256 for sha256, name in lines}
+    for info in sorted(folder.glob(f"lib/python*/site-packages/{pattern}.dist-info")):
         package, _, version = info.name.removesuffix(".dist-info").partition("-")
-        wheel, sha256 = _wheel(root, package, version, (info / "WHEEL").read_text())
-        return Paddle(package.replace("_", "-"), version, wheel, sha256)
-    return None
+        wheel = next((name for name in hashes if name.startswith(f"{package}-{version}-")), None)
+        sha256 = hashes.get(wheel or "")
+        if wheel is None:
+            wheel, sha256 = _wheel(root, package, version, (info / "WHEEL").read_text())
+        yield Paddle(package.replace("_", "-"), version, wheel, sha256)
 
 
 def _wheel(root: Path, package: str, version: str, metadata: str) -> tuple[str | None, str | None]:
     """The wheel's file name and hash: the lock admits one file for each Python and machine."""
-    import json
-
     known = root / "docker" / "locks" / "paddle-wheels.json"
     tag = re.search(r"^Tag: (\S+?)-(\S+?)-\S+$", metadata, re.MULTILINE)
     if not known.is_file() or not tag:

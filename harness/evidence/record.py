@@ -35,7 +35,7 @@ class Hardware(TypedDict):
 
 
 class Job(TypedDict):
-    scheduler: Literal["slurm"]
+    scheduler: Literal["slurm", "kubernetes"]
     id: str
     node: str | None
     attempt: int
@@ -51,11 +51,17 @@ class Engine(_Engine, total=False):
     sbom: str | None
 
 
-class Stack(TypedDict):
+class _Stack(TypedDict):
     name: str
     lock_sha256: str
     index: str | None
     python: str
+
+
+class Stack(_Stack, total=False):
+    lock: str
+    instead_of: str
+    unlisted: str
 
 
 class Paddle(TypedDict):
@@ -130,6 +136,7 @@ class RecordData(_Record, total=False):
     environment_of_caller: Sequence[str]
     stack: Stack
     paddle: Paddle | None
+    plug_ins: Sequence[Paddle]
     verdict: Verdict
     screen: Screen
     explanations: Sequence[Explanation]

@@ -83,8 +83,8 @@ def adopt_unfinished(results: Path, complete: Callable[[Path, dict[str, Any]], N
     """Seal the runs whose harness was killed: their records say so. Runs that are alive are left alone.
 
     Only its own machine can tell whether a run is dead: on a shared folder a lock may not be seen from elsewhere. What
-    a job left is sealed by slurm/jobs.py, once its scheduler says that it is over. `complete` may add to a folder and
-    its record before they are sealed.
+    a job left is sealed by dispatch/listed/jobs.py, once its scheduler says that it is over. `complete` may add to a
+    folder and its record before they are sealed.
     """
     places = []
     for folder in sorted((results / ".unfinished").glob("[!.]*")):
@@ -184,6 +184,12 @@ def find(results: Path, run: str) -> list[Path]:
         names = ", ".join(path.name for path in matching[:5]) + (", …" if len(matching) > 5 else "")
         raise UsageError(f"{run!r}: {len(matching)} runs begin so.", f"{names}.", "Write more of the id.")
     return matching
+
+
+def paddle_version(record: RecordData | Mapping[str, Any]) -> str:
+    """Which version of Paddle a run had; empty where the record does not say."""
+    paddle = record.get("paddle")
+    return str(paddle.get("version") or "") if isinstance(paddle, dict) else ""
 
 
 def libraries(record: RecordData) -> Iterator[tuple[str, str]]:

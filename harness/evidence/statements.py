@@ -68,7 +68,10 @@ def _subjects(record: RecordData) -> Iterator[dict[str, Any]]:
     if engine and (image := engine["image"]):
         yield {"name": image, "digest": {"sha256": image.rpartition("sha256:")[2]}}
     elif stack:
-        yield {"name": f"docker/locks/{stack['name']}.txt", "digest": {"sha256": stack["lock_sha256"]}}
+        yield {
+            "name": stack.get("lock", f"docker/locks/{stack['name']}.txt"),
+            "digest": {"sha256": stack["lock_sha256"]},
+        }
     yield {"name": hardware["model"], "digest": {"sha256": digest(hardware)}, "annotations": hardware}
 
 

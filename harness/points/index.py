@@ -20,8 +20,9 @@ from harness.points.scoring import Result
 
 FILE = ".index.sqlite"
 SHOW_PROGRESS_FROM = 2000
-COLUMNS = "path, modified, size, part, kind, model, architecture, cards, day, started, verdict, run, why, damage"
-VERSION = 2
+COLUMNS = "path, modified, size, part, kind, model, architecture, cards, day, started, verdict, paddle, unlisted, run, "
+COLUMNS += "why, damage"
+VERSION = 3
 
 
 def results_of(results: Path, daily: Collection[str] = ()) -> tuple[list[Result], list[str]]:
@@ -94,24 +95,25 @@ def _row(results: Path, path: str, modified: int, size: int) -> tuple[Any, ...]:
     try:
         record = records.read(results / path / records.FILE)
         cell, hardware, started = record["cell"], record["hardware"], record["times"]["started"]
-        why, verdict = why_not(record), verdict_of(record)
+        why, verdict, paddle = why_not(record), verdict_of(record), records.paddle_version(record)
         facts = (hardware["model"], hardware["architecture"], record["cards"], started[:10], started, verdict)
         if (cell["part"], cell["hardware"], record["id"]) != (part, kind, run):
             damage = f"{results / path}: it is the record of {cell['part']} on {cell['hardware']}, {record['id']}"
-        elif not _sound(*facts) or record["passed"] is not (verdict == PASSED):
+        elif not _sound(*facts, paddle) or record["passed"] is not (verdict == PASSED):
             damage = f"{results / path / records.FILE}: its fields are of odd types"
         else:
-            return (path, modified, size, part, kind, *facts, run, _text(why), None)
+            unlisted = "unlisted" in record.get("stack", {})
+            return (path, modified, size, part, kind, *facts, paddle, unlisted, run, _text(why), None)
     except DataFileError as error:
         damage = _text(str(error).replace("\n", " "))
     except (KeyError, TypeError, AttributeError) as error:
         damage = f"{results / path / records.FILE}: it lacks {error}"
-    return (path, modified, size, part, kind, "", None, 0, "", "", "", run, "", damage)
+    return (path, modified, size, part, kind, "", None, 0, "", "", "", "", False, run, "", damage)
 
 
-def _sound(model: Any, architecture: Any, cards: Any, day: Any, started: Any, verdict: Any) -> bool:
+def _sound(model: Any, architecture: Any, cards: Any, day: Any, started: Any, verdict: Any, paddle: str) -> bool:
     """Whether the facts are what a sealed record has, and not what a forger wrote."""
-    texts = [model, day, started, *([] if architecture is None else [architecture])]
+    texts = [model, day, started, paddle, *([] if architecture is None else [architecture])]
     return (
         all(isinstance(text, str) and text == _text(text) for text in texts)
         and type(cards) is int
@@ -128,9 +130,9 @@ def _text(text: str) -> str:
 def _select(connection: sqlite3.Connection, daily: Collection[str]) -> tuple[list[Result], list[str]]:
     # SQLite takes the other columns of a group from the row that has the maximum.
     rows = connection.execute(
-        "SELECT part, kind, model, architecture, cards, day, verdict, run, why, "
+        "SELECT part, kind, model, architecture, cards, day, verdict, paddle, unlisted, run, why, "
         "max((verdict = 'passed') || started) FROM runs "
-        "WHERE damage IS NULL GROUP BY part, kind, model, architecture, cards, "
+        "WHERE damage IS NULL GROUP BY part, kind, model, architecture, cards, paddle, unlisted, "
         "CASE WHEN part IN (SELECT value FROM json_each(?)) THEN day END",
         (json.dumps(list(daily)),),
     )
@@ -145,8 +147,10 @@ def _select(connection: sqlite3.Connection, daily: Collection[str]) -> tuple[lis
             verdict=verdict,
             run=run,
             why=why,
+            paddle=paddle,
+            unlisted=bool(unlisted),
         )
-        for part, kind, model, architecture, cards, day, verdict, run, why, _ in rows
+        for part, kind, model, architecture, cards, day, verdict, paddle, unlisted, run, why, _ in rows
     ]
     damaged = connection.execute("SELECT damage FROM runs WHERE damage IS NOT NULL ORDER BY path")
     return found, [damage for (damage,) in damaged]

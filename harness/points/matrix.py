@@ -5,11 +5,12 @@ import json
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness import terminal
+from harness.catalogue import releases
 from harness.catalogue.cells import NOT_WRITTEN
 from harness.catalogue.entries import Catalogue, Hardware, Part
 from harness.errors import UsageError
@@ -26,6 +27,7 @@ from harness.points.scoring import (
     Result,
     Tally,
     assess,
+    in_range,
     tally,
 )
 
@@ -49,6 +51,17 @@ PAINT = {EARNED: terminal.green, REHEARSED: terminal.cyan, WAITING: terminal.yel
 
 
 @dataclass(frozen=True)
+class Column:
+    """A kind, and where more than one version of Paddle ran on it, one of them."""
+
+    kind: str
+    paddle: str | None = None
+
+    def __str__(self) -> str:
+        return self.kind if self.paddle is None else f"{self.kind} {self.paddle or '?'}"
+
+
+@dataclass(frozen=True)
 class Matrix:
     parts: Mapping[str, Part]
     cells: Sequence[CellPoints]
@@ -62,18 +75,37 @@ class Matrix:
         ran = {cell.hardware for cell in self.cells if cell.state != NOT_RUN}
         return [kind for kind in every if kind in ran] or every
 
+    @property
+    def columns(self) -> list[Column]:
+        """A column for each kind, and for each version where more than one ran on it."""
+        return [column for kind in self.kinds for column in self._of(kind)]
 
-def build(catalogue: Catalogue, results: Path, files: bool = True) -> Matrix:
+    def _of(self, kind: str) -> list[Column]:
+        from packaging.version import parse
+
+        ran = {cell.paddle for cell in self.cells if cell.hardware == kind and cell.state != NOT_RUN}
+        versions = sorted(ran, key=lambda each: parse(each or "0"))
+        return [Column(kind, version) for version in versions] if len(versions) > 1 else [Column(kind)]
+
+
+def build(catalogue: Catalogue, results: Path, paddle: str = "", files: bool = True) -> Matrix:
     """Read the results and count the points of every cell.
 
     Args:
         catalogue: parts and kinds.
         results: the folder of records and attachments.
+        paddle: the versions whose runs are read; empty, all.
         files: whether the files of attachments are there; of a team's stores only manifests are.
+
+    Raises:
+        UsageError: one is no version of Paddle.
     """
+    asked = {each.version for each in releases.load().select(paddle)} if paddle else set()
     found, damaged = index.results_of(results, [name for name, part in catalogue.parts.items() if _daily(part)])
     by_part: dict[str, list[Result]] = {name: [] for name in catalogue.parts}
     for result in found:
+        if asked and result.paddle not in asked:
+            continue
         if result.part in by_part and result.hardware in catalogue.hardware:
             by_part[result.part].append(result)
         else:
@@ -102,12 +134,15 @@ def _cells(
 
 
 def _counted(part: Part, results: Sequence[Result]) -> list[Result]:
-    """One result for each model of a kind (each day, where days count): passing before failing, then the latest."""
-    daily = _daily(part)
+    """One result for each model of a kind and version of Paddle (each day, where days count): passing before failing,
+    then the latest. Versions that the rule counts come first."""
+    daily, counts = _daily(part), part.rules[0].paddle
     best: dict[tuple[str, ...], Result] = {}
     for result in sorted(results, key=lambda each: (each.passed, each.cards, each.day, each.run)):
-        best[(result.hardware, result.model, result.day if daily else "")] = result
-    return sorted(best.values(), key=lambda each: (not each.passed, each.day, each.run))
+        best[(result.hardware, result.model, result.paddle, result.day if daily else "")] = result
+    return sorted(
+        best.values(), key=lambda each: (not each.passed, not in_range(each.paddle, counts), each.day, each.run)
+    )
 
 
 def _daily(part: Part) -> bool:
@@ -128,18 +163,18 @@ def show(matrix: Matrix, form: str, explain: bool) -> str:
 def _table(matrix: Matrix, explain: bool) -> str:
     width = table.columns()
     ran = {cell.hardware for cell in matrix.cells if cell.state != NOT_RUN}
-    kinds = [kind for kind in matrix.kinds if kind in ran]
+    columns = [column for column in matrix.columns if column.kind in ran]
     rows = [
         [
             table.plain(name),
             table.plain(part.title),
-            *(_marked(cells_of(matrix, name, kind)) for kind in kinds),
+            *(_marked(cells_of(matrix, name, column)) for column in columns),
             table.plain(points(matrix, part)),
         ]
         for name, part in matrix.parts.items()
     ]
     states = {state for row in rows for state in WORDS if any(cell[0].startswith(MARKS[state]) for cell in row[2:-1])}
-    lines = [table.draw(["part", "task", *kinds, "points"], rows, width), ""]
+    lines = [table.draw(["part", "task", *map(str, columns), "points"], rows, width), ""]
     lines += [terminal.bold(line) for line in textwrap.wrap(sum_line(matrix.tally, str), width)]
     legend = ";  ".join(f"{MARKS[state]} {words}" for state, words in WORDS.items() if state in states)
     silent = [kind for kind in dict.fromkeys(cell.hardware for cell in matrix.cells) if kind not in (*ran, PERSON.name)]
@@ -162,7 +197,7 @@ def _markdown(matrix: Matrix, explain: bool) -> str:
 
     text = tabulate(
         _rows(matrix),
-        headers=["part", "task", *matrix.kinds, "points"],
+        headers=["part", "task", *map(str, matrix.columns), "points"],
         tablefmt="github",
         disable_numparse=True,
     )
@@ -174,7 +209,7 @@ def _json(matrix: Matrix, explain: bool) -> str:
     counts = asdict(matrix.tally)
     return json.dumps(
         {
-            "schema": 1,
+            "schema": 2,
             "cells": [_exported(cell) for cell in matrix.cells],
             "points": counts,
             "damaged": list(matrix.damaged),
@@ -185,16 +220,16 @@ def _json(matrix: Matrix, explain: bool) -> str:
 
 
 def _exported(cell: CellPoints) -> dict[str, Any]:
-    fields = ("part", "hardware", "model", "state", "points", "limit", "why", "run")
+    fields = ("part", "hardware", "model", "state", "points", "limit", "why", "run", "paddle")
     return {name: getattr(cell, name) for name in fields}
 
 
 def _html(matrix: Matrix, explain: bool) -> str:
-    kinds = matrix.kinds
-    head = "".join(f"<th>{html.escape(text)}</th>" for text in ("part", "task", *kinds, "points"))
+    columns = matrix.columns
+    head = "".join(f"<th>{html.escape(text)}</th>" for text in ("part", "task", *map(str, columns), "points"))
     body = []
     for name, part in matrix.parts.items():
-        cells = "".join(_html_cell(matrix, name, kind) for kind in kinds)
+        cells = "".join(_html_cell(matrix, name, column) for column in columns)
         title = f"{html.escape(part.title)}<br><span lang='zh'>{html.escape(part.title_zh)}</span>"
         body.append(
             f"<tr><th scope='row'>{name}</th><td>{title}</td>{cells}<td class='points'>{points(matrix, part)}</td></tr>"
@@ -209,12 +244,12 @@ def _html(matrix: Matrix, explain: bool) -> str:
     )
 
 
-def _html_cell(matrix: Matrix, part: str, kind: str) -> str:
-    cells = cells_of(matrix, part, kind)
+def _html_cell(matrix: Matrix, part: str, column: Column) -> str:
+    cells = cells_of(matrix, part, column)
     if not cells:
         return "<td></td>"
     state = best(cells).state.replace(" ", "-")
-    why = "; ".join(f"{cell.model or kind}: {cell.why or cell.state}" for cell in cells)
+    why = "; ".join(f"{cell.model or column}: {cell.why or cell.state}" for cell in cells)
     return f"<td class='{state}' title='{html.escape(why, quote=True)}'>{plain(cells)}</td>"
 
 
@@ -231,14 +266,19 @@ FORMATS: dict[str, Callable[[Matrix, bool], str]] = {
 
 def _rows(matrix: Matrix) -> list[list[str]]:
     return [
-        [name, part.title, *(plain(cells_of(matrix, name, kind)) for kind in matrix.kinds), points(matrix, part)]
+        [name, part.title, *(plain(cells_of(matrix, name, column)) for column in matrix.columns), points(matrix, part)]
         for name, part in matrix.parts.items()
     ]
 
 
-def cells_of(matrix: Matrix, part: str, kind: str) -> list[CellPoints]:
-    """The cells of a part on a kind: one for each model."""
-    return [cell for cell in matrix.cells if cell.part == part and cell.hardware == kind]
+def cells_of(matrix: Matrix, part: str, column: Column) -> list[CellPoints]:
+    """The cells of a part in a column: one for each model, or that it has not run."""
+    kind, paddle = column.kind, column.paddle
+    every = [cell for cell in matrix.cells if cell.part == part and cell.hardware == kind]
+    if paddle is None or not every:
+        return every
+    own = [cell for cell in every if cell.paddle == paddle and cell.state != NOT_RUN]
+    return own or [replace(every[0], state=NOT_RUN, points=0.0, bonus=0.0, why="no run yet", run=None)]
 
 
 def best(cells: Sequence[CellPoints]) -> CellPoints:
@@ -283,6 +323,7 @@ def _explanations(matrix: Matrix, explain: bool, width: int = 120) -> list[str]:
     for cell in matrix.cells if explain else ():
         if cell.why and (cell.state != NOT_RUN or cell.hardware in (*matrix.kinds, PERSON.name)):
             where = f"{cell.hardware} ({cell.model})" if cell.model else cell.hardware
+            where += f" with Paddle {cell.paddle}" if cell.paddle else ""
             which = f" ({cell.run})" if cell.hardware == PERSON.name and cell.run else ""
             parts = reasons.setdefault(f"{cell.state}; {cell.why}{which}", {})
             parts.setdefault(where, []).append(cell.part)

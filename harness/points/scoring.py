@@ -12,6 +12,7 @@ Nothing is ever earned on simulated hardware, nor by a run that is not judged.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 from harness.catalogue.cells import BY_HAND, NOT_WRITTEN
@@ -40,6 +41,8 @@ class Result:
     why: str = ""
     waits: str = ""  # what it still waits for, though it passed
     spare: str = ""  # why it gives nothing beside another one
+    paddle: str = ""  # the version; empty where the record does not say
+    unlisted: bool = False
 
     @property
     def passed(self) -> bool:
@@ -60,6 +63,7 @@ class CellPoints:
     run: str | None
     bonus: float = 0.0  # what of the points is a bonus
     counts_as: str = ""  # what the rule counts once: a model, an architecture, a day, or the part
+    paddle: str = ""
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,7 @@ def assess(
                 run=result.run,
                 bonus=gained,
                 counts_as=key,
+                paddle=result.paddle,
             )
         )
     ran = {result.hardware for result in results}
@@ -173,6 +178,10 @@ def _unfit(rule: Rule, kind: Hardware, result: Result) -> str:
     """Why the rule gives no points on this hardware; empty where it does."""
     if kind.category == "simulated":
         return "nothing is earned on simulated hardware"
+    if result.unlisted:
+        return f"Paddle {result.paddle} is not listed: nothing is earned with it"
+    if not in_range(result.paddle, rule.paddle):
+        return f"it counts with Paddle {rule.paddle}, this ran with {result.paddle}"
     if rule.categories and kind.category not in rule.categories:
         return f"it counts on {_categories(rule.categories)}"
     if rule.cards > 1 and kind.category == "cpu":
@@ -182,6 +191,20 @@ def _unfit(rule: Rule, kind: Hardware, result: Result) -> str:
     if rule.architectures and result.architecture not in rule.architectures:
         return f"it counts on {', '.join(rule.architectures)}"
     return ""
+
+
+@lru_cache
+def in_range(version: str, wanted: str) -> bool:
+    """Whether a version of Paddle is one that a rule counts; one that an older record does not name is."""
+    if not version or not wanted:
+        return True
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import InvalidVersion
+
+    try:
+        return SpecifierSet(wanted).contains(version, prereleases=True)
+    except InvalidVersion:
+        return False
 
 
 def _categories(categories: Iterable[str]) -> str:
@@ -221,8 +244,10 @@ def tally(parts: Mapping[str, Part], cells: Iterable[CellPoints]) -> Tally:
         sums[EARNED] += plain + bonus
         sums["upper"] += bonus + (rule.upper if plain and rule.name == "judged" else plain)
         left = rule.limit - plain if rule.name.startswith("per_") else (0.0 if plain else rule.value)
+        seen = {cell.counts_as for cell in part_cells if cell.state == EARNED}
         for state in (WAITING, REHEARSED):
-            keys = {cell.counts_as for cell in part_cells if cell.state == state}
+            keys = {cell.counts_as for cell in part_cells if cell.state == state} - seen
+            seen |= keys
             worth = min(left, rule.value * len(keys))
             sums[state] += worth
             left -= worth

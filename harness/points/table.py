@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Sequence
 
-LEAST_TITLE, LEAST_NAME, GAP = 8, 3, 2
+LEAST_TITLE, LEAST_NAME, GAP = 6, 3, 2
 Cell = tuple[str, Callable[[str], str]]  # the text, and its colour
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -99,13 +99,18 @@ def plain(value: Any, depth: int = DEPTH) -> Any:
 
 
 def judge(
-    part: Part, hardware: Hardware, parameters: Mapping[str, Any], ending: Ending, measured: Measurements
+    part: Part,
+    hardware: Hardware,
+    parameters: Mapping[str, Any],
+    ending: Ending,
+    measured: Measurements,
+    cards: Sequence[str] = (),
 ) -> list[Check]:
-    """Every check of a run, in the order in which a person would ask."""
+    """Every check of a run on these cards, in the order in which a person would ask."""
     checks = [_ending(ending, part.timeout)]
     if not ending.ok:
         return checks
-    checks.append(_device(hardware, measured))
+    checks.append(_device(hardware, measured, cards))
     if "metrics.json" in measured.mistakes:
         return [*checks, Check("metrics.json", "written", None, FAILED, measured.mistakes["metrics.json"])]
     declared = {name: metric for name, metric in part.metrics.items() if metric.applies(parameters, hardware.category)}
@@ -134,8 +139,8 @@ def _ending(ending: Ending, timeout: float) -> Check:
     return Check("program", "finished, code 0", found, verdict, whys.get(ending.reason, "stopped before its end"))
 
 
-def _device(hardware: Hardware, measured: Measurements) -> Check:
-    """The proof that every rank was on the device, and on several cards each on one of its own."""
+def _device(hardware: Hardware, measured: Measurements, chosen: Sequence[str] = ()) -> Check:
+    """The proof that every rank was on the device, and on several cards each on one of its own, of those chosen."""
     ranks = len(measured.proofs)
     asked = hardware.device if ranks == 1 else f"{hardware.device}, on each of {ranks} ranks"
     found: Any = None
@@ -145,6 +150,8 @@ def _device(hardware: Hardware, measured: Measurements) -> Check:
             found, why = _where(hardware, proof)
         if why is None and ranks > 1 and (proof.get("rank"), proof.get("processes")) != (rank, ranks):
             why = f"it was not started as rank {rank} of {ranks}"
+        if why is None and "visible_devices" in hardware.data:
+            why = _other_card(proof, chosen, hardware.data.get("shows_all_cards", False))
         if why:
             return Check("device", asked, found, FAILED, f"rank {rank}: {why}" if ranks > 1 else why)
     cards = {str(proof["device"]) for proof in measured.proofs}
@@ -166,6 +173,23 @@ def _where(hardware: Hardware, proof: Mapping[str, Any]) -> tuple[str, str | Non
         return device, "device.json's kernels are not named"
     lacking = [name for name, has in kernels.items() if not has]
     return device, f"no kernel there for {', '.join(lacking)}" if lacking else None
+
+
+def _other_card(proof: Mapping[str, Any], chosen: Sequence[str], shows_all: bool = False) -> str | None:
+    """Why a rank's places are not among the cards of the record.
+
+    A runtime shows these alone and numbers them from 0; one that shows all numbers them as the record does.
+    """
+    if not chosen:
+        return None
+    named = f"the record names {len(chosen)} ({', '.join(chosen)})"
+    if not shows_all and proof.get("visible_cards", len(chosen)) != len(chosen):
+        return f"it saw {proof['visible_cards']} cards, and {named}: the runtime did not take the choice"
+    numbers = {place.removeprefix("Place(").rstrip(")").partition(":")[2] for place in proof["places"]}
+    numbers |= {str(proof["device"]).partition(":")[2]}
+    allowed = {"", *(chosen if shows_all else map(str, range(len(chosen))))}
+    outside = sorted(numbers - allowed)
+    return f"it computed on card {', '.join(outside)} of those it saw, and {named}" if outside else None
 
 
 def place_type(place: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from harness import checkout
 from harness.catalogue import symptoms
 from harness.catalogue.cells import BY_HAND, NOT_WRITTEN, Cell, CellRequest
+from harness.catalogue.entries import rooted
 from harness.checkout import ROOT
 from harness.engines.choosing import choose
 from harness.engines.engine import OF_PROGRAMS, Engine, Launch, Request
@@ -28,7 +29,7 @@ from harness.evidence.records import LOG, Draft
 from harness.evidence.redaction import Redactor
 from harness.evidence.verdicts import FAILED, overall
 from harness.machine.devices import Card
-from harness.machine.probe import Finding, system_name, visible_cards
+from harness.machine.probe import Finding, chosen_by, system_name, visible_cards
 from harness.runs import processes, progress
 from harness.runs.judge import Check, judge, read_measurements
 from harness.terminal import bold, dim, green, yellow
@@ -89,7 +90,8 @@ def plan(requests: Sequence[CellRequest], findings: Sequence[Finding], on: str) 
     planned = []
     for request in requests:
         engine, why = _engine(request.cell, on)
-        planned.append(_with_enough_cards(Planned(request, engine, why, found[request.kind.name])))
+        entry = Planned(request, engine, _with_version(why, request.cell, engine), found[request.kind.name])
+        planned.append(_with_enough_cards(entry))
     return planned
 
 
@@ -100,12 +102,23 @@ def _engine(cell: Cell, on: str) -> tuple[Engine | None, str]:
     return engine, why
 
 
+def _with_version(why: str, cell: Cell, engine: Engine | None) -> str:
+    """What is said of an engine, with the version of Paddle where it is not the kind's own."""
+    if engine is None or (cell.release is None and (engine.name != "local" or not cell.instead_of)):
+        return why
+    because = f", for {cell.instead_of} has no locks for this Python" if cell.release is None else ""
+    return f"{why}; Paddle {cell.paddle}{because}"
+
+
 def _with_enough_cards(entry: Planned) -> Planned:
     """The entry, left out where the machine has fewer cards; a CPU runs any number of processes, and says so."""
     if entry.engine is None:
         return entry
     if not entry.chosen:
-        return replace(entry, engine=None, why=f"{TOO_FEW} a card, and none is free: {busy(entry.finding)}")
+        here = ", ".join(card.index for card in entry.finding.cards)
+        named = chosen_by(entry.finding.hardware)
+        why = f"{named} names none of those here: {here}" if named else f"none is free: {busy(entry.finding)}"
+        return replace(entry, engine=None, why=f"{TOO_FEW} a card, and {why}")
     if entry.cards == 1:
         return entry
     if entry.cell.hardware.category == "cpu":
@@ -141,7 +154,7 @@ def show_plan(planned: Sequence[Planned]) -> None:
             continue
         request = _request(entry, Path("OUT"))
         launch = entry.engine.launch(request)
-        print(f"{green('▶')} {head}\n        {entry.why}: {shlex.join(_readable(launch.command))}")
+        print(f"{green('▶')} {head}\n        {entry.why}: {_typed(launch)}")
 
 
 def run_all(
@@ -217,7 +230,8 @@ def run_cell(
                 _clean_up(launch)
         finishing.redact_files(draft.folder, redactor)
         measured = read_measurements(draft.folder, entry.cards)
-        checks = judge(entry.cell.part, entry.cell.hardware, draft.record["parameters"], ending, measured)
+        cards = [card.index for card in entry.chosen]
+        checks = judge(entry.cell.part, entry.cell.hardware, draft.record["parameters"], ending, measured, cards)
         draft.record.update(_outcome(started, ending, checks, measured))
         explanations = [] if interrupted else _explanations(entry, draft.folder / LOG, ending, checks)
         if explanations:
@@ -315,6 +329,13 @@ def _readable(command: Sequence[str]) -> list[str]:
     words = [word.replace(f"{ROOT}{os.sep}", "") for word in command]
     words[words.index("--out") + 1] = "OUT"
     return words
+
+
+def _typed(launch: Launch) -> str:
+    """The command with its variables, as it can be typed in the checkout's folder; OUT is a folder there."""
+    variables = [f"{name}={rooted(value)}" for name, value in launch.settings.items()]
+    words = launch.command if launch.cleanup else ("env", *variables, *launch.command)  # a container is told by --env
+    return " && ".join(shlex.join(each) for each in (*launch.first, ("mkdir", "-p", "OUT"), words) if each)
 
 
 def hardware_here(findings: Sequence[Finding]) -> list[Finding]:

@@ -93,7 +93,7 @@ def difference(a: Any, b: Any) -> tuple[float, str]:
     if isinstance(a, list) and isinstance(b, list):
         if len(a) != len(b):
             return float("inf"), f"{len(a)} values, in Paddle {len(b)}"
-        return max((difference(*each) for each in zip(a, b)), key=lambda each: each[0], default=(0.0, ""))
+        return max((difference(*each) for each in zip(a, b, strict=False)), key=lambda each: each[0], default=(0.0, ""))
     if a is None or b is None:
         return 0.0, ""
     if _is_array(a) != _is_array(b) and isinstance(a if not _is_array(a) else b, int | float | bool):
@@ -121,7 +121,7 @@ def _arrays(a: Any, b: Any, types: bool = True) -> tuple[float, str]:
     return _numbers(a[2], b[2])
 
 
-def _numbers(a: np.ndarray, b: np.ndarray) -> tuple[float, str]:
+def _numbers(a: np.ndarray, b: np.ndarray, least: float = 0.0) -> tuple[float, str]:
     kind = "complex128" if a.dtype.kind == "c" or b.dtype.kind == "c" else "float64"
     a, b = a.astype(kind), b.astype(kind)
     finite = np.isfinite(a)
@@ -130,7 +130,7 @@ def _numbers(a: np.ndarray, b: np.ndarray) -> tuple[float, str]:
     if not finite.any():
         return 0.0, ""
     apart = np.abs(a - b)[finite].max()
-    scale = max(np.abs(a[finite]).max(), 1e-6)
+    scale = max(np.abs(a[finite]).max(), 1e-3, least)
     if apart <= 2e-7 * scale:
         return 0.0, ""
     return float(apart / scale), f"{_short(a)}, in Paddle {_short(b)}"
@@ -149,12 +149,13 @@ def _texts(a: str, b: str) -> tuple[float, str]:
     if re.sub(r"\s+", "", NUMBER.sub("#", a)) != re.sub(r"\s+", "", NUMBER.sub("#", b)):
         return float("inf"), detail
     worst = 0.0
-    for one, other in zip(NUMBER.findall(a), NUMBER.findall(b)):
+    sizes = [abs(float(each)) for each in NUMBER.findall(a) if "[" in a and "nan" not in each and "inf" not in each]
+    for one, other in zip(NUMBER.findall(a), NUMBER.findall(b), strict=False):
         if one == other:
             continue
         if not any(mark in one + other for mark in ".en"):
             return float("inf"), detail
-        error, _ = _numbers(np.asarray([float(one)]), np.asarray([float(other)]))
+        error, _ = _numbers(np.asarray([float(one)]), np.asarray([float(other)]), max(sizes, default=0.0))
         digits = len(re.sub(r"[eE].*", "", one).partition(".")[2])
         step = 10.0**-digits
         if digits == len(re.sub(r"[eE].*", "", other).partition(".")[2]) and error < 0.02:

@@ -132,7 +132,9 @@ def _finish(target: Path, kept: dict[str, dict[int, places.Comments]], rules: me
         text, found.lines[name] = places.restore(text, kept[name])
         uses = f"{mending.PACKAGE}." in text or "import paddle\n" in text
         helped |= uses
-        text, found.lines[name] = _top(text, found.lines[name], found.heads[name], len(Path(name).parts) - 1 if uses else None)
+        text, found.lines[name] = _top(
+            text, found.lines[name], found.heads[name], len(Path(name).parts) - 1 if uses else None
+        )
         marks = leftovers.in_result(text, found.lines[name])
         found.open[name] = sorted({*found.open[name], *marks}, key=lambda each: each.line)
         path.write_text(text, encoding="utf-8")
@@ -145,21 +147,24 @@ def failure(error: BaseException, folder: Path, lines: dict[str, list[int]]) -> 
     """What ended converted code in this process, as "file:line: what", by the person's line."""
     place = "before its code"
     for each in traceback.extract_tb(error.__traceback__):
-        if Path(each.filename).is_relative_to(folder) and (name := str(Path(each.filename).relative_to(folder))) in lines:
+        if (
+            Path(each.filename).is_relative_to(folder)
+            and (name := str(Path(each.filename).relative_to(folder))) in lines
+        ):
             place = f"{name}:{lines[name][(each.lineno or 1) - 1]}"
     reason = (str(error).strip().splitlines() or [""])[-1]
     return f"{place}: {type(error).__name__}: {reason}"
 
 
 def _top(text: str, lines: list[int], head: str, depth: int | None) -> tuple[str, list[int]]:
-    """The head of the file, then `import mended` where it may be needed; a file in a folder first finds the project's."""
+    """The head of the file, then `import mended`; a file in a folder of the project first finds it."""
     added = [] if depth is None else ["import mended"]
     if depth:
         place = f"sys.path.append(str(pathlib.Path(__file__).resolve().parents[{depth}]))"
         added = ["import pathlib", "import sys", place, *added]
     rows = head.splitlines()
     kept, places_kept, blank = [*rows, *added], [*range(1, len(rows) + 1), *[0] * len(added)], 0
-    for row, line in zip(text.splitlines(), lines):
+    for row, line in zip(text.splitlines(), lines, strict=False):
         blank = 0 if row.strip() else blank + 1
         if blank <= 2:
             kept.append(row)

@@ -51,7 +51,19 @@ def _make() -> Pytorch:
     print(f"Installing {PYTORCH} for the CPU into {CACHE.name} (once)", file=sys.stderr)
     try:
         subprocess.run([sys.executable, "-m", "venv", "--clear", CACHE], check=True, capture_output=True)
-        words = ["-m", "pip", "install", "-q", "--retries", "1", "--extra-index-url", INDEX, *_wanted(), "numpy<2", "pillow"]
+        words = [
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--retries",
+            "1",
+            "--extra-index-url",
+            INDEX,
+            *_wanted(),
+            "numpy<2",
+            "pillow",
+        ]
         subprocess.run([CACHE / "bin" / "python", *words], check=True, capture_output=True, text=True, timeout=900)
     except (OSError, subprocess.SubprocessError) as error:
         said = str(getattr(error, "stderr", "") or error).strip().splitlines()

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from mending import Names, Open, Rules
 from places import MARK
 
-TALK = {"help", "description", "epilog", "usage", "title", "label", "metavar"}  # arguments that people read
-SAYING = {"print", "format", "info", "debug", "warning", "warn", "error", "add_argument", "write"}
+PYTORCH = ("torch", "torchvision", "torchaudio", "torchtext")
 
 
 def in_source(tree: ast.Module, names: Names, rules: Rules) -> list[Open]:
@@ -18,8 +17,8 @@ def in_source(tree: ast.Module, names: Names, rules: Rules) -> list[Open]:
         if isinstance(node, ast.Import):
             found += [Open(node.lineno, ast.unparse(node), hint) for e in node.names if (hint := _third(e.name, rules))]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            full = [node.module, *(f"{node.module}.{each.name}" for each in node.names)]
-            if hints := [hint for name in full if (hint := _third(name, rules))]:
+            full = [f"{node.module}.{each.name}" for each in node.names]
+            if hints := [hint for name in full if name not in rules.names and (hint := _third(name, rules))]:
                 found.append(Open(node.lineno, ast.unparse(node), hints[0]))
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
             called = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
@@ -65,9 +64,9 @@ def _third(name: str, rules: Rules) -> str:
 
 def _strings(tree: ast.Module) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if re.fullmatch(r"torch(\.\w+)+", node.value):
-                yield node.lineno, repr(node.value)
+        text = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(text, str) and re.fullmatch(r"torch(\.\w+)+", text):
+            yield node.lineno, repr(text)
 
 
 def in_result(text: str, lines: list[int]) -> list[Open]:
@@ -88,7 +87,6 @@ def in_result(text: str, lines: list[int]) -> list[Open]:
         return [*found, Open(line, (error.text or "").strip(), "PaConvert made of it what is no Python")]
     marked = {number for number, row in enumerate(text.splitlines(), 1) if row.startswith(MARK)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and re.fullmatch(r"torch\w*", node.id) and node.id in ("torch", "torchvision", "torchaudio", "torchtext"):
-            if node.lineno not in marked:
-                found.append(Open(lines[node.lineno - 1], text.splitlines()[node.lineno - 1].strip(), "still PyTorch"))
+        if isinstance(node, ast.Name) and node.id in PYTORCH and node.lineno not in marked:
+            found.append(Open(lines[node.lineno - 1], text.splitlines()[node.lineno - 1].strip(), "still PyTorch"))
     return found

@@ -4,8 +4,8 @@
     ./inv python projects/13-conversion/main.py --part 13-1 --set source=/path/to/a/pytorch/project
 
 What PaConvert would convert wrongly is mended before (mending.py), what is left is open and named by the person's file
-and line; then nothing is run. Each script runs in PyTorch and in Paddle, in processes of its own and with the same random
-numbers (observing.py), and what it prints, saves and returns is compared (comparing.py).
+and line; then nothing is run. Each script runs in PyTorch and in Paddle, in processes of its own and with the same
+random numbers (observing.py), and what it prints, saves and returns is compared (comparing.py).
 """
 
 import difflib
@@ -135,11 +135,8 @@ def metrics(
     program.metric("rate_before", found.converted / max(1, calls))
     program.metric("rate_after", min(1.0, max(0.0, (calls - max(open_lines, found.left)) / calls)) if calls else 0.0)
     program.metric("open_after", open_lines)
-    program.metric("ran", bool(verdicts) and all(each.ran for each in verdicts))
-    program.metric("scripts", len(verdicts))
-    program.metric("equal", sum(each.equal is True for each in verdicts))
-    program.metric("differs", sum(each.equal is False for each in verdicts))
-    program.metric("not_compared", sum(each.ran and each.equal is None for each in verdicts))
+    for name, value in running.summary(verdicts).items():
+        program.metric(name, value)
     program.metric("functions", functions)
     if not program.parameters["source"]:  # of another project only those that were not executed are named, above
         program.metric("functions_executed", executed / max(1, functions))

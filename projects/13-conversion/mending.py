@@ -23,7 +23,7 @@ KEPT = "_kept_"
 
 @dataclass(frozen=True)
 class Rules:
-    """By PyTorch's name: what of `mended` replaces it. Methods are replaced by functions, whatever they are called on."""
+    """By PyTorch's name: what of `mended` replaces it. Methods become functions, whatever they are called on."""
 
     names: dict[str, str]
     methods: dict[str, str]
@@ -136,20 +136,32 @@ class Mender(ast.NodeTransformer):
             node.attr = KEPT + node.attr
         elif isinstance(node.ctx, ast.Load) and node.attr in self.rules.attributes:
             self.used[f".{node.attr}"] += 1
-            return ast.copy_location(ast.Call(_name(self.rules.attributes[node.attr]), [self.visit(node.value)], []), node)
+            return ast.copy_location(
+                ast.Call(_name(self.rules.attributes[node.attr]), [self.visit(node.value)], []), node
+            )
         return self.generic_visit(node)
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         """`x.shape[0]` is the same in a list."""
-        if isinstance(node.value, ast.Attribute) and node.value.attr == "shape" and not isinstance(node.slice, ast.Slice):
+        if (
+            isinstance(node.value, ast.Attribute)
+            and node.value.attr == "shape"
+            and not isinstance(node.slice, ast.Slice)
+        ):
             node.value.value = self.visit(node.value.value)
             node.slice = self.visit(node.slice)
             return node
         return self.generic_visit(node)
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
-        """So is `rows, columns = x.shape`."""
-        if isinstance(node.targets[0], ast.Tuple) and isinstance(node.value, ast.Attribute) and node.value.attr == "shape":
+        """So is `rows, columns = x.shape`. Settings of PyTorch's backends fall away: they are about speed."""
+        if (self.names.full(node.targets[0]) or "").startswith("torch.backends."):
+            return ast.copy_location(ast.Pass(), node)
+        if (
+            isinstance(node.targets[0], ast.Tuple)
+            and isinstance(node.value, ast.Attribute)
+            and node.value.attr == "shape"
+        ):
             node.targets = [self.visit(each) for each in node.targets]
             node.value.value = self.visit(node.value.value)
             return node
@@ -174,7 +186,9 @@ class Mender(ast.NodeTransformer):
             if full in self.rules.names:
                 self.used[full] += 1
                 return ast.copy_location(_name(self.rules.names[full]), node)
-            if hint := self._refusal(full):
+            if isinstance(node, ast.Attribute) and full.rpartition(".")[0] in self.rules.names:
+                node.value = self.visit(node.value)  # a method of a class that is replaced
+            elif hint := self._refusal(full):
                 self._refuse(node, hint)
         elif full.startswith("torch."):
             self._refuse(node, "something of PyTorch is replaced here: write the function that you mean")
@@ -183,7 +197,14 @@ class Mender(ast.NodeTransformer):
     def _refusal(self, full: str) -> str:
         """Why a name, or what it lies in, is not converted."""
         parts = full.split(".")
-        return next((self.rules.refused[name] for end in range(2, len(parts) + 1) if (name := ".".join(parts[:end])) in self.rules.refused), "")
+        return next(
+            (
+                self.rules.refused[name]
+                for end in range(2, len(parts) + 1)
+                if (name := ".".join(parts[:end])) in self.rules.refused
+            ),
+            "",
+        )
 
     def _dynamic(self, node: ast.Call) -> None:
         for each in node.args[:1]:
@@ -195,12 +216,13 @@ class Mender(ast.NodeTransformer):
         self.open.append(Open(node.lineno, ast.unparse(node), hint))
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
-        if node.module and not node.level and any(each.name == "*" for each in node.names):
-            if node.module.partition(".")[0] == "torch":
-                self.open.append(Open(node.lineno, ast.unparse(node), "name what is imported in place of *"))
+        everything = any(each.name == "*" for each in node.names)
+        if everything and not node.level and (node.module or "").partition(".")[0] == "torch":
+            self.open.append(Open(node.lineno, ast.unparse(node), "name what is imported in place of *"))
         return node
 
-    visit_Import = lambda self, node: node  # noqa: E731
+    def visit_Import(self, node: ast.Import) -> ast.AST:
+        return node
 
 
 def _is_super(node: ast.AST) -> bool:

@@ -32,11 +32,13 @@ def note(_: Any) -> None:
 
 def prepare(stream: Any, device: str, observer: Any) -> None:
     torch.set_printoptions(precision=8, sci_mode=False, linewidth=100000)
-    torch.compile = lambda model=None, **_: model if model is not None else lambda function: function  # the same, sooner
+    torch.compile = lambda model=None, **_: (
+        model if model is not None else lambda function: function
+    )  # the same, sooner
     torch.save = observer.saved(torch.save)
 
     def of(generator: Any) -> Any:
-        if generator is None:
+        if generator is None or generator is torch.default_generator:
             return stream
         if id(generator) not in streams:
             streams[id(generator)] = (type(stream)(generator.initial_seed(), stream.nudge), generator)
@@ -87,7 +89,9 @@ def prepare(stream: Any, device: str, observer: Any) -> None:
     def randperm(count: int, *, generator: Any = None, dtype: Any = None, **named: Any) -> torch.Tensor:
         return made(of(generator).permutation(int(count)), [int(count)], dtype or torch.int64, named)
 
-    def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, **named: Any) -> torch.Tensor:
+    def normal(
+        mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, **named: Any
+    ) -> torch.Tensor:
         if size is None:
             like = (torch.as_tensor(mean) + torch.as_tensor(std)).float()
             return mean + std * randn(*like.shape, generator=generator, dtype=like.dtype)
@@ -106,7 +110,9 @@ def prepare(stream: Any, device: str, observer: Any) -> None:
         drawn = rand(*chances.shape, generator=generator, dtype=torch.float64)
         return (drawn < (chances if p is None else p)).to(chances.dtype)
 
-    def multinomial(chances: Any, num_samples: int, replacement: bool = False, *, generator: Any = None) -> torch.Tensor:
+    def multinomial(
+        chances: Any, num_samples: int, replacement: bool = False, *, generator: Any = None
+    ) -> torch.Tensor:
         rows = chances.detach().double().reshape(-1, chances.shape[-1]).numpy()
         found = choose(rows, num_samples, replacement, of(generator))
         return torch.from_numpy(found.reshape(*chances.shape[:-1], num_samples))
@@ -134,10 +140,14 @@ def prepare(stream: Any, device: str, observer: Any) -> None:
         return (tensor(source.uniform(self.numel()), self) < p).double()
 
     torch.Tensor.uniform_ = fill(uniform_)
-    torch.Tensor.normal_ = fill(lambda self, source, mean=0, std=1: mean + std * tensor(source.normal(self.numel()), self))
+    torch.Tensor.normal_ = fill(
+        lambda self, source, mean=0, std=1: mean + std * tensor(source.normal(self.numel()), self)
+    )
     torch.Tensor.random_ = fill(random_)
     torch.Tensor.bernoulli_ = fill(bernoulli_)
-    torch.Tensor.exponential_ = fill(lambda self, source, lambd=1: -torch.log1p(-tensor(source.uniform(self.numel()), self)) / lambd)
+    torch.Tensor.exponential_ = fill(
+        lambda self, source, lambd=1: -torch.log1p(-tensor(source.uniform(self.numel()), self)) / lambd
+    )
     torch.Tensor.bernoulli = bernoulli
     torch.Tensor.multinomial = multinomial
 
@@ -151,7 +161,30 @@ def prepare(stream: Any, device: str, observer: Any) -> None:
 
         return dropout
 
-    def trunc_normal_(x: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None) -> Any:
+    def attend(
+        query: Any,
+        key: Any,
+        value: Any,
+        attn_mask: Any = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        **named: Any,
+    ) -> Any:
+        if not dropout_p:
+            return attended(query, key, value, attn_mask, 0.0, is_causal, **named)
+        scores = query @ key.transpose(-2, -1) * (named.get("scale") or 1 / math.sqrt(query.shape[-1]))
+        if is_causal:
+            scores = scores.masked_fill(torch.ones(scores.shape[-2:]).triu(1).bool(), -math.inf)
+        if attn_mask is not None:
+            scores = scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
+        return F.dropout(scores.softmax(-1), dropout_p) @ value
+
+    attended = F.scaled_dot_product_attention
+    F.scaled_dot_product_attention = attend
+
+    def trunc_normal_(
+        x: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None
+    ) -> Any:
         low, high = (math.erf((edge - mean) / std / math.sqrt(2)) for edge in (a, b))
         drawn = torch.from_numpy(of(generator).uniform(x.numel())).float().reshape(tuple(x.shape))
         with torch.no_grad():
@@ -160,8 +193,20 @@ def prepare(stream: Any, device: str, observer: Any) -> None:
     torch.nn.init.trunc_normal_ = trunc_normal_
     F.dropout = torch.dropout = dropout_over(0)
     F.dropout1d = F.dropout2d = F.dropout3d = dropout_over(2)
-    for function in (rand, randn, randint, randperm, normal, rand_like, randn_like, randint_like, bernoulli, multinomial):
+    for function in (
+        rand,
+        randn,
+        randint,
+        randperm,
+        normal,
+        rand_like,
+        randn_like,
+        randint_like,
+        bernoulli,
+        multinomial,
+    ):
         setattr(torch, function.__name__, function)
+    torch.utils.data.dataset.randperm = randperm  # it was imported by name
 
 
 def choose(rows: np.ndarray, count: int, replacement: bool, stream: Any) -> np.ndarray:

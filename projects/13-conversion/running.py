@@ -119,7 +119,17 @@ class Runner:
         record.unlink(missing_ok=True)
         root = self.ours if side == "paddle" else self.theirs
         python = sys.executable if side == "paddle" else self.pytorch.python
-        command = [python, "-W", "ignore", "-X", "faulthandler", str(HERE / "observing.py"), side, str(root), str(record)]
+        command = [
+            python,
+            "-W",
+            "ignore",
+            "-X",
+            "faulthandler",
+            str(HERE / "observing.py"),
+            side,
+            str(root),
+            str(record),
+        ]
         command += [nudge, self.device if side == "paddle" else "cpu", *words]
         environment = {**os.environ, "PYTHONHASHSEED": "0", "MPLBACKEND": "Agg", "PYTHONDONTWRITEBYTECODE": "1"}
         environment["PYTHONPATH"] = str(self.packages.get(side, ""))
@@ -163,6 +173,17 @@ class Runner:
                 line = self._line(short, int(line)) if translate else line
                 return f"{short}:{line}: the process died there (signal {-said.returncode})"
         return f"the process died (exit {said.returncode}): {(said.stderr.strip().splitlines() or [''])[-1][:200]}"
+
+
+def summary(verdicts: list[Verdict]) -> dict[str, bool | int]:
+    """How many scripts ran, and how many of them compute what PyTorch computes."""
+    return {
+        "ran": bool(verdicts) and all(each.ran for each in verdicts),
+        "scripts": len(verdicts),
+        "equal": sum(each.equal is True for each in verdicts),
+        "differs": sum(each.equal is False for each in verdicts),
+        "not_compared": sum(each.ran and each.equal is None for each in verdicts),
+    }
 
 
 HINTS = (
@@ -220,5 +241,3 @@ def functions(folder: Path, names: list[str]) -> dict[Place, str]:
                 line = min([node.lineno, *(each.lineno for each in node.decorator_list)])
                 found[name, line] = node.name
     return found
-
-

@@ -139,7 +139,9 @@ def main() -> None:
         try:
             found[case.name], other = compare(case, folder, theirs, used)
         except Exception as error:  # it may be anything: another's code is run
-            kit.refuse(f"{case.name}: the converted project fails: {conversion.failure(error, folder, lines)}", exit_code=1)
+            kit.refuse(
+                f"{case.name}: the converted project fails: {conversion.failure(error, folder, lines)}", exit_code=1
+            )
         report(case, found[case.name])
         for key in other:
             print(f"  {case.name}: {key} does not begin like PyTorch's")

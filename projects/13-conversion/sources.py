@@ -131,5 +131,8 @@ def _imported(folder: Path) -> set[Path]:
             bases = [here, Path()] if not level else [Path(*here.parts[: len(here.parts) - level + 1])]
             for base in bases:
                 for name in filter(None, names):
-                    found |= {(base / Path(*name.split("."))).with_suffix(".py"), base / Path(*name.split(".")) / "__init__.py"}
+                    found |= {
+                        (base / Path(*name.split("."))).with_suffix(".py"),
+                        base / Path(*name.split(".")) / "__init__.py",
+                    }
     return found

@@ -89,6 +89,17 @@ def probe() -> tuple[Counter[str], float]:
     return sum(map(places, [loss, *leaves]), Counter()), error
 
 
+def visible_cards(kind: str) -> int:
+    """How many cards of a kind the runtime shows this process, which numbers them from 0."""
+    if kind == "cpu":
+        return 1
+    if kind == "gpu":
+        return int(paddle.device.cuda.device_count())
+    if kind == "xpu":
+        return int(paddle.base.core.get_xpu_device_count())
+    return sum(each.partition(":")[0] == kind for each in paddle.device.get_available_custom_device())
+
+
 def proof(used: Counter[str]) -> dict[str, Any]:
     """What device.json says of the device; `used` are the places of the program's own tensors."""
     device = paddle.get_device()
@@ -97,6 +108,7 @@ def proof(used: Counter[str]) -> dict[str, Any]:
     fallback = "FLAGS_enable_api_kernel_fallback"  # may Paddle compute on the CPU for lack of a kernel?
     return {
         "device": device,
+        "visible_cards": visible_cards(device.partition(":")[0]),
         "places": dict(used + probe_places),
         "places_of_the_program": dict(used),  # empty: the program named no tensor, only the probe speaks
         "kernels": {operator: has_kernel(registered, operator, device) for operator in PROBE_OPERATORS},

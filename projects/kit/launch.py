@@ -77,6 +77,8 @@ def _run_as_batch() -> None:
     the rest of its time slice: the more ranks compute on their processors, the more milliseconds that takes.
     https://github.com/facebookincubator/gloo/blob/main/gloo/transport/tcp/pair.cc, handleEvents; man 7 sched.
     """
+    if sys.platform != "linux":
+        return
     with contextlib.suppress(OSError):  # a container's engine may refuse it: slower, and nothing else
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 

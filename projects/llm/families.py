@@ -123,7 +123,8 @@ def _gemma3(says: Says, fields: Fields) -> Fields:
     pattern = integer(says, "sliding_window_pattern", 6)
     windows = windows_of(says, fields["layers"], _window(says), _every(pattern, fields["layers"]))
     size, context, rope = fields["head_dim"], fields["context"], rope_of(says)
-    wide, near = rope, {}
+    wide: Any = rope
+    near: Any = {}
     if says.get("rope_parameters"):  # newer files have one for each type of layer
         if set(rope) - {"full_attention", "sliding_attention"} or says.get("rope_scaling"):
             raise ModelError(f"config.json's 'rope_parameters' are not of two types of layers: {sorted(rope)}")

@@ -221,7 +221,7 @@ def _phi3(says: Says, fields: Fields, tensors: Tensors) -> Fields:
     if number(says, "rope.scaling.factor", 1.0) not in (0.0, 1.0):
         _refuse("rope.scaling.factor", says)
     if all(there):
-        settings = {own: _factors(tensors, name, rope.pairs) for own, name in names.items()}
+        settings: dict[str, Any] = {own: _factors(tensors, name, rope.pairs) for own, name in names.items()}
         settings |= {"attention_factor": magnitude, OLD: integer(says, "rope.scaling.original_context_length")}
         rope = Rope(
             theta=rope.theta,

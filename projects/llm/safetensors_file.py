@@ -10,7 +10,7 @@ import mmap
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -47,7 +47,9 @@ class SafetensorsFile(Mapping[str, Array]):
     def _check(self, name: str, entry: Any) -> None:
         """Raise ModelError unless the tensor's type, shape and place are there and fit each other."""
         fields = ("dtype", "shape", "data_offsets")
-        dtype, shape, offsets = (entry.get(field) for field in fields) if isinstance(entry, dict) else (None,) * 3
+        says: dict[str, Any] = entry if isinstance(entry, dict) else {}
+        found: list[Any] = [says.get(field) for field in fields]
+        dtype, shape, offsets = found
         sizes = [shape, offsets] if isinstance(shape, list) and isinstance(offsets, list) else [[-1]]
         if not isinstance(dtype, str) or any(type(size) is not int or size < 0 for each in sizes for size in each):
             raise ModelError(f"{self.path} is damaged: its header says nothing whole of {name}; fetch the file again")
@@ -95,7 +97,7 @@ class Shards(Mapping[str, Array]):
 
     def __init__(self, folder: Path) -> None:
         index = folder / "model.safetensors.index.json"
-        names, weight_map = ["model.safetensors"], {}
+        names, weight_map = ["model.safetensors"], cast(Any, {})
         if index.is_file() and not (folder / names[0]).is_file():  # as transformers chooses
             weight_map = read_object(index).get("weight_map")
             if not isinstance(weight_map, dict) or not weight_map:

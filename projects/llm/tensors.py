@@ -77,9 +77,9 @@ def _attention(config: Config) -> Shapes:
 
 def _feed_forward(config: Config, layer: int) -> Shapes:
     def network(prefix: str, inner: int) -> Shapes:
-        linear = {"gate_proj": (inner, config.hidden), "up_proj": (inner, config.hidden)}
+        linear: Shapes = {"gate_proj": (inner, config.hidden), "up_proj": (inner, config.hidden)}
         linear["down_proj"] = (config.hidden, inner)
-        biased = {f"{prefix}{name}.bias": shape[:1] for name, shape in linear.items() if name in config.biases}
+        biased: Shapes = {f"{prefix}{name}.bias": shape[:1] for name, shape in linear.items() if name in config.biases}
         return {f"{prefix}{name}.weight": shape for name, shape in linear.items()} | biased
 
     if not config.has_experts(layer):
@@ -171,7 +171,8 @@ def still_last(heads: int, pairs: int, still: int) -> Array:
     head = np.concatenate(
         [rows[:pairs], rows[2 * pairs : 2 * pairs + still], rows[pairs : 2 * pairs], rows[2 * pairs + still :]]
     )
-    return (np.arange(heads)[:, None] * rows.size + head).ravel()
+    found: Array = (np.arange(heads)[:, None] * rows.size + head).ravel()
+    return found
 
 
 def orders(config: Config, permuted: bool) -> Mapping[str, Array]:

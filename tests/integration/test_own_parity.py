@@ -111,10 +111,10 @@ def test_without_a_reference_of_it_pytorch_has_to_be_asked(mixer):
 # Task 13-1
 
 
-MEDIAN = """import torch
+HOOKED = """import torch
 
 def middle(x):
-    return x.median(1)[0]
+    return x.register_hook(print)
 
 if __name__ == "__main__":
     print(middle(torch.ones([1, 4])))
@@ -125,10 +125,12 @@ if __name__ == "__main__":
 @pytest.mark.parametrize(
     ("text", "failing"),
     [
-        (MEDIAN.replace("median(1)[0]", "mean(1)"), set()),
-        (MEDIAN, {"rate_after", "open_after"}),  # the other median of an even number: no rule knows it
+        (HOOKED.replace("register_hook(print)", "mean(1)"), set()),
+        (HOOKED, {"rate_after", "open_after"}),
         (
-            MEDIAN.replace("import torch", "").replace("torch.ones([1, 4])", "None").replace("x.median(1)[0]", "x"),
+            HOOKED.replace("import torch", "")
+            .replace("torch.ones([1, 4])", "None")
+            .replace("x.register_hook(print)", "x"),
             {"calls", "rate_after"},
         ),
     ],
@@ -137,7 +139,7 @@ if __name__ == "__main__":
 def test_a_project_of_which_a_call_is_not_converted_fails(tmp_path, text, failing):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "main.py").write_text(text)
-    done = compared(tmp_path / "mine", program="main.py", part="13-1")
+    done = compared(tmp_path / "mine", "pytorch=none", program="main.py", part="13-1")
     assert done.returncode == 0, done.stderr
     names = ("calls", "rate_after", "open_after")
     assert {name for name in names if judged(done, name, "13-1") == "failed"} == failing

@@ -93,6 +93,15 @@ def test_a_setting_that_cannot_be_read_is_refused(plugin_folder: Path) -> None:
     assert done.returncode == 2 and "SIM_MEMORY=plenty" in done.stderr
 
 
+def test_the_runtime_shows_the_chosen_cards_alone_and_numbers_them_from_0(plugin_folder: Path) -> None:
+    code = "import paddle; print(*paddle.device.get_available_custom_device())"
+    assert say(plugin_folder, code, SIM_RUNTIME_VISIBLE_DEVICES="4,5").split() == ["sim:0", "sim:1"]
+    assert len(say(plugin_folder, code, SIM_VISIBLE_DEVICES="4,5").split()) == 8, "the launcher's is not the runtime's"
+    for named in ("8", "1,1", "a", "0,,1", "-1"):
+        done = python(plugin_folder, "import paddle", SIM_RUNTIME_VISIBLE_DEVICES=named)
+        assert done.returncode == 2 and f"SIM_RUNTIME_VISIBLE_DEVICES={named}" in done.stderr, named
+
+
 def test_a_card_without_float64_refuses_it_and_keeps_float32(plugin_folder: Path) -> None:
     code = f"""
 import sys

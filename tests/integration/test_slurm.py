@@ -120,8 +120,9 @@ def test_cells_run_where_their_cards_are_and_see_only_their_own(site: Site) -> N
     assert len(found) == 6 and all(record["passed"] for record in found.values())
     assert {record["job"]["node"] for (_, kind), record in found.items() if kind == "ascend"} == {"n1"}
     assert {record["job"]["node"] for (_, kind), record in found.items() if kind == "kunlun"} == {"n2"}
-    seen = [found[part, "ascend"]["environment"]["NPU_VISIBLE_DEVICES"] for part in ("1", "2")]
+    seen = [found[part, "ascend"]["environment"]["ASCEND_RT_VISIBLE_DEVICES"] for part in ("1", "2")]
     assert sorted(seen) == ["0", "1"], "two jobs at once on a node, each with a card of its own"
+    assert {found[part, "ascend"]["environment"]["NPU_VISIBLE_DEVICES"] for part in ("1", "2")} == {"0"}
     assert {card["index"] for card in found["1", "ascend"]["hardware"]["cards"]} == {seen[0]}
     assert (
         re.search(r"… 1     ascend     waiting \(", done.stdout) and "▶ 1     kunlun     running on n2" in done.stdout

@@ -1,4 +1,4 @@
-// What can be set from outside: five environment variables, read once.
+// What can be set from outside: environment variables, read once.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,7 @@
 namespace sim {
 
 struct Settings {
-  size_t cards;                   // SIM_CARDS, how many cards there are
+  size_t cards;                   // SIM_CARDS, how many there are, or as many as SIM_RUNTIME_VISIBLE_DEVICES shows of them
   size_t memory;                  // SIM_MEMORY, bytes on each card
   double timeout;                 // SIM_TIMEOUT, seconds that a collective waits for another rank
   std::set<std::string> missing;  // SIM_MISSING_KERNELS, kernels that this card is to lack

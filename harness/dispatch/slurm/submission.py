@@ -3,53 +3,28 @@
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness import checkout
-from harness.catalogue.cells import CellRequest
-from harness.catalogue.entries import Hardware, Part
+from harness.catalogue.entries import Hardware
 from harness.checkout import ROOT
-from harness.dispatch.slurm import batches, commands, deliveries, jobs
-from harness.dispatch.slurm.batches import Batch, JobCell
+from harness.dispatch.listed import batches, deliveries
+from harness.dispatch.listed.batches import Batch
+from harness.dispatch.listed.jobs import wait_a_moment
+from harness.dispatch.listed.missing import Wanted, program, revision
+from harness.dispatch.slurm import commands
+from harness.dispatch.slurm.scheduler import ask
 from harness.dispatch.slurm.site import Settings
 from harness.errors import EngineError
 from harness.evidence import hashing
+from harness.terminal import yellow
 
 BUILD_MINUTES = 60
 MOST_SENDING = 1000  # cells of an array whose script holds all of their lines: Slurm sends it whole with each job
 OUTPUTS = "/tmp"  # of jobs that do not see this folder; a node without a checkout can say so there as well
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """A cell that was asked for, and what its job needs."""
-
-    request: CellRequest
-    cell: JobCell
-    minutes: int
-
-    @property
-    def part(self) -> Part:
-        return self.request.part
-
-    @property
-    def kind(self) -> Hardware:
-        return self.request.kind
-
-
-@cache
-def revision() -> Mapping[str, Any]:
-    return checkout.revision()
-
-
-def program(part: Part) -> dict[str, Any]:
-    assert part.program, "a part without a program is not planned"
-    return {"file": f"projects/{part.slug}/{part.program.name}", **revision()}
 
 
 def submit(
@@ -63,18 +38,18 @@ def submit(
     Raises:
         StoreError: the records' store cannot be reached.
     """
-    submitted, refused, builds = [], list[EngineError](), dict[tuple[str, str], tuple[str, str]]()
-    largest = commands.largest_array(jobs.ask("scontrol", "show", "config").stdout)
+    submitted, refused, builds = [], list[EngineError](), dict[tuple[str, ...], tuple[str, str]]()
+    largest = commands.largest_array(ask("scontrol", "show", "config").stdout)
     if site.store and missing:
         deliveries.reachable(site.store)  # said now, and not when a thousand jobs have run
         largest = min(largest, MOST_SENDING)
     for group in _groups(missing, engine):
-        kind, stack = group[0].kind, group[0].part.stack or "base"
+        kind, words = group[0].kind, tuple(_build(group[0]))
         for some in commands.chunks(group, largest):
             try:
-                if engine == "container" and (kind.name, stack) not in builds:
-                    builds[kind.name, stack] = _submit_build(kind, stack, results, site)
-                build = builds.get((kind.name, stack), ("", ""))
+                if engine == "container" and words not in builds:
+                    builds[words] = _submit_build(kind, words, results, site)
+                build = builds.get(words, ("", ""))
                 submitted.append(_submit(some, results, site, engine, sign, build))
             except EngineError as error:
                 refused.append(error)
@@ -85,7 +60,7 @@ def _groups(missing: Sequence[Wanted], engine: str) -> list[list[Wanted]]:
     """The cells by what their jobs need."""
     groups: dict[tuple[Any, ...], list[Wanted]] = {}
     for each in missing:
-        needs = (each.kind.name, each.cell.cards, each.minutes, each.part.stack if engine == "container" else "")
+        needs = (each.kind.name, each.cell.cards, each.minutes, tuple(_build(each)) if engine == "container" else ())
         groups.setdefault(needs, []).append(each)
     return list(groups.values())
 
@@ -145,13 +120,13 @@ def _options(site: Settings, each: Wanted) -> dict[str, Any]:
     return options
 
 
-def _submit_build(kind: Hardware, stack: str, results: Path, site: Settings) -> tuple[str, str]:
+def _submit_build(kind: Hardware, words: Sequence[str], results: Path, site: Settings) -> tuple[str, str]:
     """Submit the build of an image, which needs no card; returns its name and the job's number."""
     name = f"build-{hashing.new_id()}"
     place = os.path.relpath(results / batches.FOLDER / name, ROOT)
     script = commands.Script(
         name=name,
-        line=f"exec {shlex.join(_build(kind, stack))}",
+        line=f"exec {shlex.join(words)}",
         output=f"{OUTPUTS}/{commands.NAME}{name}.log" if site.store else f"{place}.log",
         folder=site.checkout if site.store else "",
         minutes=BUILD_MINUTES,
@@ -162,8 +137,10 @@ def _submit_build(kind: Hardware, stack: str, results: Path, site: Settings) -> 
     return name, number
 
 
-def _build(kind: Hardware, stack: str) -> list[str]:
-    return ["./inv", "build", "--hw", kind.name, "--stack", stack]
+def _build(each: Wanted) -> list[str]:
+    release = each.request.release
+    words = ["./inv", "build", "--hw", each.kind.name, "--stack", each.part.stack or "base"]
+    return words + (["--paddle", release.version] if release else [])
 
 
 def line(each: Wanted, engine: str, sign: str) -> str:
@@ -171,19 +148,27 @@ def line(each: Wanted, engine: str, sign: str) -> str:
     words = ["exec", "env", f"HOMEWORK_RUN={each.cell.run}", "./inv", "run", *each.request.options]
     words += ["--on", engine, "--format", "bare"]  # who submitted the job shows the matrix
     words += ["--sign", sign] if sign else []
-    before = f"{shlex.join(_build(each.kind, each.part.stack or 'base'))} && " if engine == "container" else ""
+    before = f"{shlex.join(_build(each))} && " if engine == "container" else ""
     return before + shlex.join(words)
 
 
 def _sbatch(script: commands.Script, file: Path, kind: Hardware) -> str:
-    """Hand a script to Slurm; the job's number.
+    """Hand a script to Slurm; the job's number. A slurmctld that is not there is waited for.
 
     Raises:
         EngineError: it was refused; Slurm's message is the why.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(str(script))
-    done = jobs.ask("sbatch", "--parsable", str(file), cwd=ROOT, env=_environment())
+    silences = 0
+    while True:
+        done = ask("sbatch", "--parsable", str(file), cwd=ROOT, env=_environment())
+        if done.returncode == 0 or not commands.unreached(done.stderr):
+            break
+        if not silences:
+            print(yellow("Slurm does not answer; waiting until it does."), flush=True)
+        silences += 1
+        wait_a_moment(0, silences)
     number = re.match(r"\d+", done.stdout)
     if done.returncode != 0 or number is None:
         why, remedy = commands.why_refused(done.stderr, script.gres)
@@ -196,5 +181,5 @@ def _environment() -> dict[str, str]:
     from harness.catalogue import entries
 
     kinds = entries.load().hardware.values()
-    cards = {kind.data.get("visible_devices") for kind in kinds}
+    cards = {kind.data.get(name) for kind in kinds for name in ("visible_devices", "launcher_devices")}
     return {name: value for name, value in os.environ.items() if name not in cards}

@@ -20,7 +20,7 @@ from harness.evidence import attachments, records, sealed
 from harness.evidence.attachments import Attachment
 from harness.evidence.record import RecordData
 from harness.evidence.verdicts import verdict_of
-from harness.points.matrix import LEGEND, MARKS, PERSON, Matrix, best, cells_of, plain, points, sum_line
+from harness.points.matrix import LEGEND, MARKS, PERSON, Column, Matrix, best, cells_of, plain, points, sum_line
 from harness.points.scoring import CellPoints
 from harness.publish.report import contents
 from harness.publish.report.attached import shown
@@ -61,7 +61,7 @@ def page(matrix: Matrix, catalogue: Catalogue, results: Path, room: int = ROOM) 
         hash_of_style=_hash(style),
         hash_of_script=_hash(script),
         rows=[_row(matrix, part, runs, attached.get(part.name, [])) for part in matrix.parts.values()],
-        kinds=[{**catalogue.hardware, PERSON.name: PERSON}[kind] for kind in matrix.kinds],
+        columns=[(str(each), {**catalogue.hardware, PERSON.name: PERSON}[each.kind].title) for each in matrix.columns],
         marks=MARKS,
         sum=sum_line(matrix.tally, str),
         legend=LEGEND.split("   "),
@@ -103,16 +103,22 @@ def _row(matrix: Matrix, part: Part, runs: Sequence[Run], attached: Sequence[Att
         "points": points(matrix, part),
         "attached": list(shown(part, [cell for cell in matrix.cells if cell.part == part.name], attached)),
         "cells": [
-            _cell(cells, [run for run in own if run.cell[1] == kind]) if cells else {"kind": kind}
-            for kind, cells in ((kind, cells_of(matrix, part.name, kind)) for kind in matrix.kinds)
+            _cell(column, cells, [run for run in own if _in(run, column)]) if cells else {"kind": column.kind}
+            for column, cells in ((column, cells_of(matrix, part.name, column)) for column in matrix.columns)
         ],
     }
 
 
-def _cell(cells: Sequence[CellPoints], runs: Sequence[Run]) -> dict[str, Any]:
+def _in(run: Run, column: Column) -> bool:
+    return run.cell[1] == column.kind and column.paddle in (None, records.paddle_version(run.record))
+
+
+def _cell(column: Column, cells: Sequence[CellPoints], runs: Sequence[Run]) -> dict[str, Any]:
     chosen = best(cells)
     return {
-        "name": f"{chosen.part}-{chosen.hardware}",
+        "name": f"{chosen.part}-{column}".replace(" ", "-"),
+        "title": str(column),
+        "paddle": column.paddle or "",
         "kind": chosen.hardware,
         "state": chosen.state,
         "text": plain(cells),
@@ -144,6 +150,7 @@ def _index(catalogue: Catalogue, runs: Sequence[Run]) -> dict[str, Any]:
                 "model": run.record["hardware"]["model"],
                 "started": run.record["times"]["started"],
                 "seconds": run.record["times"]["seconds"],
+                "paddle": records.paddle_version(run.record),
                 "verdict": verdict_of(run.record),
                 "like": _alike(run.record),
             }

@@ -25,8 +25,9 @@ async function open(id) {
   return opened.get(id);
 }
 
-function runsOf(part, kind) {
-  return index.runs.filter((run) => run.part === part && (!kind || run.kind === kind));
+function runsOf(part, kind, paddle) {
+  const fits = (run) => (!kind || run.kind === kind) && (!paddle || run.paddle === paddle);
+  return index.runs.filter((run) => run.part === part && fits(run));
 }
 
 function when(moment) {
@@ -36,7 +37,7 @@ function when(moment) {
 async function showCell(cell) {
   const place = cell.querySelector(".run");
   if (place.childElementCount) return;
-  const runs = runsOf(cell.dataset.part, cell.dataset.kind);
+  const runs = runsOf(cell.dataset.part, cell.dataset.kind, cell.dataset.paddle);
   const shown = runs.find((run) => run.verdict === "passed") || runs[0];
   const panel = made("div");
   if (runs.length > 1) {

@@ -1,20 +1,25 @@
 """What a converted project needs where Paddle's functions mean something else than PyTorch's of the same name."""
 
+# ruff: noqa: F401, F403, I001
+
 from . import arithmetic, chance, modules
-from .arithmetic import *  # noqa: F403
-from .attention import *  # noqa: F403
-from .chance import *  # noqa: F403
-from .data import *  # noqa: F403
-from .distributions import *  # noqa: F403
-from .files import *  # noqa: F403
-from .kinds import *  # noqa: F403
-from .layers import *  # noqa: F403
+from .arithmetic import *
+from .attention import *
+from .chance import *
+from .data import *
+from .distributions import *
+from .files import *
+from .indexing import *
+from .kinds import *
+from .layers import *
 from .modules import Module, ModuleDict, ModuleList, Parameter, ParameterList, Sequential
-from .optimisers import *  # noqa: F403
-from .reductions import *  # noqa: F403
-from .shapes import *  # noqa: F403
-from .starts import *  # noqa: F403
-from . import functions as F  # noqa: E402
+from .optimisers import *
+from .plain import *
+from .reductions import *
+from .schedules import *
+from .shapes import *
+from .starts import *
+from . import functions as F
 from .tensors import install as _install
 
 modules.install()

@@ -4,8 +4,9 @@ import sys
 
 import paddle
 
-from .common import Tensor, is_integer, method, put
-from .shapes import _write, wider
+from .common import Tensor, is_integer, method
+from .common import write as _write
+from .shapes import wider
 
 
 def _number(x, other):
@@ -17,7 +18,9 @@ def _number(x, other):
 
 def _pair(x, other):
     if not isinstance(x, Tensor):
-        x = paddle.full([], x, other.dtype if not (is_integer(other) and isinstance(x, float)) else paddle.get_default_dtype())
+        x = paddle.full(
+            [], x, other.dtype if not (is_integer(other) and isinstance(x, float)) else paddle.get_default_dtype()
+        )
     if isinstance(other, Tensor) and x.dtype != other.dtype:
         kind = _promoted(x, other)
         return x.astype(kind), other.astype(kind)
@@ -25,7 +28,15 @@ def _pair(x, other):
 
 
 def _rank(x):
-    return 0 if x.dtype == paddle.bool else 1 if is_integer(x) else 3 if x.dtype in (paddle.complex64, paddle.complex128) else 2
+    return (
+        0
+        if x.dtype == paddle.bool
+        else 1
+        if is_integer(x)
+        else 3
+        if x.dtype in (paddle.complex64, paddle.complex128)
+        else 2
+    )
 
 
 def _promoted(x, other):
@@ -100,7 +111,7 @@ def fmod(x, other):
     return found.astype(x.dtype)
 
 
-def pow(x, exponent):  # noqa: A001
+def pow(x, exponent):
     if not isinstance(x, Tensor):
         return paddle.full([], x, exponent.dtype) ** exponent
     if isinstance(exponent, Tensor):
@@ -111,10 +122,18 @@ def pow(x, exponent):  # noqa: A001
 
 
 @method
-def clamp(x, min=None, max=None):  # noqa: A002
+def clamp(x, min=None, max=None):
     if isinstance(min, Tensor) or isinstance(max, Tensor):
-        x = x if min is None else paddle.maximum(*_pair(x, min if isinstance(min, Tensor) else paddle.full([], min, x.dtype)))
-        return x if max is None else paddle.minimum(*_pair(x, max if isinstance(max, Tensor) else paddle.full([], max, x.dtype)))
+        x = (
+            x
+            if min is None
+            else paddle.maximum(*_pair(x, min if isinstance(min, Tensor) else paddle.full([], min, x.dtype)))
+        )
+        return (
+            x
+            if max is None
+            else paddle.minimum(*_pair(x, max if isinstance(max, Tensor) else paddle.full([], max, x.dtype)))
+        )
     if is_integer(x) and (isinstance(min, float) or isinstance(max, float)):
         x = x.astype(paddle.get_default_dtype())
     if x.dtype in (paddle.uint8, paddle.int8, paddle.int16):
@@ -126,17 +145,17 @@ clip = clamp
 
 
 @method
-def clamp_min(x, min):  # noqa: A002
+def clamp_min(x, min):
     return clamp(x, min)
 
 
 @method
-def clamp_max(x, max):  # noqa: A002
+def clamp_max(x, max):
     return clamp(x, None, max)
 
 
 @method
-def round(x, *, decimals=0):  # noqa: A001
+def round(x, *, decimals=0):
     """Halves to the even number."""
     if is_integer(x):
         return x
@@ -285,7 +304,7 @@ def _in_place(name, function):
     return method(changed)
 
 
-_PLAIN = "abs sqrt exp log sin cos tanh sigmoid neg reciprocal floor ceil rsqrt".split()
+_PLAIN = ["abs", "sqrt", "exp", "log", "sin", "cos", "tanh", "sigmoid", "neg", "reciprocal", "floor", "ceil", "rsqrt"]
 _FUNCTIONS = {name: getattr(paddle, name) for name in _PLAIN if hasattr(paddle, name)}
 _FUNCTIONS |= {"sigmoid": paddle.nn.functional.sigmoid, "relu": paddle.nn.functional.relu}
 _FUNCTIONS |= {"add": add, "sub": sub, "mul": mul, "div": div, "clamp": clamp, "clip": clamp, "clamp_min": clamp_min}
@@ -322,7 +341,7 @@ def _promoting(name):
 
 
 def install():
-    for name in "add sub mul truediv floordiv mod pow eq ne lt le gt ge".split():
+    for name in ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "eq", "ne", "lt", "le", "gt", "ge"]:
         _promoting(f"__{name}__")
     scope = globals()
     for name, function in (("add", "add_"), ("sub", "sub_"), ("mul", "mul_"), ("truediv", "div_"), ("pow", "pow_")):

@@ -43,7 +43,7 @@ class MultiheadAttention(Module):
             query, key, value = (each.transpose([1, 0, 2]) for each in (query, key, value))
         weights = paddle.split(self.in_proj_weight, 3)
         biases = [None] * 3 if self.in_proj_bias is None else paddle.split(self.in_proj_bias, 3)
-        q, k, v = (self._heads(*each) for each in zip((query, key, value), weights, biases))
+        q, k, v = (self._heads(*each) for each in zip((query, key, value), weights, biases, strict=False))
         scores = paddle.matmul(q / math.sqrt(q.shape[-1]), k, transpose_y=True)
         attn_mask = _added(attn_mask, scores.dtype)
         if attn_mask is not None:
@@ -158,12 +158,17 @@ def copies(layer, count):
 
 
 class Transformer(Module):
-    def __init__(self, d_model=512, nhead=8, num_encoder_layers=6, num_decoder_layers=6, dim_feedforward=2048, dropout=0.1,
-                 activation="relu", layer_norm_eps=1e-5, batch_first=False, norm_first=False, **_):  # fmt: skip
+    def __init__(self, d_model=512, nhead=8, num_encoder_layers=6, num_decoder_layers=6, dim_feedforward=2048,
+                 dropout=0.1, activation="relu", layer_norm_eps=1e-5, batch_first=False, norm_first=False,
+                 **_):  # fmt: skip
         super().__init__()
         given = (d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first)
-        self.encoder = TransformerEncoder(TransformerEncoderLayer(*given), num_encoder_layers, LayerNorm(d_model, layer_norm_eps))
-        self.decoder = TransformerDecoder(TransformerDecoderLayer(*given), num_decoder_layers, LayerNorm(d_model, layer_norm_eps))
+        self.encoder = TransformerEncoder(
+            TransformerEncoderLayer(*given), num_encoder_layers, LayerNorm(d_model, layer_norm_eps)
+        )
+        self.decoder = TransformerDecoder(
+            TransformerDecoderLayer(*given), num_decoder_layers, LayerNorm(d_model, layer_norm_eps)
+        )
         for each in self.parameters():
             if each.ndim > 1:
                 starts.xavier_uniform_(each)
@@ -224,7 +229,7 @@ class _Recurrent(Module):
             x = paddle.concat(outs, -1) if len(outs) > 1 else outs[0]
             if layer + 1 < self.num_layers:
                 x = chance.dropout(x, self.dropout, self.training)
-        last = [paddle.stack(each) for each in zip(*ends)]
+        last = [paddle.stack(each) for each in zip(*ends, strict=False)]
         x = x.transpose([1, 0, 2]) if self.batch_first else x
         if bare:
             x, last = x.squeeze(0 if self.batch_first else 1), [each.squeeze(1) for each in last]
@@ -293,7 +298,10 @@ class _Cell(Module):
     def __init__(self, input_size, hidden_size, bias=True, nonlinearity="tanh", device=None, dtype=None):
         super().__init__()
         self.hidden_size, self.nonlinearity = hidden_size, nonlinearity
-        self.weight_ih, self.weight_hh = _zeros(self.gates * hidden_size, input_size), _zeros(self.gates * hidden_size, hidden_size)
+        self.weight_ih, self.weight_hh = (
+            _zeros(self.gates * hidden_size, input_size),
+            _zeros(self.gates * hidden_size, hidden_size),
+        )
         self.bias_ih, self.bias_hh = (_zeros(self.gates * hidden_size) if bias else None for _ in range(2))
         for each in self.parameters():
             starts.uniform_(each, -1 / math.sqrt(hidden_size), 1 / math.sqrt(hidden_size))

@@ -61,3 +61,14 @@ def put(into, values):
             into.scale_(0.0) if not is_integer(into) else into.zero_()
             into.add_(values)
     return into
+
+
+def write(x, made):
+    """Put `made` in x's place, with its gradient."""
+    if x.stop_gradient and made.stop_gradient:
+        return put(x, made)
+    if x.is_leaf and not x.stop_gradient and paddle.is_grad_enabled():
+        raise RuntimeError("a leaf that requires grad is used in an in-place operation")
+    if not paddle.is_grad_enabled():
+        return put(x, made)
+    return paddle.assign(made, x)

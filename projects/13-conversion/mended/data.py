@@ -132,7 +132,9 @@ class WeightedRandomSampler(Sampler):
         self.num_samples, self.replacement, self.generator = num_samples, replacement, generator
 
     def __iter__(self):
-        yield from chance.multinomial(self.weights, self.num_samples, self.replacement, generator=self.generator).tolist()
+        yield from chance.multinomial(
+            self.weights, self.num_samples, self.replacement, generator=self.generator
+        ).tolist()
 
     def __len__(self):
         return self.num_samples
@@ -174,9 +176,9 @@ def default_collate(batch):
     if isinstance(first, Mapping):
         return {key: default_collate([each[key] for each in batch]) for key in first}
     if isinstance(first, tuple) and hasattr(first, "_fields"):
-        return type(first)(*(default_collate(list(each)) for each in zip(*batch)))
+        return type(first)(*(default_collate(list(each)) for each in zip(*batch, strict=False)))
     if isinstance(first, (tuple, list)):
-        return [default_collate(list(each)) for each in zip(*batch)]
+        return [default_collate(list(each)) for each in zip(*batch, strict=False)]
     raise TypeError(f"default_collate: batch must contain tensors, numbers, dicts or lists; found {type(first)}")
 
 
@@ -185,14 +187,23 @@ class DataLoader:
 
     def __init__(
         self, dataset, batch_size=1, shuffle=None, sampler=None, batch_sampler=None, num_workers=0, collate_fn=None,
-        pin_memory=False, drop_last=False, timeout=0, worker_init_fn=None, multiprocessing_context=None, generator=None, **_,
+        pin_memory=False, drop_last=False, timeout=0, worker_init_fn=None, multiprocessing_context=None,
+        generator=None, **_,
     ):  # fmt: skip
         self.dataset, self.batch_size, self.drop_last, self.generator = dataset, batch_size, drop_last, generator
-        self.collate_fn = collate_fn or (default_collate if batch_size is not None or batch_sampler else lambda each: each)
+        self.collate_fn = collate_fn or (
+            default_collate if batch_size is not None or batch_sampler else lambda each: each
+        )
         if isinstance(dataset, IterableDataset):
             self.batch_sampler = None
             return
-        self.sampler = sampler if sampler is not None else RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
+        self.sampler = (
+            sampler
+            if sampler is not None
+            else RandomSampler(dataset, generator=generator)
+            if shuffle
+            else SequentialSampler(dataset)
+        )
         if batch_sampler is None and batch_size is not None:
             batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)
         self.batch_sampler = batch_sampler

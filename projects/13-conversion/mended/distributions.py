@@ -34,7 +34,9 @@ class Normal(Distribution):
         return self.loc + self.scale * chance.randn(*sample_shape, *self.batch_shape, dtype=self.loc.dtype)
 
     def log_prob(self, value):
-        return -((value - self.loc) ** 2) / (2 * self.variance) - paddle.log(self.scale) - math.log(math.sqrt(2 * math.pi))
+        return (
+            -((value - self.loc) ** 2) / (2 * self.variance) - paddle.log(self.scale) - math.log(math.sqrt(2 * math.pi))
+        )
 
     def entropy(self):
         return 0.5 + 0.5 * math.log(2 * math.pi) + paddle.log(self.scale)

@@ -13,15 +13,15 @@ def load(f, map_location=None, *, weights_only=None, mmap=None, **_):
     return paddle.load(f if hasattr(f, "read") else str(f))
 
 
-def compile(model=None, **_):  # noqa: A001
+def compile(model=None, **_):
     """torch.compile makes nothing else of a model, only faster."""
     return model if model is not None else lambda function: function
 
 
-class device:  # noqa: N801
+class device:
     """PyTorch's name of a device; Paddle's functions take its text."""
 
-    def __new__(cls, type="cpu", index=None):  # noqa: A002
+    def __new__(cls, type="cpu", index=None):
         return Device(type if index is None else f"{type}:{index}")
 
 
@@ -40,6 +40,10 @@ class Device(str):
 
 def is_available():
     return paddle.is_compiled_with_cuda()
+
+
+def current_accelerator(*_, **__):
+    return Device("cuda") if is_available() else None
 
 
 def never(*_, **__):
@@ -63,11 +67,11 @@ def quiet(*_, **__):
     yield
 
 
-class autocast(contextlib.ContextDecorator):  # noqa: N801
+class autocast(contextlib.ContextDecorator):
     """On the CPU in float32: nothing. What would compute in another type is refused."""
 
     def __init__(self, device_type="cuda", dtype=None, enabled=True, cache_enabled=None):
-        if enabled and is_available() or (enabled and str(device_type) == "cpu"):
+        if (enabled and is_available()) or (enabled and str(device_type) == "cpu"):
             raise NotImplementedError("autocast is not converted")
 
     def __enter__(self):
@@ -101,7 +105,7 @@ class GradScaler:
         pass
 
 
-class set_grad_enabled:  # noqa: N801
+class set_grad_enabled:
     """As a call and in a `with`."""
 
     def __init__(self, mode):
@@ -169,7 +173,7 @@ def make_grid(tensor, nrow=8, padding=2, normalize=False, value_range=None, scal
     return grid
 
 
-def save_image(tensor, fp, format=None, **named):  # noqa: A002
+def save_image(tensor, fp, format=None, **named):
     from PIL import Image
 
     grid = paddle.clip(make_grid(tensor, **named) * 255 + 0.5, 0, 255).transpose([1, 2, 0]).astype("uint8")
@@ -187,6 +191,11 @@ def parameters_to_vector(parameters):
 def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, allow_unused=None, **_):
     single = isinstance(inputs, paddle.Tensor)
     found = paddle.grad(
-        outputs, [inputs] if single else list(inputs), grad_outputs, retain_graph, create_graph, allow_unused=bool(allow_unused)
+        outputs,
+        [inputs] if single else list(inputs),
+        grad_outputs,
+        retain_graph,
+        create_graph,
+        allow_unused=bool(allow_unused),
     )
     return tuple(found)

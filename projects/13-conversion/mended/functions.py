@@ -7,7 +7,7 @@ import paddle
 import paddle.nn.functional as F
 
 from .chance import dropout
-from .common import Tensor, is_half, is_integer, method
+from .common import is_integer, method
 
 _conv = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _transpose = {1: F.conv1d_transpose, 2: F.conv2d_transpose, 3: F.conv3d_transpose}
@@ -15,6 +15,11 @@ _transpose = {1: F.conv1d_transpose, 2: F.conv2d_transpose, 3: F.conv3d_transpos
 
 def linear(input, weight, bias=None):
     found = paddle.matmul(input, weight, transpose_y=True)
+    return found if bias is None else found + bias
+
+
+def bilinear(input1, input2, weight, bias=None):
+    found = paddle.einsum("...i,oij,...j->...o", input1, weight, input2)
     return found if bias is None else found + bias
 
 
@@ -61,7 +66,9 @@ conv1d, conv2d, conv3d = conv(1), conv(2), conv(3)
 conv_transpose1d, conv_transpose2d, conv_transpose3d = conv_transpose(1), conv_transpose(2), conv_transpose(3)
 
 
-def batch_norm(input, running_mean=None, running_var=None, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
+def batch_norm(
+    input, running_mean=None, running_var=None, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
+):
     """Normalised by the biased variance; the running one is kept unbiased."""
     axes = [0, *range(2, input.ndim)]
     shape = [1, -1, *[1] * (input.ndim - 2)]
@@ -76,6 +83,10 @@ def batch_norm(input, running_mean=None, running_var=None, weight=None, bias=Non
                 paddle.assign((1 - momentum) * running_var + momentum * unbiased, running_var)
     else:
         mean, variance = running_mean, running_var
+    if training and input.dtype == paddle.float32:  # Paddle's own kernel, whose running statistics are another's
+        ones, zeros = paddle.ones([input.shape[1]]), paddle.zeros([input.shape[1]])
+        given = (ones if weight is None else weight, zeros if bias is None else bias)
+        return F.batch_norm(input, zeros.clone(), ones.clone(), *given, training=True, epsilon=eps)
     found = (input - mean.reshape(shape)) / paddle.sqrt(variance.reshape(shape) + eps)
     if weight is not None:
         found = found * weight.reshape(shape)
@@ -87,7 +98,9 @@ def _normal(input, axes, eps):
     return centred / paddle.sqrt(paddle.mean(centred * centred, axes, keepdim=True) + eps)
 
 
-def instance_norm(input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5):
+def instance_norm(
+    input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5
+):
     found = _normal(input, list(range(2, input.ndim)), eps)
     shape = [1, -1, *[1] * (input.ndim - 2)]
     found = found if weight is None else found * weight.reshape(shape)
@@ -115,7 +128,11 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
 
 
 def normalize(input, p=2.0, dim=1, eps=1e-12):
-    size = paddle.sum(paddle.abs(input) ** p, dim, keepdim=True) ** (1 / p) if p != 2 else paddle.sqrt(paddle.sum(input * input, dim, keepdim=True))
+    size = (
+        paddle.sum(paddle.abs(input) ** p, dim, keepdim=True) ** (1 / p)
+        if p != 2
+        else paddle.sqrt(paddle.sum(input * input, dim, keepdim=True))
+    )
     return input / paddle.clip(size, min=eps)
 
 
@@ -250,131 +267,6 @@ def one_hot(x, num_classes=-1):
     return F.one_hot(x, count).astype("int64")
 
 
-# Pools and pictures
-
-
-def _pooled(x, axes, call):
-    bare = x.ndim == axes + 1
-    found = call(x.unsqueeze(0) if bare else x)
-    if isinstance(found, (tuple, list)):
-        return tuple(each.squeeze(0) if bare else each for each in found)
-    return found.squeeze(0) if bare else found
-
-
-def _max_pool(axes):
-    function = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}[axes]
-
-    def call(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
-        if dilation not in (1, [1] * axes, (1,) * axes):
-            raise NotImplementedError("max_pool with dilation")
-        return _pooled(x, axes, lambda x: function(x, kernel_size, stride, padding, ceil_mode=ceil_mode, return_mask=return_indices))
-
-    return call
-
-
-max_pool1d, max_pool2d, max_pool3d = map(_max_pool, (1, 2, 3))
-
-
-def _avg_pool(axes):
-    function = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}[axes]
-
-    def call(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None):
-        named = {"divisor_override": divisor_override} if axes > 1 else {}
-        if ceil_mode and count_include_pad and padding:
-            raise NotImplementedError("avg_pool with ceil_mode and padding")
-        return _pooled(x, axes, lambda x: function(
-            x, kernel_size, stride, padding, exclusive=not count_include_pad, ceil_mode=ceil_mode, **named))  # fmt: skip
-
-    return call
-
-
-avg_pool1d, avg_pool2d, avg_pool3d = map(_avg_pool, (1, 2, 3))
-
-
-def _adaptive(axes, function):
-    def call(x, output_size):
-        size = output_size
-        if isinstance(size, (tuple, list)) and axes == 1:
-            size = size[0]
-        elif isinstance(size, (tuple, list)):
-            size = [x.shape[each - axes] if one is None else one for each, one in enumerate(size)]
-        return _pooled(x, axes, lambda x: function(x, size))
-
-    return call
-
-
-adaptive_avg_pool1d, adaptive_max_pool1d = _adaptive(1, F.adaptive_avg_pool1d), _adaptive(1, F.adaptive_max_pool1d)
-adaptive_avg_pool2d, adaptive_max_pool2d = _adaptive(2, F.adaptive_avg_pool2d), _adaptive(2, F.adaptive_max_pool2d)
-
-
-def pad(x, pad, mode="constant", value=None):
-    """`pad` begins with the last dimension. Negative numbers cut."""
-    if mode == "constant":
-        pairs = [pad[i : i + 2] for i in range(0, len(pad), 2)]
-        for axis, (before, after) in zip(range(x.ndim - 1, -1, -1), pairs):
-            cut = [slice(None)] * axis
-            if before < 0 or after < 0:
-                x = x[(*cut, slice(max(-before, 0), x.shape[axis] - max(-after, 0)))]
-            parts = [x]
-            for count, at in ((before, 0), (after, 1)):
-                if count > 0:
-                    shape = [*x.shape[:axis], count, *x.shape[axis + 1 :]]
-                    parts.insert(0 if at == 0 else len(parts), paddle.full(shape, value or 0, x.dtype))
-            x = paddle.concat(parts, axis) if len(parts) > 1 else x
-        return x
-    axes = len(pad) // 2
-    order = {1: "NCL", 2: "NCHW", 3: "NCDHW"}[axes]
-    return _pooled(x, axes, lambda x: F.pad(x, list(pad), mode, data_format=order))
-
-
-def interpolate(x, size=None, scale_factor=None, mode="nearest", align_corners=None, recompute_scale_factor=None, antialias=False):
-    if antialias:
-        raise NotImplementedError("interpolate with antialias")
-    axes = x.ndim - 2
-    if size is None:
-        factors = [scale_factor] * axes if isinstance(scale_factor, (int, float)) else list(scale_factor)
-        size = [math.floor(side * factor) for side, factor in zip(x.shape[2:], factors)]
-        if mode != "nearest" and any(side * factor != whole for side, factor, whole in zip(x.shape[2:], factors, size)):
-            raise NotImplementedError("interpolate by a factor that gives no whole size")
-    size = [int(size)] * axes if isinstance(size, (int, np.integer)) else [int(each) for each in size]
-    if mode == "nearest":
-        for axis, wanted in enumerate(size, 2):
-            index = np.floor(np.arange(wanted, dtype="float32") * np.float32(x.shape[axis] / wanted)).astype("int64")
-            x = paddle.index_select(x, paddle.to_tensor(np.minimum(index, x.shape[axis] - 1)), axis)
-        return x
-    if mode == "area":
-        return {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d}[axes](x, size)
-    order = {1: "NCW", 2: "NCHW", 3: "NCDHW"}[axes]
-    return F.interpolate(x, size, None, mode, bool(align_corners), 0, data_format=order)
-
-
-upsample = interpolate
-
-
-def pixel_shuffle(x, upscale_factor):
-    return _pooled(x, 2, lambda x: F.pixel_shuffle(x, upscale_factor))
-
-
-def pixel_unshuffle(x, downscale_factor):
-    return _pooled(x, 2, lambda x: F.pixel_unshuffle(x, downscale_factor))
-
-
-def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
-    return F.unfold(x, kernel_size, stride, padding, dilation)
-
-
-def fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1):
-    return F.fold(x, output_size, kernel_size, stride, padding, dilation)
-
-
-def grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=None):
-    return F.grid_sample(x, grid, mode, padding_mode, bool(align_corners))
-
-
-def affine_grid(theta, size, align_corners=None):
-    return F.affine_grid(theta, list(size), bool(align_corners))
-
-
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     def length(x):
         return paddle.clip(paddle.sqrt(paddle.sum(x * x, dim, keepdim=True)), min=eps)
@@ -386,7 +278,9 @@ def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
     return paddle.sum(paddle.abs(x1 - x2 + eps) ** p, -1, keepdim=keepdim) ** (1 / p)
 
 
-def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False):
+def scaled_dot_product_attention(
+    query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
+):
     if enable_gqa:
         times = query.shape[-3] // key.shape[-3]
         key, value = (paddle.repeat_interleave(each, times, -3) for each in (key, value))
@@ -402,158 +296,9 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
     return paddle.matmul(dropout(F.softmax(scores, -1), dropout_p), value)
 
 
-# Losses
-
-
-def _reduced(loss, reduction, size_average=None, reduce=None):
-    if size_average is not None or reduce is not None:
-        reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
-    if reduction == "none":
-        return loss
-    if reduction == "sum":
-        return loss.sum()
-    if reduction == "mean":
-        return loss.mean()
-    raise ValueError(f"{reduction} is not a valid value for reduction")
-
-
-def _picked(logs, target, weight, ignore_index, reduction, smoothing):
-    """Minus the log at the target, those of `ignore_index` left out of sum and count."""
-    if logs.ndim == 1:
-        if reduction == "none":
-            return _picked(logs.unsqueeze(0), target.unsqueeze(0), weight, ignore_index, reduction, smoothing).squeeze(0)
-        logs, target = logs.unsqueeze(0), target.unsqueeze(0)
-    counted = target != ignore_index
-    safe = paddle.where(counted, target, paddle.zeros_like(target)).astype("int64")
-    if ((safe < 0) | (safe >= logs.shape[1])).any():
-        raise IndexError("Target is out of bounds.")
-    scale = counted.astype(logs.dtype)
-    each = paddle.ones_like(scale) if weight is None else paddle.gather(weight, safe.flatten()).reshape(safe.shape)
-    loss = -paddle.take_along_axis(logs, safe.unsqueeze(1), 1).squeeze(1) * each
-    if smoothing:
-        shape = [1, -1, *[1] * (logs.ndim - 2)]
-        even = -(logs if weight is None else logs * weight.reshape(shape)).sum(1) / logs.shape[1]
-        loss = (1 - smoothing) * loss + smoothing * even
-    loss = loss * scale
-    if reduction == "mean":
-        return loss.sum() / (each * scale).sum()
-    return _reduced(loss, reduction)
-
-
-def _old(reduction, size_average, reduce):
-    if size_average is not None or reduce is not None:
-        return "none" if reduce is False else "sum" if size_average is False else "mean"
-    return reduction
-
-
-def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
-    return _picked(input, target, weight, ignore_index, _old(reduction, size_average, reduce), 0.0)
-
-
-def cross_entropy(
-    input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean", label_smoothing=0.0
-):
-    reduction = _old(reduction, size_average, reduce)
-    logs = F.log_softmax(input, 0 if input.ndim == 1 else 1)
-    if list(target.shape) == list(input.shape):
-        axis = 0 if input.ndim == 1 else 1
-        classes = input.shape[axis]
-        target = target * (1 - label_smoothing) + label_smoothing / classes if label_smoothing else target
-        shape = [-1] if input.ndim == 1 else [1, -1, *[1] * (input.ndim - 2)]
-        loss = -(logs * target * (1 if weight is None else weight.reshape(shape))).sum(axis)
-        return loss.sum() / (loss.numel() if loss.ndim else 1) if reduction == "mean" else _reduced(loss, reduction)
-    return _picked(logs, target, weight, ignore_index, reduction, label_smoothing)
-
-
-def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
-    return _reduced((input - target) ** 2, reduction, size_average, reduce)
-
-
-def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
-    return _reduced(paddle.abs(input - target), reduction, size_average, reduce)
-
-
-def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
-    apart = paddle.abs(input - target)
-    if beta == 0:
-        return _reduced(apart, reduction, size_average, reduce)
-    return _reduced(paddle.where(apart < beta, 0.5 * apart**2 / beta, apart - 0.5 * beta), reduction, size_average, reduce)
-
-
-def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
-    apart = paddle.abs(input - target)
-    return _reduced(paddle.where(apart <= delta, 0.5 * apart**2, delta * (apart - 0.5 * delta)), reduction)
-
-
-def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
-    logs = paddle.clip(paddle.log(input), min=-100.0)
-    other = paddle.clip(paddle.log(1 - input), min=-100.0)
-    loss = -(target * logs + (1 - target) * other)
-    return _reduced(loss if weight is None else loss * weight, reduction, size_average, reduce)
-
-
-def binary_cross_entropy_with_logits(
-    input, target, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None
-):
-    if list(input.shape) != list(target.shape):
-        raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
-    log_one, log_zero = F.log_sigmoid(input), F.log_sigmoid(-input)
-    loss = -((target if pos_weight is None else target * pos_weight) * log_one + (1 - target) * log_zero)
-    return _reduced(loss if weight is None else loss * weight, reduction, size_average, reduce)
-
-
-def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
-    if log_target:
-        loss = paddle.exp(target) * (target - input)
-    else:
-        safe = paddle.where(target > 0, target, paddle.ones_like(target))
-        loss = target * paddle.log(safe) - target * input
-    if reduction == "batchmean":
-        return loss.sum() / input.shape[0]
-    return _reduced(loss, reduction, size_average, reduce)
-
-
-def margin_ranking_loss(input1, input2, target, margin=0.0, size_average=None, reduce=None, reduction="mean"):
-    return _reduced(F.relu(-target * (input1 - input2) + margin), reduction, size_average, reduce)
-
-
-def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
-    return _reduced(paddle.where(target == 1, input, F.relu(margin - input)), reduction, size_average, reduce)
-
-
-def cosine_embedding_loss(input1, input2, target, margin=0.0, size_average=None, reduce=None, reduction="mean"):
-    alike = cosine_similarity(input1, input2, input1.ndim - 1)
-    return _reduced(paddle.where(target == 1, 1 - alike, F.relu(alike - margin)), reduction, size_average, reduce)
-
-
-def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
-    return _reduced(paddle.log1p(paddle.exp(-target * input)), reduction, size_average, reduce)
-
-
-def triplet_margin_loss(
-    anchor, positive, negative, margin=1.0, p=2.0, eps=1e-6, swap=False, size_average=None, reduce=None, reduction="mean"
-):
-    near, far = pairwise_distance(anchor, positive, p, eps), pairwise_distance(anchor, negative, p, eps)
-    far = paddle.minimum(far, pairwise_distance(positive, negative, p, eps)) if swap else far
-    return _reduced(F.relu(near - far + margin), reduction, size_average, reduce)
-
-
-def poisson_nll_loss(input, target, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean"):
-    if full:
-        raise NotImplementedError("poisson_nll_loss with full")
-    loss = paddle.exp(input) - target * input if log_input else input - target * paddle.log(input + eps)
-    return _reduced(loss, reduction, size_average, reduce)
-
-
-def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
-    var = paddle.clip(var, min=eps)
-    loss = 0.5 * (paddle.log(var) + (input - target) ** 2 / var) + (0.5 * math.log(2 * math.pi) if full else 0)
-    return _reduced(loss, reduction)
-
-
 def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
-    from .kinds import empty_like
     from .chance import exponential_
+    from .kinds import empty_like
 
     noise = -paddle.log(exponential_(empty_like(logits)))
     soft = F.softmax((logits + noise) / tau, dim)
@@ -564,4 +309,5 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
     return one - soft.detach() + soft
 
 
-_ = (Tensor, is_half)
+from .losses import *  # noqa: E402, F403
+from .pictures import *  # noqa: E402, F403

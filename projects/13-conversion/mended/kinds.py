@@ -191,7 +191,7 @@ def to(x, *given, dtype=None, device=None, non_blocking=False, copy=False, memor
 
 
 @method
-def type(x, kind=None, non_blocking=False):  # noqa: A001
+def type(x, kind=None, non_blocking=False):
     names = {float32: "Float", float64: "Double", float16: "Half", int64: "Long", int32: "Int", uint8: "Byte"}
     names |= {int8: "Char", int16: "Short", bool_: "Bool", paddle.bfloat16: "BFloat16"}
     if kind is None:
@@ -238,7 +238,7 @@ def is_whole(x):
     return is_integer(x)
 
 
-class finfo:  # noqa: N801
+class finfo:
     """PyTorch's limits of a type, as Python's numbers."""
 
     def __init__(self, kind=None):
@@ -248,7 +248,7 @@ class finfo:  # noqa: N801
         self.smallest_normal = self.tiny
 
 
-class iinfo:  # noqa: N801
+class iinfo:
     def __init__(self, kind):
         found = paddle.iinfo(kind)
         self.min, self.max, self.bits = found.min, found.max, found.bits

@@ -7,7 +7,13 @@ import paddle
 from .common import Tensor, put
 
 Layer = paddle.nn.Layer
-Keys = namedtuple("IncompatibleKeys", "missing_keys unexpected_keys")
+
+
+class Keys(namedtuple("_IncompatibleKeys", "missing_keys unexpected_keys")):
+    def __repr__(self):
+        return super().__repr__() if self.missing_keys or self.unexpected_keys else "<All keys matched successfully>"
+
+    __str__ = __repr__
 
 
 class Module(Layer):
@@ -26,16 +32,26 @@ class Listed(list):
         return next(self._left)
 
 
-def Parameter(data=None, requires_grad=True):
+class _IsParameter(type):
+    def __instancecheck__(cls, thing):
+        return isinstance(thing, paddle.base.framework.EagerParamBase)
+
+
+class Parameter(metaclass=_IsParameter):
     """A trainable weight with the values of `data`."""
+
+    def __new__(cls, data=None, requires_grad=True):
+        return _parameter(data, requires_grad)
+
+
+def _parameter(data, requires_grad):
     data = paddle.zeros([0]) if data is None else data
-    made = paddle.create_parameter(list(data.shape), data.dtype, default_initializer=paddle.nn.initializer.Constant(0.0))
+    made = paddle.create_parameter(
+        list(data.shape), data.dtype, default_initializer=paddle.nn.initializer.Constant(0.0)
+    )
     put(made, data.detach())
     made.stop_gradient = not requires_grad
     return made
-
-
-_own = {name: getattr(Layer, name) for name in ("train", "eval", "parameters", "named_parameters", "state_dict", "to")}
 
 
 def _seen(self, prefix, memo):
@@ -90,7 +106,7 @@ def train(self, mode=True):
     return self
 
 
-def eval(self):  # noqa: A001
+def eval(self):
     return self.train(False)
 
 
@@ -115,7 +131,7 @@ def requires_grad_(self, requires_grad=True):
 
 def zero_grad(self, set_to_none=True):
     for each in self.parameters():
-        each.clear_gradient(set_to_zero=not set_to_none)
+        each.clear_gradient(not set_to_none)
 
 
 def state_dict(self, *given, destination=None, prefix="", keep_vars=False, **_):
@@ -160,17 +176,8 @@ def to(self, *given, dtype=None, device=None, non_blocking=None, blocking=None, 
             dtype = each
         elif isinstance(each, Tensor):
             dtype = each.dtype
-        else:
-            device = each
     if dtype is not None:
-        floating = (paddle.float16, paddle.bfloat16, paddle.float32, paddle.float64)
-        for value in [*self.parameters(), *self.buffers()]:
-            if value.dtype in floating and value.dtype != dtype:
-                stopped = value.stop_gradient
-                value.get_tensor()._share_data_with(value.detach().astype(dtype).get_tensor())
-                value.stop_gradient = stopped
-        for each in self.modules():
-            each._dtype = dtype
+        self._to_impl(dtype=dtype, include_sublayers=True, floating_only=True)
     return self
 
 
@@ -185,6 +192,10 @@ _register_buffer = Layer.register_buffer
 
 def register_parameter(self, name, param):
     setattr(self, name, param)
+
+
+def add_module(self, name, module):
+    self.add_sublayer(name, module)
 
 
 def get_submodule(self, target):
@@ -237,7 +248,7 @@ def install():
     for function in (
         modules, named_modules, named_parameters, parameters, named_buffers, buffers, train, eval, children,
         named_children, requires_grad_, zero_grad, state_dict, load_state_dict, to, register_buffer, apply, cuda,
-        register_parameter, get_submodule, get_parameter, register_forward_hook,
+        register_parameter, add_module, get_submodule, get_parameter, register_forward_hook,
     ):  # fmt: skip
         setattr(Layer, function.__name__, function)
     Layer.float, Layer.double, Layer.half = _cast(paddle.float32), _cast(paddle.float64), _cast(paddle.float16)
@@ -254,7 +265,7 @@ class Sequential(Module):
         for name, layer in named:
             self.add_sublayer(str(name), layer)
 
-    def forward(self, input):  # noqa: A002
+    def forward(self, input):
         for layer in self._sub_layers.values():
             input = layer(input)
         return input
@@ -307,8 +318,6 @@ class ModuleList(Sequential):
 
     def __add__(self, other):
         return ModuleList([*self, *other])
-
-
 
 
 class ModuleDict(Module):

@@ -21,7 +21,7 @@ def _wide(x):
 
 
 @method
-def sum(x, dim=None, keepdim=False, *, dtype=None, axis=None, keepdims=False):  # noqa: A001
+def sum(x, dim=None, keepdim=False, *, dtype=None, axis=None, keepdims=False):
     x = _wide(x) if dtype is None else x.astype(dtype)
     axis = _axis(dim, axis)
     return paddle.sum(x, None if axis == [] else axis, keepdim=keepdim or keepdims)
@@ -78,11 +78,15 @@ def std(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
 
 
 def var_mean(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
-    return var(x, dim, unbiased, keepdim, correction=correction), mean(x, None if isinstance(dim, bool) else dim, keepdim)
+    return var(x, dim, unbiased, keepdim, correction=correction), mean(
+        x, None if isinstance(dim, bool) else dim, keepdim
+    )
 
 
 def std_mean(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
-    return std(x, dim, unbiased, keepdim, correction=correction), mean(x, None if isinstance(dim, bool) else dim, keepdim)
+    return std(x, dim, unbiased, keepdim, correction=correction), mean(
+        x, None if isinstance(dim, bool) else dim, keepdim
+    )
 
 
 def _index(x, order, dim, keepdim):
@@ -110,7 +114,7 @@ def _extreme(x, dim, keepdim, greatest):
 
 
 @method
-def max(x, dim=None, keepdim=False, *, axis=None):  # noqa: A001
+def max(x, dim=None, keepdim=False, *, axis=None):
     if isinstance(dim, Tensor):
         return maximum(x, dim)
     dim = _axis(dim, axis)
@@ -120,7 +124,7 @@ def max(x, dim=None, keepdim=False, *, axis=None):  # noqa: A001
 
 
 @method
-def min(x, dim=None, keepdim=False, *, axis=None):  # noqa: A001
+def min(x, dim=None, keepdim=False, *, axis=None):
     if isinstance(dim, Tensor):
         return minimum(x, dim)
     dim = _axis(dim, axis)
@@ -132,7 +136,11 @@ def min(x, dim=None, keepdim=False, *, axis=None):  # noqa: A001
 def _same(x, other):
     if x.dtype == other.dtype:
         return x, other
-    kind = paddle.result_type(x, other) if hasattr(paddle, "result_type") else (x[..., :0].sum() + other[..., :0].sum()).dtype
+    kind = (
+        paddle.result_type(x, other)
+        if hasattr(paddle, "result_type")
+        else (x[..., :0].sum() + other[..., :0].sum()).dtype
+    )
     return x.astype(kind), other.astype(kind)
 
 
@@ -148,12 +156,18 @@ def minimum(x, other):
 
 @method
 def amax(x, dim=(), keepdim=False):
-    return _narrow(x, lambda x: paddle.amax(x, list(dim) if isinstance(dim, tuple) and dim else None if dim == () else dim, keepdim))
+    return _narrow(
+        x,
+        lambda x: paddle.amax(x, list(dim) if isinstance(dim, tuple) and dim else None if dim == () else dim, keepdim),
+    )
 
 
 @method
 def amin(x, dim=(), keepdim=False):
-    return _narrow(x, lambda x: paddle.amin(x, list(dim) if isinstance(dim, tuple) and dim else None if dim == () else dim, keepdim))
+    return _narrow(
+        x,
+        lambda x: paddle.amin(x, list(dim) if isinstance(dim, tuple) and dim else None if dim == () else dim, keepdim),
+    )
 
 
 @method
@@ -202,18 +216,18 @@ def argsort(x, dim=-1, descending=False, stable=False):
 
 
 @method
-def topk(x, k, dim=-1, largest=True, sorted=True):  # noqa: A002
+def topk(x, k, dim=-1, largest=True, sorted=True):
     values, indices = paddle.topk(x, k, axis=dim, largest=largest, sorted=True)
     return Pair(values, indices)
 
 
 @method
-def any(x, dim=None, keepdim=False):  # noqa: A001
+def any(x, dim=None, keepdim=False):
     return paddle.any(x.astype("bool"), _axis(dim, None), keepdim)
 
 
 @method
-def all(x, dim=None, keepdim=False):  # noqa: A001
+def all(x, dim=None, keepdim=False):
     return paddle.all(x.astype("bool"), _axis(dim, None), keepdim)
 
 
@@ -237,16 +251,25 @@ def norm(x, p="fro", dim=None, keepdim=False, *, dtype=None):
     if p == 1:
         return paddle.sum(size, axis, keepdim=keepdim)
     if p == 2:
-        return paddle.linalg.norm(x.flatten() if dim is None and not keepdim else x, 2.0, None if dim is None and not keepdim else axis if len(axis) == 1 else axis, keepdim) if dim is None and not keepdim else paddle.sqrt(paddle.sum(x * x, axis, keepdim=keepdim))
+        return (
+            paddle.linalg.norm(
+                x.flatten() if dim is None and not keepdim else x,
+                2.0,
+                None if dim is None and not keepdim else axis,
+                keepdim,
+            )
+            if dim is None and not keepdim
+            else paddle.sqrt(paddle.sum(x * x, axis, keepdim=keepdim))
+        )
     return paddle.sum(size**p, axis, keepdim=keepdim) ** (1.0 / p)
 
 
-def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):  # noqa: A002
+def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):
     return norm(x, ord, dim, keepdim, dtype=dtype)
 
 
 @method
-def unique(x, sorted=True, return_inverse=False, return_counts=False, dim=None):  # noqa: A002
+def unique(x, sorted=True, return_inverse=False, return_counts=False, dim=None):
     found = paddle.unique(x, return_inverse=return_inverse, return_counts=return_counts, axis=dim)
     if return_inverse and dim is None:
         found = (found[0], found[1].reshape(x.shape), *found[2:])
@@ -288,10 +311,12 @@ def count_nonzero(x, dim=None):
 
 
 @method
-def histc(x, bins=100, min=0, max=0):  # noqa: A002
+def histc(x, bins=100, min=0, max=0):
     return paddle.histogram(x, bins, min, max).astype(x.dtype)
 
 
 @method
 def aminmax(x, *, dim=None, keepdim=False):
-    return namedtuple("aminmax", "min max")(amin(x, () if dim is None else dim, keepdim), amax(x, () if dim is None else dim, keepdim))
+    return namedtuple("aminmax", "min max")(
+        amin(x, () if dim is None else dim, keepdim), amax(x, () if dim is None else dim, keepdim)
+    )

@@ -1,10 +1,12 @@
 """Shapes, indices and writes into tensors, with PyTorch's arguments."""
 
+import itertools
+
 import numpy as np
 import paddle
 
 from .common import Tensor, dims, method, put
-from .kinds import Size
+from .common import write as _write
 
 
 @method
@@ -71,7 +73,7 @@ def split(x, split_size, dim=0, *, split_size_or_sections=None):
         if builtin_sum(sizes) != length:
             raise RuntimeError(f"split sizes {sizes} do not make {length}")
     starts = [builtin_sum(sizes[:number]) for number in range(len(sizes))]
-    return tuple(narrow(x, dim, start, size) for start, size in zip(starts, sizes))
+    return tuple(narrow(x, dim, start, size) for start, size in zip(starts, sizes, strict=False))
 
 
 builtin_sum = sum
@@ -90,13 +92,15 @@ def tensor_split(x, given, dim=0):
         sizes = [short + (number < more) for number in range(given)]
         return split(x, sizes, dim)
     edges = [0, *(min(each, length) for each in given), length]
-    return split(x, [b - a for a, b in zip(edges, edges[1:])], dim)
+    return split(x, [b - a for a, b in itertools.pairwise(edges)], dim)
 
 
 @method
 def narrow(x, dim, start, length):
     at = [slice(None)] * (dim % x.ndim)
-    return x[(*at, slice(int(start), int(start) + int(length)))] if length else paddle.slice(x, [dim % x.ndim], [0], [0])
+    return (
+        x[(*at, slice(int(start), int(start) + int(length)))] if length else paddle.slice(x, [dim % x.ndim], [0], [0])
+    )
 
 
 @method
@@ -113,7 +117,7 @@ def unbind(x, dim=0):
 def expand(x, *given, size=None):
     wanted = dims(given if size is None else (size,))
     old = [1] * (len(wanted) - x.ndim) + list(x.shape)
-    return paddle.expand(x, [b if a == -1 else a for a, b in zip(wanted, old)])
+    return paddle.expand(x, [b if a == -1 else a for a, b in zip(wanted, old, strict=False)])
 
 
 @method
@@ -129,7 +133,9 @@ def repeat(x, *given, repeats=None):
 
 @method
 def tile(x, *given, dims=None):
-    wanted = list(dims if dims is not None else given[0] if len(given) == 1 and not isinstance(given[0], int) else given)
+    wanted = list(
+        dims if dims is not None else given[0] if len(given) == 1 and not isinstance(given[0], int) else given
+    )
     return paddle.tile(x, wanted)
 
 
@@ -196,135 +202,24 @@ def stack(tensors, dim=0, *, out=None):
     return paddle.stack([each if each.dtype == kind else each.astype(kind) for each in tensors], dim)
 
 
-@method
-def gather(x, dim, index, *, sparse_grad=False):
-    """Also with an index that is smaller than x in other dimensions."""
-    if x.ndim == 0:
-        return x.clone()
-    return paddle.take_along_axis(_cut(x, dim, index), index.astype("int64"), dim, broadcast=False)
-
-
-def _cut(x, dim, index):
-    dim %= x.ndim
-    for axis in range(x.ndim):
-        if axis != dim and index.shape[axis] < x.shape[axis]:
-            x = paddle.slice(x, [axis], [0], [index.shape[axis]])
-    return x
-
-
-@method
-def take(x, index):
-    return paddle.take(x, index)
-
-
-@method
-def take_along_dim(x, indices, dim=None):
-    if dim is None:
-        return paddle.take_along_axis(x.flatten(), indices.flatten(), 0)
-    return paddle.take_along_axis(x, indices, dim)
-
-
-@method
-def index_select(x, dim, index):
-    return paddle.index_select(x, index, dim)
-
-
-@method
-def masked_select(x, mask):
-    shape = paddle.broadcast_shape(x.shape, mask.shape)
-    return paddle.masked_select(paddle.expand(x, shape), paddle.expand(mask, shape))
-
-
-@method
-def masked_fill(x, mask, value):
-    value = value.astype(x.dtype) if isinstance(value, Tensor) else paddle.full([], value, x.dtype)
-    shape = paddle.broadcast_shape(x.shape, mask.shape)
-    return paddle.where(mask.astype("bool").expand(shape), value.expand(shape), x.expand(shape))
-
-
-def _write(x, made):
-    """Put `made` in x's place, with its gradient."""
-    if x.stop_gradient and made.stop_gradient:
-        return put(x, made)
-    if x.is_leaf and not x.stop_gradient and paddle.is_grad_enabled():
-        raise RuntimeError("a leaf that requires grad is used in an in-place operation")
-    if not paddle.is_grad_enabled():
-        return put(x, made)
-    return paddle.assign(made, x)
-
-
-@method
-def masked_fill_(x, mask, value):
-    return _write(x, masked_fill(x, mask, value))
-
-
-@method
-def scatter(x, dim, index, src=None, *, value=None, reduce=None):
-    value = src if src is not None else value
-    if not isinstance(value, Tensor):
-        value = paddle.full(index.shape, value, x.dtype)
-    else:
-        value = value[tuple(slice(0, each) for each in index.shape)] if list(value.shape) != list(index.shape) else value
-    how = {None: "assign", "add": "add", "multiply": "mul"}[reduce]
-    return paddle.put_along_axis(x, index, value.astype(x.dtype), dim, how, broadcast=False)
-
-
-@method
-def scatter_(x, dim, index, src=None, *, value=None, reduce=None):
-    return _write(x, scatter(x, dim, index, src, value=value, reduce=reduce))
-
-
-@method
-def scatter_add(x, dim, index, src):
-    src = src[tuple(slice(0, each) for each in index.shape)] if list(src.shape) != list(index.shape) else src
-    return paddle.put_along_axis(x, index, src, dim, "add", include_self=True, broadcast=False)
-
-
-@method
-def scatter_add_(x, dim, index, src):
-    return _write(x, scatter_add(x, dim, index, src))
-
-
-@method
-def index_add(x, dim, index, source, *, alpha=1):
-    return paddle.index_add(x, index, dim, source * alpha if alpha != 1 else source)
-
-
-@method
-def index_add_(x, dim, index, source, *, alpha=1):
-    return _write(x, index_add(x, dim, index, source, alpha=alpha))
-
-
-@method
-def index_fill(x, dim, index, value):
-    return paddle.index_fill(x, index, dim, value)
-
-
-@method
-def index_fill_(x, dim, index, value):
-    return _write(x, index_fill(x, dim, index, value))
-
-
-@method
-def index_copy(x, dim, index, source):
-    shape = [1] * x.ndim
-    shape[dim] = -1
-    return paddle.put_along_axis(x, index.reshape(shape).expand(source.shape), source, dim, "assign", broadcast=False)
-
-
-@method
-def index_copy_(x, dim, index, source):
-    return _write(x, index_copy(x, dim, index, source))
-
-
 def where(condition, x=None, y=None):
     if x is None:
         return nonzero(condition, as_tuple=True)
     tensors = [each for each in (x, y) if isinstance(each, Tensor)]
     if tensors:
-        kind = wider({each.dtype for each in tensors}) if len(tensors) == 2 else _with_number(tensors[0], y if tensors[0] is x else x)
+        kind = (
+            wider({each.dtype for each in tensors})
+            if len(tensors) == 2
+            else _with_number(tensors[0], y if tensors[0] is x else x)
+        )
     else:
-        kind = paddle.get_default_dtype() if isinstance(x, float) or isinstance(y, float) else "bool" if isinstance(x, bool) else "int64"
+        kind = (
+            paddle.get_default_dtype()
+            if isinstance(x, float) or isinstance(y, float)
+            else "bool"
+            if isinstance(x, bool)
+            else "int64"
+        )
     x, y = (each.astype(kind) if isinstance(each, Tensor) else paddle.full([], each, kind) for each in (x, y))
     shape = paddle.broadcast_shape(paddle.broadcast_shape(x.shape, y.shape), condition.shape)
     return paddle.where(condition.astype("bool").expand(shape), x.expand(shape), y.expand(shape))
@@ -343,12 +238,16 @@ def nonzero(x, *, as_tuple=False):
 
 @method
 def tril(x, diagonal=0):
-    return paddle.tril(x, diagonal) if x.dtype != paddle.bool else paddle.tril(x.astype("int32"), diagonal).astype("bool")
+    return (
+        paddle.tril(x, diagonal) if x.dtype != paddle.bool else paddle.tril(x.astype("int32"), diagonal).astype("bool")
+    )
 
 
 @method
 def triu(x, diagonal=0):
-    return paddle.triu(x, diagonal) if x.dtype != paddle.bool else paddle.triu(x.astype("int32"), diagonal).astype("bool")
+    return (
+        paddle.triu(x, diagonal) if x.dtype != paddle.bool else paddle.triu(x.astype("int32"), diagonal).astype("bool")
+    )
 
 
 @method

@@ -5,7 +5,7 @@ import math
 import paddle
 
 from . import chance
-from .chance import normal_, uniform_  # noqa: F401
+from .chance import normal_, uniform_
 from .common import put
 
 
@@ -23,7 +23,7 @@ def calculate_gain(nonlinearity, param=None):
 
 
 def _kaiming(tensor, a, mode, nonlinearity):
-    fan = dict(zip(("fan_in", "fan_out"), _fans(tensor)))[mode]
+    fan = dict(zip(("fan_in", "fan_out"), _fans(tensor), strict=False))[mode]
     return calculate_gain(nonlinearity, a) / math.sqrt(fan)
 
 

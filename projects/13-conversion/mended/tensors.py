@@ -2,6 +2,9 @@
 
 import paddle
 
+from .common import put
+from .files import Device
+
 Tensor = paddle.Tensor
 
 
@@ -10,7 +13,35 @@ def requires_grad_(self, requires_grad=True):
     return self
 
 
+def _gradient(given):
+    """As PyTorch's: it has no gradient of its own, and may be set to None."""
+
+    def read(self):
+        found = given.__get__(self)
+        if found is None or not found._is_initialized():
+            return None
+        found.stop_gradient = True
+        return found
+
+    def write(self, value):
+        if value is None:
+            self.clear_gradient(False)
+        else:
+            given.__set__(self, value)
+
+    return property(read, write)
+
+
+def _data(self, value):
+    put(self, value.detach())
+
+
 def install():
+    Tensor.grad = _gradient(Tensor.grad)
     for kind in (Tensor, paddle.base.framework.EagerParamBase):
         kind.requires_grad_ = requires_grad_
-        kind.requires_grad = property(lambda self: not self.stop_gradient, lambda self, value: setattr(self, "stop_gradient", not value))
+        kind.data = property(lambda self: self.detach(), _data)
+        kind.device = property(lambda self: Device(str(self.place)[6:-1].replace("gpu", "cuda")))
+        kind.requires_grad = property(
+            lambda self: not self.stop_gradient, lambda self, value: setattr(self, "stop_gradient", not value)
+        )

@@ -1,3 +1,4 @@
+# ruff: noqa: F401
 import torch
 import torch.nn as nn
 import torch.nn.functional as F

@@ -73,6 +73,7 @@ def test_every_rule_names_something_that_is_there(mending):
     tops, functions = set(), set()
     for path in (mending.HERE / "mended").glob("*.py"):
         names = functions if path.name == "functions.py" else tops
+        names = functions if path.name in ("functions.py", "losses.py", "pictures.py") else names
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 names.add(node.name)
@@ -149,7 +150,9 @@ def test_comments_come_back_and_lines_are_known(places):
     tree = ast.parse(TEXT)
     kept = places.comments(TEXT, tree)
     text, lines = places.restore(ast.unparse(places.mark(tree)), kept)
-    assert all(comment in text for comment in ("# one", "# before", "# three", "# inside", "# at the end", "# in br", "# last"))
+    assert all(
+        comment in text for comment in ("# one", "# before", "# three", "# inside", "# at the end", "# in br", "# last")
+    )
     rows = text.splitlines()
     assert [lines[rows.index(row)] for row in rows if row.lstrip().startswith(("for", "print", "y ="))] == [3, 5, 7]
     assert ast.unparse(ast.parse(text)) == ast.unparse(ast.parse(TEXT))
@@ -170,7 +173,10 @@ def test_a_notebook_is_its_code_cells(sources):
         {"cell_type": "code", "source": ["%matplotlib inline\n", "import torch\n"]},
         {"cell_type": "code", "source": ["!pip install x\n", "print(1)"]},
     ]
-    assert sources.notebook(json.dumps({"cells": cells})) == "# %matplotlib inline\nimport torch\n\n# !pip install x\nprint(1)\n"
+    assert (
+        sources.notebook(json.dumps({"cells": cells}))
+        == "# %matplotlib inline\nimport torch\n\n# !pip install x\nprint(1)\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -202,9 +208,68 @@ def test_a_script_with_relative_imports_is_run_as_a_module(running, tmp_path):
 
 
 def test_scripts_are_asked_for_with_their_arguments(running):
-    assert running.asked("python train.py --epochs 1; -m pkg.run 'a b'") == [["train.py", "--epochs", "1"], ["-m", "pkg.run", "a b"]]
+    assert running.asked("python train.py --epochs 1; -m pkg.run 'a b'") == [
+        ["train.py", "--epochs", "1"],
+        ["-m", "pkg.run", "a b"],
+    ]
 
 
 def test_an_error_that_is_understood_has_a_hint(running):
     assert "requires=einops" in running.hint({"reason": "No module named 'einops'"})
     assert running.hint({"reason": "division by zero"}) == ""
+
+
+# Planted faults
+
+
+def judged(running, monkeypatch, tmp_path, theirs, ours):
+    """The verdict on a script of which the two sides left these events and faults."""
+    comparing = running.comparing
+    records = {
+        side: comparing.Record([("print", "main.py", 3, [text])], ended=True, fault=fault)
+        for side, (text, fault) in {"torch": theirs, "paddle": ours}.items()
+    }
+    runner = running.Runner(tmp_path, tmp_path, {"main.py": [0, 1, 2, 3]}, running.Pytorch("python"), "cpu", 9, {})
+    monkeypatch.setattr(runner, "_observe", lambda side, *_: (records[side], None))
+    return runner.run(["main.py"])
+
+
+FAULT = {"place": ("main.py", 4, "f()"), "type": "NameError", "reason": "f is not defined"}
+
+
+@pytest.mark.plants("13-1", "ran", "differs")
+@pytest.mark.parametrize(
+    ("ours", "failing", "said"),
+    [
+        (("median 3.0", None), set(), "runs, equal (1 values)"),
+        (
+            ("median 3.5", None),
+            {"differs"},
+            "runs, DIFFERS at main.py:3: printed: 'median 3.0', in Paddle 'median 3.5'",
+        ),
+        (("", FAULT), {"ran"}, "FAILED main.py:3: NameError: f is not defined"),
+    ],
+    ids=["equal", "another number", "an error"],
+)
+def test_a_script_that_computes_something_else_or_fails_is_named(
+    running, monkeypatch, verdict, tmp_path, ours, failing, said
+):
+    found = judged(running, monkeypatch, tmp_path, ("median 3.0", None), ours)
+    assert str(found) == said
+    metrics = running.summary([found])
+    assert {name for name in ("ran", "differs") if verdict("13-1", name, metrics) == "failed"} == failing
+
+
+def test_a_script_that_pytorch_does_not_run_is_not_compared(running, monkeypatch, tmp_path):
+    found = judged(running, monkeypatch, tmp_path, ("", FAULT), ("median 3.0", None))
+    assert str(found).startswith("runs, not compared, because PyTorch's own run fails: main.py:4")
+
+
+@pytest.mark.plants("13-1", "functions", "functions_executed")
+def test_a_function_that_is_not_run_fails(running, verdict, tmp_path):
+    (tmp_path / "main.py").write_text("def used():\n    return 1\n\ndef unused():\n    return 2\n")
+    defined = running.functions(tmp_path, ["main.py"])
+    executed = {("main.py", 1)}
+    metrics = {"functions": len(defined), "functions_executed": len(executed & set(defined)) / len(defined)}
+    assert verdict("13-1", "functions_executed", metrics) == "failed"
+    assert verdict("13-1", "functions", {"functions": len(running.functions(tmp_path, []))}) == "failed"

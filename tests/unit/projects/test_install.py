@@ -345,13 +345,15 @@ def wheels():
 
 
 class TestPublishedWheels:
-    def test_they_are_those_of_the_pinned_version_with_hashes_that_the_lock_has_too(self, wheels):
-        version = wheels.pinned_version((LOCKS / "base.in").read_text())
-        lock = (LOCKS / "base.txt").read_text()
+    def test_they_are_those_of_the_listed_versions_with_hashes_that_the_locks_have_too(self, wheels):
+        versions = wheels.listed_versions((LOCKS.parent / "paddle.yaml").read_text())
         published = json.loads((LOCKS / "paddle-wheels.json").read_text())
-        assert published and all(name.startswith(f"paddlepaddle-{version}-") for name in published)
-        # The lock is for Python 3.10 upwards, the list is of all wheels.
-        assert all(hashes["sha256"] in lock for name, hashes in published.items() if "-cp31" in name)
+        assert {name.split("-")[1] for name in published} == set(versions)
+        for version in versions:
+            lock = (LOCKS / ("" if version == versions[0] else version) / "base.txt").read_text()
+            own = {name: hashes for name, hashes in published.items() if f"-{version}-" in name}
+            # The lock is for Python 3.10 upwards, the list is of all wheels.
+            assert all(hashes["sha256"] in lock for name, hashes in own.items() if "-cp31" in name)
         assert len({hashes["record_sha256"] for hashes in published.values()}) == len(published)
 
     def test_a_list_is_read_out_of_a_wheel_without_fetching_all_of_it(self, wheels, tmp_path, monkeypatch):

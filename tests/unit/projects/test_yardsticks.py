@@ -149,7 +149,7 @@ def test_a_position_that_is_one_too_far_from_the_cache_on_fails(main, model, yar
 @pytest.mark.parametrize("kind", ["float32", "int8"])
 def test_swapped_keys_and_values_of_groups_fail(main, model, yardstick, monkeypatch, kind):
     right = decoders.attend
-    monkeypatch.setattr(decoders, "attend", lambda q, k, v, mask: right(q, k.flip([1]), v.flip([1]), mask))
+    monkeypatch.setattr(decoders, "attend", lambda q, k, v, *more: right(q, k.flip([1]), v.flip([1]), *more))
     cache = CACHE.get(kind, "float16")
     found = divergence(main, yardstick, plain(main, model, kind, cache))
     assert judged(kind, found, yardstick.divergence(kind, cache, "plain")) == "failed"

@@ -256,7 +256,7 @@ def test_part_12_counts_with_its_conversation(results, tmp_path):
     (tmp_path / "chat.md").write_text(TEXT)
     (folder,) = attach(results, part, [str(tmp_path / "chat.md")])
     built = matrix.build(book, results)
-    (cell,) = matrix.cells_of(built, "12", "person")
+    (cell,) = matrix.cells_of(built, "12", matrix.Column("person"))
     assert (cell.state, cell.points, cell.run, built.tally.earned) == ("earned", 5, folder.name, 5)
 
 

@@ -59,7 +59,7 @@ def test_a_number_is_held_within_what_its_metric_declares() -> None:
 
 
 def test_a_time_is_shown_and_held_to_nothing() -> None:
-    assert verdict("seconds", 1.0, 9.0) == (None, "not held")
+    assert verdict("seconds", 1.0, 9.0) == (None, "not held, 9.00 times")
 
 
 def test_texts_truths_and_what_is_not_finite_are_equal_or_not() -> None:
@@ -156,3 +156,12 @@ def test_runs_without_traces_are_not_called_equal() -> None:
     assert caught.value.code == 2 and len(str(caught.value).splitlines()) == 3
     comparing.require_same([nothing, comparing.compare(PART, whole, whole, with_metrics=False)])
     assert not comparing.compare(PART, bare, whole, with_metrics=False).empty, "one has what the other lacks"
+
+
+def test_a_verdict_that_turned_is_beyond_tolerance_and_named_first() -> None:
+    then = an_outcome("then")
+    failed = {"passed": False, "checks": [{"name": "error", "passed": False, "why": "0.5 is over 0.1"}]}
+    now = Outcome("now", {**then.record, **failed}, then.tensors)
+    found = comparing.compare(PART, then, now)
+    assert found.apart[0] == "failed, was passed"
+    assert "Verdict: passed then, failed now" in comparing.show(found) and "0.5 is over 0.1" in comparing.show(found)

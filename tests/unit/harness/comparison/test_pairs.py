@@ -53,6 +53,27 @@ def test_every_kind_is_held_against_the_reference(results: Path) -> None:
     assert choose(results, run=cpu.name, reference=True) == [("reference/4", cpu.name)]
 
 
+def test_versions_are_held_against_the_first_passed_or_not(results: Path) -> None:
+    def ran(version: str, **more: object) -> Path:
+        paddle = {"package": "paddlepaddle", "version": version, "wheel": None, "wheel_sha256": None}
+        return a_record(results, paddle=paddle, **more)
+
+    old, new = ran("3.0.0"), ran("3.3.1", error=0.5)
+    ran("3.1.1", seed=7)
+    found = pairs.choose(BOOK, results, [PART], "cpu", "", False, "3.0.0,3.1.1,3.3.1")
+    assert [(then.name, now.name) for _, then, now in found] == [(old.name, new.name)]
+    with pytest.raises(UsageError, match="One version alone"):
+        pairs.choose(BOOK, results, [PART], "cpu", "", False, "3.3.1")
+    with pytest.raises(UsageError, match="No part has run"):
+        pairs.choose(BOOK, results, [PART], "cpu", "", False, "3.2.2,3.3.1")
+
+
+def test_the_latest_is_of_the_kinds_own_version(results: Path) -> None:
+    test_versions_are_held_against_the_first_passed_or_not(results)
+    latest = pairs.latest(results, PART, BOOK.hardware["cpu"])
+    assert latest is not None and latest.record["paddle"]["version"] == "3.0.0"
+
+
 def test_nothing_to_compare_is_said(results: Path) -> None:
     a_record(results)
     with pytest.raises(UsageError, match="nothing to compare"):

@@ -81,13 +81,13 @@ def test_only_what_the_data_names_is_passed_on(tmp_path):
         container={
             "devices": [f"{tmp_path}/card*"],
             "mounts": [str(tmp_path), "/not/there"],
-            "options": {"shm_size": "8g", "group_add": ["video"], "security_opt": ["seccomp=unconfined"]},
+            "options": {"shm_size": "8g", "security_opt": ["seccomp=unconfined"]},
         }
     )
     words = list(limits(a_request(kind, card_ids=()), DOCKER))
     assert pairs(words, "--device") == [f"{tmp_path}/card0", f"{tmp_path}/card1"]
     assert pairs(words, "--volume") == [f"{tmp_path}:{tmp_path}:ro"]
-    assert pairs(words, "--shm-size") == ["8g"] and pairs(words, "--group-add") == ["video"]
+    assert pairs(words, "--shm-size") == ["8g"] and pairs(words, "--group-add") == []
     assert pairs(words, "--security-opt") == ["seccomp=unconfined"]
     assert "--privileged" not in words and int(pairs(words, "--memory")[0]) > 0
 

@@ -1,6 +1,7 @@
 """Engines: which one runs a cell and why not, and the command that the local one returns."""
 
 import os
+import platform
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,6 +80,12 @@ def test_the_chosen_cards_are_the_visible_ones():
     assert "CUDA_VISIBLE_DEVICES" not in variables(on_cards("0"))
 
 
+def test_the_runtimes_variable_chooses_and_the_launcher_counts_from_0():
+    kind = a_kind("ascend", visible_devices="ASCEND_RT_VISIBLE_DEVICES", launcher_devices="NPU_VISIBLE_DEVICES")
+    found = variables(on_cards("4", "5", kind=kind))
+    assert found["ASCEND_RT_VISIBLE_DEVICES"] == "4,5" and found["NPU_VISIBLE_DEVICES"] == "0,1"
+
+
 @pytest.mark.parametrize(("processors", "cards", "threads"), [(2, 8, "1"), (64, 8, "8"), (None, 2, "1")])
 def test_the_ranks_share_the_processor(monkeypatch, processors, cards, threads):
     monkeypatch.setattr(os, "cpu_count", lambda: processors)
@@ -139,7 +146,7 @@ def test_every_engine_answers_to_its_name():
 
 def test_it_says_which_python_or_machine_has_no_wheels(monkeypatch):
     engine, part = LocalEngine(), a_part()
-    wheels = {"packages": ["p"], "python": ["2.7"], "machines": ["x86_64"]}
+    wheels = {"packages": ["p"], "python": ["2.7"], "machines": [platform.machine()]}
     assert "wheels are for 2.7" in engine.missing(Cell(part, a_kind(wheels=wheels)))
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
     assert engine.missing(Cell(part, a_kind())) == "cpu has no wheels for riscv64"
@@ -153,6 +160,42 @@ def test_it_runs_the_program_in_the_stack_s_python(root):
         str(root / ".stacks" / "base" / "bin" / "python"), "/checkout/projects/04-plate/main.py",
     )  # fmt: skip
     assert list(launch.command[2:]) == program_arguments(a_request(grid=5))
+
+
+def test_a_shell_that_sourced_no_set_up_script_is_told_and_the_program_gets_it(root, tmp_path, monkeypatch, capsys):
+    script = tmp_path / "set_env.sh"
+    script.write_text("export VENDOR_HOME=/vendor\n")
+    monkeypatch.setattr(stacks, "prepare", lambda stack: stack)
+    request, kind = a_request(), a_kind(setup=[str(script)])
+    object.__setattr__(request, "cell", Cell(request.cell.part, kind))
+    LocalEngine().prepare(request.cell)
+    assert f"has not sourced {script}" in capsys.readouterr().out
+    launch = LocalEngine().launch(request)
+    assert launch.command[:2] == ("sh", str(root / "docker" / "entry.sh")) and launch.settings["SETUP"] == str(script)
+    monkeypatch.setenv("VENDOR_HOME", "/vendor")
+    assert LocalEngine().launch(request).command[0].endswith("python"), "this shell has it"
+
+
+def test_a_record_names_the_plug_ins_wheel_version_and_hash(root, monkeypatch):
+    wheels = {
+        "packages": ["paddlepaddle", "paddle-custom-npu"],
+        "index": "https://x",
+        "python": ["3.10", "3.11", "3.12"],
+    }
+    kind = a_kind("npu", wheels={**wheels, "machines": ["x86_64"]})
+    (root / "docker" / "locks" / "base.in").write_text("paddlepaddle==3.0.0\n")
+    stack = stacks.stack("base", kind, root)
+    info = stack.folder / "lib" / "python3.10" / "site-packages" / "paddle_custom_npu-3.0.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "WHEEL").write_text("Tag: cp310-cp310-linux_x86_64\n")
+    (stack.folder / stacks.HASHES).write_text("ab  paddle_custom_npu-3.0.0-cp310-cp310-linux_x86_64.whl\n")
+    (found,) = stacks.installed_plug_ins(stack, root)
+    assert vars(found) == {
+        "package": "paddle-custom-npu",
+        "version": "3.0.0",
+        "wheel": "paddle_custom_npu-3.0.0-cp310-cp310-linux_x86_64.whl",
+        "wheel_sha256": "ab",
+    }
 
 
 def test_it_says_which_stack_and_which_paddle(root, monkeypatch):

@@ -10,7 +10,7 @@ from samples import a_kind
 
 from harness.catalogue import entries
 from harness.cli import building
-from harness.environments import client, images, inventory
+from harness.environments import client, images, inventory, sources
 from harness.environments.client import Client
 from harness.errors import BuildError, EngineError, UsageError
 
@@ -42,22 +42,23 @@ def test_every_kind_has_a_dockerfile_and_a_command(kind):
     assert words[-1] == "/context"
 
 
-@pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if "source" in kind.data])
-def test_a_source_build_gets_what_the_data_names(kind):
-    given = build_arguments(images.command(an_image(kind, target="source"), BUILDKIT, Path("/context"), {}))
-    source = KINDS[kind].data["source"]
-    assert given["REPOSITORY"] == source["repository"] and given["DIRECTORY"] == source["directory"]
-    assert "{options}" not in given["COMMAND"]
-    assert all(option in given["COMMAND"] for option in source.get("options", ()))
-    assert all(name in given["COMMAND"] for name in source.get("environment", {}))
-
-
 def test_the_dockerfiles_declare_every_argument_that_they_are_given():
-    for kind, hardware in KINDS.items():
+    for kind in KINDS:
         text = (ROOT / f"Dockerfile.{kind}").read_text()
-        target = "source" if "source" in hardware.data else "wheel"
-        for name in images.arguments(an_image(kind, target=target)):
+        for name in images.arguments(an_image(kind)):
             assert f"ARG {name}" in text, f"Dockerfile.{kind}: {name}"
+
+
+def test_a_base_is_that_of_the_engines_machine():
+    image = an_image("ascend")
+    assert "npu-910b-base-aarch64-gcc84" in images.arguments(image, "aarch64")["BASE"]
+    far = replace(BUILDKIT, machine="aarch64")
+    assert "-aarch64-" in build_arguments(images.command(image, far, Path("/c"), {}))["BASE"]
+
+
+def test_an_image_is_built_by_a_python_that_the_wheels_and_the_locks_are_for():
+    assert images.arguments(an_image("ascend"))["PYTHONS"] == "3.10"
+    assert images.arguments(an_image("cpu"))["PYTHONS"] == "3.10 3.11 3.12 3.13"
 
 
 def test_an_image_has_the_commands_that_its_stacks_programs_call_unless_it_is_built_offline():
@@ -125,18 +126,10 @@ def test_a_folder_of_this_machine_is_no_index_for_a_build(tmp_path):
     assert (tmp_path / "s" / "pip").read_text() == "[global]\nextra-index-url = https://a.example\n"
 
 
-def test_own_sources_go_into_the_context_and_no_network_is_given(checkout, tmp_path):
-    tree = tmp_path / "sources"
-    (tree / "python").mkdir(parents=True)
-    (tree / "python" / "setup.py").write_text("")
-    (tree / "link").symlink_to("python")
-    image = replace(an_image(tree=tree, offline=True, target="source"), root=checkout)
-    context = images.stage(image)
-    assert (context / "tree" / "python" / "setup.py").is_file() and (context / "tree" / "link").is_symlink()
-    words = images.command(an_image(offline=True), BUILDKIT, context, {})
-    assert words[words.index("--network") + 1] == "none" and "--network" not in images.command(
-        an_image(), BUILDKIT, context, {}
-    )
+def test_no_network_is_given_where_none_is_wanted():
+    words = images.command(an_image(offline=True), BUILDKIT, Path("/c"), {})
+    assert words[words.index("--network") + 1] == "none"
+    assert "--network" not in images.command(an_image(), BUILDKIT, Path("/c"), {})
 
 
 def test_the_sources_are_those_of_a_commit_once_it_is_pinned(tmp_path, monkeypatch):
@@ -151,9 +144,15 @@ def test_the_sources_are_those_of_a_commit_once_it_is_pinned(tmp_path, monkeypat
     with pytest.raises(EngineError, match="cannot be pinned"):
         images._commit(str(repository), "release/9")
     image = an_image("ascend", target="source")
-    assert build_arguments(images.command(image, BUILDKIT, Path("/c"), {}))["REVISION"] == images.revision(image)
-    monkeypatch.setattr(images, "_pins", lambda root: {images._source(image): commit})
-    assert build_arguments(images.command(image, BUILDKIT, Path("/c"), {}))["REVISION"] == commit
+    assert sources.variables(image)["REVISION"] == "release/3.0.0"
+    named = "https://github.com/PaddlePaddle/PaddleCustomDevice@release/3.0.0"
+    monkeypatch.setattr(images, "pins", lambda root: {named: commit})
+    assert sources.variables(image)["REVISION"] == commit
+
+
+def test_hashes_of_wheels_that_are_kept_go_to_the_build(checkout):
+    (checkout / images.PINS).write_text(json.dumps({"paddle_x-3.0.0-cp310.whl": "ab", "debian:12": "debian@sha256:1"}))
+    assert images.arguments(replace(an_image(), root=checkout))["PINS"] == "paddle_x-3.0.0-cp310.whl=ab"
 
 
 def test_a_pinned_base_is_taken_by_its_digest(checkout):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from samples import a_kind
 
+from harness.catalogue import releases
 from harness.environments import stacks, uv
 from harness.environments.stacks import Stack
 from harness.errors import BuildError
@@ -36,6 +37,7 @@ def commands(monkeypatch):
     def use(*programs: str) -> None:
         lists = [[sys.executable, "-c", program] for program in programs]
         monkeypatch.setattr(stacks, "install_commands", lambda stack: lists)
+        monkeypatch.setattr(stacks, "vendor_commands", lambda stack: [])
         monkeypatch.setattr(uv, "pip_settings", dict)
 
     return use
@@ -56,10 +58,34 @@ def test_a_kind_whose_paddle_is_in_the_lock_shares_the_stack(root):
 
 
 def test_a_kind_with_wheels_of_its_own_has_a_stack_of_its_own(root):
-    kind = a_kind("npu", wheels={"packages": ["paddlepaddle", "paddle-custom-npu"], "index": INDEX})
+    kind = a_kind(
+        "npu",
+        wheels={"packages": ["paddlepaddle", "paddle-custom-npu"], "index": INDEX, "python": ["3.10", "3.11", "3.12"]},
+    )
     own = stacks.stack("science", kind, root)
     assert own.folder == root / ".stacks" / "science-npu" and own.index == INDEX
     assert own.vendor_wheels == ("paddlepaddle==3.0.0", "paddle-custom-npu==3.0.0")
+
+
+def test_versions_lie_beside_each_other_each_with_its_lock(root):
+    (root / "docker" / "locks" / "3.3.1").mkdir()
+    (root / "docker" / "locks" / "3.3.1" / "base.txt").write_text("paddlepaddle==3.3.1\n")
+    new = stacks.stack("base", a_kind(), root, releases.load().of("3.3.1"))
+    assert new.folder == root / ".stacks" / "base-3.3.1" and new.lock_text == "paddlepaddle==3.3.1\n"
+    wheels = {"packages": ["paddlepaddle", "paddle-custom-npu"], "index": INDEX, "python": ["3.10"]}
+    own = stacks.stack("base", a_kind("npu", wheels=wheels), root, releases.load().of("3.3.1"))
+    assert own.folder == root / ".stacks" / "base-3.3.1-npu" and own.vendor_wheels[1] == "paddle-custom-npu==3.3.1"
+
+
+def test_an_unlisted_version_takes_the_place_of_paddle_in_the_nearest_lock(root):
+    paddle = "paddlepaddle==3.0.0 \\\n    --hash=b \\\n    --hash=c\n"
+    lock = f"numpy==1.26.4 \\\n    --hash=a\n{paddle}pyyaml==6 \\\n    --hash=d\n"
+    (root / "docker" / "locks" / "base.txt").write_text(lock)
+    stack = stacks.stack("base", a_kind(), root, releases.load().of("3.0.1"))
+    assert stack.lock_text == "numpy==1.26.4 \\\n    --hash=a\npyyaml==6 \\\n    --hash=d\n"
+    _, sync, install = stacks.install_commands(stack)
+    assert sync[-1] == str(stack.others) and "--require-hashes" in sync and install[-1] == "paddlepaddle==3.0.1"
+    assert stack.recipe != stacks.stack("base", a_kind(), root).recipe
 
 
 def test_an_unknown_stack_is_refused_with_the_known_ones(root):
@@ -79,17 +105,20 @@ def test_the_lock_is_synced_with_its_hashes(root):
 
 
 def test_a_plug_in_is_installed_beside_the_lock_s_paddle(root):
-    kind = a_kind("npu", wheels={"packages": ["paddlepaddle", "paddle-custom-npu"], "index": INDEX})
-    commands = stacks.install_commands(stacks.stack("base", kind, root))
+    kind = a_kind(
+        "npu",
+        wheels={"packages": ["paddlepaddle", "paddle-custom-npu"], "index": INDEX, "python": ["3.10", "3.11", "3.12"]},
+    )
+    commands = stacks.vendor_commands(stacks.stack("base", kind, root))
     assert not any("uninstall" in command for command in commands)
-    assert INDEX in commands[-1] and commands[-1][-1] == "paddle-custom-npu==3.0.0"
+    assert {command[-1] for command in commands} == {"paddle-custom-npu==3.0.0"}
 
 
 def test_another_paddle_takes_the_place_of_the_lock_s(root):
-    kind = a_kind("cuda", wheels={"packages": ["paddlepaddle-gpu"], "index": INDEX})
-    *_, uninstall, install = stacks.install_commands(stacks.stack("base", kind, root))
+    kind = a_kind("cuda", wheels={"packages": ["paddlepaddle-gpu"], "index": INDEX, "python": ["3.10", "3.11", "3.12"]})
+    uninstall, *install = stacks.vendor_commands(stacks.stack("base", kind, root))
     assert "uninstall" in uninstall and uninstall[-1] == "paddlepaddle"
-    assert install[-1] == "paddlepaddle-gpu==3.0.0"
+    assert all(command[-1] == "paddlepaddle-gpu==3.0.0" for command in install)
 
 
 # Making an environment
@@ -110,7 +139,7 @@ def test_it_is_made_once_and_again_when_the_lock_changed(root, commands):
 
 
 def test_other_wheels_or_another_index_make_it_anew(root, commands):
-    wheels = {"packages": ["paddle-custom-npu"], "index": INDEX}
+    wheels = {"packages": ["paddle-custom-npu"], "index": INDEX, "python": ["3.10", "3.11", "3.12"]}
     stack = stacks.stack("base", a_kind("npu", wheels=wheels), root)
     commands(make_folder(stack))
     stacks.prepare(stack)
@@ -187,7 +216,3 @@ def test_a_paddle_whose_wheel_is_not_known_is_named_without_one(root, tags):
 
 def test_an_environment_without_paddle_has_none(root):
     assert stacks.installed_paddle(root / "venv" / "bin" / "python", root) is None
-
-
-def test_the_version_stands_in_this_checkout():
-    assert stacks.paddle_version() == "3.0.0"

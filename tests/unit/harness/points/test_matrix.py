@@ -3,6 +3,7 @@
 import html.parser
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from samples import WHY_LEFT_OUT, a_catalogue, a_kind, a_part, a_record, a_record_not_judged, a_rule
@@ -83,10 +84,56 @@ def test_explain_says_once_why_cells_do_not_count(built):
     assert text.count("not run; no run yet") == 1
 
 
+def with_paddle(version, unlisted=False):
+    paddle = {"package": "paddlepaddle", "version": version, "wheel": None, "wheel_sha256": None}
+    stack = {"name": "base", "lock_sha256": "a" * 64, "index": None, "python": "3.11"}
+    return {"paddle": paddle, "stack": {**stack, **({"unlisted": version} if unlisted else {})}}
+
+
+def test_another_version_has_a_column_of_its_own_and_takes_nothing_from_the_one_that_counts(results):
+    book = a_catalogue(a_part("4", rules=(replace(a_rule("once", 3), paddle=">=3.0,<3.1"),)))
+    a_record(results, **with_paddle("3.0.0"))
+    a_record(results, **with_paddle("3.3.1"))
+    a_record(results, error=0.5, **with_paddle("3.4.0", unlisted=True))
+    built = matrix.build(book, results)
+    assert [str(column) for column in built.columns] == ["cpu 3.0.0", "cpu 3.3.1", "cpu 3.4.0"]
+    states = {cell.paddle: (cell.state, cell.points) for cell in built.cells if cell.run}
+    assert states == {"3.0.0": ("earned", 3), "3.3.1": ("rehearsed", 0), "3.4.0": ("failed", 0)}
+    text = " ".join(matrix.show(built, "table", explain=True).split())
+    assert "with Paddle 3.3.1: rehearsed; it counts with Paddle >=3.0,<3.1, this ran with 3.3.1" in text
+    assert built.tally.rehearsed == 0, "what is earned already is not rehearsed as well"
+
+
+def test_a_newer_version_earns_where_the_part_says_so_and_an_unlisted_one_nowhere(results):
+    book = a_catalogue(a_part("4", rules=(replace(a_rule("once", 3), paddle=">=3.0"),)))
+    a_record(results, **with_paddle("3.4.0", unlisted=True))
+    assert matrix.build(book, results).tally.earned == 0
+    a_record(results, **with_paddle("3.3.1"))
+    assert matrix.build(book, results).tally.earned == 3
+
+
+def test_a_filter_leaves_one_version(results):
+    a_record(results, **with_paddle("3.0.0"))
+    a_record(results, **with_paddle("3.3.1"))
+    built = matrix.build(BOOK, results, "3.3.1")
+    assert [str(column) for column in built.columns] == ["cpu"]
+    assert {cell.paddle for cell in built.cells if cell.run} == {"3.3.1"}
+
+
 def test_json_is_the_contract(built):
     document = json.loads(matrix.show(built, "json", explain=False))
-    assert document["schema"] == 1
-    assert set(document["cells"][0]) == {"part", "hardware", "model", "state", "points", "limit", "why", "run"}
+    assert document["schema"] == 2
+    assert set(document["cells"][0]) == {
+        "part",
+        "hardware",
+        "model",
+        "state",
+        "points",
+        "limit",
+        "why",
+        "run",
+        "paddle",
+    }
     assert len(document["cells"]) == 16
     assert {"earned", "rehearsed", "waiting", "limit"} <= set(document["points"])
     assert document["points"]["earned"] == sum(cell["points"] for cell in document["cells"]) == 5

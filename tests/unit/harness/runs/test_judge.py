@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
@@ -115,7 +116,7 @@ def test_a_device_proof_of_odd_types_fails_and_does_not_stumble(verdict, device)
 def ranks_verdict(tmp_path):
     """The device check of a run on as many ranks as there are proofs (None: the rank left none)."""
 
-    def of(*proofs, kind=a_kind("npu", "accelerator")):  # noqa: B008
+    def of(*proofs, kind=a_kind("npu", "accelerator"), cards=()):  # noqa: B008
         (tmp_path / "metrics.json").write_text('{"error": 0.01}')
         for rank, proof in enumerate(proofs):
             path = tmp_path / proof_file(rank)
@@ -123,7 +124,8 @@ def ranks_verdict(tmp_path):
             if proof is not None:
                 path.write_text(json.dumps(proof))
         measured = read_measurements(tmp_path, len(proofs))
-        return next(check for check in judge(a_part(), kind, {}, FINISHED, measured) if check.name == "device")
+        checks = judge(a_part(), kind, {}, FINISHED, measured, cards)
+        return next(check for check in checks if check.name == "device")
 
     return of
 
@@ -153,6 +155,40 @@ def test_each_rank_proves_its_device(ranks_verdict, tmp_path):
 def test_one_rank_that_cannot_fails_all(ranks_verdict, second, why):
     check = ranks_verdict(a_proof(0), second)
     assert not check.passed and check.why == why
+
+
+CHOOSING = a_kind("npu", "accelerator", visible_devices="NPU_RT_VISIBLE_DEVICES")
+
+
+@pytest.mark.parametrize(
+    ("proofs", "why"),
+    [
+        ([a_proof(0, of=1)], ""),
+        ([a_proof(0, of=1, visible_cards=1)], ""),
+        ([a_proof(4, of=1)], "it computed on card 4 of those it saw, and the record names 1 (4)"),
+        ([a_proof(0, of=1, places={"Place(npu:0)": 1, "npu:3": 1})], "it computed on card 3 of those it saw"),
+        ([a_proof(0, of=1, visible_cards=8)], "it saw 8 cards, and the record names 1 (4): the runtime did not take"),
+        ([a_proof(0, of=1, visible_cards=None)], "it saw None cards"),
+        ([a_proof(0, of=1, device="npu:x")], "it computed on card x of those it saw"),
+        ([a_proof(0, visible_cards=2), a_proof(1, visible_cards=2)], ""),
+        (
+            [a_proof(0), a_proof(2, rank=1)],
+            "rank 1: it computed on card 2 of those it saw, and the record names 2 (4, 5)",
+        ),
+        ([a_proof(0, visible_cards=2), a_proof(1, visible_cards=8)], "rank 1: it saw 8 cards"),
+    ],
+)
+def test_places_are_held_against_the_cards_of_the_record(ranks_verdict, proofs, why):
+    """The runtime shows the chosen cards alone, numbered from 0."""
+    check = ranks_verdict(*proofs, kind=CHOOSING, cards=["4", "5"][: len(proofs)])
+    assert check.passed == (not why) and check.why.startswith(why), check
+
+
+@pytest.mark.parametrize(("device", "passed"), [("npu:4", True), ("npu:0", False)])
+def test_a_runtime_that_shows_every_card_is_held_to_the_records_own_numbers(ranks_verdict, device, passed):
+    kind = replace(CHOOSING, data={**CHOOSING.data, "shows_all_cards": True})
+    proof = a_proof(0, of=1, visible_cards=8, device=device, places={f"Place({device})": 1})
+    assert ranks_verdict(proof, kind=kind, cards=["4"]).passed == passed
 
 
 def test_a_program_that_was_never_launched_is_not_taken_for_one_on_two_cards(ranks_verdict):

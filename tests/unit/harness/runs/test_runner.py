@@ -198,6 +198,13 @@ def test_only_cards_that_this_shell_shows_are_taken(monkeypatch):
     assert planned_on(NPU, "012345").chosen == the_cards("0", "1", "2", "3")
 
 
+@pytest.mark.parametrize("named", ["9", "-1", "GPU-8932f937", "none"])
+def test_a_choice_that_names_no_card_here_is_not_taken_for_all(monkeypatch, named):
+    monkeypatch.setenv("NPU_VISIBLE_DEVICES", named)
+    entry = planned_on(NPU, "01")
+    assert entry.engine is None and f"NPU_VISIBLE_DEVICES={named} names none of those here: 0, 1" in entry.why
+
+
 def test_cards_that_other_programs_have_are_left_out_and_named():
     cards = (Card(index="0", model="A", busy="process 7"), Card(index="1", model="A"))
     (entry,) = plan([a_part()], [Finding(NPU, cards)], "local", None, [])

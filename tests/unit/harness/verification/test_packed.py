@@ -13,7 +13,7 @@ import zip_mutants
 from samples import LEFT_OUT, Tree, a_catalogue, a_part, a_record, a_record_not_judged, a_rule
 
 from harness import checkout
-from harness.attaching import inspection
+from harness.attaching import addresses
 from harness.attaching.attach import attach
 from harness.catalogue import entries
 from harness.catalogue.entries import Metric
@@ -29,7 +29,7 @@ BOOK = a_catalogue(PART)
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspection, "_answer", lambda url: "unchecked: no network")
+    monkeypatch.setattr(addresses, "answer", lambda url: "unchecked: no network")
 
 
 @pytest.fixture

@@ -1,0 +1,51 @@
+"""The locks on platforms that are not at hand: uv finds a wheel for every package, without installing any."""
+
+import subprocess
+import sys
+
+import pytest
+
+from harness.catalogue import releases
+from harness.checkout import ROOT
+from harness.environments import uv
+
+BOOK = releases.load()
+TARGETS = {
+    "linux-x86_64": "x86_64-manylinux_2_28",
+    "linux-aarch64": "aarch64-manylinux_2_28",
+    "macos-x86_64": "x86_64-apple-darwin",
+    "macos-arm64": "aarch64-apple-darwin",
+    "windows-amd64": "x86_64-pc-windows-msvc",
+}
+SOURCES = ("antlr4-python3-runtime", "wget")  # pure Python, which have no wheel
+
+
+def resolved(lock: str, target: str, python: str, folder) -> "subprocess.CompletedProcess[str]":
+    words = [sys.executable, "-m", "uv", "pip", "install", "--dry-run", "--no-deps", "--require-hashes"]
+    words += ["--only-binary", ":all:", *(word for name in SOURCES for word in ("--no-binary", name))]
+    words += ["--python-version", python, "--python-platform", target, "--target", str(folder), "-r", str(ROOT / lock)]
+    return subprocess.run(words, capture_output=True, text=True, env=uv.environment(), timeout=300)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("release", BOOK.listed.values(), ids=str)
+@pytest.mark.parametrize("platform", TARGETS)
+def test_a_version_has_wheels_for_the_platforms_that_its_data_name_and_for_no_others(release, platform, tmp_path):
+    done = resolved(release.lock("base"), TARGETS[platform], "3.12", tmp_path)
+    assert (done.returncode == 0) is (platform in release.platforms), done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("platform", ["macos-arm64", "windows-amd64"])
+@pytest.mark.parametrize("stack", ["harness", "science", "inference", "convert", "training"])
+def test_the_stacks_have_wheels_for_macos_and_windows(stack, platform, tmp_path):
+    done = resolved(f"docker/locks/{stack}.txt", TARGETS[platform], "3.12", tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", ["3.10", "3.13"])
+@pytest.mark.parametrize("stack", ["harness", "base", "science"])
+def test_the_stacks_have_wheels_for_the_first_and_the_last_python(stack, python, tmp_path):
+    done = resolved(f"docker/locks/{stack}.txt", "x86_64-manylinux_2_36", python, tmp_path)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,23 @@
+"""Task 13-1: of what people write most with PyTorch nothing is converted into something else without a word."""
+
+import re
+import subprocess
+
+import pytest
+
+from harness.checkout import ROOT
+from harness.environments import stacks
+
+pytestmark = pytest.mark.slow
+
+
+def test_no_snippet_of_a_sample_is_silently_wrong():
+    python = stacks.prepare(stacks.stack("convert")).python
+    words = [python, "-W", "ignore", ROOT / "bench" / "snippets.py", "--every", "20"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=1200)
+    if done.returncode == 2:
+        pytest.skip(done.stderr.strip())
+    *_, last = done.stdout.strip().splitlines()
+    equal, opened, refused, wrong = map(int, re.findall(r"\d+", last))
+    assert done.returncode == 0 and wrong == 0, done.stdout
+    assert equal >= 0.75 * (equal + opened + refused)

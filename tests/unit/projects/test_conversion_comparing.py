@@ -1,0 +1,80 @@
+"""Task 13-1: two records are equal to float32's last bits, or the first difference is named."""
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def comparing(load):
+    return load("13-conversion/comparing.py")
+
+
+@pytest.fixture
+def observing(load):
+    return load("13-conversion/observing.py")
+
+
+def record(comparing, *events):
+    return comparing.Record([("print", "main.py", line, list(value)) for line, *value in events])
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("loss 0.69314718", "loss 0.69314724"),
+        ("torch.float32", "paddle.float32"),
+        (
+            "tensor([1., 2.5000])",
+            "Tensor(shape=[2], dtype=float32, place=Place(cpu), stop_gradient=True,\n       [1.        , 2.50000000])",
+        ),
+        (
+            "tensor(3, grad_fn=<SumBackward0>)",
+            "Tensor(shape=[], dtype=int64, place=Place(cpu), stop_gradient=False,\n       3)",
+        ),
+        ("accuracy 0.123", "accuracy 0.124"),
+    ],
+)
+def test_texts_that_say_the_same(comparing, theirs, ours):
+    error, _ = comparing.difference(theirs, ours)
+    assert error <= comparing.ROUNDING
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("median 3.0", "median 3.5"), ("trainable 0", "trainable 6"), ("pixel 255.0", "pixel 1.0"),
+        ("weight 0.951", "weight 1.0"), ("True", "False"), ("step 10", "step 11"), ("0.2", "0.3"),
+        ("loss nan", "loss 1.0"),
+    ],
+)  # fmt: skip
+def test_texts_that_do_not(comparing, theirs, ours):
+    error, detail = comparing.difference(theirs, ours)
+    assert error > comparing.ROUNDING and detail
+
+
+def test_a_result_of_another_type_or_shape_differs(comparing, observing):
+    thin = observing.thin
+    ones = thin(np.ones(3, "float32"))
+    assert comparing.difference(ones, thin(np.ones(3, "float64")))[0] == float("inf")
+    assert comparing.difference(ones, thin(np.ones((3, 1), "float32")))[0] == float("inf")
+    assert comparing.difference(ones, thin(np.ones(3, "float32") * np.float32(1 + 1e-7)))[0] <= comparing.ROUNDING
+    assert comparing.difference(thin(np.array([2])), thin(np.array([3])))[0] == float("inf")
+
+
+def test_the_first_difference_is_named_by_line(comparing):
+    theirs = record(comparing, (3, "loss 1.0"), (7, "loss 2.0"), (9, "end"))
+    found = comparing.compare(theirs, record(comparing, (5, "loss 1.0"), (9, "loss 2.5"), (12, "other")))
+    assert [(each.where, each.line) for each in found] == [("main.py", 7), ("main.py", 9)]
+
+
+def test_what_only_one_side_prints_differs(comparing):
+    one, two = record(comparing, (3, "a")), record(comparing, (3, "a"), (4, "b"))
+    assert comparing.compare(one, two) and comparing.compare(two, one) and not comparing.compare(one, one)
+
+
+def test_both_sides_draw_the_same_numbers_and_a_nudge_moves_each_a_little(observing):
+    plain, again, nudged = observing.Stream(3), observing.Stream(3), observing.Stream(3, nudge=True)
+    drawn = plain.normal(100)
+    assert np.array_equal(drawn, again.normal(100))
+    moved = np.abs(nudged.normal(100) / drawn - 1)
+    assert moved.min() > 0 and moved.max() < 1e-5
