@@ -22,7 +22,7 @@ WRONG = [
     ({"functions": []}, "unknown_parameter", "functions"),
     ({"stop": 5}, "invalid_value", "stop"),
     ({"messages": []}, "invalid_value", "messages"),
-    ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "invalid_value", "messages[0].content[0].type"),
+    ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "invalid_value", "messages[0].content[0]"),
     ({"messages": [{"role": "king", "content": "x"}]}, "invalid_value", "messages[0].role"),
     ({"messages": [{"role": "tool", "content": "x"}]}, "invalid_value", "messages[0]"),
     ({"messages": [{"role": "user"}]}, "invalid_value", "messages[0]"),
@@ -37,7 +37,8 @@ WRONG = [
 @pytest.mark.parametrize(("fields", "code", "parameter"), WRONG)
 def test_what_is_wrong_is_refused_where_it_stands(protocol, fields, code, parameter):
     refusal = refused(protocol, **fields)
-    assert (refusal.status, refusal.code) == (400, code) and (refusal.parameter or "").startswith(parameter), vars(refusal)
+    assert (refusal.status, refusal.code) == (400, code)
+    assert (refusal.parameter or "").startswith(parameter)
 
 
 def test_what_does_not_fit_together_is_said(protocol):
