@@ -100,7 +100,9 @@ async def soak(address: str, memory: list[float]) -> tuple[list[float], dict[str
                 await asyncio.sleep(max(begin + part * (end - begin) - time.monotonic(), 0))
                 memory.append(resident())
 
-        waits, *_ = await asyncio.gather(watch(calm, end), weigh(), *(person() for _ in range(PEOPLE)))
+        watching = asyncio.create_task(watch(calm, end))
+        await asyncio.gather(watching, weigh(), *(person() for _ in range(PEOPLE)))
+        waits = watching.result()
         for _ in range(600):
             state: dict[str, Any] = (await calm.get("/health", timeout=60)).json()
             if state["open"] == 0:
