@@ -76,7 +76,8 @@ def test_logits_that_are_no_numbers_end_one_answer(load):
     class Broken(Echo):
         def step(self, tokens, sequences, positions, tables, wanted):
             logits = super().step(tokens, sequences, positions, tables, wanted)
-            logits[np.asarray(sequences)[wanted] == 1] = np.nan
+            if len(tokens) == 6:  # the step that reads the three prompts
+                logits[np.asarray(sequences)[wanted] == 1] = np.nan
             return logits
 
     engine = load("10-optimised-inference/engine.py")
