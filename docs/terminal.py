@@ -1,6 +1,8 @@
 """Make docs/terminal.gif, the README's picture: commands in a terminal as they really ran, with long waits shortened.
 
-    .venv/bin/python docs/terminal.py            # makes the records that it shows; their stacks are there from then on
+    .venv/bin/python docs/terminal.py
+
+It makes the records that it shows; their stacks are there from then on.
 """
 
 import os
@@ -35,7 +37,9 @@ def main() -> None:
     times[-1] = LAST
     first, *others = frames
     place = ROOT / "docs" / "terminal.gif"
-    first.save(place, save_all=True, append_images=others, duration=[1000 * each for each in times], loop=0, optimize=True)
+    first.save(
+        place, save_all=True, append_images=others, duration=[1000 * each for each in times], loop=0, optimize=True
+    )
     print(f"{place.relative_to(ROOT)}: {len(frames)} frames, {place.stat().st_size / 1024:.0f} KiB")
 
 

@@ -1,4 +1,4 @@
-"""What a reader would stumble over fails the build: a heading that does not fit a line, code that is cut off on a phone.
+"""What a reader would stumble over fails the build: here a heading that does not fit a line.
 
 Dead links fail by mkdocs.yml's `validation`, a text without its Chinese twin in pages.py.
 """

@@ -69,9 +69,11 @@ def number(record: str, field: str, where: str) -> float:
 
 
 def printed(text: str, words: str, where: str) -> float:
-    """Of what a benchmark printed: of the table the number at a row's first cells and a column, or the number before a word."""
+    """Of what a benchmark printed: the number at a row's first cells and a column of its table, or before a word."""
     *row, column = words.split(",")
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")
+    ]
     found = [line[lines[0].index(column)] for line in lines if row and column in lines[0] and line[: len(row)] == row]
     found += [] if row else re.findall(rf"([\d.]+) {re.escape(column)}\b", text)
     if len(found) != 1 or not re.fullmatch(r"[\d.e+-]+", found[0]):

@@ -35,6 +35,7 @@ PIPE = re.compile(r"`([^`\n]*\\\|[^`\n]*)`")
 ALTERNATE = re.compile(r'href="[^"]*" hreflang="(\w+)"')
 PLACEHOLDER = re.compile(r"^<!-- reference: (\w+) -->$", re.MULTILINE)
 LANGUAGES = {"en": "English", "zh": "中文"}
+SEARCH = {"en": "Search", "zh": "搜索"}
 ENGLISH_ALONE = {"docs/benchmarks.md", "docs/changelog.md"}  # written by a program; for those who change things
 TITLES = {
     "Start": "入门",
@@ -121,7 +122,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """As browsers show it best: without the ends of lines within Chinese sentences, which would be spaces."""
     parts = FENCED.split(markdown)
-    return "".join(part if number % 2 else PIPE.sub(piped, WITHIN_SENTENCE.sub(r"\1", part)) for number, part in enumerate(parts))
+    parts[::2] = [PIPE.sub(piped, WITHIN_SENTENCE.sub(r"\1", part)) for part in parts[::2]]
+    return "".join(parts)
 
 
 def piped(match: re.Match[str]) -> str:
@@ -130,10 +132,11 @@ def piped(match: re.Match[str]) -> str:
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """The switch of languages leads to the same page of the other one, which the theme's own links do not for two sites."""
+    """The switch of languages leads to the same page of the other one, and the search has a name for who cannot see it."""
     up = "../" * page.url.count("/")
     there = {"en": f"{up}../{page.url}", "zh": f"{up}zh/{page.url}"}
     there[config.theme["language"]] = f"{up}{page.url}"
+    output = output.replace('role="dialog"', f'role="dialog" aria-label="{SEARCH[config.theme["language"]]}"')
     return ALTERNATE.sub(lambda match: f'href="{there[match[1]]}" hreflang="{match[1]}"', output)
 
 
@@ -155,6 +158,8 @@ def relinked(words: str, source: str, page: str, pages: dict[str, str]) -> str:
         own = pages.get(f"{path}/README.md") or pages.get(path)
         if not own and path.startswith("docs/"):
             own = path.removeprefix("docs/")
+        if not own and label == Path(path).stem:  # a program by its name: the page that tells of it
+            own = next(filter(None, (pages.get(f"{above}/README.md") for above in Path(path).parents)), None)
         if own:
             return f"{picture}[{label}]({posixpath.relpath(own, posixpath.dirname(page) or '.')}{anchor})"
         return f"{label} (`{path}`)" if (ROOT / path).exists() else match[0]  # a dead link stays, and fails the build

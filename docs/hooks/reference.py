@@ -122,15 +122,19 @@ def grid(language: str) -> str:
         rows.append([f"[{part.name} {title}]({part.slug}.md)", *cells])
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     if chinese:
-        return f"{WIDE}# 任务与硬件\n\n● 可以得分　○ 演练：同样的程序，按规则不计分　– 不运行程序，只收本人的证据\n\n{table}\n"
-    words = "● points can be earned · ○ rehearsal: the same program, without points by the rule · – nothing runs: what a person attaches counts"
-    return f"{WIDE}# Tasks and hardware\n\n{words}\n\n{table}\n"
+        words = "● 可以得分　○ 演练：同样的程序，按规则不计分　– 不运行程序，只收本人的证据"
+        return f"{WIDE}# 任务与硬件\n\n{words}\n\n{table}\n"
+    words = "● points can be earned · ○ rehearsal: the same program, without points by the rule"
+    more = "– nothing runs: what a person attaches counts"
+    return f"{WIDE}# Tasks and hardware\n\n{words} · {more}\n\n{table}\n"
 
 
 def cell(part: entries.Part, kind: entries.Hardware) -> str:
     if not part.program:
         return "–"
-    earns = kind.category != "simulated" and any(not rule.categories or kind.category in rule.categories for rule in part.rules)
+    earns = kind.category != "simulated" and any(
+        not rule.categories or kind.category in rule.categories for rule in part.rules
+    )
     return "●" if earns else "○"
 
 
@@ -144,7 +148,9 @@ def symptoms() -> str:
             f"| `{escaped(each['example'])}` | {escaped(each['cause'])} | {escaped(each['remedy'])} {reports(each)} |"
             for each in yaml.safe_load(path.read_text(encoding="utf-8"))["symptoms"]
         ]
-        parts.append("\n".join([f"### {title}\n", "| seen in the log | cause | remedy |", "| --- | --- | --- |", *rows]))
+        parts.append(
+            "\n".join([f"### {title}\n", "| seen in the log | cause | remedy |", "| --- | --- | --- |", *rows])
+        )
     return "\n\n".join(parts)
 
 

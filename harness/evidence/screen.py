@@ -65,7 +65,8 @@ def still(terminal: "pyte.Screen") -> "Image.Image":
 
     size = (terminal.columns * CELL[0] + 2 * MARGIN, terminal.lines * CELL[1] + 2 * MARGIN)
     image = Image.new("RGB", size, PAPER)
-    _block(ImageDraw.Draw(image), Faces(), [_row(terminal.buffer[row]) for row in range(terminal.lines)], 0, size[0], PAPER)
+    rows = [_row(terminal.buffer[row]) for row in range(terminal.lines)]
+    _block(ImageDraw.Draw(image), Faces(), rows, 0, size[0], PAPER)
     return image
 
 

@@ -69,7 +69,11 @@ class Asking:
         self._most = room * self.tokenizer.longest
 
     def completion(self, body: Completion) -> Order:
-        texts = [body.prompt] if isinstance(body.prompt, str) or not body.prompt or isinstance(body.prompt[0], int) else body.prompt
+        texts = (
+            [body.prompt]
+            if isinstance(body.prompt, str) or not body.prompt or isinstance(body.prompt[0], int)
+            else body.prompt
+        )
         self.few(len(texts) * body.n, "prompt")
         prompts = [self.prompt(text, "prompt") for text in texts]
         limit = COMPLETION_LIMIT if body.max_tokens is None else body.max_tokens
@@ -83,14 +87,18 @@ class Asking:
         else:
             tokens = list(text)
             if any(token >= self.vocabulary for token in tokens):
-                raise Refusal(400, f"Invalid '{parameter}': a token is none of the model's {self.vocabulary}.", parameter)
+                raise Refusal(
+                    400, f"Invalid '{parameter}': a token is none of the model's {self.vocabulary}.", parameter
+                )
         if not tokens:
             raise Refusal(400, f"Invalid '{parameter}': it is empty.", parameter, "invalid_value")
         return Prompt(tokens, text if isinstance(text, str) else "")
 
     def few(self, count: int, parameter: str) -> None:
         if count > self.most:
-            raise Refusal(400, f"Invalid '{parameter}': {count} answers are more than {self.most}, which may wait.", parameter)
+            raise Refusal(
+                400, f"Invalid '{parameter}': {count} answers are more than {self.most}, which may wait.", parameter
+            )
 
     def chat(self, body: Chat) -> Order:
         self.few(body.n, "n")
@@ -137,7 +145,10 @@ class Asking:
         if body.reasoning_effort is not None:
             if not self.reasons and body.reasoning_effort != "none":
                 raise Refusal(
-                    400, "Unknown parameter: 'reasoning_effort'. The model does not reason.", "reasoning_effort", "unknown_parameter"
+                    400,
+                    "Unknown parameter: 'reasoning_effort'. The model does not reason.",
+                    "reasoning_effort",
+                    "unknown_parameter",
                 )
             given["enable_thinking"] = EFFORTS.get(body.reasoning_effort, True)
             given["reasoning_effort"] = body.reasoning_effort
@@ -243,7 +254,9 @@ def plain(message: Message, number: int) -> dict[str, Any]:
         if not isinstance(arguments, dict):
             place = f"messages[{number}].tool_calls"
             raise Refusal(400, f"Invalid '{place}': the arguments of {call.function.name} are no JSON object.", place)
-        calls.append({"id": call.id, "type": "function", "function": {"name": call.function.name, "arguments": arguments}})
+        calls.append(
+            {"id": call.id, "type": "function", "function": {"name": call.function.name, "arguments": arguments}}
+        )
     if calls:
         found["tool_calls"] = calls
     return found

@@ -126,7 +126,15 @@ class EngineThread(threading.Thread):
                 if len(request.answer) > answer.sent or last:
                     new = slice(answer.sent, None)
                     news.append(
-                        (answer, News(request.answer[new], request.logprobs[new], last, (error or request.error) if last else ""))
+                        (
+                            answer,
+                            News(
+                                request.answer[new],
+                                request.logprobs[new],
+                                last,
+                                (error or request.error) if last else "",
+                            ),
+                        )
                     )
                     answer.sent = len(request.answer)
                 if last:

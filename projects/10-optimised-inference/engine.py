@@ -182,7 +182,9 @@ class Engine:
             chosen_by = [row for place, row in own if place >= known - 1]
             done = bool(request.error or chosen_by) and self._accept(request, draft, chosen_by, now)
             if request.computed // self.pool.size > request.published:
-                request.published = self.pool.publish(request.blocks, request.tokens[: request.computed], request.published)
+                request.published = self.pool.publish(
+                    request.blocks, request.tokens[: request.computed], request.published
+                )
             if done:
                 finished.append(request)
                 self.running.remove(request)

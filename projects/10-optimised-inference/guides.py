@@ -59,7 +59,9 @@ class Guides:
         with self._lock:
             if self._made is None:
                 stops = sorted(stop for stop in self._tokenizer.stops if stop < self._vocabulary)
-                self._made = LLTokenizer(self._tokenizer.serialised(), n_vocab=self._vocabulary, eos_token=stops or None)
+                self._made = LLTokenizer(
+                    self._tokenizer.serialised(), n_vocab=self._vocabulary, eos_token=stops or None
+                )
             return self._made
 
     def guide(self, grammar: str, parameter: str) -> GrammarGuide:

@@ -140,7 +140,8 @@ class Reply:
             "reasoning": {"effort": None, "summary": None},
             "store": False,
             "temperature": body.temperature,
-            "text": body.text.model_dump(by_alias=True, exclude_none=True, exclude_defaults=True) | {"format": self._said()},
+            "text": body.text.model_dump(by_alias=True, exclude_none=True, exclude_defaults=True)
+            | {"format": self._said()},
             "tool_choice": body.tool_choice,
             "tools": [],
             "top_p": body.top_p,
@@ -149,7 +150,11 @@ class Reply:
 
     def _said(self) -> dict[str, Any]:
         format = self._body.text.format
-        more = {"name": format.name, "schema": format.schema_, "strict": format.strict} if format.type == "json_schema" else {}
+        more = (
+            {"name": format.name, "schema": format.schema_, "strict": format.strict}
+            if format.type == "json_schema"
+            else {}
+        )
         return {"type": format.type, **more}
 
 

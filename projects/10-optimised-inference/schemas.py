@@ -24,7 +24,9 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, fields: Any) -> Any:
-        return {name: value for name, value in fields.items() if value is not None} if isinstance(fields, dict) else fields
+        return (
+            {name: value for name, value in fields.items() if value is not None} if isinstance(fields, dict) else fields
+        )
 
 
 class Passed(Body):
@@ -98,7 +100,8 @@ class Generation(Passed):
     frequency_penalty: Penalty = 0.0
     repetition_penalty: Annotated[float, Field(gt=0, le=10)] = 1.0
     logit_bias: Annotated[
-        dict[Annotated[str, Field(pattern=r"^\d{1,9}$")], Annotated[float, Field(ge=-100, le=100)]], Field(max_length=4096)
+        dict[Annotated[str, Field(pattern=r"^\d{1,9}$")], Annotated[float, Field(ge=-100, le=100)]],
+        Field(max_length=4096),
     ] = {}
     response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
@@ -196,9 +199,12 @@ class Chat(Generation):
 class Completion(Generation):
     """POST /v1/completions."""
 
-    prompt: str | Tokens | Annotated[list[str], Field(min_length=1, fail_fast=True)] | Annotated[
-        list[Tokens], Field(min_length=1, fail_fast=True)
-    ]
+    prompt: (
+        str
+        | Tokens
+        | Annotated[list[str], Field(min_length=1, fail_fast=True)]
+        | Annotated[list[Tokens], Field(min_length=1, fail_fast=True)]
+    )
     echo: bool = False
     logprobs: Annotated[int, Field(ge=0, le=MOST_TOP)] | None = None
     best_of: int | None = None
@@ -216,9 +222,12 @@ class Embedding(Passed):
     """POST /v1/embeddings."""
 
     model: str = ""
-    input: str | Tokens | Annotated[list[str], Field(min_length=1, fail_fast=True)] | Annotated[
-        list[Tokens], Field(min_length=1, fail_fast=True)
-    ]
+    input: (
+        str
+        | Tokens
+        | Annotated[list[str], Field(min_length=1, fail_fast=True)]
+        | Annotated[list[Tokens], Field(min_length=1, fail_fast=True)]
+    )
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[int, Field(ge=1)] | None = None
 

@@ -47,7 +47,10 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
         "--threads", type=int, default=0, help="threads that compute; 0: one for each core [%(default)s]"
     )
     parser.add_argument(
-        "--pooling", default="mean", choices=list(POOLING), help="what /v1/embeddings makes of a text's tokens [%(default)s]"
+        "--pooling",
+        default="mean",
+        choices=list(POOLING),
+        help="what /v1/embeddings makes of a text's tokens [%(default)s]",
     )
     parser.add_argument(
         "--cors",
@@ -65,7 +68,9 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
             f"there is no model at {chosen.model}: name a GGUF file, a folder in Hugging Face's layout, or smollm2"
         )
     if chosen.host not in LOOPBACK and not os.environ.get(KEY):
-        parser.error(f"--host {chosen.host} lets others in: set a key, or several with commas, in the environment variable {KEY}")
+        parser.error(
+            f"--host {chosen.host} lets others in: set a key, or several with commas, in the environment variable {KEY}"
+        )
     for origin in chosen.cors:
         if origin != "*" and not ORIGIN.fullmatch(origin):
             parser.error(f"--cors {origin} is no origin: name one as https://a.example or http://localhost:3000, or *")

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
 import llm
-import numpy as np
 import protocol
 import replies
 import responses
@@ -80,7 +79,9 @@ class Service:
     def admit(self, request: Request) -> None:
         shown = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
         if self.keys and not any(hmac.compare_digest(shown, key.encode()) for key in self.keys):
-            raise Refusal(401, "Incorrect API key provided: send it as Authorization: Bearer KEY", code="invalid_api_key")
+            raise Refusal(
+                401, "Incorrect API key provided: send it as Authorization: Bearer KEY", code="invalid_api_key"
+            )
 
     async def health(self, request: Request) -> Response:
         """Whether the engine lives, and how busy it is."""
@@ -114,9 +115,7 @@ class Service:
 
     @counted
     async def responses(self, request: Request) -> Response:
-        body, order = await self._read(
-            request, schemas.Response, lambda body: self.asking.chat(responses.chat(body))
-        )
+        body, order = await self._read(request, schemas.Response, lambda body: self.asking.chat(responses.chat(body)))
         (writing,) = self._submit(order, echo=False)
         reply = responses.Reply(body, self.name)
 
@@ -291,7 +290,9 @@ async def unless_gone(request: Request, answering: Any) -> Response:
 
 async def refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
-    headers = {"Retry-After": "1"} if error.status == 429 else {"Connection": "close"} if error.status in (408, 413) else None
+    headers = (
+        {"Retry-After": "1"} if error.status == 429 else {"Connection": "close"} if error.status in (408, 413) else None
+    )
     return JSONResponse(error.body(), error.status, headers)
 
 

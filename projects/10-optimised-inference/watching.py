@@ -23,7 +23,10 @@ class Counts:
             "paddlehomework_time_to_first_token_seconds", help, buckets=SECONDS, registry=self._registry
         )
         self._whole = Histogram(
-            "paddlehomework_request_seconds", "Seconds from a request to its end", buckets=SECONDS, registry=self._registry
+            "paddlehomework_request_seconds",
+            "Seconds from a request to its end",
+            buckets=SECONDS,
+            registry=self._registry,
         )
         engine = thread.engine
         for name, help, value in (

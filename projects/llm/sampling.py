@@ -105,7 +105,9 @@ class Sampler:
 
     def _draw(self, logits: Array) -> int:
         tokens, scaled = self._kept(logits)
-        times = np.random.Generator(np.random.Philox(key=self.seed, counter=self._count)).standard_exponential(logits.size)
+        times = np.random.Generator(np.random.Philox(key=self.seed, counter=self._count)).standard_exponential(
+            logits.size
+        )
         running = scaled > NEVER
         tokens = tokens[running]
         return int(tokens[np.argmax(scaled[running] - np.log(times[tokens]))])

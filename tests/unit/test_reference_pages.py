@@ -8,7 +8,7 @@ import pytest
 from harness.checkout import ROOT
 
 sys.path.append(str(ROOT / "docs" / "hooks"))
-import reference  # noqa: E402
+import reference
 
 SCHEMAS = sorted(ROOT.glob("harness/catalogue/schemas/*.schema.json"))
 
@@ -29,7 +29,7 @@ def test_nested_fields_are_named_by_their_path():
 def test_a_choice_that_only_narrows_a_field_says_nothing_more(tmp_path):
     rule = {
         "properties": {"rule": {"enum": ["one", "two"], "description": "which"}, "limit": {"description": "how many"}},
-        "oneOf": [{"properties": {"rule": {"const": "one"}, "limit": False}}, {"properties": {"rule": {"const": "two"}}}],
+        "oneOf": [{"properties": {"rule": {"const": "one"}, "limit": False}}, {"properties": {"limit": False}}],
     }
     schema = {"title": "a.yaml: a file", "properties": {"points": {"items": rule}}}
     path = tmp_path / "a.schema.json"

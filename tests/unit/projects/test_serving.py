@@ -194,7 +194,10 @@ def test_what_cannot_be_answered_is_refused_in_openais_shape(client, wishes, sta
     assert (refusal.value.status_code, refusal.value.code) == (status, code)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'{"model": 3}', b"\xff", b"[" * 100_000, b'{"messages": [' + b"{}," * 1_000_000 + b"{}]}"])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[1]", b'{"model": 3}', b"\xff", b"[" * 100_000, b'{"messages": [' + b"{}," * 1_000_000 + b"{}]}"],
+)
 def test_malformed_json_is_refused(server, body):
     headers = {"Authorization": f"Bearer {KEY}"}
     with pytest.raises(urllib.error.HTTPError) as refusal:
