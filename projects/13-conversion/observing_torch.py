@@ -1,7 +1,9 @@
 """PyTorch's side of observing.py: its random numbers come from the stream."""
 
+import importlib
 import math
 from collections import Counter
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 PLACES: Counter[str] = Counter()
+KEPT: list[Any] = []
 streams: dict[int, Any] = {}
 
 
@@ -30,7 +33,33 @@ def note(_: Any) -> None:
     pass
 
 
+def _dropout_within(observer: Any) -> None:
+    """Note where a recurrent layer of PyTorch draws numbers itself, for its dropout between layers."""
+
+    def note_it(module: Any, _: Any) -> None:
+        if isinstance(module, torch.nn.RNNBase) and module.training and module.dropout and module.num_layers > 1:
+            kind = type(module).__name__
+            observer.write("apart", "", 0, f"the dropout between the layers of {kind} draws numbers of its own")
+
+    torch.nn.modules.module.register_module_forward_pre_hook(note_it)
+
+
+def _torchvision() -> None:
+    """A torchvision for another build of PyTorch lacks its operators, without which it is not imported."""
+    if find_spec("torchvision") is None:
+        return
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError:
+        library = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        KEPT.append(library)
+
+
 def prepare(stream: Any, device: str, observer: Any) -> None:
+    _dropout_within(observer)
+    _torchvision()
     torch.set_printoptions(precision=8, sci_mode=False, linewidth=100000)
     torch.compile = lambda model=None, **_: (
         model if model is not None else lambda function: function

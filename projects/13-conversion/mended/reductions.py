@@ -119,7 +119,7 @@ def max(x, dim=None, keepdim=False, *, axis=None):
         return maximum(x, dim)
     dim = _axis(dim, axis)
     if dim is None:
-        return _narrow(x, lambda x: paddle.max(x))
+        return _narrow(x, paddle.max if x.stop_gradient else paddle.amax)
     return _narrow(x, lambda x: _extreme(x, dim, keepdim, True))
 
 
@@ -129,7 +129,7 @@ def min(x, dim=None, keepdim=False, *, axis=None):
         return minimum(x, dim)
     dim = _axis(dim, axis)
     if dim is None:
-        return _narrow(x, lambda x: paddle.min(x))
+        return _narrow(x, paddle.min if x.stop_gradient else paddle.amin)
     return _narrow(x, lambda x: _extreme(x, dim, keepdim, False))
 
 
@@ -146,12 +146,20 @@ def _same(x, other):
 
 @method
 def maximum(x, other):
-    return paddle.maximum(*_same(x, other))
+    return _greater(*_same(x, other), paddle.maximum, lambda a, b: a > b)
 
 
 @method
 def minimum(x, other):
-    return paddle.minimum(*_same(x, other))
+    return _greater(*_same(x, other), paddle.minimum, lambda a, b: a < b)
+
+
+def _greater(a, b, whole, ahead):
+    """What is no number stays none, and where both are equal each has half of the gradient."""
+    if not a.is_floating_point():
+        return whole(a, b)
+    one = paddle.where(ahead(a, b) | paddle.isnan(a), a, b)
+    return paddle.where(a == b, a * 0.5 + b * 0.5, one)
 
 
 @method
