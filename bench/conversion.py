@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import yaml
 
-STACK = "convert"
 ROOT = Path(__file__).resolve().parents[1]
 MAIN = ROOT / "projects" / "13-conversion" / "main.py"
 
@@ -96,14 +95,14 @@ def tried(project: dict[str, Any], clones: Path, pytorch: str) -> tuple[str, lis
     lines = done.stdout.splitlines()
     why = [each.strip() for each in lines if re.match(r"  (OPEN |FAILED |runs, )", each)]
     ends = ("NOT ", "NOTHING ", "converted")
-    said = next((each for each in reversed(lines) if each.startswith(ends)), (done.stderr.splitlines() or ["?"])[0])
+    said = next((each for each in reversed(lines) if each.startswith(ends)), (done.stderr.splitlines() or ["?"])[-1])
     return said, why
 
 
 def commit(folder: Path) -> str:
     words = ["git", "-C", str(folder), "log", "-1", "--format=%h"]
     done = subprocess.run(words, capture_output=True, text=True)
-    return done.stdout.strip() or (folder / "COMMIT").read_text().strip() if (folder / "COMMIT").is_file() else "?"
+    return done.stdout.strip() or "?"
 
 
 def main() -> int:

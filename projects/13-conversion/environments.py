@@ -48,7 +48,8 @@ def _has_torch(python: str) -> bool:
 
 
 def _make() -> Pytorch:
-    print(f"Installing {PYTORCH} for the CPU into {CACHE.name} (once)", file=sys.stderr)
+    what = f"Installing {PYTORCH} for the CPU to compare with: some 200 MB to download, 1 GB in {CACHE} (once)"
+    print(f"{what}; pytorch=none does without", file=sys.stderr, flush=True)
     try:
         subprocess.run([sys.executable, "-m", "venv", "--clear", CACHE], check=True, capture_output=True)
         words = [

@@ -335,6 +335,9 @@ def _promoting(name):
     def combined(self, other):
         if isinstance(other, Tensor) and self.dtype != other.dtype:
             self, other = _pair(self, other)
+        if name == "__truediv__" and is_integer(self):
+            self = self.astype(paddle.get_default_dtype())
+            other = other.astype(self.dtype) if isinstance(other, Tensor) else other
         return before(self, other)
 
     setattr(Tensor, name, combined)
