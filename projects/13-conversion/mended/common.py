@@ -68,7 +68,7 @@ def put(into, values):
         if into.is_contiguous():
             paddle.assign(values, into)
         else:
-            into.scale_(0.0) if not is_integer(into) else into.zero_()
+            into.zero_()
             into.add_(values)
     return into
 

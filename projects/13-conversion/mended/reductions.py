@@ -104,9 +104,19 @@ def _narrow(x, compute):
     return Pair(found[0].astype(x.dtype), found[1]) if isinstance(found, tuple) else found.astype(x.dtype)
 
 
-def _extreme(x, dim, keepdim, greatest):
+def _where(x, dim, keepdim, greatest):
+    """The index of the extreme; the first that is no number goes before all."""
     order = paddle.argmax if greatest else paddle.argmin
-    indices = order(x, axis=dim, keepdim=True)
+    none = paddle.isnan(x) if x.is_floating_point() else None
+    if none is None or not bool(none.any()):
+        return order(x, axis=dim, keepdim=keepdim)
+    found = order(paddle.nan_to_num(x, 0.0, float("inf"), -float("inf")), axis=dim, keepdim=keepdim)
+    first = paddle.argmax(none.astype("int32"), axis=dim, keepdim=keepdim)
+    return paddle.where(none.any(axis=dim, keepdim=keepdim), first, found)
+
+
+def _extreme(x, dim, keepdim, greatest):
+    indices = _where(x, dim, True, greatest)
     values = paddle.take_along_axis(x, indices, dim) if x.ndim else x
     if x.ndim and not keepdim:
         values, indices = values.squeeze(dim), indices.squeeze(dim)
@@ -182,21 +192,29 @@ def amin(x, dim=(), keepdim=False):
 def argmax(x, dim=None, keepdim=False, *, axis=None):
     dim = _axis(dim, axis)
     x = x.astype("float32") if is_half(x) else x.astype("int32") if x.dtype == paddle.bool else x
-    return paddle.argmax(x, axis=dim, keepdim=keepdim)
+    return _where(x, dim, keepdim, True)
 
 
 @method
 def argmin(x, dim=None, keepdim=False, *, axis=None):
     dim = _axis(dim, axis)
     x = x.astype("float32") if is_half(x) else x.astype("int32") if x.dtype == paddle.bool else x
-    return paddle.argmin(x, axis=dim, keepdim=keepdim)
+    return _where(x, dim, keepdim, False)
 
 
 @method
 def median(x, dim=None, keepdim=False):
     """The lower one of an even count."""
+    if x.is_floating_point() and bool(paddle.isnan(x).any()):
+        if dim is not None:
+            raise NotImplementedError("median over an axis where there is no number")
+        return paddle.full([], float("nan"), x.dtype)
     if dim is None:
-        return paddle.sort(x.flatten())[(numel(x) - 1) // 2]
+        found = paddle.sort(x.flatten())[(numel(x) - 1) // 2]
+        if found.stop_gradient:
+            return found
+        shared = x[x == found.detach()].mean()  # the gradient is parted among equals
+        return found.detach() + shared - shared.detach()
     return kthvalue(x, (x.shape[dim] - 1) // 2 + 1, dim, keepdim)
 
 
