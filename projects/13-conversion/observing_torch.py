@@ -152,9 +152,7 @@ def randperm(count: int, *, generator: Any = None, dtype: Any = None, **named: A
     return made(of(generator).permutation(int(count)), [int(count)], dtype or torch.int64, named)
 
 
-def normal(
-    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, **named: Any
-) -> torch.Tensor:
+def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, **named: Any) -> torch.Tensor:
     if size is None:
         like = (torch.as_tensor(mean) + torch.as_tensor(std)).float()
         return mean + std * randn(*like.shape, generator=generator, dtype=like.dtype)
@@ -178,9 +176,7 @@ def bernoulli(chances: Any, p: Any = None, *, generator: Any = None) -> torch.Te
     return (drawn < (chances if p is None else p)).to(chances.dtype)
 
 
-def multinomial(
-    chances: Any, num_samples: int, replacement: bool = False, *, generator: Any = None
-) -> torch.Tensor:
+def multinomial(chances: Any, num_samples: int, replacement: bool = False, *, generator: Any = None) -> torch.Tensor:
     rows = chances.detach().double().reshape(-1, chances.shape[-1]).numpy()
     found = choose(rows, num_samples, replacement, of(generator))
     return torch.from_numpy(found.reshape(*chances.shape[:-1], num_samples))

@@ -42,7 +42,9 @@ class KMNIST(MNIST):
 
 def _idx(path):
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there, and nothing is downloaded: put the unpacked file of the set there")
+        raise FileNotFoundError(
+            f"{path} is not there, and nothing is downloaded: put the unpacked file of the set there"
+        )
     content = path.read_bytes()
     axes = content[3]
     shape = struct.unpack(f">{axes}i", content[4 : 4 + 4 * axes])
