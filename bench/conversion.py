@@ -8,7 +8,6 @@ data is made where it would download some (the same on both sides), and it goes 
 
 import argparse
 import gzip
-import os
 import re
 import shutil
 import struct
@@ -83,15 +82,14 @@ def tried(project: dict[str, Any], clones: Path, pytorch: str) -> tuple[str, lis
         for place, kind in project.get("data", {}).items():
             folder = (source / place).resolve()
             folder.mkdir(parents=True, exist_ok=True)
-            if kind in MADE:
-                MADE[kind](folder)
+            MADE[kind](folder)
             if not folder.is_relative_to(source):  # "../data" of an example: one folder up is the project
                 source = folder.parent
                 scripts = "; ".join(f"project/{each.strip()}" for each in scripts.split(";"))
         given = {"source": source, "scripts": scripts, "requires": project.get("requires", ""), "pytorch": pytorch}
         words = [f"{name}={value}" for name, value in given.items()]
-        command = [sys.executable, MAIN, "--part", "13-1", "--device", "cpu", "--out", out, "--set", *words]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", env={**os.environ})
+        command = [sys.executable, str(MAIN), "--part", "13-1", "--device", "cpu", "--out", str(out), "--set", *words]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     lines = done.stdout.splitlines()
     why = [each.strip() for each in lines if re.match(r"  (OPEN |FAILED |runs, )", each)]
     ends = ("NOT ", "NOTHING ", "converted")
