@@ -80,7 +80,12 @@ def main() -> int:
     """Install the harness's packages into the environment whose Python calls this."""
     lock = ROOT / "docker" / "locks" / "harness.txt"
     into = ["--python", sys.executable, "--require-hashes", "--no-deps", "-r", str(lock)]
-    failure = run([[sys.executable, "-m", "uv", "pip", "install", *into]], ".venv from docker/locks/harness.txt", "Setting up", "Set up")
+    failure = run(
+        [[sys.executable, "-m", "uv", "pip", "install", *into]],
+        ".venv from docker/locks/harness.txt",
+        "Setting up",
+        "Set up",
+    )
     print(failure, file=sys.stderr, end="\n" * bool(failure))
     return 1 if failure else 0
 
