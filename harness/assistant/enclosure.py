@@ -12,6 +12,8 @@ import resource
 import sys
 from pathlib import Path
 
+assert sys.platform == "linux", "namespaces are Linux's alone"
+
 MS_NOSUID, MS_BIND, MS_REC, MS_PRIVATE = 2, 4096, 16384, 1 << 18
 MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, ATTR_READ_ONLY = 442, -100, 0x8000, 1  # mount_setattr(2), Linux 5.12
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, CAPABILITIES = 24, 38, 64

@@ -59,6 +59,8 @@ def run(files: Mapping[str, str], words: Sequence[str], limits: Limits | None = 
     Raises:
         EngineError: the kernel gives no namespaces here, so that nothing was run.
     """
+    if sys.platform != "linux":
+        raise _refusal("Its namespaces are Linux's alone.")
     limits = limits or Limits()
     unshare = shutil.which("unshare")
     if not unshare:
@@ -125,6 +127,8 @@ def _watch(process: "subprocess.Popen[bytes]", order: bytes, limits: Limits) -> 
 
 def held(ancestor: int) -> int:
     """The bytes that a process and all its descendants hold in memory; a page shared by two counts twice."""
+    if sys.platform != "linux":
+        raise NotImplementedError
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -142,7 +146,7 @@ def held(ancestor: int) -> int:
 def _await_end(process: "subprocess.Popen[bytes]", end: float) -> None:
     """Wait without reaping: the caller kills the group by its number."""
     if sys.platform != "linux":
-        raise NotImplementedError("bubblewrap, which encloses the code, is Linux's alone")
+        raise NotImplementedError
     while time.monotonic() < end and not os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
         time.sleep(0.01)
 

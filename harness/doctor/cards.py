@@ -1,7 +1,6 @@
 """The doctor's lines for one kind of hardware: its cards, and driver ↔ SDK ↔ wheel, against what its data requires."""
 
 import glob
-import grp
 import os
 import platform
 import re
@@ -11,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness import system
 from harness.catalogue import versions
 from harness.catalogue.entries import locked_paddle
 from harness.doctor.diagnosis import Diagnosis, Use, version
@@ -145,18 +145,11 @@ def access(data: Data) -> list[Diagnosis]:
     if not closed:
         return [Diagnosis("access to the device files", f"{len(files)} can be opened", True, "", ("local",))]
     about = os.stat(closed[0])
-    group, user = _group(about.st_gid), Path.home().name
+    group, user = system.group_names().get(about.st_gid, str(about.st_gid)), Path.home().name
     mode = about.st_mode & (stat.S_IRGRP | stat.S_IWGRP)
     may = f"sudo usermod -aG {group} {user}, then log in anew." if mode else f"sudo chmod 660 {' '.join(closed)}"
     found = f"not to {', '.join(closed)} ({stat.filemode(about.st_mode)}, group {group})"
     return [Diagnosis("access to the device files", found, False, may, ("local",) if mode else ("local", "container"))]
-
-
-def _group(number: int) -> str:
-    try:
-        return grp.getgrgid(number).gr_name
-    except KeyError:
-        return str(number)
 
 
 def _container(data: Data) -> list[Diagnosis]:

@@ -1,7 +1,6 @@
 """Dispatch: cells handed to Slurm, a job each, and only those that are missing."""
 
 import contextlib
-import fcntl
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import system
 from harness.catalogue.cells import CellRequest
 from harness.dispatch.dispatcher import Outcome, RunRequest
 from harness.dispatch.slurm import batches, commands, following, jobs, submission
@@ -117,7 +117,7 @@ def alone(results: Path) -> Iterator[None]:
     """One call at a time plans and submits, so that two of the same command do not both submit a cell."""
     (results / batches.FOLDER).mkdir(parents=True, exist_ok=True)
     with (results / batches.FOLDER / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        system.lock(lock.fileno())
         yield
 
 

@@ -7,13 +7,13 @@ It imports nothing of this project. A request is a line of JSON, an answer too, 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import selectors
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Iterator, TextIO  # noqa: UP035
 
@@ -91,6 +91,10 @@ class Far:
 
     def _hold(self) -> str:
         """Hold the folder; if another call has it, or a run that such a call has left, who that is."""
+        if sys.platform == "win32":
+            return "Windows, on whose side nothing runs"
+        import fcntl
+
         self.lock = (self.folder / LOCK).open("a+")
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -165,6 +169,8 @@ class Far:
 
     def _obey(self, group: int) -> bool:
         """Pass the signals on that the near side asks for; False once it is gone."""
+        if sys.platform == "win32":
+            return False
         there = self.channel.receive()
         while b"\n" in self.channel.pending:
             asked = self.channel.request() or {}
@@ -180,6 +186,8 @@ class Far:
 
     def read(self, name: str, start: int) -> None:
         """A piece of a file of the results, and the size of the whole."""
+        if sys.platform == "win32":
+            return
         descriptor = os.open(self.folder / "results" / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             self.channel.answer(os.pread(descriptor, CHUNK, start), size=os.fstat(descriptor).st_size)
