@@ -1,22 +1,42 @@
 #!/bin/sh
 # entry.sh COMMAND: run it as the vendor's login shell would: the set-up scripts that SETUP names are sourced, by bash
-# where it is here, and may use variables that nobody has set. What they print goes to stderr.
+# where it is here, and may use variables that nobody has set.
 if [ -z "${BASH_VERSION:-}" ] && command -v bash >/dev/null; then
     exec bash "$0" "$@"
 fi
 set +eu
+[ -z "${BASH_VERSION:-}" ] || eval 'homework_words=("$@")'  # where a trap in a function has words of its own
 
 # A function of its own: a sourced script would read the command's words as its own.
 set_up() {
-    for file in ${SETUP:-}; do
+    for homework_file in ${SETUP:-}; do
+        homework_rest="${homework_rest#"$homework_file"}"
+        homework_rest="${homework_rest# }"
         # shellcheck disable=SC1090
-        [ ! -r "$file" ] || . "$file"
+        [ ! -r "$homework_file" ] || . "$homework_file"
     done
 }
 
-folder=$PWD
-set_up >&2
-cd "$folder" || exit
+# Where a script ends the shell, what it has set until then holds, and the others and the command follow.
+go_on() {
+    trap - EXIT
+    exec <&8 >&9 8<&- 9>&-
+    echo "$homework_file ended the shell; what it set before is kept." >&2
+    cd "$homework_folder" || exit
+    [ -z "${BASH_VERSION:-}" ] || eval 'set -- "${homework_words[@]}"'
+    SETUP=$homework_rest exec /bin/sh "$0" "$@"
+}
+
+homework_folder=$PWD homework_rest=${SETUP:-}
+[ -e /dev/fd/0 ] || exec </dev/null
+exec 8<&0 9>&1 </dev/null >&2  # what the scripts print goes to stderr, and they read nothing
+trap 'go_on "$@"' EXIT
+set_up
+trap - EXIT
+set +eu
+exec <&8 >&9 8<&- 9>&-
+cd "$homework_folder" || exit
+command -v uname >/dev/null || export PATH="$PATH:/usr/local/bin:/usr/bin:/bin"
 [ ! -d /opt/homework/bin ] || export PATH="/opt/homework/bin:$PATH"  # the scripts may have put a Python before it
 
 # On ARM a library that is loaded late finds no room for its thread-local variables: the OpenMP runtime goes first.

@@ -43,6 +43,10 @@ if sys.platform == "win32":
         """The numbers of who calls and of the group; None where the system has none."""
         return None
 
+    def user_name() -> str:
+        """The caller's name, or number where it has none."""
+        return os.getlogin()
+
     def group_names() -> dict[int, str]:
         """The groups of this machine by number."""
         return {}
@@ -67,6 +71,7 @@ if sys.platform == "win32":
 else:
     import fcntl
     import grp
+    import pwd
 
     def lock(file: int, wait: bool = True) -> None:
         """Lock an open file until it is closed; raises BlockingIOError where another has it and nobody waits."""
@@ -75,6 +80,13 @@ else:
     def user() -> tuple[int, int] | None:
         """The numbers of who calls and of the group; None where the system has none."""
         return os.getuid(), os.getgid()
+
+    def user_name() -> str:
+        """The caller's name, or number where it has none."""
+        try:
+            return pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:
+            return str(os.getuid())
 
     def group_names() -> dict[int, str]:
         """The groups of this machine by number."""

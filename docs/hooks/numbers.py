@@ -2,6 +2,9 @@
 
     {{ reference/4 metrics.relative_l2 .1e }}       results/reference/4.json, its field, and Python's format
     {{ benchmarks/allocator numbers.exp_ratio .1f }} docs/benchmarks/allocator.json, which ./inv bench writes
+    {{ benchmarks/bounds printed[9,logit_error,room] .1f }}   of what it printed: a table's row and column
+    {{ benchmarks/bounds printed[checks] .0f }}      the number before that word
+    {{ author }}, {{ date }}, {{ repository }}       fields at the head of the text
 
     ``` bars benchmarks/allocator ms
     default: numbers.exp_default_ms
@@ -11,6 +14,7 @@
 In an article, a number with a unit that is not written so fails too.
 """
 
+import html
 import io
 import json
 import re
@@ -25,8 +29,10 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = {"reference": ROOT / "results" / "reference", "benchmarks": ROOT / "docs" / "benchmarks"}
+FIELD = re.compile(r"\{\{ (author|date|repository) \}\}")
 NUMBER = re.compile(r"\{\{ (\S+) (\S+) (\S+) \}\}")
 BARS = re.compile(r"^``` bars (\S+) (.+)\n((?:.+\n)+?)```$", re.MULTILINE)
+PRINTED = re.compile(r"printed\[([^\]]+)\]")
 CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 UNITS = r"(?:×(?!\d)|%|x\b|ms\b|s\b|[GM]i?B\b|seconds|minutes|times|tokens|倍|秒|毫秒|分钟|个百分点)"
 BARE = re.compile(rf"(?<![\w.-])\d[\d.,]*\s?{UNITS}")
@@ -35,7 +41,10 @@ BARE = re.compile(rf"(?<![\w.-])\d[\d.,]*\s?{UNITS}")
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     if not page.file.src_uri.startswith("article"):
         return markdown
-    return filled(markdown, page.file.src_uri)
+    given = {**page.meta, "repository": page.meta.get("repository") or config.repo_url or "ADDRESS"}
+    if missing := [each for each in FIELD.findall(markdown) if not given.get(each)]:
+        raise PluginError(f"{page.file.src_uri}: its head has no {missing[0]}. Write it between the lines of ---.")
+    return filled(FIELD.sub(lambda match: str(given[match[1]]), markdown), page.file.src_uri)
 
 
 def filled(markdown: str, where: str) -> str:
@@ -48,6 +57,8 @@ def filled(markdown: str, where: str) -> str:
 
 def number(record: str, field: str, where: str) -> float:
     value: Any = read(record, where)
+    if match := PRINTED.fullmatch(field):
+        return printed(value["printed"], match[1], where)
     for key in field.split("."):
         if not isinstance(value, dict) or key not in value:
             raise PluginError(f"{where}: {record} has no {field}. Name a field of it, or measure it again.")
@@ -55,6 +66,19 @@ def number(record: str, field: str, where: str) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise PluginError(f"{where}: {field} of {record} is no number.")
     return float(value)
+
+
+def printed(text: str, words: str, where: str) -> float:
+    """Of what a benchmark printed: the number at a row's first cells and a column of its table, or before a word."""
+    *row, column = words.split(",")
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")
+    ]
+    found = [line[lines[0].index(column)] for line in lines if row and column in lines[0] and line[: len(row)] == row]
+    found += [] if row else re.findall(rf"([\d.]+) {re.escape(column)}\b", text)
+    if len(found) != 1 or not re.fullmatch(r"[\d.e+-]+", found[0]):
+        raise PluginError(f"{where}: {words!r} is not once in what was printed. Name a row and a column of it.")
+    return float(found[0])
 
 
 @cache
@@ -93,4 +117,6 @@ def bars(record: str, unit: str, lines: str, where: str) -> str:
     picture = file.getvalue()
     picture = picture[picture.index("<svg") :]
     picture = re.sub(r"<svg [^>]*viewBox", '<svg style="width:100%;height:auto" viewBox', picture, count=1)
+    says = html.escape("; ".join(f"{label}: {text} {unit}" for label, text in zip(labels, texts, strict=True)))
+    picture = picture.replace("<svg ", f'<svg role="img" aria-label="{says}" ', 1)
     return f'<figure style="width:100%">{"".join(picture.splitlines())}</figure>'

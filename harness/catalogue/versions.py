@@ -12,7 +12,8 @@ Numbers = tuple[int, ...]
 Key = tuple[Numbers, Numbers]
 
 RELEASE = re.compile(r"(?<![\w.])[vV]?(\d+(?:\.\d+)+|\d+\Z)")
-BEFORE_RELEASE = re.compile(r"[._-]?(dev|alpha|beta|rc|[ab](?=\d))[._-]?(\d*)|\.(\d+)", re.IGNORECASE)
+# A letter with a number is a stage only where nothing stands before it (3.0.0b4): 23.0.3.B010 is a build of 23.0.3.
+BEFORE_RELEASE = re.compile(r"(?:[._-]?(dev|alpha|beta|rc)[._-]?|([ab])(?=\d))(\d*)|\.(\d+)", re.IGNORECASE)
 STAGES = {"dev": -4, "alpha": -3, "a": -3, "beta": -2, "b": -2, "rc": -1}
 CLAUSE = re.compile(r"(>=|<=|==|!=|<|>)\s*(\S+)")
 ORDER: dict[str, Callable[[int, int], bool]] = {
@@ -32,8 +33,9 @@ def key(version: str) -> Key | None:
         return None
     stage: list[int] = []
     place = found.end()
-    while (word := BEFORE_RELEASE.match(version.strip(), place)) and (word[1] or stage):
-        stage += [STAGES[word[1].lower()], int(word[2] or 0)] if word[1] else [int(word[3])]
+    while (word := BEFORE_RELEASE.match(version.strip(), place)) and (word[1] or word[2] or stage):
+        name = word[1] or word[2]
+        stage += [STAGES[name.lower()], int(word[3] or 0)] if name else [int(word[4])]
         place = word.end()
     return _trimmed(tuple(int(number) for number in found[1].split("."))), tuple(stage)
 

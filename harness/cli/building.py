@@ -57,7 +57,7 @@ def image(
         why = "It is a folder with a checkout and its submodules, for a build with --source."
         raise UsageError(f"--tree {tree}: no sources there, or no --source.", why, "Name that folder.")
     wanted = images.Image(
-        hardware=_variant(hardware),
+        hardware=_variant(hardware, release.version if release else ""),
         stack=stack,
         tools=entries.tools(stack),
         target="source" if source else "wheel",
@@ -75,9 +75,9 @@ def image(
     return wanted
 
 
-def _variant(hardware: Hardware) -> Hardware:
+def _variant(hardware: Hardware, paddle: str) -> Hardware:
     """The kind with the variant of its wheels that suits this machine's driver and chips, where it has several."""
-    return probe.probe(hardware).hardware if "variants" in hardware.data["wheels"] else hardware
+    return probe.probe(hardware, paddle).hardware if "variants" in hardware.data["wheels"] else hardware
 
 
 def _arguments() -> tuple[tuple[str, str], ...]:
@@ -97,6 +97,7 @@ def build_all(wanted: Sequence[images.Image], wishes: Wishes) -> None:
     if wishes.dry_run:
         client = clients.find(to_build=True) or ANYWHERE
         for each in wanted:
+            preflight.require_published(each)
             _show(each, client)
         return
     client = clients.require(to_build=True)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.catalogue import cells, symptoms
+from harness.catalogue import cells, releases, symptoms
 from harness.catalogue.entries import Catalogue, Hardware
 from harness.checkout import ROOT
 from harness.errors import HardwareError, UsageError
@@ -25,11 +25,12 @@ def diagnose(book: Catalogue, hw: str, log: str = "", paddle: str = "") -> None:
     kinds = list(book.hardware.values()) if hw == "auto" else cells.select_hardware(book, hw)
     if log:
         return print(listing.explanations(_explained(log, kinds), log))
-    findings = [probe.probe(kind) for kind in kinds]
+    versions = [release.version if release else "" for release in releases.asked(paddle)]
+    findings = [probe.probe(kind, version) for version in versions for kind in kinds]
     shown = [finding for finding in findings if finding or finding.left_out or hw != "auto"]
     diagnoses = [*checks.everything(ROOT, book.parts.values(), shown), *checks.paddles(ROOT, paddle)]
     print(listing.diagnoses(diagnoses))
-    absent = [finding.hardware.name for finding in findings if finding not in shown]
+    absent = dict.fromkeys(finding.hardware.name for finding in findings if finding not in shown)
     if absent:
         print(dim(f"Not found here: {', '.join(absent)}. ./inv doctor --hw KIND says what was looked for."))
     if any(line.fits is False for _, lines in diagnoses for line in lines):

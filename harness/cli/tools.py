@@ -52,9 +52,9 @@ def serve(arguments: Sequence[str]) -> NoReturn:
 
 def lint() -> None:
     """Hold style, types, imports, scripts and Dockerfiles against their rules, up to the first that fails."""
-    scripts, dockerfiles = (
+    scripts, dockerfiles, workflows = (
         [str(path.relative_to(ROOT)) for pattern in patterns for path in sorted(ROOT.glob(pattern))]
-        for patterns in (SHELL_SCRIPTS, ("Dockerfile.*",))
+        for patterns in (SHELL_SCRIPTS, ("Dockerfile.*",), (".github/workflows/*.yml",))
     )
     run("lint", ("ruff", "check", "."))
     run("lint", ("ruff", "format", "--diff", "."))
@@ -64,15 +64,17 @@ def lint() -> None:
     run("lint", ("lint-imports", "--no-cache", "--no-logo"))
     run("lint", ("shellcheck", *scripts))
     run("lint", ("hadolint", *dockerfiles))
+    run("lint", ("check-jsonschema", "--quiet", "--builtin-schema", "vendor.github-workflows", *workflows))
 
 
 def docs(live: bool) -> None:
-    """Build the site, or show it while texts change."""
+    """Build the site in both languages, or show the English one while texts change."""
     os.environ["NO_MKDOCS_2_WARNING"] = "1"  # news of the theme, which are none of the reader's
     if live:
         return run("docs", ("mkdocs", "serve", "--strict"))
-    run("docs", ("mkdocs", "build", "--strict", "--quiet"))
-    print("built: .cache/site/index.html")
+    for language in ("mkdocs.yml", "mkdocs.zh.yml"):  # the second below the first, which empties the folder
+        run("docs", ("mkdocs", "build", "--strict", "--quiet", "-f", language))
+    print("built: .cache/site/index.html, and in Chinese .cache/site/zh/index.html")
 
 
 def bench(only: str) -> None:
@@ -168,4 +170,4 @@ def _here(kinds: Sequence[Hardware], book: Catalogue) -> Hardware:
     """Of several kinds that Paddle calls by one name, the one on this machine; where there is none, the CPU."""
     from harness.machine.probe import probe
 
-    return next((kind for kind in kinds if probe(kind)), book.hardware["cpu"])
+    return next((finding.hardware for kind in kinds if (finding := probe(kind))), book.hardware["cpu"])

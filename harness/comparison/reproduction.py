@@ -35,8 +35,8 @@ def plan(record: RecordData, catalogue: Catalogue, kind: str = "") -> Planned:
         part = replace(part, timeout=limit, raised=True)
     settings = [f"{name}={value}" for name, value in record["parameters"].items()]
     (hardware,) = cells.select_hardware(catalogue, kind or record["cell"]["hardware"])
-    finding = probe.require(probe.probe(hardware))
     paddle = "" if kind else records.paddle_version(record)
+    finding = probe.require(probe.probe(hardware, paddle))
     versions = releases.asked(paddle if paddle != releases.load().own(hardware).version else "")
     asked = cells.requests([part], [finding.hardware], None, settings, record["cards"], record["seed"], versions)
     engine = record.get("engine")

@@ -47,13 +47,15 @@ class RunRequest:
         """The versions of Paddle that were asked for; None is each kind's default."""
         return releases.asked(self.paddle, self.wheels)
 
-    def cells(self, kinds: Sequence[Hardware]) -> list[CellRequest]:
-        """The cells on these kinds; with `missing` or `failed` those alone.
+    def cells(self, kinds: Sequence[Hardware], of: Sequence[Release | None] = ()) -> list[CellRequest]:
+        """The cells on these kinds, of these versions or those asked for; with `missing` or `failed` those alone.
 
         Raises:
             UsageError: a setting or a number of cards that a part does not take.
         """
-        asked = cells.requests(self.parts, kinds, self.profile, self.settings, self.cards, self.seed, self.releases)
+        asked = cells.requests(
+            self.parts, kinds, self.profile, self.settings, self.cards, self.seed, of or self.releases
+        )
         return [each for each in asked if self._wanted(each)]
 
     def _wanted(self, asked: CellRequest) -> bool:

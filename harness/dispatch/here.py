@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.catalogue import cells
+from harness.catalogue.releases import Release
 from harness.dispatch.dispatcher import Outcome, RunRequest
+from harness.dispatch.kubernetes import allocation as pod
 from harness.dispatch.slurm import allocation
 from harness.doctor import preflight
 from harness.errors import EngineError, HardwareError, UsageError
@@ -37,9 +39,9 @@ class Here:
         if allocation.inside() and request.hw != "auto":
             allocation.see_own_cards(cells.select_hardware(request.catalogue, request.hw))
         with Live("Looking at this machine", sys.stderr):
-            findings = _findings(request)
-        asked = request.cells([finding.hardware for finding in findings])
-        return Plan(findings, runner.plan(asked, findings, request.on), request)
+            findings = {release: _findings(request, release) for release in request.releases}
+        entries = [entry for release, found in findings.items() for entry in _plan(request, release, found)]
+        return Plan([finding for found in findings.values() for finding in found], entries, request)
 
     def show(self, plan: Plan) -> None:
         runner.show_left_out(plan.findings)
@@ -57,14 +59,23 @@ class Here:
         preflight.require_run(plan.entries)
         for place in records.adopt_unfinished(results, finishing.complete_here):
             print(yellow(f"Sealed a run that was killed: {os.path.relpath(place)}"))
-        return Outcome(runner.run_all(plan.entries, results, plan.request.key, allocation.job(), plan.request.verbose))
+        return Outcome(
+            runner.run_all(plan.entries, results, plan.request.key, allocation.job() or pod.job(), plan.request.verbose)
+        )
 
 
-def _findings(request: RunRequest) -> list[Finding]:
+def _plan(request: RunRequest, release: Release | None, findings: Sequence[Finding]) -> list[Planned]:
+    """The cells with one version of Paddle, on wheels of it that suit the cards."""
+    return runner.plan(request.cells([finding.hardware for finding in findings], [release]), findings, request.on)
+
+
+def _findings(request: RunRequest, release: Release | None) -> list[Finding]:
     """The kinds to run on: those named, each of which must be here, or what this machine has."""
+    paddle = release.version if release else ""
     if request.hw != "auto":
-        return [probe.require(probe.probe(kind)) for kind in cells.select_hardware(request.catalogue, request.hw)]
-    findings = [probe.probe(kind) for kind in request.catalogue.hardware.values()]
+        kinds = cells.select_hardware(request.catalogue, request.hw)
+        return [probe.require(probe.probe(kind, paddle)) for kind in kinds]
+    findings = [probe.probe(kind, paddle) for kind in request.catalogue.hardware.values()]
     here = runner.hardware_here(findings)
     runner.show_left_out([finding for finding in findings if not finding])
     if not here:

@@ -6,13 +6,13 @@ import platform
 import re
 import shutil
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness import system
 from harness.catalogue import versions
-from harness.catalogue.entries import locked_paddle
 from harness.doctor.diagnosis import Diagnosis, Use, version
 from harness.machine import chips
 from harness.machine.probe import Finding
@@ -115,41 +115,72 @@ def _text(path: str) -> str:
 
 def pairs(finding: Finding) -> list[Diagnosis]:
     """What has to fit together, of driver, SDKs and wheels, as far as it is known here."""
-    data = finding.hardware.data
-    requires = data.get("requires", {})
-    known: dict[str, str | None] = {each["name"]: sdk_version(each)[1] for each in requires.get("sdks", ())}
-    known |= dict.fromkeys(data["wheels"]["packages"], finding.hardware.paddle or locked_paddle())
-    known["driver"] = _driver(finding)
-    names = {each["name"] for each in requires.get("sdks", ())}  # of this machine: an image holds its own
-    return [line for pair in requires.get("pairs", ()) if (line := _pair(pair, known, names))]
+    sdks = {each["name"]: sdk_version(each)[1] for each in finding.hardware.data.get("requires", {}).get("sdks", ())}
+    found = ((pair, _pair(pair, _known(finding, sdks))) for pair in _pairs(finding))
+    return [replace(line, needed_for=("local",)) if _of_sdks(pair, sdks) else line for pair, line in found if line]
 
 
-def _pair(pair: Data, known: Mapping[str, str | None], sdks: Collection[str]) -> Diagnosis | None:
+def pairs_in_image(finding: Finding, sdks: Mapping[str, str]) -> list[Diagnosis]:
+    """What has to fit together of this machine's driver and the SDKs that an image holds."""
+    found = (_pair(pair, _known(finding, sdks)) for pair in _pairs(finding) if _of_sdks(pair, sdks))
+    return [replace(line, needed_for=("container",)) for line in found if line]
+
+
+def _pairs(finding: Finding) -> list[Data]:
+    return list(finding.hardware.data.get("requires", {}).get("pairs", ()))
+
+
+def _of_sdks(pair: Data, sdks: Collection[str]) -> bool:
+    """Whether a pair is of an SDK, of which this machine has its own, and an image too."""
+    return bool({*pair["where"], *pair["then"]} & {*sdks})
+
+
+def _known(finding: Finding, sdks: Mapping[str, str | None]) -> dict[str, str | None]:
+    """The versions that a pair can name."""
+    wheels = dict.fromkeys(finding.hardware.data["wheels"]["packages"], finding.paddle)
+    return {**sdks, **wheels, "driver": _driver(finding)}
+
+
+def _pair(pair: Data, known: Mapping[str, str | None]) -> Diagnosis | None:
     if not all(versions.fits(known.get(name) or "", clauses) for name, clauses in pair["where"].items()):
         return None
     found = ", ".join(f"{name} {known[name]}" for name in (*pair["where"], *pair["then"]) if known.get(name))
     fits = [versions.fits(known.get(name) or "", clauses) for name, clauses in pair["then"].items()]
     wanted = ", ".join(f"{name} {clauses}" for name, clauses in pair["then"].items())
     judged = None if None in fits else all(fits)
-    uses: tuple[Use, ...] = ("local",) if {*pair["where"], *pair["then"]} & {*sdks} else ("local", "container")
-    return Diagnosis("pair", f"{found}; {wanted} wanted beside", judged, pair["otherwise"], uses)
+    told = f"{found}; {wanted} wanted beside"
+    return Diagnosis("pair", told, judged, pair["otherwise"], ("local", "container"))
 
 
 def access(data: Data) -> list[Diagnosis]:
     """Whether this user may open the device files that are here; a container joins the groups that own them."""
     patterns = {*data.get("device_files", ()), *data.get("container", {}).get("devices", ())}
-    files = sorted(path for pattern in patterns for path in glob.glob(pattern) if not os.path.isdir(path))
+    files = sorted({path for pattern in patterns for path in glob.glob(pattern) if not os.path.isdir(path)})
     closed = [path for path in files if not os.access(path, os.R_OK | os.W_OK)]
     if not files:
         return []
     if not closed:
         return [Diagnosis("access to the device files", f"{len(files)} can be opened", True, "", ("local",))]
     about = os.stat(closed[0])
-    group, user = system.group_names().get(about.st_gid, str(about.st_gid)), Path.home().name
-    mode = about.st_mode & (stat.S_IRGRP | stat.S_IWGRP)
-    may = f"sudo usermod -aG {group} {user}, then log in anew." if mode else f"sudo chmod 660 {' '.join(closed)}"
+    group = system.group_names().get(about.st_gid, str(about.st_gid))
+    opens = about.st_mode & (stat.S_IRGRP | stat.S_IWGRP) and about.st_gid  # that of root is joined by no container
     found = f"not to {', '.join(closed)} ({stat.filemode(about.st_mode)}, group {group})"
-    return [Diagnosis("access to the device files", found, False, may, ("local",) if mode else ("local", "container"))]
+    remedy = _join(group) if opens else _give("video", closed)
+    return [
+        Diagnosis("access to the device files", found, False, remedy, ("local",) if opens else ("local", "container"))
+    ]
+
+
+def _join(group: str) -> str:
+    made = f"sudo groupadd --gid {group} cards; " if group.isdigit() else ""
+    return f"{made}sudo usermod -aG {'cards' if made else group} {system.user_name()}, then log in anew."
+
+
+def _give(group: str, files: Sequence[str]) -> str:
+    """What opens files to a group; udev sets them as they were when the machine starts again."""
+    names = " ".join(files)
+    rule = "a rule of udev, or the driver's installer, keeps it so"
+    return f"sudo chgrp {group} {names}; sudo chmod 660 {names} ({rule}). {_join(group)}"
 
 
 def _container(data: Data) -> list[Diagnosis]:

@@ -30,10 +30,13 @@ def require_run(planned: Iterable[Any]) -> None:
     asked = {}
     for entry in planned:
         if entry.engine:
-            asked[entry.finding.hardware.name, entry.engine.name] = entry.finding
-    for (_, engine), finding in asked.items():
-        require(finding.hardware, examine_run(finding, engine))
-    if any(engine == "container" for _, engine in asked):
+            asked[entry.finding.hardware.name, entry.finding.paddle, entry.engine.name] = entry
+    for (_, _, engine), entry in asked.items():
+        require(entry.finding.hardware, examine_run(entry.finding, engine))
+    for entry in planned:
+        if entry.engine:
+            require(entry.finding.hardware, cards.pairs_in_image(entry.finding, entry.engine.sdks(entry.cell)))
+    if any(engine == "container" for _, _, engine in asked):
         _remove_leftovers()
 
 
@@ -47,10 +50,10 @@ def require_build(image: images.Image, client: Client) -> None:
         HardwareError: the disk, the engine's processor, or a driver that does not fit.
     """
     images.require_builder(client)
-    _published(image)
+    require_published(image)
     lines = [checks.image_disk(client, image.root), *_processor(image, client)]
     if not client.remote:
-        finding = probe.probe(image.hardware)
+        finding = probe.probe(image.hardware, image.paddle.version)
         if finding.left_out:
             print(yellow(f"{image.hardware.vendor}: left out: {finding.faults}. {cards.remedy(finding)}"))
         if not finding:
@@ -61,11 +64,16 @@ def require_build(image: images.Image, client: Client) -> None:
     require(image.hardware, lines)
 
 
-def _published(image: images.Image) -> None:
-    """Refuse to look at an index for wheels that only a build from source makes: anyone could have put them there."""
+def require_published(image: images.Image) -> None:
+    """Refuse to look at an index for wheels that only a build from source makes: anyone could have put them there.
+
+    Raises:
+        HardwareError: the kind's wheels are at no index.
+    """
     wheels = image.hardware.data["wheels"]
-    if wheels.get("source_only") and image.target != "source" and not image.wheels:
-        what = f"{image.hardware.title}: no index has {' or '.join(wheels['packages'])}."
+    own = image.target == "source" or image.wheels or "PACKAGES" in dict(image.arguments)
+    if wheels.get("source_only") and not own:
+        what = f"{image.hardware.title}: no index has {wheels['packages'][-1]}."
         remedy = f"./inv build {image.hardware.name} --source, or --wheels FOLDER with wheels of your own."
         raise HardwareError(what, "They are built from source alone, as hardware.yaml says.", remedy)
 

@@ -59,6 +59,10 @@ class ContainerEngine:
         unfit = images.unfit_sdks(cell.hardware, found)
         return f"{unfit}: {remedy} takes a base that fits" if unfit else None
 
+    def sdks(self, cell: Cell) -> dict[str, str]:
+        """Those of the image, as `missing` found it."""
+        return images.sdks(self._found.get(self._image(cell).name, {}))
+
     def prepare(self, cell: Cell) -> None:
         """Nothing is to be made: preflight has looked at the machine. What is out of the ordinary is said."""
         if cell.hardware.data.get("container", {}).get("privileged"):

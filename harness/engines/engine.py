@@ -32,13 +32,17 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """A command ready to run, what the record says about it, and a command that takes away what it may leave."""
+    """A command ready to run, what the record says about it, and a command that takes away what it may leave.
+
+    `first` are the commands that make what it runs in, where that is not here yet: `prepare` does that.
+    """
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
     settings: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     cleanup: tuple[str, ...] = ()
+    first: tuple[tuple[str, ...], ...] = ()
 
 
 class Engine(Protocol):
@@ -46,6 +50,9 @@ class Engine(Protocol):
 
     def missing(self, cell: Cell) -> str | None:
         """Why this engine cannot run the cell, or None where it can."""
+
+    def sdks(self, cell: Cell) -> Mapping[str, str]:
+        """The versions of the vendor's SDKs that it brings for the cell; none where they are this machine's."""
 
     def prepare(self, cell: Cell) -> None:
         """Make the runtime of the cell, if it is not there, with progress."""
@@ -73,6 +80,8 @@ def variables(request: Request) -> dict[str, str]:
     chosen = {"PYTHONWARNINGS": "ignore:No ccache found", **declared, **own}
     if "visible_devices" in kind.data and request.card_ids:
         chosen[kind.data["visible_devices"]] = ",".join(request.card_ids)
+        if kind.data.get("shows_all_cards") and len(request.card_ids) == 1:
+            chosen[f"FLAGS_selected_{kind.device}s"] = request.card_ids[0]
         if "launcher_devices" in kind.data:
             chosen[kind.data["launcher_devices"]] = ",".join(map(str, range(len(request.card_ids))))
     if request.cards > 1:

@@ -24,7 +24,7 @@ class LocalEngine:
     def missing(self, cell: Cell) -> str | None:
         wheels = cell.hardware.data["wheels"]
         if wheels.get("source_only"):
-            return f"no index has {' or '.join(wheels['packages'])}: ./inv build {cell.hardware.name} --source"
+            return f"no index has {wheels['packages'][-1]}: ./inv build {cell.hardware.name} --source"
         paddle = cell.paddle
         if releases.PLATFORM not in paddle.platforms and "index" not in wheels:
             return f"Paddle {paddle.near} has no wheel for {releases.PLATFORM}"
@@ -36,13 +36,16 @@ class LocalEngine:
             return f"this is Python {here}, {cell.hardware.name}'s wheels are for {wanted}, and none of these is here"
         return None
 
+    def sdks(self, cell: Cell) -> dict[str, str]:
+        return {}
+
     def prepare(self, cell: Cell) -> None:
         scripts = setup.not_sourced(cell.hardware.data.get("setup", ()))
         if scripts:
             print(yellow(f"  This shell has not sourced {', '.join(scripts)}: it is done for the program."))
         stack = stacks.prepare(self._stack(cell))
-        command = cell.hardware.data.get("prepare", {}).get("command")
-        if command and subprocess.run([stack.python, *map(rooted, command)], stdout=subprocess.DEVNULL).returncode != 0:
+        command = _preparing(cell.hardware, stack)
+        if command and subprocess.run(command, stdout=subprocess.DEVNULL).returncode != 0:
             raise BuildError(
                 f"{cell.hardware.title} could not be prepared.",
                 "See its output above.",
@@ -72,11 +75,18 @@ class LocalEngine:
                 "paddle": vars(paddle) if paddle else None,
                 "plug_ins": [vars(each) for each in stacks.installed_plug_ins(stack)],
             },
+            first=tuple(map(tuple, (*stacks.missing_commands(stack), _preparing(request.cell.hardware, stack)))),
         )
 
     def _stack(self, cell: Cell) -> stacks.Stack:
         assert cell.part.stack is not None, "the catalogue refuses a program without a stack"
         return stacks.stack(cell.part.stack, cell.hardware, ROOT, cell.release)
+
+
+def _preparing(kind: Hardware, stack: stacks.Stack) -> list[str]:
+    """The command that prepares a kind which is a program of this project; empty for the others."""
+    command = kind.data.get("prepare", {}).get("command", ())
+    return [str(stack.python), *map(rooted, command)] if command else []
 
 
 def _set_up(kind: Hardware) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -264,10 +264,16 @@ def up_to_date(image: Image, client: Client) -> bool:
 
 def unfit_sdks(hardware: Hardware, found: Mapping[str, Any]) -> str:
     """Which of the vendor's SDKs in an image is none that the kind's wheels run with, in words; empty where all are."""
-    held = json.loads(label(found, "sdks") or "{}")
+    held = sdks(found)
     wanted = {sdk["name"]: sdk["version"] for sdk in _sdks(hardware) if "version" in sdk}
     unfit = [name for name in wanted if versions.fits(held.get(name) or "", wanted[name]) is False]
     return ", ".join(f"{name} {held[name]} in the image, {wanted[name]} wanted" for name in unfit)
+
+
+def sdks(found: Mapping[str, Any]) -> dict[str, str]:
+    """The versions of the vendor's SDKs that were read in an image when it was built."""
+    held: dict[str, str | None] = json.loads(label(found, "sdks") or "{}")
+    return {name: version for name, version in held.items() if version}
 
 
 def _sdks(hardware: Hardware) -> Sequence[Mapping[str, Any]]:

@@ -218,6 +218,11 @@ def vendor_commands(stack: Stack) -> list[list[str]]:
     return commands
 
 
+def missing_commands(stack: Stack) -> list[list[str]]:
+    """The commands that make the environment, as they can be typed; none where it is whole."""
+    return [] if stack.ready else [*install_commands(stack), *vendor_commands(stack)]
+
+
 WHEELS, HASHES = "wheels", "wheels.txt"
 
 

@@ -16,7 +16,8 @@ from harness.evidence.records import LOG
 from harness.evidence.verdicts import FAILED, MARKS, NOT_JUDGED, PASSED, verdict_of
 
 if TYPE_CHECKING:
-    from PIL import ImageDraw, ImageFont
+    import pyte
+    from PIL import Image, ImageDraw, ImageFont
 
 FILE = "screen.png"
 COLUMNS = 110
@@ -56,6 +57,17 @@ def draw(folder: Path, record: RecordData) -> str:
 def draw_text(path: Path, title: str, content: bytes, foot: str) -> None:
     """Draw any text with a title and a foot, as a terminal would show it."""
     _picture([[("$ ", GREEN), (title, INK)]], list(rows(content)), [[(foot, FAINT)]]).save(path, compress_level=3)
+
+
+def still(terminal: "pyte.Screen") -> "Image.Image":
+    """What a terminal shows now, as a picture."""
+    from PIL import Image, ImageDraw
+
+    size = (terminal.columns * CELL[0] + 2 * MARGIN, terminal.lines * CELL[1] + 2 * MARGIN)
+    image = Image.new("RGB", size, PAPER)
+    rows = [_row(terminal.buffer[row]) for row in range(terminal.lines)]
+    _block(ImageDraw.Draw(image), Faces(), rows, 0, size[0], PAPER)
+    return image
 
 
 # What stands above the log

@@ -1,12 +1,13 @@
 """What a lister prints, read as devices by the patterns of hardware.yaml: index, model, memory, health, who has it."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 NO_VALUE = re.compile(r"\W*(n/?a|not supported|unknown|insufficient permissions|x+)?\W*", re.IGNORECASE)
 ERROR = re.compile(r"\[(.+)\]|(ERR!?)")  # what a tool prints in a value's place, such as [GPU is lost]
+UNREAD, SAID = "its lines are not understood", 160
 RECORDED = ("index", "model", "driver", "architecture", "memory")
 FREE_SHARE = 0.25  # a card with less memory free is another program's
 
@@ -43,9 +44,11 @@ def read(data: Mapping[str, Any], output: str) -> tuple[Card, ...]:
     for table in tables(data["lister"]):
         for pattern in patterns(table):
             cards = tuple(_cards(data, table, pattern, text))
-            if any(card.named for card in cards):
+            cards += _not_understood(data, table, pattern, text) if cards else ()
+            if any(card.named and not card.fault.startswith(UNREAD) for card in cards):
                 return cards + _lost(data, table, text)
             unnamed = unnamed or cards
+    unnamed = unnamed or _not_understood(data, data["lister"], r"\b\B", text)
     return unnamed + _lost(data, data["lister"], text)
 
 
@@ -55,8 +58,11 @@ def tables(lister: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def patterns(table: Mapping[str, Any]) -> list[str]:
-    card = table["card"]
-    return [card] if isinstance(card, str) else list(card)
+    return _several(table["card"])
+
+
+def _several(patterns: str | Sequence[str]) -> list[str]:
+    return [patterns] if isinstance(patterns, str) else list(patterns)
 
 
 def _cards(data: Mapping[str, Any], table: Mapping[str, Any], pattern: str, text: str) -> Iterator[Card]:
@@ -73,7 +79,7 @@ def _cards(data: Mapping[str, Any], table: Mapping[str, Any], pattern: str, text
             driver=values.get("driver"),
             architecture=data.get("architectures", {}).get(code, code),
             memory=values.get("memory"),
-            named="model" in match.groupdict() or (model is not None and not model.startswith("unnamed")),
+            named=model is not None and not model.startswith("unnamed"),
             fault=_fault(table, groups),
             busy=_busy(groups, processes),
         )
@@ -116,6 +122,23 @@ def _busy(groups: Groups, processes: list[re.Match[str]]) -> str:
 def _number(text: str | None) -> float | None:
     found = re.match(r"\s*(\d+(?:\.\d+)?)", text or "")
     return float(found[1]) if found else None
+
+
+def _not_understood(data: Mapping[str, Any], table: Mapping[str, Any], pattern: str, text: str) -> tuple[Card, ...]:
+    """Cards whose lines begin as every card's, and go on in a form that the pattern does not know."""
+    understood = [match.span() for match in re.finditer(pattern, text, re.MULTILINE)]
+    rows = (match for row in _several(table.get("row", ())) for match in re.finditer(row, text, re.MULTILINE))
+    return tuple(
+        _unread(data, row, text) for row in rows if not any(start <= row.start() < end for start, end in understood)
+    )
+
+
+def _unread(data: Mapping[str, Any], row: re.Match[str], text: str) -> Card:
+    model = _value(row.groupdict().get("model"))
+    line, *more = text[row.start() :].splitlines()[:2]
+    said = " ".join(" ".join([line, *(other for other in more if other.startswith("|"))]).split())
+    name = model or f"unnamed {data.get('vendor', data['title'])}"
+    return Card(index=row["index"], model=name, named=bool(model), fault=f"{UNREAD}: {said[:SAID]}")
 
 
 def _lost(data: Mapping[str, Any], table: Mapping[str, Any], text: str) -> tuple[Card, ...]:

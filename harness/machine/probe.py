@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.catalogue.entries import Hardware, locked_paddle, rooted
+from harness.catalogue import releases
+from harness.catalogue.entries import Hardware, rooted
 from harness.errors import HardwareError
 from harness.machine import chips, devices, pci
 from harness.machine.devices import Card as Card
@@ -28,13 +29,15 @@ MACHINE_ID = Path("/etc/machine-id")
 class Finding:
     """What one kind's probe found, and a line for each place where it looked.
 
-    `cards` are those that a program can use, `left_out` the others, each with its fault.
+    `cards` are those that a program can use, `left_out` the others, each with its fault; `paddle` is the version of
+    Paddle whose wheels are meant.
     """
 
     hardware: Hardware
     cards: tuple[Card, ...]
     looked: tuple[str, ...] = field(default=())
     left_out: tuple[Card, ...] = field(default=())
+    paddle: str = ""
 
     def __bool__(self) -> bool:
         return bool(self.cards)
@@ -55,15 +58,16 @@ def probe(hardware: Hardware, paddle: str = "") -> Finding:
 
     Args:
         hardware: the kind.
-        paddle: the version of Paddle that is to run on them; "": the kind's own, or the homework's.
+        paddle: the version of Paddle that is to run on them; "": the kind's default.
     """
     looked = list(_device_files(hardware))
     cards: tuple[Card, ...] = ()
     for table in devices.tables(hardware.data["lister"]):
         seen, said = _ask(hardware.data, table)
         looked.append(said)
-        cards = seen if seen and not any(card.named for card in cards) else cards
-        if any(card.named for card in cards) or said.endswith(HANGING):
+        known = any(card.named and not card.fault for card in seen)
+        cards = seen if known or not cards else cards
+        if known or said.endswith(HANGING):
             break
     return _sorted_out(hardware, cards or _always(hardware), tuple(dict.fromkeys(looked)), paddle)
 
@@ -79,11 +83,12 @@ def _sorted_out(hardware: Hardware, cards: Sequence[Card], looked: tuple[str, ..
     """The finding: cards without a name called as well as can be, and those left out that cannot be used."""
     cards = [_distinct(_insisted(hardware, card)) for card in chips.named(hardware.data, cards)]
     sound = [card for card in cards if not card.fault]
-    chosen, unfit = chips.choose(hardware, sound, paddle or hardware.paddle or locked_paddle())
+    paddle = paddle or releases.load().default(hardware).version
+    chosen, unfit = chips.choose(hardware, sound, paddle)
     faults = {card.index: chips.lacking(hardware.data, card) or unfit.get(card.index, "") for card in sound}
     cards = [replace(card, fault=card.fault or faults[card.index]) for card in cards]
     fit = tuple(card for card in cards if not card.fault)
-    return Finding(chosen, fit, looked, tuple(card for card in cards if card.fault))
+    return Finding(chosen, fit, looked, tuple(card for card in cards if card.fault), paddle)
 
 
 def _insisted(hardware: Hardware, card: Card) -> Card:

@@ -151,7 +151,7 @@ def _device(hardware: Hardware, measured: Measurements, chosen: Sequence[str] = 
         if why is None and ranks > 1 and (proof.get("rank"), proof.get("processes")) != (rank, ranks):
             why = f"it was not started as rank {rank} of {ranks}"
         if why is None and "visible_devices" in hardware.data:
-            why = _other_card(proof, chosen)
+            why = _other_card(proof, chosen, hardware.data.get("shows_all_cards", False))
         if why:
             return Check("device", asked, found, FAILED, f"rank {rank}: {why}" if ranks > 1 else why)
     cards = {str(proof["device"]) for proof in measured.proofs}
@@ -175,18 +175,21 @@ def _where(hardware: Hardware, proof: Mapping[str, Any]) -> tuple[str, str | Non
     return device, f"no kernel there for {', '.join(lacking)}" if lacking else None
 
 
-def _other_card(proof: Mapping[str, Any], chosen: Sequence[str]) -> str | None:
-    """Why a rank's places are not among the cards of the record, which the runtime shows alone, numbered from 0."""
+def _other_card(proof: Mapping[str, Any], chosen: Sequence[str], shows_all: bool = False) -> str | None:
+    """Why a rank's places are not among the cards of the record.
+
+    A runtime shows these alone and numbers them from 0; one that shows all numbers them as the record does.
+    """
+    if not chosen:
+        return None
     named = f"the record names {len(chosen)} ({', '.join(chosen)})"
-    if "visible_cards" in proof and chosen and proof["visible_cards"] != len(chosen):
+    if not shows_all and proof.get("visible_cards", len(chosen)) != len(chosen):
         return f"it saw {proof['visible_cards']} cards, and {named}: the runtime did not take the choice"
     numbers = {place.removeprefix("Place(").rstrip(")").partition(":")[2] for place in proof["places"]}
-    outside = sorted(number for number in numbers | {str(proof["device"]).partition(":")[2]} if _beyond(number, chosen))
+    numbers |= {str(proof["device"]).partition(":")[2]}
+    allowed = {"", *(chosen if shows_all else map(str, range(len(chosen))))}
+    outside = sorted(numbers - allowed)
     return f"it computed on card {', '.join(outside)} of those it saw, and {named}" if outside else None
-
-
-def _beyond(number: str, chosen: Sequence[str]) -> bool:
-    return bool(chosen) and number != "" and not (number.isdigit() and int(number) < len(chosen))
 
 
 def place_type(place: str) -> str:

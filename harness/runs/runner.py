@@ -335,7 +335,7 @@ def _typed(launch: Launch) -> str:
     """The command with its variables, as it can be typed in the checkout's folder; OUT is a folder there."""
     variables = [f"{name}={rooted(value)}" for name, value in launch.settings.items()]
     words = launch.command if launch.cleanup else ("env", *variables, *launch.command)  # a container is told by --env
-    return "mkdir -p OUT && " + shlex.join(words)
+    return " && ".join(shlex.join(each) for each in (*launch.first, ("mkdir", "-p", "OUT"), words) if each)
 
 
 def hardware_here(findings: Sequence[Finding]) -> list[Finding]:

@@ -7,9 +7,10 @@ go who left; after a step it hands all new tokens to the event loop in one call.
 import asyncio
 import threading
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 
-from engine import Engine, Request
+from engine import Engine, LogProb, Request
 
 
 class Full(Exception):
@@ -17,7 +18,17 @@ class Full(Exception):
 
 
 class Failed(Exception):
-    """The engine could not compute an answer; its log says why."""
+    """An answer could not be computed; the text says why."""
+
+
+@dataclass(frozen=True)
+class News:
+    """What a step brought to an answer."""
+
+    tokens: Sequence[int]
+    logprobs: Sequence[LogProb]  # one of each token, if they are wanted
+    last: bool = False
+    error: str = ""
 
 
 class Answer:
@@ -26,22 +37,22 @@ class Answer:
     def __init__(self, request: Request) -> None:
         self.request, self.sent = request, 0
         self.loop = asyncio.get_running_loop()
-        self._news: asyncio.Queue[tuple[list[int], bool, bool]] = asyncio.Queue()
+        self._news: asyncio.Queue[News] = asyncio.Queue()
 
-    async def tokens(self) -> AsyncIterator[int]:
+    async def tokens(self) -> AsyncIterator[tuple[int, LogProb | None]]:
         """Each token of the answer. Raises Failed."""
         while True:
-            tokens, last, failed = await self._news.get()
-            for token in tokens:
-                yield token
-            if failed:
-                raise Failed("the engine failed at this request")
-            if last:
+            news = await self._news.get()
+            for number, token in enumerate(news.tokens):
+                yield token, news.logprobs[number] if news.logprobs else None
+            if news.error:
+                raise Failed(news.error)
+            if news.last:
                 return
 
-    def receive(self, tokens: list[int], last: bool, failed: bool = False) -> None:
+    def receive(self, news: News) -> None:
         """In the event loop: news from the engine."""
-        self._news.put_nowait((tokens, last, failed))
+        self._news.put_nowait(news)
 
 
 class EngineThread(threading.Thread):
@@ -60,18 +71,19 @@ class EngineThread(threading.Thread):
 
     @property
     def open(self) -> int:
-        """Requests that are being answered, or wait for it."""
+        """Requests that are being answered or wait."""
         return len(self._open)
 
-    def submit(self, request: Request) -> Answer:
-        """Hand in a request, from the event loop. Raises Full."""
+    def submit(self, requests: Sequence[Request]) -> list[Answer]:
+        """Ask for answers, of all or of none. Raises Full."""
         with self._changed:
-            if len(self._open) >= self.most:
+            if len(self._open) + len(requests) > self.most:
                 raise Full
-            answer = self._open[request] = Answer(request)
-            self._arrived.append(answer)
+            answers = [Answer(request) for request in requests]
+            self._open.update(zip(requests, answers, strict=True))
+            self._arrived += answers
             self._changed.notify()
-        return answer
+        return answers
 
     def cancel(self, answer: Answer) -> None:
         """Nobody waits for the answer any more; nothing happens if it is complete."""
@@ -101,19 +113,29 @@ class EngineThread(threading.Thread):
 
     def _step(self) -> None:
         try:
-            finished, failed = self.engine.step(), False
+            finished, error = self.engine.step(), ""
         except Exception:  # one bad step must not end the service of everybody else
             traceback.print_exc()
-            finished, failed = [*self.engine.running, *self.engine.waiting], True
+            finished, error = [*self.engine.running, *self.engine.waiting], "the engine failed; its log says why"
             for request in finished:
                 self.engine.cancel(request)
         with self._changed:
             news = []
             for request in {*self.engine.running, *finished}:
                 answer, last = self._open[request], request in finished
-                if new := request.answer[answer.sent :] or last:
-                    tokens = request.answer[answer.sent :] if new else []
-                    news.append((answer, tokens, last, failed))
+                if len(request.answer) > answer.sent or last:
+                    new = slice(answer.sent, None)
+                    news.append(
+                        (
+                            answer,
+                            News(
+                                request.answer[new],
+                                request.logprobs[new],
+                                last,
+                                (error or request.error) if last else "",
+                            ),
+                        )
+                    )
                     answer.sent = len(request.answer)
                 if last:
                     del self._open[request]
@@ -121,6 +143,6 @@ class EngineThread(threading.Thread):
             news[0][0].loop.call_soon_threadsafe(_deliver, news)
 
 
-def _deliver(news: list[tuple[Answer, list[int], bool, bool]]) -> None:
-    for answer, tokens, last, failed in news:
-        answer.receive(tokens, last, failed)
+def _deliver(news: list[tuple[Answer, News]]) -> None:
+    for answer, each in news:
+        answer.receive(each)

@@ -5,9 +5,11 @@ that begins the same takes it over instead of computing it again. A block that n
 it is needed for something else, the least recently used first.
 """
 
+import sys
 from collections import OrderedDict
 
 Key = tuple[int | None, tuple[int, ...]]  # the block before, and this block's tokens
+NEVER = sys.maxsize  # blocks, of which no text has so many
 
 
 class OutOfBlocks(Exception):
@@ -69,16 +71,21 @@ class Blocks:
             before = block
         return found
 
-    def publish(self, blocks: list[int], tokens: list[int]) -> None:
-        """Make known that `blocks` hold `tokens`, as far as they are full."""
+    def publish(self, blocks: list[int], tokens: list[int], done: int = 0) -> int:
+        """Make known that `blocks` hold `tokens`, as far as they are full; `done` are known. Returns how many are now.
+
+        Where another block holds the same, what follows has a beginning that is not known, and NEVER is.
+        """
+        full = len(tokens) // self.size
         if not self.sharing:
-            return
-        before: int | None = None
-        for number in range(len(tokens) // self.size):
+            return NEVER
+        before: int | None = blocks[done - 1] if done else None
+        for number in range(done, full):
             key = (before, tuple(tokens[number * self.size : (number + 1) * self.size]))
             block = blocks[number]
             if block not in self._keys and key not in self._known:
                 self._keys[block], self._known[key] = key, block
             if self._known.get(key) != block:
-                return  # another block holds the same: what follows here has a beginning that is not known
+                return NEVER
             before = block
+        return full

@@ -33,6 +33,17 @@ class Decoder(Protocol):
         """Logits (wanted, vocabulary) of the rows `wanted`; keys and values of all rows go into the cache."""
         ...
 
+    def hidden(
+        self,
+        tokens: np.ndarray,
+        sequences: np.ndarray,
+        positions: np.ndarray,
+        tables: Sequence[Sequence[int]],
+        wanted: np.ndarray,
+    ) -> np.ndarray:
+        """What the head would be given instead, (wanted, hidden): the vectors of a text's tokens."""
+        ...
+
 
 def cache_for(kind: str) -> str:
     """The kind of cache that goes with weights of `kind`, where no other is asked for: half the bytes lose nothing."""

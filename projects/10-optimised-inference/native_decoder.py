@@ -15,6 +15,7 @@ from packed import Packed
 from pages import large_memory
 
 WIDEST = 512  # kernels.h: a head
+VOCABULARY = 9  # its place among the sizes; 0 of it: what the head would be given is wanted
 ACTIVATIONS = {"silu": 0, "gelu_tanh": 1, "gelu": 2}  # kernels.h: Activation
 
 
@@ -66,6 +67,15 @@ class NativeDecoder:
         self.reals = [c.epsilon, c.score_scale, c.score_cap]
 
     def step(self, tokens, sequences, positions, tables, wanted) -> np.ndarray:
+        c = self.config
+        logits = self._compute(tokens, sequences, positions, tables, wanted, self.sizes)[:, : c.vocabulary]
+        return np.tanh(logits / c.logit_cap) * np.float32(c.logit_cap) if c.logit_cap else logits
+
+    def hidden(self, tokens, sequences, positions, tables, wanted) -> np.ndarray:
+        without_head = [*self.sizes[:VOCABULARY], 0, *self.sizes[VOCABULARY + 1 :]]
+        return self._compute(tokens, sequences, positions, tables, wanted, without_head)[:, : self.config.hidden]
+
+    def _compute(self, tokens, sequences, positions, tables, wanted, sizes) -> np.ndarray:
         if not len(wanted):
             wanted = np.array([0])  # the kernels compute at least one row of logits
         c, rows = self.config, packing.Quantised(self.embedding[tokens])

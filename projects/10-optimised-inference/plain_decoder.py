@@ -89,10 +89,18 @@ class PlainDecoder:
 
     @paddle.no_grad()
     def step(self, tokens, sequences, positions, tables, wanted) -> np.ndarray:
+        if not len(wanted):
+            self._compute(tokens, sequences, positions, tables)
+            return np.zeros((0, self.config.vocabulary), "float32")
+        return self.network.logits(self._compute(tokens, sequences, positions, tables, wanted)).numpy()
+
+    @paddle.no_grad()
+    def hidden(self, tokens, sequences, positions, tables, wanted) -> np.ndarray:
+        return self._compute(tokens, sequences, positions, tables, wanted).numpy()
+
+    def _compute(self, tokens, sequences, positions, tables, wanted=None) -> paddle.Tensor:
         masks = self.cache.admit(sequences, positions, tables, set(self.config.windows))
         turn = turns_of(self.config.ropes, positions, 0)  # (rows, D) each
         x = self.network.embed(np.asarray(tokens, "int64")[None])
         x = self.network.hidden(x, turn, masks, self.cache)[0]  # (rows, hidden)
-        if not len(wanted):
-            return np.zeros((0, self.config.vocabulary), "float32")
-        return self.network.logits(paddle.gather(x, paddle.to_tensor(np.asarray(wanted)))).numpy()
+        return x if wanted is None or not len(wanted) else paddle.gather(x, paddle.to_tensor(np.asarray(wanted)))

@@ -5,6 +5,7 @@
 
 import argparse
 import os
+import re
 from pathlib import Path
 
 from formats import CACHES, KINDS
@@ -12,6 +13,8 @@ from formats import CACHES, KINDS
 KEY = "PADDLEHOMEWORK_API_KEY"
 ISAS = ("best", "avx512", "avx2", "portable", "none")
 MOST = {"port": 65535, "threads": 1024}
+POOLING = {"mean": "the mean of a text's tokens", "last": "a text's last token"}
+ORIGIN = re.compile(r"https?://[^/\s]+")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -43,6 +46,19 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--threads", type=int, default=0, help="threads that compute; 0: one for each core [%(default)s]"
     )
+    parser.add_argument(
+        "--pooling",
+        default="mean",
+        choices=list(POOLING),
+        help="what /v1/embeddings makes of a text's tokens [%(default)s]",
+    )
+    parser.add_argument(
+        "--cors",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="a web page's origin that may ask from a browser, as https://a.example; * for all; may be repeated",
+    )
     chosen = parser.parse_args(words)
     for name, least in {"port": 0, "blocks": 4, "batch": 1, "chunk": 1, "queue": 0, "threads": 0}.items():
         if not least <= getattr(chosen, name) <= MOST.get(name, 2**20):
@@ -52,7 +68,12 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
             f"there is no model at {chosen.model}: name a GGUF file, a folder in Hugging Face's layout, or smollm2"
         )
     if chosen.host not in LOOPBACK and not os.environ.get(KEY):
-        parser.error(f"--host {chosen.host} lets others in: set a key in the environment variable {KEY}")
+        parser.error(
+            f"--host {chosen.host} lets others in: set a key, or several with commas, in the environment variable {KEY}"
+        )
+    for origin in chosen.cors:
+        if origin != "*" and not ORIGIN.fullmatch(origin):
+            parser.error(f"--cors {origin} is no origin: name one as https://a.example or http://localhost:3000, or *")
     return chosen
 
 

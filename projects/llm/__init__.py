@@ -16,8 +16,8 @@ A file that cannot be used raises `ModelError`, whose text says what, why and wh
 from .config import Config
 from .errors import ModelError
 from .model import Model, open_model
-from .sampling import Sampler
+from .sampling import Sampler, SamplingError
 from .streaming import Stream
 from .tokenizer import Tokenizer
 
-__all__ = ["Config", "Model", "ModelError", "Sampler", "Stream", "Tokenizer", "open_model"]
+__all__ = ["Config", "Model", "ModelError", "Sampler", "SamplingError", "Stream", "Tokenizer", "open_model"]

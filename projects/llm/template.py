@@ -74,6 +74,10 @@ class Template:
                     raise ModelError(f"{path} is damaged, it is not UTF-8: fetch the file again") from None
         return cls(texts, special) if texts else None
 
+    def says(self, words: str) -> bool:
+        """Whether one of the templates has these words in it."""
+        return any(words in text for text in self._texts.values())
+
     def render(self, messages: Sequence[Mapping[str, Any]], **more: Any) -> str:
         """The conversation, up to where the answer begins. Raises ModelError if the template refuses it."""
         given = {"tools": None, "documents": None, "add_generation_prompt": True, **self._special, **more}

@@ -32,9 +32,9 @@ class Tokenizer:
         self.stops, self.begins = frozenset(stops), list(begins)
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of `text`; the names of special tokens in it are those tokens."""
-        found: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return found
+        """The tokens of `text`; the names of special tokens in it are those tokens. Other threads go on meanwhile."""
+        (found,) = self._tokenizer.encode_batch([text], add_special_tokens=False)  # encode would hold them up
+        return list(found.ids)
 
     def encode_raw(self, text: str) -> list[int]:
         """The tokens of text that no template wrote: with what the model has before every text."""
@@ -53,6 +53,24 @@ class Tokenizer:
         if self._template is None:
             raise ModelError("the model has no chat template: ask it to go on with a text instead, or add one")
         return self._template.render(messages, **more)
+
+    def number(self, piece: str) -> int | None:
+        """The token that is this piece, if one is."""
+        found: int | None = self._tokenizer.token_to_id(piece)
+        return found
+
+    @property
+    def longest(self) -> int:
+        """The most characters that a token stands for."""
+        return max(map(len, self._tokenizer.get_vocab()))
+
+    def serialised(self) -> str:
+        """It as a tokenizer.json."""
+        return str(self._tokenizer.to_str())
+
+    def template_says(self, words: str) -> bool:
+        """Whether one of the model's chat templates has these words in it."""
+        return self._template is not None and self._template.says(words)
 
     def chat(self, prompt: str) -> list[int]:
         """The tokens of a conversation that begins with `prompt`. Raises ModelError without a template."""

@@ -13,7 +13,7 @@ from harness.catalogue import entries
 from harness.catalogue.cells import Cell
 from harness.engines import container
 from harness.engines.engine import Request
-from harness.environments import images
+from harness.environments import images, passthrough
 
 pytestmark = pytest.mark.slow
 
@@ -135,7 +135,7 @@ def test_a_container_sees_the_chosen_cards_and_no_other(built, engine, tmp_path)
     for name in ("card0", "card1", "card2", "cardctl"):
         os.mknod(tmp_path / name, 0o20666, os.makedev(1, 3))
     words = [engine.path, "run", "--rm", "--network", "none"]
-    for device in container.devices([f"{tmp_path}/card*"], ("0", "2")):
+    for device in passthrough.devices([f"{tmp_path}/card*"], ("0", "2")):
         words += ["--device", device]
     done = subprocess.run([*words, CPU, "ls", str(tmp_path)], capture_output=True, text=True)
     assert done.stdout.split() == ["card0", "card2", "cardctl"], done.stderr

@@ -67,6 +67,33 @@ def test_what_else_a_script_does_changes_neither_the_place_nor_the_output(script
     assert (done.returncode, done.stdout) == (0, f"{tmp_path}\n\n"), done
 
 
+@pytest.mark.parametrize("shell", ["bash", "dash"])
+@pytest.mark.parametrize("ends", ["exit 0", "exit 3", "set -e; false"])
+def test_a_script_that_ends_the_shell_ends_neither_the_others_nor_the_program(script, tmp_path, shell, ends):
+    scripts = f"{script(f'export ONE=1; cd /; {ends}')} {script('export TWO=2', 'other.sh')}"
+    path = "/usr/bin:/bin" if shell == "bash" else str(_without_bash(tmp_path))
+    done = entry(
+        "sh", "-c", 'echo "$ONE$TWO$1"; exit 7', "x", "two words", scripts=scripts, shell="/bin/dash", PATH=path
+    )
+    assert (done.stdout, done.returncode) == ("12two words\n", 7)
+    assert "set_env.sh ended the shell" in done.stderr and "other.sh" not in done.stderr
+
+
+def _without_bash(folder):
+    tools = folder / "tools"
+    tools.mkdir()
+    for name in ("sh", "uname"):
+        (tools / name).symlink_to(shutil.which(name))
+    return tools
+
+
+def test_a_script_takes_nothing_from_the_programs_input_and_may_lose_the_path(script):
+    scripts = script("read line; PATH=/nowhere; exec 1>/dev/null; export PATH")
+    environment = {"PATH": "/usr/bin:/bin", "SETUP": scripts}
+    done = subprocess.run(["/bin/sh", ENTRY, "cat"], env=environment, capture_output=True, text=True, input="first\n")
+    assert done.stdout == "first\n"
+
+
 def test_the_programs_words_and_its_ending_are_its_own():
     done = entry("sh", "-c", 'printf "%s|" "$@"; exit 7', "sh", "a b", "", "*", "c\nd")
     assert done.returncode == 7 and done.stdout == "a b||*|c\nd|"

@@ -137,10 +137,31 @@ def test_the_paddle_version_stands_elsewhere():
         assert not any(re.search(r"[=<>]", package) for package in kind["wheels"]["packages"]), name
 
 
-def test_every_real_kind_has_its_readme_with_a_chinese_section():
-    for name in {sample.partition("-")[0] for sample in EXPECTED}:
-        readme = (ROOT / "hardware" / name / "README.md").read_text(encoding="utf-8")
-        assert readme.startswith("# ") and "\n## 中文\n" in readme, name
+HEADINGS = {
+    "README.md": ["Driver", "Environment or image", "Run", "Hand in", "Known traps", "Verified where"],
+    "README.zh-CN.md": ["驱动", "软件环境或镜像", "运行", "提交", "已知陷阱", "验证情况"],
+}
+
+
+@pytest.mark.parametrize("page", HEADINGS)
+@pytest.mark.parametrize("name", KINDS)
+def test_every_guide_leads_from_the_bare_machine_to_the_first_points(name, page):
+    text = (ROOT / "hardware" / name / page).read_text(encoding="utf-8")
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert headings[:6] == HEADINGS[page]
+    if name != "sim":
+        for command in ("doctor", "build", "run", "attach", "pack", "verify"):
+            assert f"./inv {command} " in text, command
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_guide_says_the_same_in_both_languages(name):
+    """What is code, an address or a version stands in both."""
+    texts = ((ROOT / "hardware" / name / page).read_text(encoding="utf-8") for page in HEADINGS)
+    english, chinese = (re.sub(r"(?<!\n)\n(?!\n)", " ", text) for text in texts)
+    missing = {each for each in re.findall(r"`[^`\n]+`", english) if each not in chinese}
+    missing |= {each for each in re.findall(r"https?://[^\s)`;,]+", english) if each.rstrip(".:") not in chinese}
+    assert missing <= {"`./inv doctor --log FILE`"}
 
 
 # The schema teaches and refuses

@@ -124,9 +124,14 @@ def test_fits_the_schema(folder):
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_has_a_readme_in_both_languages(folder):
-    text = (folder / "README.md").read_text(encoding="utf-8")
-    assert text.startswith("# ")
-    assert re.search("[\u4e00-\u9fff]", text), "no Chinese section"
+    english, chinese = ((folder / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
+    assert english.startswith("# ") and "](README.zh-CN.md)" in english
+    assert chinese.startswith("# ") and "](README.md)" in chinese
+    assert re.search("[\u4e00-\u9fff]", chinese.splitlines()[0])
+    assert re.findall(r"^(?:    |```)?\./inv \w+", english, re.MULTILINE) == re.findall(
+        r"^(?:    |```)?\./inv \w+", chinese, re.MULTILINE
+    ), "other commands"
+    assert english.count("\n|") == chinese.count("\n|"), "other rows"
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

@@ -66,16 +66,19 @@ public:
         linear(kernels, kind, weight(DOWN), gated, tokens, y.data(), s.hidden);
     }
 
-    void head(const int* wanted, int answers, float* logits, int vocabulary) {
+    // Logits of the rows `wanted`; without a vocabulary what the head would be given, (answers, hidden).
+    void head(const int* wanted, int answers, float* found, int vocabulary) {
         const int first = cache.layers * SLOTS;
 #pragma omp for schedule(static)
         for (int i = 0; i < answers; i++) {
             add(wanted[i], cache.layers - 1, DOWN_BIAS, BEHIND_FEED_FORWARD);
             kernels.rms_norm(&x[(long)wanted[i] * s.hidden], weights[first].floats(), &mixed[(long)i * s.hidden],
                              s.hidden, s.hidden_count, s.epsilon);
-            kernels.prepare(head_kind, last, i);
+            if (vocabulary) kernels.prepare(head_kind, last, i);
         }
-        linear(kernels, head_kind, weights[first + 1], last, answers, logits, vocabulary);
+        if (vocabulary) return linear(kernels, head_kind, weights[first + 1], last, answers, found, vocabulary);
+#pragma omp single
+        std::copy_n(mixed.data(), (long)answers * s.hidden, found);
     }
 
 private:
@@ -196,7 +199,8 @@ std::vector<Tensor> step(const Tensor& embedded, const Tensor& sequences, const 
     step.blocks = (int)tables.shape()[1];
     step.angles = angles.data<float>(), step.context = (int)angles.shape()[1];
     step.ropes = layers.data<int>(), step.windows = step.ropes + cache.layers;
-    Tensor logits = paddle::empty({answers, vocabulary}, paddle::DataType::FLOAT32, paddle::CPUPlace());
+    const int width = vocabulary ? vocabulary : shape.hidden;
+    Tensor logits = paddle::empty({answers, width}, paddle::DataType::FLOAT32, paddle::CPUPlace());
 #pragma omp parallel
     {
         std::vector<float> scores;

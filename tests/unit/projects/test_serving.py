@@ -165,14 +165,25 @@ def test_a_client_that_leaves_frees_its_blocks(client, server, stream):
 
 
 WRONG = [
-    ({"n": 2}, 400, "unsupported_parameter", "n is not supported"),
-    ({"temperature": 3}, 400, None, "temperature must be"),
-    ({"model": "gpt-4o"}, 404, "model_not_found", "there is 'tiny'"),
-    ({"prompt": "x" * 510}, 400, "context_length_exceeded", "context is 512 tokens"),
-    ({"max_tokens": 600}, 400, "context_length_exceeded", "shorten"),
+    ({"extra_body": {"grammer": "x"}}, 400, "unknown_parameter", "Unknown parameter: 'grammer'"),
+    ({"suffix": "x"}, 400, "unknown_parameter", "Unknown parameter: 'suffix'"),
+    ({"temperature": 3}, 400, "invalid_value", "Invalid 'temperature': .* less than or equal to 2"),
+    ({"temperature": "hot"}, 400, "invalid_value", "Invalid 'temperature': .* valid number"),
+    ({"max_tokens": True}, 400, "invalid_value", "Invalid 'max_tokens': .* valid integer"),
+    ({"stream_options": {"include": 1}}, 400, "unknown_parameter", "'stream_options.include'"),
+    ({"model": "gpt-4o"}, 404, "model_not_found", "`gpt-4o` does not exist; there is `tiny`"),
+    ({"prompt": "x" * 510}, 400, "context_length_exceeded", "This model's maximum context length is 512 tokens"),
+    ({"prompt": "x" * 100_000}, 400, "context_length_exceeded", "maximum context length is 512 tokens.*at least"),
+    ({"max_tokens": 600}, 400, "context_length_exceeded", "reduce the length"),
     ({"prompt": [300]}, 400, None, "none of the model's 256"),
-    ({"stop": ["a", "b", "c", "d", "e"]}, 400, None, "at most 4"),
-    ({"logprobs": 3}, 400, "unsupported_parameter", "logprobs is not supported"),
+    ({"prompt": ["a"] * 17}, 400, None, "17 answers are more than 16"),
+    ({"prompt": []}, 400, "invalid_value", "it is empty"),
+    ({"stop": ["a"] * 17}, 400, "invalid_value", "at most 16"),
+    ({"stop": "a" * 150_000}, 400, "invalid_value", "Invalid 'stop'"),
+    ({"logit_bias": {"999": 1}}, 400, None, "none of the model's 256"),
+    ({"max_tokens": 0}, 400, None, "unless echo"),
+    ({"extra_body": {"structured_outputs": {"regex": "("}}}, 400, "invalid_value", "structured_outputs.regex"),
+    ({"extra_body": {"ignore_eos": True, "structured_outputs": {"regex": "a"}}}, 400, None, "exclude"),
 ]
 
 
@@ -183,7 +194,10 @@ def test_what_cannot_be_answered_is_refused_in_openais_shape(client, wishes, sta
     assert (refusal.value.status_code, refusal.value.code) == (status, code)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'{"model": 3}', b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[1]", b'{"model": 3}', b"\xff", b"[" * 100_000, b'{"messages": [' + b"{}," * 1_000_000 + b"{}]}"],
+)
 def test_malformed_json_is_refused(server, body):
     headers = {"Authorization": f"Bearer {KEY}"}
     with pytest.raises(urllib.error.HTTPError) as refusal:
@@ -196,7 +210,7 @@ def test_a_wrong_key_and_a_wrong_path_are_refused(client, server):
     with pytest.raises(openai.AuthenticationError, match="Incorrect API key"):
         complete(openai.OpenAI(base_url=server.address, api_key="wrong", max_retries=0))
     with pytest.raises(openai.NotFoundError):
-        client.embeddings.create(model="tiny", input="one")
+        client.images.generate(model="tiny", prompt="one")
 
 
 def test_a_full_queue_is_429_and_passes(server, client):
@@ -273,20 +287,20 @@ def test_a_port_in_use_is_said(load, server):
 
 @given(text=some.text("ab<|", max_size=30), stops=some.lists(some.text("ab<|", min_size=1, max_size=3), max_size=4))
 def test_text_ends_before_the_first_stop_however_it_comes(load, text, stops):
-    ending = load("10-optimised-inference/protocol.py").Ending(tuple(stops))
+    ending = load("10-optimised-inference/stopping.py").StopStrings(stops)
     found = ""
     for character in text:
         found += ending.add(character)
-        if ending.reached:
+        if ending.reached is not None:
             break
     found += ending.finish()
     ends = [text.find(stop) + len(stop) for stop in stops if stop in text]
     if not ends:
-        assert found == text and not ending.reached
+        assert found == text and ending.reached is None
     else:  # the stop that is complete first ends it; of several at that place the longest
         end = min(ends)
         longest = max(len(stop) for stop in stops if text[:end].endswith(stop))
-        assert found == text[: end - longest] and ending.reached
+        assert found == text[: end - longest] and len(ending.reached) == longest
 
 
 def test_a_signal_lets_the_running_answer_end(server, client):

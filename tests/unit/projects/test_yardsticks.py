@@ -206,7 +206,7 @@ def test_a_draft_that_is_taken_unseen_fails(main, model, monkeypatch):
 def test_a_block_of_another_text_fails(main, model, monkeypatch):
     blocks = main.Engine.__init__.__globals__["Blocks"]
     publish = blocks.publish
-    monkeypatch.setattr(blocks, "publish", lambda self, held, tokens: publish(self, held[::-1], tokens))
+    monkeypatch.setattr(blocks, "publish", lambda self, held, tokens, done: publish(self, held[::-1], tokens, done))
     assert gap_judged(answer_gap(main, model, batch=1)) == "failed"
 
 

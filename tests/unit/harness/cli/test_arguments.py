@@ -14,7 +14,11 @@ from harness.errors import UsageError
 
 COMMANDS = invoke.Collection.from_module(tasks)
 LINES = [line for text in pages.examples().values() for line in text.splitlines()]
-PAGES = ["README.md", "README.zh-CN.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
+PAGES = [
+    str(path.relative_to(ROOT))
+    for pattern in ("*.md", "docs/*.md", "docker/*.md", "hardware/*/*.md", "projects/*/*.md", ".github/workflows/*.yml")
+    for path in sorted(ROOT.glob(pattern))
+]
 
 
 def read(line: str) -> dict:

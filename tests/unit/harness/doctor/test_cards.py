@@ -1,6 +1,6 @@
 """The doctor's lines of a kind: what cannot be read is not judged, what does not fit is named with its remedy."""
 
-import os
+import grp
 from types import SimpleNamespace
 
 import pytest
@@ -65,6 +65,13 @@ def test_what_has_to_fit_together_is_judged_where_both_are_known(tmp_path, sdk, 
     assert all(each.remedy == "It hangs; install driver 23." for each in found)
 
 
+@pytest.mark.parametrize(("held", "fits"), [({"SDK": "8.0"}, [False]), ({}, []), ({"SDK": "7.0"}, [])])
+def test_the_sdk_of_an_image_is_held_against_this_machines_driver(held, fits):
+    found = cards.pairs_in_image(a_finding("24.1", requires={"pairs": [PAIR]}), held)
+    assert [each.fits for each in found] == fits
+    assert all(each.needed_for == ("container",) for each in found)
+
+
 def test_cards_left_out_and_busy_ones_are_said_and_are_no_fault():
     sick = Card(index="1", model="Abacus 1", fault="health Alarm")
     lines = cards.lines(a_finding(left_out=[sick], busy="process 7"))
@@ -102,12 +109,28 @@ def files(tmp_path, monkeypatch):
     return f"{tmp_path}/card*"
 
 
-@pytest.mark.parametrize(("mode", "uses"), [(0o660, ("local",)), (0o600, ("local", "container"))])
-def test_device_files_that_cannot_be_opened_are_named_with_the_group_to_join(files, monkeypatch, mode, uses):
-    monkeypatch.setattr(cards.os, "stat", lambda path: SimpleNamespace(st_mode=0o020000 | mode, st_gid=os.getgid()))
-    (found,) = cards.access({"device_files": [files]})
+@pytest.mark.parametrize(
+    ("mode", "group", "uses", "says"),
+    [
+        (0o660, grp.getgrnam("video").gr_gid, ("local",), "sudo usermod -aG video "),
+        (0o660, 61999, ("local",), "sudo groupadd --gid 61999 cards; sudo usermod -aG cards "),
+        (0o600, 61999, ("local", "container"), "sudo chgrp video "),
+        (0o660, 0, ("local", "container"), "sudo chgrp video "),
+    ],
+)
+def test_device_files_that_cannot_be_opened_are_named_with_the_group_to_join(
+    files, monkeypatch, mode, group, uses, says
+):
+    about = SimpleNamespace(st_mode=0o020000 | mode, st_gid=group)
+    monkeypatch.setattr(cards.os, "stat", lambda path: about)
+    (found,) = cards.access({"device_files": [files], "container": {"devices": [files]}})
     assert found.fits is False and found.needed_for == uses
-    assert ("usermod -aG" in found.remedy) is (mode == 0o660)
+    assert found.remedy.startswith(says) and found.found.count("card0") == 1
+
+
+def test_a_user_without_a_name_goes_by_the_number(monkeypatch):
+    monkeypatch.setattr(cards.os, "getuid", lambda: 61998)
+    assert cards._join("video") == "sudo usermod -aG video 61998, then log in anew."
 
 
 def test_device_files_that_can_be_opened_are_counted_and_none_is_no_line(tmp_path):

@@ -91,7 +91,7 @@ def image(tmp_path):
 
 def test_a_build_is_refused_where_it_cannot_end(image, monkeypatch):
     monkeypatch.setattr(Client, "read", lambda self, *words: None)
-    monkeypatch.setattr(probe, "probe", lambda kind: Finding(kind, ()))
+    monkeypatch.setattr(probe, "probe", lambda kind, paddle: Finding(kind, ()))
     with pytest.raises(EngineError, match="cannot build"):
         preflight.require_build(image, replace(DOCKER, builder=""))
     with pytest.raises(HardwareError, match="processor") as caught:
@@ -108,10 +108,10 @@ def test_a_build_without_the_card_is_for_another_machine_and_one_with_an_old_dri
 ):
     monkeypatch.setattr(Client, "read", lambda self, *words: None)
     monkeypatch.setattr(checks, "IMAGE_GIBIBYTES", 0.0)
-    monkeypatch.setattr(probe, "probe", lambda kind: Finding(kind, ()))
+    monkeypatch.setattr(probe, "probe", lambda kind, paddle: Finding(kind, ()))
     preflight.require_build(image, DOCKER)
     assert "for another machine" in capsys.readouterr().out
-    monkeypatch.setattr(probe, "probe", lambda kind: a_finding("22.9", requires={"driver": ">=23.0.3"}))
+    monkeypatch.setattr(probe, "probe", lambda kind, paddle: a_finding("22.9", requires={"driver": ">=23.0.3"}))
     with pytest.raises(HardwareError, match="driver"):
         preflight.require_build(image, DOCKER)
     preflight.require_build(image, replace(DOCKER, address="ssh://far"))  # its cards are not this machine's
@@ -120,7 +120,7 @@ def test_a_build_without_the_card_is_for_another_machine_and_one_with_an_old_dri
 def test_what_a_build_loads_with_the_driver_is_compiled_where_the_card_is(image, monkeypatch):
     monkeypatch.setattr(Client, "read", lambda self, *words: None)
     monkeypatch.setattr(checks, "IMAGE_GIBIBYTES", 0.0)
-    monkeypatch.setattr(probe, "probe", lambda kind: Finding(kind, ()))
+    monkeypatch.setattr(probe, "probe", lambda kind, paddle: Finding(kind, ()))
     described = {"source": {"repository": "https://x", "directory": "d", "command": "c", "driver": True}}
     compiled = replace(image, target="source", hardware=a_kind(**described))
     with pytest.raises(HardwareError, match="cards"):

@@ -56,6 +56,26 @@ def test_a_lost_card_is_told_beside_the_good_ones():
     assert [(card.index, card.fault) for card in cards] == [("0", ""), ("3b:00", "gone")]
 
 
+ROW = r"^(?P<index>\d+), (?P<model>[^,\n]+),"
+
+
+def test_a_card_whose_line_is_not_understood_is_left_out_by_name_and_not_passed_over():
+    cards = read("0, A, OK, 1/80\n1, B, OK, ERR\n2, A, OK, 2/80\n", row=ROW)
+    assert [(card.index, card.model, card.fault) for card in cards if card.fault] == [
+        ("1", "B", "its lines are not understood: 1, B, OK, ERR")
+    ]
+    assert [card.index for card in devices.read_cards(DATA, "0, A, OK, 1/80\n1, B, OK, ERR\n")] == ["0"]
+
+
+def test_where_no_line_is_understood_each_card_is_said():
+    assert [card.index for card in read("0, A, x\n1, A, y\n", row=[ROW, r"^never (?P<index>\d)"])] == ["0", "1"]
+
+
+def test_a_card_whose_name_is_no_value_is_not_named():
+    (card,) = read("0, N/A, OK, 1/80\n")
+    assert (card.model, card.named) == ("unnamed Abacus", False)
+
+
 def test_the_first_form_that_names_a_card_counts_and_lines_may_end_as_on_windows():
     forms = [r"^(?P<index>\d+)$", r"^(?P<index>\d+) (?P<model>\w+)$"]
     assert read("0\r\n1 B\r\n", card=forms) == (Card(index="1", model="B"),)

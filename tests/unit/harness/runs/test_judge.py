@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
@@ -181,6 +182,13 @@ def test_places_are_held_against_the_cards_of_the_record(ranks_verdict, proofs, 
     """The runtime shows the chosen cards alone, numbered from 0."""
     check = ranks_verdict(*proofs, kind=CHOOSING, cards=["4", "5"][: len(proofs)])
     assert check.passed == (not why) and check.why.startswith(why), check
+
+
+@pytest.mark.parametrize(("device", "passed"), [("npu:4", True), ("npu:0", False)])
+def test_a_runtime_that_shows_every_card_is_held_to_the_records_own_numbers(ranks_verdict, device, passed):
+    kind = replace(CHOOSING, data={**CHOOSING.data, "shows_all_cards": True})
+    proof = a_proof(0, of=1, visible_cards=8, device=device, places={f"Place({device})": 1})
+    assert ranks_verdict(proof, kind=kind, cards=["4"]).passed == passed
 
 
 def test_a_program_that_was_never_launched_is_not_taken_for_one_on_two_cards(ranks_verdict):
