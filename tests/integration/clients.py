@@ -53,9 +53,7 @@ def of_openai() -> None:
     assert forced.choices[0].finish_reason == "tool_calls" and forced.choices[0].message.content is None
     result = {"role": "tool", "tool_call_id": call.id, "content": "rain"}
     asked = [*QUESTION, forced.choices[0].message.model_dump(), result]
-    assert CLIENT.chat.completions.create(
-        model=MODEL, messages=asked, tools=[TOOL], max_tokens=8
-    ).usage.completion_tokens
+    assert CLIENT.chat.completions.create(model=MODEL, messages=asked, tools=[TOOL], max_tokens=8).usage.completion_tokens
     parsed = CLIENT.chat.completions.parse(model=MODEL, messages=QUESTION, response_format=Town, max_tokens=100)
     assert isinstance(parsed.choices[0].message.parsed, Town)
 
@@ -115,11 +113,7 @@ def of_multiple_choice() -> None:
 def of_litellm() -> None:
     given = {"model": f"openai/{MODEL}", "api_base": ADDRESS, "api_key": KEY}
     assert litellm.completion(**given, messages=QUESTION, max_tokens=8, temperature=0).choices[0].message.content
-    chunks = list(
-        litellm.completion(
-            **given, messages=QUESTION, tools=[TOOL], tool_choice="required", stream=True, max_tokens=100
-        )
-    )
+    chunks = list(litellm.completion(**given, messages=QUESTION, tools=[TOOL], tool_choice="required", stream=True, max_tokens=100))
     built = litellm.stream_chunk_builder(chunks)
     Weather.model_validate_json(built.choices[0].message.tool_calls[0].function.arguments)
     try:
