@@ -90,7 +90,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     def under(folder: str) -> list[str]:
         return sorted(page for page in pages if page.startswith(f"{folder}/"))
 
-    elsewhere = ["remote.md", "slurm.md", "kubernetes.md", "scaling.md"]
+    elsewhere = ["remote.md", "slurm.md", "kubernetes.md", "board.md", "scaling.md"]
     start = ["index.md", "tutorial.md", "concepts.md", "troubleshooting.md"]
     known = {*start, *elsewhere, "article.md"}
     nav = {
@@ -132,7 +132,7 @@ def piped(match: re.Match[str]) -> str:
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """The switch of languages leads to the same page of the other one, and the search has a name for who cannot see it."""
+    """The switch of languages leads to the same page of the other one; the search has a name for who cannot see it."""
     up = "../" * page.url.count("/")
     there = {"en": f"{up}../{page.url}", "zh": f"{up}zh/{page.url}"}
     there[config.theme["language"]] = f"{up}{page.url}"

@@ -74,6 +74,8 @@ def run(
     Raises:
         EngineError: no sandbox can be made here, so that nothing was run.
     """
+    if sys.platform != "linux":
+        raise _refusal("Its namespaces are Linux's alone.")
     limits = limits or Limits()
     bubblewrap = shutil.which("bwrap")
     if not bubblewrap:
@@ -216,7 +218,7 @@ def _over(limits: Limits) -> str:
 def _await_end(process: "subprocess.Popen[bytes]", end: float) -> None:
     """Wait without reaping: the caller kills the group by its number."""
     if sys.platform != "linux":
-        raise NotImplementedError("bubblewrap, which encloses the code, is Linux's alone")
+        raise NotImplementedError
     while time.monotonic() < end and not os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
         time.sleep(0.01)
 

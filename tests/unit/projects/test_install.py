@@ -183,6 +183,12 @@ class TestMethod:
         _, reasons = installation.decide(installation.Evidence(installer="pip", container="/.dockerenv"))
         assert "not known to come with the image" in reasons[-1]
 
+    def test_an_environment_that_conda_made_is_named_and_is_no_installation_by_conda(self, installation):
+        method, reasons = installation.decide(installation.Evidence(installer="pip", conda_environment=True))
+        assert method == "pip" and "in an environment that conda made" in reasons[-1]
+        both = installation.Evidence(installer="conda", conda_environment=True)
+        assert not any("in an environment" in reason for reason in installation.decide(both)[1])
+
     def test_only_the_distribution_beside_the_imported_paddle_counts(self, installation, installed, tmp_path):
         assert installation.find(installed / "paddle").version == "3.0.0"
         (tmp_path / "build/paddle").mkdir(parents=True)
