@@ -75,7 +75,7 @@ def run(
         EngineError: no sandbox can be made here, so that nothing was run.
     """
     if sys.platform != "linux":
-        raise _refusal("Its namespaces are Linux's alone.")
+        raise _refusal("Its namespaces are Linux's alone.", "Call it on Linux, in a virtual machine for one.")
     limits = limits or Limits()
     bubblewrap = shutil.which("bwrap")
     if not bubblewrap:
