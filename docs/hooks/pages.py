@@ -90,7 +90,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     def under(folder: str) -> list[str]:
         return sorted(page for page in pages if page.startswith(f"{folder}/"))
 
-    elsewhere = ["remote.md", "slurm.md", "kubernetes.md", "scaling.md"]
+    elsewhere = ["remote.md", "slurm.md", "kubernetes.md", "board.md", "scaling.md"]
     start = ["index.md", "tutorial.md", "concepts.md", "troubleshooting.md"]
     known = {*start, *elsewhere, "article.md"}
     nav = {

@@ -290,6 +290,8 @@ def _value(part: Part, parameter: Parameter, text: str) -> Any:
 def _parse(text: str, kind: type) -> Any:
     if kind is bool:
         return {"true": True, "false": False}.get(text.lower())
+    if kind is not str and not text.isascii():
+        raise ValueError("digits of another script")
     value = kind(text)
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("not finite")

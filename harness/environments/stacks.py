@@ -244,10 +244,10 @@ def prepare(stack: Stack) -> Stack:
         if stack.release and not stack.release.listed:
             stack.others.write_text(stack.lock_text)
         what = f"the stack {stack.folder.name}, once"
-        _run(stack, install_commands(stack), f"Installed {what}")
+        _run(stack, install_commands(stack), what)
         hashes = _held_against_pins(stack)
         if stack.own_wheels:
-            _run(stack, vendor_commands(stack), f"Installed the vendor's wheels in {what}")
+            _run(stack, vendor_commands(stack), f"the vendor's wheels in {what}")
         (stack.folder / HASHES).write_text("".join(f"{sha256}  {name}\n" for name, sha256 in hashes.items()))
         shutil.rmtree(stack.folder / WHEELS, ignore_errors=True)
         (stack.folder / "recipe.txt").write_text(stack.recipe)

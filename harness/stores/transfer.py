@@ -330,7 +330,7 @@ def _bar(what: str, total: int | None) -> Iterator[Count]:
     """A progress bar in bytes, on a terminal only."""
     from tqdm import tqdm
 
-    shown = sys.stderr.isatty()
+    shown = sys.stderr.isatty() and total != 0
     with tqdm(desc=what, total=total, unit="B", unit_scale=True, disable=not shown, leave=False) as bar:
         yield bar.update
 
