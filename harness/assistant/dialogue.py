@@ -6,14 +6,13 @@ sealed one never changes.
 
 import contextlib
 import shutil
-import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import terminal
+from harness import system, terminal
 from harness.assistant import codeblocks, conversations, sandbox, verdicts
 from harness.errors import UsageError
 from harness.evidence import screen, sessions, transcripts
@@ -164,11 +163,8 @@ def _converse(session: Session, most: int) -> None:
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
     """Ctrl-C waits meanwhile, for half a turn would be a session that nobody can continue."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-    try:
+    with system.undisturbed():
         yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _says(role: str, content: str) -> dict[str, str]:
