@@ -103,7 +103,7 @@ def run(
         try:
             output, stopped = _watch(process, limits, group)
         finally:
-            os.killpg(process.pid, system.KILL)  # not waited for yet, so that its number is still its own
+            system.end_group(process.pid, system.KILL)  # not waited for yet, so that its number is still its own
             status = process.wait()
         answers.seek(0)
         if not stopped and status and b'"exit-code"' not in answers.read():
@@ -223,7 +223,8 @@ def _await_end(process: "subprocess.Popen[bytes]", end: float) -> None:
 
 def _read_all(pipe: int) -> bytes:
     """What stands in a pipe that nobody writes to any more, at most what the pipe holds."""
-    os.set_blocking(pipe, False)
+    if sys.platform != "win32":
+        os.set_blocking(pipe, False)
     with contextlib.suppress(BlockingIOError):
         return os.read(pipe, 65536)
     return b""
