@@ -1,6 +1,7 @@
 """Memory of all processes of a run together: a cgroup holds it where one can be made, otherwise it is looked at."""
 
 import contextlib
+import mmap
 import os
 import time
 from collections.abc import Iterator
@@ -92,4 +93,4 @@ def held(ancestor: int) -> int:
         family += children.get(one, [])
         with contextlib.suppress(OSError):
             pages += int(Path(f"/proc/{one}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    return pages * mmap.PAGESIZE

@@ -7,7 +7,6 @@ import contextlib
 import os
 import select
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from harness import system
 from harness.assistant import memory, system_calls
 from harness.errors import EngineError
 
@@ -74,8 +74,6 @@ def run(
     Raises:
         EngineError: no sandbox can be made here, so that nothing was run.
     """
-    if sys.platform != "linux":
-        raise _refusal("Its namespaces are Linux's alone.", "Call it on Linux, in a virtual machine for one.")
     limits = limits or Limits()
     bubblewrap = shutil.which("bwrap")
     if not bubblewrap:
@@ -105,12 +103,12 @@ def run(
         try:
             output, stopped = _watch(process, limits, group)
         finally:
-            os.killpg(process.pid, signal.SIGKILL)  # not waited for yet, so that its number is still its own
+            system.end_group(process.pid, system.KILL)  # not waited for yet, so that its number is still its own
             status = process.wait()
         answers.seek(0)
         if not stopped and status and b'"exit-code"' not in answers.read():
             raise _refusal(output.decode("utf-8", "replace").strip().partition("\n")[0] or f"status {status}", ALLOW)
-        if not stopped and (group.overrun() or status == 128 + signal.SIGKILL):
+        if not stopped and (group.overrun() or status == 128 + system.KILL):
             stopped = _over(limits) if group.overrun() else f"longer than {limits.seconds} s of processor"
         return Outcome(status, output.decode("utf-8", "replace"), stopped, _read_all(said))
 
@@ -132,7 +130,7 @@ def require() -> None:
 def _walls(disk: int) -> list[str]:
     """Namespaces of its own, an empty environment, and a folder to work in."""
     namespaces = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
-    if os.geteuid() == 0:  # root stays root for the mounts alone: _restraints leaves it
+    if (system.user() or (0,))[0] == 0:  # root stays root for the mounts alone: _restraints leaves it
         privileges = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
         privileges += ["--cap-add", "CAP_SETPCAP"]
     else:
@@ -175,7 +173,7 @@ def _restraints(limits: Limits) -> list[str]:
     """What runs first inside: it gives up what root has, and takes the limits."""
     given_up = [
         "setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--inh-caps=-all", "--bounding-set=-all",
-    ] if os.geteuid() == 0 else []  # fmt: skip
+    ] if (system.user() or (0,))[0] == 0 else []  # fmt: skip
     return [
         *given_up, "prlimit", f"--cpu={limits.seconds}", f"--as={limits.memory}", f"--nproc={limits.processes}",
         f"--fsize={limits.disk}", "--nofile=128", "--core=0", "--",
@@ -218,14 +216,15 @@ def _over(limits: Limits) -> str:
 def _await_end(process: "subprocess.Popen[bytes]", end: float) -> None:
     """Wait without reaping: the caller kills the group by its number."""
     if sys.platform != "linux":
-        raise NotImplementedError
+        raise NotImplementedError("bubblewrap, which encloses the code, is Linux's alone")
     while time.monotonic() < end and not os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
         time.sleep(0.01)
 
 
 def _read_all(pipe: int) -> bytes:
     """What stands in a pipe that nobody writes to any more, at most what the pipe holds."""
-    os.set_blocking(pipe, False)
+    if sys.platform != "win32":
+        os.set_blocking(pipe, False)
     with contextlib.suppress(BlockingIOError):
         return os.read(pipe, 65536)
     return b""
