@@ -51,15 +51,6 @@ if sys.platform == "win32":
         """The groups of this machine by number."""
         return {}
 
-    @contextlib.contextmanager
-    def undisturbed() -> Iterator[None]:
-        """Ctrl-C waits meanwhile."""
-        former = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, former)
-
     def end_group(leader: int, number: signal.Signals) -> None:
         """Signal a program and what it started."""
         import psutil
@@ -92,19 +83,24 @@ else:
         """The groups of this machine by number."""
         return {entry.gr_gid: entry.gr_name for entry in grp.getgrall()}
 
-    @contextlib.contextmanager
-    def undisturbed() -> Iterator[None]:
-        """Ctrl-C and SIGTERM wait meanwhile."""
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-        try:
-            yield
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
     def end_group(leader: int, number: signal.Signals) -> None:
         """Signal a program and what it started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(leader, number)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ctrl-C, SIGTERM and a hang-up wait meanwhile, whichever thread the system gives them to."""
+    waiting: list[int] = []
+    former = {number: signal.signal(number, lambda number, _: waiting.append(number)) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+        for each in waiting:
+            signal.raise_signal(each)
 
 
 def carrying(name: str, value: str) -> Iterator[int]:
