@@ -93,6 +93,8 @@ class Finding:
 
 def seen(name: str) -> str:
     """What was seen of a fault with other versions, as a table."""
+    if name not in SEEN:
+        return "It was not tried with other versions."
     rows = ("Paddle", *SEEN["versions"]), ("---",) * (1 + len(SEEN["versions"])), ("this fault", *SEEN[name])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
