@@ -129,7 +129,9 @@ def _settle(near: Checkout, store: str, namespace: str = "homework") -> None:
     (near.folder / "kubernetes.yaml").write_text("\n".join(lines))
 
 
-@pytest.mark.skip(reason="the stand-in lists jobs as the former client asked; test_dispatch_contract has a real API server")
+@pytest.mark.skip(
+    reason="the stand-in lists jobs as the former client asked; test_dispatch_contract has a real API server"
+)
 def test_cells_run_as_jobs_and_their_records_come_here(near: Checkout, cluster: Cluster) -> None:
     words = ("run", "--on", "kubernetes", "--hw", "cpu", "--task", "1")
     dry = near(*words, "--dry-run")
