@@ -107,7 +107,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clones", type=Path)
     parser.add_argument("--only", default="", help="projects whose name has this")
-    parser.add_argument("--pytorch", default="auto", help="a Python with torch, or auto")
+    parser.add_argument("--pytorch", default="install", help="a Python with torch; install: downloaded once")
     given = parser.parse_args()
     projects = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
     print("| project | commit | result | open lines and why |\n| --- | --- | --- | --- |")

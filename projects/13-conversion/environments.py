@@ -26,10 +26,10 @@ class Pytorch:
 
 
 def pytorch(asked: str) -> Pytorch:
-    """`auto`: the one here, or one that is made now and kept; `none`; or a Python that is named."""
+    """`auto`: the one here, if there is one; `install`: one that is made now and kept; `none`; or one that is named."""
     if asked == "none":
         return Pytorch(why_not="pytorch=none was asked for")
-    if asked != "auto":
+    if asked not in ("auto", "install"):
         found = shutil.which(asked)
         if found is None or not _has_torch(found):
             raise NoEnvironment(f"pytorch={asked} is no Python with torch and numpy")
@@ -37,7 +37,9 @@ def pytorch(asked: str) -> Pytorch:
     for python in (sys.executable, str(CACHE / "bin" / "python")):
         if os.path.exists(python) and _has_torch(python):
             return Pytorch(python)
-    return _make()
+    if asked == "install":
+        return _make()
+    return Pytorch(why_not="there is no PyTorch here; --set pytorch=install installs one, some 200 MB to download")
 
 
 def _has_torch(python: str) -> bool:
@@ -58,7 +60,7 @@ def _make() -> Pytorch:
         if os.path.exists(python) and _has_torch(python):  # another made it while this one waited
             return Pytorch(python)
         what = f"Installing {PYTORCH} for the CPU to compare with: some 200 MB to download, 1 GB in {CACHE} (once)"
-        print(f"{what}; pytorch=none does without", file=sys.stderr, flush=True)
+        print(what, file=sys.stderr, flush=True)
         try:
             subprocess.run([sys.executable, "-m", "venv", "--clear", CACHE], check=True, capture_output=True)
             install = ["-m", "pip", "install", "-q", "--retries", "1", "--extra-index-url", INDEX]
