@@ -21,12 +21,12 @@ import tempfile
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+import batches
 import capture_paddle
 import conversion
 import equality
 import matplotlib.pyplot as plt
 import numpy as np
-import paddle
 from cases import EXAMPLES, Case, NoCase, read
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by hand from a plain checkout
@@ -109,14 +109,6 @@ def report(case: Case, found: Found) -> None:
             )
 
 
-def same_batches() -> bool:
-    """Whether a shuffled epoch of Paddle's loader has each thing once, in batches of the size asked for."""
-    data = paddle.io.TensorDataset([paddle.arange(50)])
-    batches = [batch[0].numpy() for batch in paddle.io.DataLoader(data, batch_size=16, shuffle=True)]
-    order = np.concatenate(batches)
-    return [len(batch) for batch in batches] == [16, 16, 16, 2] and sorted(order) == list(range(50))
-
-
 def draw(found: dict[str, Found], path: Path) -> None:
     """Differences in the order of computing, one row of axes for each example."""
     figure, rows = plt.subplots(len(found), 1, figsize=(11, 3.2 * len(found)), layout="constrained", squeeze=False)
@@ -164,7 +156,7 @@ def main() -> None:
         for part in KINDS:
             program.metric(f"{kind}_{part}", max(equality.worst(each[kind], part) for each in found.values()))
     program.metric("initialised_otherwise", begin_otherwise)
-    program.metric("batches_same", same_batches())
+    program.metric("batches_same", batches.same_batches())
     draw(found, program.artefact("differences.png"))
     program.finish()
 

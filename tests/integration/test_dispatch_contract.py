@@ -58,6 +58,7 @@ class OnSlurm:
         return any("sleeping" in log.read_text() for log in logs)
 
     def kill_daemon(self) -> None:
+        time.sleep(6)  # within 5 s slurmctld saves what it knows; a job that it did not save is lost to Slurm itself
         self.cluster.kill_daemon("slurmctld")
 
     def start(self) -> None:
@@ -247,7 +248,7 @@ def test_cancelled_from_another_shell_it_leaves_a_record(site: Site) -> None:
 
 
 def test_a_daemon_that_is_gone_is_waited_for(site: Site) -> None:
-    process = site.start(seconds=15)
+    process = site.start(seconds=25)
     site.place.kill_daemon()
     time.sleep(8)
     site.place.start()

@@ -43,15 +43,17 @@ sys.path.insert(0, str(PROJECTS))  # for `import kit`
 
 @contextmanager
 def _only(folder: Path) -> Iterator[None]:
-    """Inside, `import reference` means the one in `folder`; afterwards none is left under that name."""
+    """Inside, `import reference` means the one in `folder`; afterwards that name means what it meant before."""
+    names = {file.stem for file in folder.glob("*.py")}
+    others = {name: sys.modules.pop(name) for name in names & sys.modules.keys()}
     sys.path.insert(0, str(folder))
     try:
         yield
     finally:
         sys.path.remove(str(folder))
-        for name, module in list(sys.modules.items()):
-            if Path(getattr(module, "__file__", None) or "/").parent == folder and "." not in name:
-                del sys.modules[name]
+        for name in names & sys.modules.keys():
+            del sys.modules[name]
+        sys.modules.update(others)
 
 
 @pytest.fixture(scope="session")

@@ -235,8 +235,8 @@ def test_the_template_of_the_error_is_a_case(module, tmp_path):
 
 
 @pytest.fixture
-def same(load):
-    return load("13-conversion/same.py")
+def batches(load):
+    return load("13-conversion/batches.py")
 
 
 @pytest.mark.plants("13-2", "batches_same")
@@ -249,7 +249,7 @@ def same(load):
     ],
     ids=["the last batch is dropped", "batches of another size", "one thing again and again"],
 )
-def test_a_loader_that_gives_other_batches_fails(same, verdict, monkeypatch, fault):
-    assert verdict("13-2", "batches_same", {"batches_same": same.same_batches()}) == "passed"
-    monkeypatch.setattr(same.paddle.io, "DataLoader", fault(paddle.io.DataLoader))
-    assert verdict("13-2", "batches_same", {"batches_same": same.same_batches()}) == "failed"
+def test_a_loader_that_gives_other_batches_fails(batches, verdict, monkeypatch, fault):
+    assert verdict("13-2", "batches_same", {"batches_same": batches.same_batches()}) == "passed"
+    monkeypatch.setattr(batches.paddle.io, "DataLoader", fault(paddle.io.DataLoader))
+    assert verdict("13-2", "batches_same", {"batches_same": batches.same_batches()}) == "failed"
