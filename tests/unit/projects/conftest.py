@@ -30,6 +30,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from folders import PROJECTS
 
 from harness.catalogue import entries
 from harness.catalogue.entries import Metric
@@ -37,7 +38,6 @@ from harness.runs import judge
 from harness.runs.judge import judge_metric
 
 SEEN: dict[str, tuple[set[str], list[str]]] = {}  # of each function that plants faults: what failed, and its cases
-PROJECTS = Path(__file__).resolve().parents[3] / "projects"
 sys.path.insert(0, str(PROJECTS))  # for `import kit`
 
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import paddle
 import pytest
-from conftest import PROJECTS
+from folders import PROJECTS
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import PROJECTS
+from folders import PROJECTS
 
 FOLDER = PROJECTS / "06-open-source"
 PART = yaml.safe_load((FOLDER / "project.yaml").read_text(encoding="utf-8"))["parts"]["6"]

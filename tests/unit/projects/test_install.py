@@ -14,7 +14,7 @@ import numpy as np
 import paddle
 import pytest
 import yaml
-from conftest import PROJECTS
+from folders import PROJECTS
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -5,18 +5,16 @@ import json
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import PROJECTS
 from plates import JUDGED, relative_l2
 
 from harness.catalogue import entries, expressions
 
 pytest.importorskip("paddle")
 pytest.importorskip("matplotlib")
-
-PROJECTS = Path(__file__).resolve().parents[4] / "projects"
 
 
 # The trained networks

@@ -5,15 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from folders import PROJECTS
 from plates import JUDGED, relative_l2
 
 pytest.importorskip("paddle")
 pytest.importorskip("matplotlib")
-
-PROJECTS = Path(__file__).resolve().parents[4] / "projects"
 
 
 # What the judge says: of the program as it is, and of one with a fault
