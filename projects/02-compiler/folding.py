@@ -58,9 +58,12 @@ def number_of(operation: Any, known: dict[int, float]) -> float | None:
     name = name_of(operation)
     if name == "full":
         return float(operation.attrs()["value"])
-    if operation.num_results() != 1 or any(size < 0 for size in shape_of(operation.result(0))):
-        return None
     sources = [operand.source() for operand in operation.operands()]
+    tensors = [*operation.results(), *sources]
+    if operation.num_results() != 1 or not all(t.initialized() and t.is_dense_tensor_type() for t in tensors):
+        return None
+    if any(size < 0 for size in shape_of(operation.result(0))):
+        return None
     if name == "numel":
         shape = shape_of(sources[0])
         return None if any(size < 0 for size in shape) else float(math.prod(shape))

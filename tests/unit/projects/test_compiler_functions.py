@@ -89,6 +89,11 @@ def a_result_without_gradient(x):
     return (x * x + 1, (x > 0).astype("float32") * 2)
 
 
+def halves(x):
+    a, b = paddle.chunk(x, 2, axis=-1)
+    return a * F.sigmoid(b)
+
+
 def mish(x):
     return F.mish(x)
 
@@ -111,6 +116,7 @@ COMPILED = [
     a_dictionary,
     a_result_without_gradient,
     masked,
+    halves,
     mish,
     Block().forward,
 ]
