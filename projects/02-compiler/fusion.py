@@ -5,12 +5,18 @@ from typing import Any
 
 from layout import name_of
 from tracing import CONSTANTS
+from values import COMPARISONS
 
 
 def units(operations: Sequence[Any]) -> list[list[Any]]:
-    """Each operator that may become part of a kernel, with the builtin ones that pack and unpack its lists."""
+    """Each operator that may become part of a kernel, with the builtin ones that pack and unpack its lists.
+
+    A comparison whose one user is a `where` goes with it: no tensor of truth values leaves a kernel.
+    """
     found = []
     for operation in operations:
+        if masks(operation):
+            continue
         if operation.name() in ("builtin.combine", "builtin.split", "builtin.shadow_output", "pd_op.data"):
             continue
         if name_of(operation) in CONSTANTS:
@@ -18,10 +24,18 @@ def units(operations: Sequence[Any]) -> list[list[Any]]:
         sources = [
             operand.source().get_defining_op() for operand in operation.operands() if operand.source().initialized()
         ]
-        packing = [source for source in sources if source is not None and source.name() == "builtin.combine"]
+        packing = [s for s in sources if s is not None and (s.name() == "builtin.combine" or masks(s))]
         users = [user for result in operation.results() for user in result.all_used_ops()]
         found.append([*packing, operation, *(user for user in users if user.name() == "builtin.split")])
     return found
+
+
+def masks(operation: Any) -> bool:
+    """Whether it is a comparison that only one `where` takes."""
+    if name_of(operation) not in COMPARISONS:
+        return False
+    users = operation.result(0).all_used_ops()
+    return len(users) == 1 and name_of(users[0]) == "where"
 
 
 def connected(program: Any, candidates: Sequence[Any]) -> list[list[Any]]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import emission
+import folding
 import loops
 import lowering
 import paddle
@@ -89,6 +90,7 @@ class Generator(Hook):
         """Put kernels into `program`; returns its targets, some of which kernels now compute."""
         block = program.global_block()
         started = time.perf_counter()
+        folding.fold(program)
         groups = self._groups(program, targets)
         self.report.seconds["groups"] += time.perf_counter() - started
         for number, operations in enumerate(groups):
@@ -145,6 +147,8 @@ class Generator(Hook):
                 raise Unsupported("data", f"{len(group.inputs)} inputs and {len(group.outputs)} results")
             if not all(value.is_dense_tensor_type() for value in [*group.inputs, *group.outputs]):
                 raise Unsupported("data", "a list of tensors")
+            if self.gradients and group.differentiable and not all(value.shape for value in group.inputs):
+                raise Unsupported("data", "a tensor without axes, which Paddle takes for one that is missing")
             with group.program_of(False) as (small, inputs, outputs):
                 lowering.lower(small, inputs, outputs)
             if self.gradients and group.differentiable:

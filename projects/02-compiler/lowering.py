@@ -6,6 +6,7 @@ layout.py says where its tensors lie, operators.py has a rule for each operator.
 from collections.abc import Sequence
 from typing import Any
 
+import composites  # noqa: F401  its rules are entered when it is imported
 from layout import TYPES, Layout, Seen, name_of, shape_of, type_of
 from operators import RULES
 from values import Kernel, Unsupported

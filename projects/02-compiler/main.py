@@ -32,6 +32,8 @@ import tracing
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by hand from a plain checkout
 import kit
 
+NO_ROUNDING = {"float32": 1e-3, "bfloat16": 0.05}  # relative errors that are thousands of roundings, or ten
+
 
 @contextmanager
 def traceable(name: str) -> Iterator[None]:
@@ -58,15 +60,27 @@ def open_batch(subgraph: subgraphs.Subgraph, parameters: Any) -> list[Any]:
     return specifications
 
 
+def require_real(name: str, results: list[Any]) -> None:
+    """Raise SubgraphError unless there are tensors, and those of real numbers."""
+    if not results or any(result.is_complex() for result in results):
+        raise subgraphs.SubgraphError(
+            f"{name} returns {'complex numbers' if results else 'no tensor'}.\n"
+            "What is compiled returns tensors of real numbers, alone or in a tuple, list or dictionary.\nReturn such."
+        )
+
+
 def plain_results(
     subgraph: subgraphs.Subgraph, inputs: list[Any], dtype: str, seed: int
-) -> tuple[np.ndarray, accuracy.Outcome, accuracy.Outcome]:
-    """A slope, and what plain Paddle makes of it in float32 and in float64; raises SubgraphError if it cannot."""
+) -> tuple[list[np.ndarray], accuracy.Outcome, accuracy.Outcome]:
+    """Slopes, and what plain Paddle makes of them in float32 and in float64; raises SubgraphError if it cannot."""
     try:
-        shape = subgraph.function(*accuracy.tensors([accuracy.double(tensor) for tensor in inputs], "float32")).shape
-        slope = accuracy.random_slope(shape, dtype, seed)
-        usual = accuracy.plain(subgraph.function, inputs, slope)
-        exact = accuracy.reference(subgraph.function, inputs, slope)
+        results = accuracy.results_of(subgraph.function(*accuracy.tensors(map(accuracy.double, inputs), "float32")))
+        require_real(subgraph.name, results)
+        slopes = accuracy.random_slopes([result.shape for result in results], dtype, seed)
+        usual = accuracy.plain(subgraph.function, inputs, slopes)
+        exact = accuracy.reference(subgraph.function, inputs, slopes)
+    except subgraphs.SubgraphError:
+        raise
     except Exception as error:
         words = str(error).strip().splitlines() or [""]
         raise subgraphs.SubgraphError(
@@ -78,7 +92,29 @@ def plain_results(
             f"{subgraph.name} is not finite.\nOf normal random numbers it makes infinities or NaN, even in float64.\n"
             "Bring its inputs into range first: paddle.log(x * x + 1), not paddle.log(x)."
         )
-    return slope, usual, exact
+    if (off := accuracy.relative_to(usual, exact)) > NO_ROUNDING[dtype]:
+        raise subgraphs.SubgraphError(
+            f"{subgraph.name} is not the same function twice.\n"
+            f"In float32 it is {off:.0e} off what it is in float64, which no rounding explains: "
+            "it draws random numbers, or float32 does not hold it.\n"
+            "Take what is random out of it: F.dropout(…, training=False), layer.eval()."
+        )
+    return slopes, usual, exact
+
+
+def require_same_traced(
+    subgraph: subgraphs.Subgraph, inputs: list[Any], arguments: list[Any], slopes: list[np.ndarray], exact: Any
+) -> None:
+    """Raise SubgraphError if Paddle's to_static alone, without a kernel of ours, computes something else."""
+    with traceable(subgraph.name):
+        static, _ = tracing.to_static(subgraph.function, arguments)
+        traced = accuracy.evaluate(static, inputs, slopes, accuracy.parameters_of(subgraph.function))
+    if (off := accuracy.relative_to(traced, exact)) > NO_ROUNDING[str(inputs[0].dtype).rpartition(".")[2]]:
+        raise subgraphs.SubgraphError(
+            f"Paddle's to_static makes something else of {subgraph.name}.\n"
+            f"Without a generated kernel too it is {off:.0e} off what the function computes eagerly.\n"
+            "Write it without what dy2st loses: in-place operations, y[…] = …, float(tensor), tensor.numpy()."
+        )
 
 
 def note_kernels(stages: pictures.Stages, report: generator.Report, artefact: Any) -> None:
@@ -127,6 +163,8 @@ def compile_stages(
     stages.add("rewritten", report.rewritten, Counter(tracing.short(operators)), rewriting)
     for name, why in report.left:
         print(f"  stays with Paddle: {name} ({why})")
+    if not report.forward:
+        print(f"Nothing of {subgraph.name} becomes a kernel, for these reasons. README.md says what is generated.")
     return compiled, report, operators
 
 
@@ -137,26 +175,30 @@ def conclude(program: Any, inputs: list[Any], found: accuracy.Outcome, errors: a
     for name, value in errors.metrics().items():
         program.metric(name, value)
     program.used(*inputs)
-    program.trace(result=found.result.astype("float32"))
+    results = [result.astype("float32") for result in found.results]
+    program.trace(**{f"result{number}" if number else "result": result for number, result in enumerate(results)})
 
 
 def through_the_generator(program: Any, subgraph: subgraphs.Subgraph, inputs: list[Any]) -> None:
     """Every stage on the CPU's wheel; writes texts, metrics and the picture."""
     parameters = program.parameters
     arguments = open_batch(subgraph, parameters) if parameters["dynamic"] else list(inputs)
-    slope, usual, exact = plain_results(subgraph, inputs, parameters["dtype"], program.seed)
+    slopes, usual, exact = plain_results(subgraph, inputs, parameters["dtype"], program.seed)
     stages = pictures.Stages(program.artefact)
     stages.add("python", inspect.getsource(subgraph.function), Counter(), 0.0)
     compiled, report, operators = compile_stages(subgraph, arguments, stages)
 
     # Is it right, and is it what runs? Kernels that are wrong on purpose have to change the output.
     started = time.perf_counter()
-    found = accuracy.evaluate(compiled, inputs, slope)
+    found = accuracy.evaluate(compiled, inputs, slopes, accuracy.parameters_of(subgraph.function))
     stages.add("run", "", Counter(tracing.short(operators)), time.perf_counter() - started)
+    if accuracy.relative_to(found, exact) > NO_ROUNDING[parameters["dtype"]]:
+        require_same_traced(subgraph, inputs, arguments, slopes, exact)
     hook = generator.Generator(subgraph.name + "_wrong", gradients=False, spoil=True)
     wrong, _ = tracing.to_static(subgraph.function, arguments, hook)
     with paddle.no_grad():
-        difference = accuracy.relative(accuracy.double(wrong(*inputs)), exact.result)
+        outputs = [accuracy.double(result) for result in accuracy.results_of(wrong(*inputs))]
+    difference = max(map(accuracy.relative, outputs, exact.results))
     print(f"  kernels that are wrong on purpose change the output: relative error {difference:.1e}")
     program.metric(
         "proven", backend.proven(backend.require_generated, operators, len(report.forward), difference > 0.1)
@@ -174,14 +216,14 @@ def through_the_generator(program: Any, subgraph: subgraphs.Subgraph, inputs: li
 
 def through_cinn(program: Any, subgraph: subgraphs.Subgraph, inputs: list[Any]) -> None:
     """The same subgraph where Paddle has CINN: it compiles at the first run, and has to prove that it did."""
-    slope, usual, exact = plain_results(subgraph, inputs, program.parameters["dtype"], program.seed)
+    slopes, usual, exact = plain_results(subgraph, inputs, program.parameters["dtype"], program.seed)
     stages = pictures.Stages(program.artefact)
     stages.add("python", inspect.getsource(subgraph.function), Counter(), 0.0)
     paddle.set_flags({"FLAGS_prim_all": True, "FLAGS_print_ir": True})
     started = time.perf_counter()
     compiled = paddle.jit.to_static(subgraph.function, full_graph=True, backend="CINN")
     _, partial = compiled.get_concrete_program(*inputs)
-    found = accuracy.evaluate(compiled, inputs, slope)
+    found = accuracy.evaluate(compiled, inputs, slopes, accuracy.parameters_of(subgraph.function))
     text = str(partial.train_program.forward_program)
     stages.add("cinn", text, Counter(), time.perf_counter() - started)
     flags = paddle.get_flags(["FLAGS_use_cinn", "FLAGS_prim_all"])

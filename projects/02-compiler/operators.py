@@ -213,7 +213,7 @@ def split_places(
 def row_reduction(name: str, layout: Layout, value: Value, inner: Sequence[int]) -> Value:
     if sorted(inner) != layout.varying:
         raise Unsupported(name, "over a part of the row")
-    operation = REDUCTIONS[name]
+    operation = REDUCTIONS[name]  # of "sum" and "max" it is the name itself
     if value.width == 1:  # the same number in the whole row
         return combine("multiply", [value, constant(float(layout.width))]) if operation == "sum" else value
     return Value("reduce_" + operation, (value,), 1, value.axes)

@@ -69,17 +69,17 @@ def check_results(
     program: kit.Program, subgraph: subgraphs.Subgraph, ways: dict[str, Any], inputs: list[Any], slope: np.ndarray
 ) -> None:
     """Is it right, and is it what runs? A rule that is wrong on purpose has to change the output."""
-    exact = accuracy.reference(subgraph.function, inputs, slope)
-    usual = accuracy.plain(subgraph.function, inputs, slope)
-    found = {route: accuracy.evaluate(way, inputs, slope) for route, way in ways.items()}
+    exact = accuracy.reference(subgraph.function, inputs, [slope])
+    usual = accuracy.plain(subgraph.function, inputs, [slope])
+    found = {route: accuracy.evaluate(way, inputs, [slope]) for route, way in ways.items()}
     wrong, _ = substituted(subgraph.function, inputs, "python", wrong=True)
-    difference = accuracy.relative(accuracy.double(wrong(*inputs)), exact.result)
+    difference = accuracy.relative(accuracy.double(wrong(*inputs)), exact.results[0])
     print(f"a rule that is wrong on purpose changes the output: relative error {difference:.1e}")
     program.metric("proven", difference > 1e-3)  # thousands of roundings
     errors = [accuracy.compare(outcome, usual, exact, inputs).metrics() for outcome in found.values()]
     for name in errors[0]:
         program.metric(name, max(each[name] for each in errors))
-    program.trace(result=found["python"].result.astype("float32"))
+    program.trace(result=found["python"].results[0].astype("float32"))
 
 
 def compare_times(
@@ -107,7 +107,7 @@ def main() -> None:
     count_replacements(program)
 
     inputs = accuracy.tensors(subgraph.arrays(*size, program.seed), "float32")
-    slope = accuracy.random_slope(inputs[0].shape, "float32", program.seed)
+    (slope,) = accuracy.random_slopes([inputs[0].shape], "float32", program.seed)
     plain, _ = tracing.to_static(subgraph.function, inputs)
     compiled = {route: substituted(subgraph.function, inputs, route) for route in rules.ROUTES}
     ways = {route: way for route, (way, _) in compiled.items()}

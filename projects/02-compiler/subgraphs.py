@@ -7,7 +7,8 @@ A parameter's annotation is the shape of its tensor, in terms of two sizes that 
 
 Words are separated by spaces; each is a number, `rows`, `columns`, or one of these divided by a number ("rows/128").
 A parameter without an annotation is "rows columns". One's own subgraph is written the same way, in any file, and named
-as `file.py:function`.
+as `file.py:function`; so is a paddle.nn.Layer of that file with an annotated `forward`. A parameter with a default and
+no annotation keeps its default.
 """
 
 import importlib.util
@@ -134,7 +135,9 @@ def find(name: str) -> Subgraph:
     except Exception as error:
         raise SubgraphError(f"{file} cannot be read.\n{type(error).__name__}: {error}\n{RUNS}") from error
     function = getattr(module, attribute, None)
-    if not callable(function):
+    if isinstance(function, paddle.nn.Layer):
+        return from_function(attribute, function.forward)
+    if inspect.isclass(function) or not callable(function):
         raise SubgraphError(f"{file} holds no function {attribute!r}.\nA subgraph is a function in it.\n{WRITE}")
     return from_function(attribute, function)
 
@@ -142,6 +145,11 @@ def find(name: str) -> Subgraph:
 def from_function(name: str, function: Callable[..., paddle.Tensor]) -> Subgraph:
     """The subgraph that a function's annotations describe. Raises SubgraphError if it takes no tensor."""
     parameters = inspect.signature(function).parameters.values()
+    if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+        raise SubgraphError(f"{name} takes any number of tensors.\nEach has to have a shape.\nName them one by one.")
+    if function.__name__ == "<lambda>":
+        raise SubgraphError(f"{name} is a lambda.\nPaddle's dy2st reads a function's source.\nWrite it with def.")
+    parameters = [p for p in parameters if p.default is p.empty or isinstance(p.annotation, str)]
     shapes = tuple(p.annotation if isinstance(p.annotation, str) else "rows columns" for p in parameters)
     if not shapes:
         raise SubgraphError(f"{name} takes nothing.\nA subgraph takes at least one tensor.\n{WRITE}")

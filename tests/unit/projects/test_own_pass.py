@@ -39,8 +39,8 @@ def test_every_chain_is_replaced_and_computes_the_same_forward_and_backward(own_
         compiled, inputs, hook = run(own_pass, function, route)
         assert hook.matches == chains, function.__name__
         slope = np.random.default_rng(1).standard_normal(compiled(*inputs).shape, dtype="float32")
-        found = own_pass.accuracy.evaluate(compiled, inputs, slope)
-        exact = own_pass.accuracy.reference(function, inputs, slope)
+        found = own_pass.accuracy.evaluate(compiled, inputs, [slope])
+        exact = own_pass.accuracy.reference(function, inputs, [slope])
         assert max(own_pass.accuracy.errors(found, exact)) < 1e-6, function.__name__
 
 
