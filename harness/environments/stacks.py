@@ -245,7 +245,7 @@ def prepare(stack: Stack) -> Stack:
             stack.others.write_text(stack.lock_text)
         what = f"the stack {stack.folder.name}, once"
         _run(stack, install_commands(stack), what)
-        hashes = _held_against_pins(stack)
+        hashes = {**_held_against_pins(stack), **_own_hashes(stack)}
         if stack.own_wheels:
             _run(stack, vendor_commands(stack), f"the vendor's wheels in {what}")
         (stack.folder / HASHES).write_text("".join(f"{sha256}  {name}\n" for name, sha256 in hashes.items()))
@@ -281,6 +281,16 @@ def _held_against_pins(stack: Stack) -> dict[str, str]:
                 "Ask the vendor which is right; a new one is kept by ./inv build --pin.",
             )
     return hashes
+
+
+def _own_hashes(stack: Stack) -> dict[str, str]:
+    """The hash of the own wheel of Paddle that fits the environment's Python; no index's of its name is meant."""
+    if stack.release is None or not stack.release.wheels:
+        return {}
+    python = f"cp{(python_version(stack) or releases.HERE).replace('.', '')}"
+    wheels = sorted(Path(stack.release.wheels).glob(f"paddlepaddle*-{stack.release.version}-*.whl"))
+    fitting = [wheel for wheel in wheels if {python, "py3"} & set(re.split("[-.]", wheel.stem))]
+    return {wheel.name: hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in fitting}
 
 
 @contextmanager
