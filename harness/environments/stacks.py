@@ -194,8 +194,10 @@ def install_commands(stack: Stack) -> list[list[str]]:
         cert = uv.pip_settings().get("cert")
         commands.append([*words, *(["--cert", cert] if cert else []), *stack.own_wheels])
     if stack.unlisted_paddle:
-        install = [*uv_words, "pip", "install", "--compile-bytecode", *into, *_own_folder(stack)]
-        commands.append([*install, stack.unlisted_paddle])
+        install, own = [*uv_words, "pip", "install", "--compile-bytecode", *into], _own_folder(stack)
+        # An own wheel is taken alone, as the index may have one of its name; then what it asks for beyond the lock.
+        commands += [[*install, "--no-deps", "--no-index", *own, stack.unlisted_paddle]] * bool(own)
+        commands.append([*install, *own, stack.unlisted_paddle])
     return commands
 
 
@@ -258,11 +260,12 @@ def _run(stack: Stack, commands: list[list[str]], what: str) -> None:
     failure = uv.run(commands, what)
     if failure:
         print(failure, file=sys.stderr)
-        raise BuildError(
-            f"The stack {stack.folder.name} could not be installed.",
-            "See above; usually the package index is out of reach or the disk is full.",
-            "./inv doctor shows the disk, pip config list the index. Call again: what was downloaded is kept.",
-        )
+        why = "See above; usually the package index is out of reach or the disk is full."
+        remedy = "./inv doctor shows the disk, pip config list the index. Call again: what was downloaded is kept."
+        if stack.release and not stack.release.listed:
+            why = f"See above; Paddle {stack.release.version} is not listed, and the index or folder may have no wheel of it."
+            remedy = "--wheels FOLDER takes a wheel of your own, for this Python and machine; docker/paddle.yaml lists others."
+        raise BuildError(f"The stack {stack.folder.name} could not be installed.", why, remedy)
 
 
 def _held_against_pins(stack: Stack) -> dict[str, str]:

@@ -76,6 +76,7 @@ class TestRecord:
             "paddlepaddle-3.0.0.dist-info/RECORD,,",
             row("paddlepaddle-3.0.0.dist-info/INSTALLER", b"pip"),
             row("paddlepaddle-3.0.0.dist-info/direct_url.json", b"{}"),
+            row("paddlepaddle-3.0.0.dist-info/uv_cache.json", b"{}"),
         ]
         assert installation.record_sha256(by_pip) == installation.record_sha256(self.WHEEL)
 
