@@ -55,14 +55,15 @@ def latest(
 
     Args:
         paddle: the version of Paddle; empty, that of `like` where it says one, else the kind's own.
-        any: whether one that did not pass will do.
+        any: whether one that did not pass will do; one that was broken off from outside never does.
     """
     wanted = paddle or records.paddle_version(like or {}) or releases.load().own(kind).version
     for folder in sorted((results / part.name / kind.name).glob("*Z-*"), reverse=True):
         with contextlib.suppress(DataFileError):  # a damaged record is no run; ./inv verify names it
             record: Mapping[str, object] = records.read(folder / records.FILE)
             same = like is None or all(record[name] == like[name] for name in LIKE)
-            if same and (record["passed"] or any) and records.paddle_version(record) in ("", wanted):
+            ended = record["passed"] or (any and record["exit"]["reason"] not in ("interrupted", "cancelled", "requeued"))
+            if same and ended and records.paddle_version(record) in ("", wanted):
                 return outcome(folder)
     return None
 
