@@ -81,10 +81,8 @@ class Matrix:
         return [column for kind in self.kinds for column in self._of(kind)]
 
     def _of(self, kind: str) -> list[Column]:
-        from packaging.version import parse
-
         ran = {cell.paddle for cell in self.cells if cell.hardware == kind and cell.state != NOT_RUN}
-        versions = sorted(ran, key=lambda each: parse(each or "0"))
+        versions = sorted(ran, key=lambda each: (releases.parsed(each) or releases.parsed("0"), each))
         return [Column(kind, version) for version in versions] if len(versions) > 1 else [Column(kind)]
 
 
