@@ -137,10 +137,13 @@ def _counted(part: Part, results: Sequence[Result]) -> list[Result]:
     daily, counts = _daily(part), part.rules[0].paddle
     best: dict[tuple[str, ...], Result] = {}
     for result in sorted(results, key=lambda each: (each.passed, each.cards, each.day, each.run)):
-        best[(result.hardware, result.model, result.paddle, result.day if daily else "")] = result
-    return sorted(
-        best.values(), key=lambda each: (not each.passed, not in_range(each.paddle, counts), each.day, each.run)
-    )
+        whose = "own" if result.unlisted else ""
+        best[(result.hardware, result.model, result.paddle, whose, result.day if daily else "")] = result
+
+    def order(each: Result) -> tuple[bool, bool, str, str]:
+        return not each.passed, each.unlisted or not in_range(each.paddle, counts), each.day, each.run
+
+    return sorted(best.values(), key=order)
 
 
 def _daily(part: Part) -> bool:
