@@ -263,7 +263,7 @@ def summary(found: Sequence[Comparison], parts: Sequence[Part]) -> str:
     """What changed, a line for each comparison; and which of the parts could not be compared."""
     rows = []
     for each in found:
-        verdict = each.now.verdict + f", was {each.then.verdict}" * each.turned
+        verdict = each.now.verdict + f", was {each.then.verdict}" * each.turned + ", values differ" * bool(each.beyond)
         beyond = [held.name for held in each.metrics if held.same is False] if each.beyond else []
         first = traces.first_of(list(each.tensors)) if each.beyond else None
         columns = (_cut(", ".join(beyond)), first.name if first else "", f"{ratio:.2f}" if (ratio := _ratio(each)) else "")

@@ -186,6 +186,6 @@ def test_the_summary_has_a_line_for_each_comparison_and_names_what_is_missing() 
         [PART, a_part("5"), a_part("12", program=None)],
     )
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    assert "4 cpu 3.0.0 cpu 3.3.1 ✗ passed deflection loss 2.50" in lines
+    assert "4 cpu 3.0.0 cpu 3.3.1 ✗ passed, values differ deflection loss 2.50" in lines
     assert "4 cpu 3.0.0 cpu 3.3.1 ✓ passed 0.50" in lines
     assert lines[-1].endswith("missing: 5")
