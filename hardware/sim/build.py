@@ -176,7 +176,7 @@ def _run(command: list[str]) -> None:
         refuse(
             "The simulated cards could not be built.",
             done.stderr.strip()[-3000:] or f"{command[0]} ended with {done.returncode}",
-            "With g++ 9 or newer (apt-get install g++) it does with the versions of Paddle that docs/versions.md shows.",
+            "g++ 9 or newer is needed (apt-get install g++), and a version of Paddle that docs/versions.md shows.",
         )
 
 

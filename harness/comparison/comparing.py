@@ -261,18 +261,22 @@ def _around(found: Comparison) -> str:
 
 def summary(found: Sequence[Comparison], parts: Sequence[Part]) -> str:
     """What changed, a line for each comparison; and which of the parts could not be compared."""
-    rows = []
-    for each in found:
-        verdict = each.now.verdict + f", was {each.then.verdict}" * each.turned + ", values differ" * bool(each.beyond)
-        beyond = [held.name for held in each.metrics if held.same is False] if each.beyond else []
-        first = traces.first_of(list(each.tensors)) if each.beyond else None
-        columns = (_cut(", ".join(beyond)), first.name if first else "", f"{ratio:.2f}" if (ratio := _ratio(each)) else "")
-        rows.append((each.part.name, each.then.setting, each.now.setting, _mark(not each.apart, verdict), *columns))
     names = ("part", "then", "now", "verdict", "values beyond tolerance", "first tensor that differs", "times as long")
     compared = {each.part.name for each in found}
     left = [part.name for part in parts if part.program and part.name not in compared]
-    lines = [_table(names, rows)] + [f"Not compared, as one of the runs is missing: {', '.join(left)}"] * bool(left)
+    lines = [_table(names, map(_changed, found))] + [
+        f"Not compared, as one of the runs is missing: {', '.join(left)}"
+    ] * bool(left)
     return terminal.bold("What changed") + "\n\n" + "\n\n".join(lines)
+
+
+def _changed(found: Comparison) -> tuple[str, ...]:
+    then, now, ratio = found.then, found.now, _ratio(found)
+    verdict = now.verdict + f", was {then.verdict}" * found.turned + ", values differ" * bool(found.beyond)
+    beyond = [held.name for held in found.metrics if held.same is False] if found.beyond else []
+    first = traces.first_of(list(found.tensors)) if found.beyond else None
+    columns = _cut(", ".join(beyond)), first.name if first else "", f"{ratio:.2f}" if ratio else ""
+    return found.part.name, then.setting, now.setting, _mark(not found.apart, verdict), *columns
 
 
 def _seconds(found: Comparison) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.catalogue import cells, releases
 from harness.catalogue.entries import Catalogue, Hardware, Part
@@ -13,6 +14,7 @@ from harness.errors import DataFileError, UsageError
 from harness.evidence import records
 
 Pair = tuple[Part, Outcome, Outcome]
+FROM_OUTSIDE = ("interrupted", "cancelled", "requeued")
 LIKE = ("parameters", "seed")  # what two runs have to have in common
 
 
@@ -60,9 +62,9 @@ def latest(
     wanted = paddle or records.paddle_version(like or {}) or releases.load().own(kind).version
     for folder in sorted((results / part.name / kind.name).glob("*Z-*"), reverse=True):
         with contextlib.suppress(DataFileError):  # a damaged record is no run; ./inv verify names it
-            record: Mapping[str, object] = records.read(folder / records.FILE)
+            record: Mapping[str, Any] = records.read(folder / records.FILE)
             same = like is None or all(record[name] == like[name] for name in LIKE)
-            ended = record["passed"] or (any and record["exit"]["reason"] not in ("interrupted", "cancelled", "requeued"))
+            ended = record["passed"] or (any and record["exit"]["reason"] not in FROM_OUTSIDE)
             if same and ended and records.paddle_version(record) in ("", wanted):
                 return outcome(folder)
     return None

@@ -263,8 +263,10 @@ def _run(stack: Stack, commands: list[list[str]], what: str) -> None:
         why = "See above; usually the package index is out of reach or the disk is full."
         remedy = "./inv doctor shows the disk, pip config list the index. Call again: what was downloaded is kept."
         if stack.release and not stack.release.listed:
-            why = f"See above; Paddle {stack.release.version} is not listed, and the index or folder may have no wheel of it."
-            remedy = "--wheels FOLDER takes a wheel of your own, for this Python and machine; docker/paddle.yaml lists others."
+            why = (
+                f"See above; Paddle {stack.release.version} is not listed: the index or folder may have no wheel of it."
+            )
+            remedy = "--wheels FOLDER takes a wheel of your own, for this Python and machine."
         raise BuildError(f"The stack {stack.folder.name} could not be installed.", why, remedy)
 
 

@@ -24,7 +24,9 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 # An installer adds these to the list, and moves what lies in *.data/ (scripts, whose first line it rewrites).
-ADDED = re.compile(r"\.dist-info/(RECORD|INSTALLER|REQUESTED|direct_url\.json|uv_\w+\.json)$|(^|/)__pycache__/|^[^/]+\.data/")
+ADDED = re.compile(
+    r"\.dist-info/(RECORD|INSTALLER|REQUESTED|(direct_url|uv_\w+)\.json)$|(^|/)__pycache__/|^[^/]+\.data/"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -440,7 +440,7 @@ def test_the_first_environment_of_conda_is_called_base(installation, tmp_path):
     assert "the environment base" in installation.conda_environment(tmp_path)
 
 
-def test_a_virtual_environment_upon_condas_python_names_where_that_is_from(installation, installed, tmp_path, monkeypatch):
+def test_a_virtual_environment_upon_condas_python_names_it(installation, installed, tmp_path, monkeypatch):
     (tmp_path / "miniforge" / "conda-meta").mkdir(parents=True)
     (tmp_path / "miniforge" / "conda-meta" / "history").write_text(CONDA.format("/miniforge/bin/mamba"))
     monkeypatch.setattr(installation.sys, "base_prefix", str(tmp_path / "miniforge"))
