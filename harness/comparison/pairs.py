@@ -92,7 +92,8 @@ def _of_versions(
 ) -> list[Pair]:
     """The first version's latest run, passed or not, against every other's that is like it, on each kind."""
     if len(versions) < 2:
-        raise UsageError("One version alone is compared with nothing.", "", "Write two: --paddle 3.0.0,3.3.1")
+        why = f"--paddle names {versions[0].version} and no other."
+        raise UsageError("One version alone is compared with nothing.", why, "Write two: --paddle 3.0.0,3.3.1")
     pairs = []
     for part, kind in ((part, kind) for part in parts for kind in kinds):
         first = latest(results, part, kind, paddle=versions[0].version, any=True)
@@ -100,7 +101,8 @@ def _of_versions(
         pairs += [(part, first, other) for other in others if first and other]
     if not pairs:
         what = f"No part has run with {versions[0].version} and another of these versions."
-        raise UsageError(what, "", f"./inv run --paddle {','.join(each.version for each in versions)} makes the runs.")
+        why = "Two runs of a part are compared that have the same parameters and seed."
+        raise UsageError(what, why, f"./inv run --paddle {','.join(each.version for each in versions)} makes the runs.")
     return pairs
 
 
