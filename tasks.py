@@ -181,10 +181,11 @@ def compare(
     from harness.comparison import comparing, pairs
 
     book = catalogues.load()
-    chosen = pairs.choose(book, RESULTS, cells.select_parts(book, task), hw, run, reference, paddle)
+    parts = [] if run else cells.select_parts(book, task)
+    chosen = pairs.choose(book, RESULTS, parts, hw, run, reference, paddle)
     held = reference or bool(paddle)
     found = [comparing.compare(part, then, now, with_metrics=held) for part, then, now in chosen]
-    print("\n\n".join(comparing.show(each) for each in found))
+    print("\n\n".join([*map(comparing.show, found), *[comparing.summary(found, parts)] * (len(found) > 1)]))
     comparing.require_same(found)
 
 

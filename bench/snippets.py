@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def main() -> int:
         if each.kind in ("wrong", "invalid") or (given.show and each.kind != "equal"):
             print(f"{each.kind.upper()} {each.topic}: {each.code.strip()}\n    {each.why}")
     equal = sum(each.kind == "equal" for each in found)
-    print(f"Paddle {'.'.join(map(str, conversion.paddle_version()))}: {equal} of {len(found)} snippets equal")
+    print(f"Paddle {version(packages_distributions()['paddle'][0])}: {equal} of {len(found)} snippets equal")
     print(table(found))
     return int(any(each.kind in ("wrong", "invalid") for each in found))
 

@@ -37,6 +37,7 @@ COMPILER = os.environ.get("CXX", "g++")
 # native: the build stays on this machine, and the hash knows its processor. An image travels.
 PORTABLE = {"x86_64": "x86-64-v3", "aarch64": "armv8-a"}
 PROCESSOR = PORTABLE[platform.machine()] if "--portable" in sys.argv else "native"
+PACKAGES = ("paddlepaddle", "paddlepaddle-gpu")
 FLAGS = ["-std=c++17", "-O3", f"-march={PROCESSOR}", "-fno-math-errno", "-fno-trapping-math", "-fPIC"]
 DEFINES = ["-DPADDLE_WITH_CUSTOM_KERNEL", "-DPADDLE_WITH_CUSTOM_DEVICE"]
 
@@ -52,7 +53,7 @@ def paddle() -> tuple[Path, str]:
     if found is None or not found.submodule_search_locations:
         refuse("This Python has no Paddle.", sys.executable, "Use a stack's Python: .stacks/base/bin/python")
     folder = Path(found.submodule_search_locations[0])
-    for name in ("paddlepaddle", "paddlepaddle-gpu"):
+    for name in PACKAGES:
         try:
             return folder, importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -70,8 +71,13 @@ def fingerprint(version: str) -> str:
 
 
 def _circumstances(version: str) -> str:
+    """Of Paddle the hashes of its libraries too: builds of untagged sources are all called 0.0.0."""
+    lists = (
+        each.read_text("RECORD") or "" for name in PACKAGES for each in importlib.metadata.distributions(name=name)
+    )
+    libraries = "\n".join(sorted(re.findall(r"^paddle/.*\.so,.*$", next(lists, ""), re.MULTILINE)))
     compiler = subprocess.run([COMPILER, "-dumpfullversion"], capture_output=True, text=True).stdout
-    return "\0".join([version, compiler, _processor(), Path(__file__).read_text()])
+    return "\0".join([version, libraries, compiler, _processor(), Path(__file__).read_text()])
 
 
 def _texts(paths: Iterable[Path]) -> list[str]:
@@ -176,7 +182,7 @@ def _run(command: list[str]) -> None:
         refuse(
             "The simulated cards could not be built.",
             done.stderr.strip()[-3000:] or f"{command[0]} ended with {done.returncode}",
-            "g++ 9 or newer is needed: apt-get install g++",
+            "g++ 9 or newer is needed (apt-get install g++), and a version of Paddle that docs/versions.md shows.",
         )
 
 

@@ -9,14 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.catalogue import datafiles
 from harness.catalogue.entries import Hardware
 from harness.checkout import ROOT
 from harness.errors import UsageError
 
+if TYPE_CHECKING:
+    from packaging.version import Version
+
 FILE = "docker/paddle.yaml"
+UNTAGGED = "0.0.0"  # what Paddle's build calls sources without a tag, as a nightly one's
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 PLATFORM = f"{ {'Darwin': 'macos'}.get(platform.system(), platform.system().lower()) }-{platform.machine().lower()}"
 
@@ -39,7 +43,8 @@ class Release:
 
     @property
     def listed(self) -> bool:
-        return self.version == self.near
+        """Whether it is a version of the list as its index has it; own wheels of such a number are anyone's."""
+        return self.version == self.near and not self.wheels
 
     def lock(self, stack: str) -> str:
         """The lock of a stack by its path in the checkout."""
@@ -47,10 +52,13 @@ class Release:
 
     def of(self, stack: str) -> str:
         """A stack's name for folders and images: the homework's is plain."""
-        return stack if self.version == self.homework else f"{stack}-{self.version.replace('+', '-')}"
+        own = "-own" * bool(self.wheels)
+        version = f"-{self.version.replace('+', '-')}" * (self.version != self.homework or bool(own))
+        return f"{stack}{version}{own}"
 
     def __str__(self) -> str:
-        return self.version if self.listed else f"{self.version} (unlisted, on the lock of {self.near})"
+        whose = "own wheel" if self.wheels else "unlisted"
+        return self.version if self.listed else f"{self.version} ({whose}, on the lock of {self.near})"
 
 
 @dataclass(frozen=True)
@@ -67,21 +75,20 @@ class Releases:
         Raises:
             UsageError: it is no version of Paddle 3.
         """
-        from packaging.version import InvalidVersion, Version
+        from packaging.version import Version
 
-        if text in self.listed and not wheels:
-            return self.listed[text]
-        try:
-            asked = Version(text)
-        except InvalidVersion:
-            asked = None
-        if asked is None or asked.major != 3:
-            known = f"Listed: {', '.join(self.listed)}, or all; any other 3.x runs as unlisted."
-            raise UsageError(f"--paddle {text}: no version of Paddle 3.", known, "Write one, as --paddle 3.3.1")
-        near = min(self.listed.values(), key=lambda each: _distance(Version(each.version), asked))
-        version = str(asked) if wheels or text not in self.listed else text
+        asked = parsed(text)
+        known = {Version(version): each for version, each in self.listed.items()}
+        if asked in known and not wheels:
+            return known[asked]
+        untagged = asked is not None and asked.base_version == UNTAGGED
+        if asked is None or asked.epoch or not (asked.major == 3 or untagged):
+            why = f"Listed: {', '.join(self.listed)}, or all; any other 3.x runs as unlisted."
+            raise UsageError(f"--paddle {text}: no version of Paddle 3.", why, "Write one, as --paddle 3.3.1")
+        # Untagged sources are newer than all that has a number.
+        near = known[max(known) if untagged else min(known, key=lambda each: _distance(each, asked))]
         return Release(
-            version=version,
+            version=str(asked),
             near=near.version,
             homework=self.homework,
             python=near.python,
@@ -111,6 +118,16 @@ class Releases:
         own = self.own(kind)
         fitting = [each for each in self.listed.values() if python in each.python]
         return own if python in own.python or not fitting else fitting[0]
+
+
+def parsed(text: str) -> "Version | None":
+    """A version as Python's packages have them, which sorts; None where it is none."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return None
 
 
 def _distance(listed: Any, asked: Any) -> tuple[int, bool]:
@@ -149,9 +166,11 @@ def asked(text: str, wheels: str = "") -> "list[Release | None]":
     if not wheels:
         return list(load().select(text)) if text else [None]
     folder = Path(wheels).expanduser().absolute()
-    there = sorted({path.name.split("-")[1] for path in folder.glob("paddlepaddle*-*-*.whl")})
-    if not there or (text and text not in there) or (not text and len(there) > 1):
-        why = f"It has: {', '.join(there)}." if there else "It is a folder with paddlepaddle-….whl files."
+    named = {parsed(path.name.split("-")[1]) for path in folder.glob("paddlepaddle*-*-*.whl")}
+    there = sorted(version for version in named if version)
+    wanted = [version for version in there if version == parsed(text)] if text else there
+    if len(wanted) != 1:
+        why = f"It has: {', '.join(map(str, there))}." if there else "It is a folder with paddlepaddle-….whl files."
         what = f"--wheels {wheels}: no single wheel of Paddle{' ' * bool(text)}{text} there."
         raise UsageError(what, why, "Name that folder, and one version of it by --paddle.")
-    return [load().of(text or there[0], str(folder))]
+    return [load().of(str(wanted[0]), str(folder))]

@@ -13,7 +13,7 @@ from harness.catalogue.entries import TIMED, Metric, Part
 from harness.errors import HomeworkError, UsageError
 from harness.evidence import traces
 from harness.evidence.record import Paddle, RecordData
-from harness.evidence.records import FILE, libraries, read
+from harness.evidence.records import FILE, libraries, paddle_version, read
 from harness.evidence.traces import Parting, Tensor
 from harness.evidence.verdicts import PASSED, verdict_of, why_not
 
@@ -36,6 +36,16 @@ class Outcome:
     def verdict(self) -> str:
         """A reference was made of a run that passed, and does not say so."""
         return verdict_of(self.record) if "passed" in self.record else PASSED
+
+    @property
+    def whole(self) -> bool:
+        """Whether its program came to its end, so that what is missing is missing."""
+        return self.verdict == PASSED or bool(self.record["metrics"])
+
+    @property
+    def setting(self) -> str:
+        """Where it ran: the kind, and the version of Paddle."""
+        return f"{self.kind} {paddle_version(self.record)}".strip()
 
 
 def outcome(folder: Path) -> Outcome:
@@ -191,9 +201,15 @@ class Comparison:
 
     @property
     def apart(self) -> list[str]:
-        """The names of what is beyond its tolerance."""
+        """The names of what is beyond its tolerance, first of all the verdict."""
+        return [f"{self.now.verdict}, was {self.then.verdict}"] * self.turned + self.beyond
+
+    @property
+    def beyond(self) -> list[str]:
+        """The values that are beyond their tolerance; of a program that broke off, none is."""
+        if not (self.then.whole and self.now.whole):
+            return []
         apart = [held.name for held in self.metrics if held.same is False]
-        apart = [f"{self.now.verdict}, was {self.then.verdict}"] * self.turned + apart
         return apart + [parting.name for parting in self.tensors if parting.why]
 
     @property
@@ -218,6 +234,8 @@ def show(found: Comparison) -> str:
         why = why_not(found.now.record) or why_not(found.then.record)
         blocks.append(terminal.red(f"Verdict: {found.then.verdict} then, {found.now.verdict} now") + f"; {why}")
     blocks += [f"Time: {seconds}"] if (seconds := _seconds(found)) else []
+    if not (found.then.whole and found.now.whole):
+        return "\n\n".join([*blocks, "Values are not compared: a program broke off.", _around(found)])
     if found.metrics:
         rows = [
             (held.name, _short(held.then), _short(held.now), held.tolerance, _mark(held.same, held.verdict))
@@ -231,18 +249,46 @@ def show(found: Comparison) -> str:
     first = traces.first_of(list(found.tensors))
     if first:
         blocks.append(f"First differs: {first.name}, {first.why}")
+    return "\n\n".join([*blocks, _around(found)])
+
+
+def _around(found: Comparison) -> str:
     around = surroundings(found.then.record, found.now.record)
-    if around:
-        blocks.append(_table(("around it", "then", "now"), [tuple(map(_cut, row)) for row in around]))
-    else:
-        blocks.append("Around it nothing differs: revision, Paddle, lock, hardware, settings.")
-    return "\n\n".join(blocks)
+    if not around:
+        return "Around it nothing differs: revision, Paddle, lock, hardware, settings."
+    return _table(("around it", "then", "now"), [tuple(map(_cut, row)) for row in around])
+
+
+def summary(found: Sequence[Comparison], parts: Sequence[Part]) -> str:
+    """What changed, a line for each comparison; and which of the parts could not be compared."""
+    names = ("part", "then", "now", "verdict", "values beyond tolerance", "first tensor that differs", "times as long")
+    compared = {each.part.name for each in found}
+    left = [part.name for part in parts if part.program and part.name not in compared]
+    lines = [_table(names, map(_changed, found))] + [
+        f"Not compared, as one of the runs is missing: {', '.join(left)}"
+    ] * bool(left)
+    return terminal.bold("What changed") + "\n\n" + "\n\n".join(lines)
+
+
+def _changed(found: Comparison) -> tuple[str, ...]:
+    then, now, ratio = found.then, found.now, _ratio(found)
+    verdict = now.verdict + f", was {then.verdict}" * found.turned + ", values differ" * bool(found.beyond)
+    beyond = [held.name for held in found.metrics if held.same is False] if found.beyond else []
+    first = traces.first_of(list(found.tensors)) if found.beyond else None
+    columns = _cut(", ".join(beyond)), first.name if first else "", f"{ratio:.2f}" if ratio else ""
+    return found.part.name, then.setting, now.setting, _mark(not found.apart, verdict), *columns
 
 
 def _seconds(found: Comparison) -> str:
-    """How long the programs took, and as a ratio, where both ended by themselves."""
+    """How long the programs took, and as a ratio, where both came to their end."""
     then, now = (one.record.get("times", {}).get("seconds") for one in (found.then, found.now))
-    return f"{then:.1f} s then, {now:.1f} s now: {now / then:.2f} times as long" if then and now else ""
+    ratio = _ratio(found)
+    return f"{then:.1f} s then, {now:.1f} s now: {ratio:.2f} times as long" if ratio else ""
+
+
+def _ratio(found: Comparison) -> float | None:
+    then, now = (one.record.get("times", {}).get("seconds") for one in (found.then, found.now))
+    return now / then if then and now and found.then.whole and found.now.whole else None
 
 
 def require_same(found: Sequence[Comparison]) -> None:

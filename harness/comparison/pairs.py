@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.catalogue import cells, releases
 from harness.catalogue.entries import Catalogue, Hardware, Part
@@ -13,6 +14,7 @@ from harness.errors import DataFileError, UsageError
 from harness.evidence import records
 
 Pair = tuple[Part, Outcome, Outcome]
+FROM_OUTSIDE = ("interrupted", "cancelled", "requeued")
 LIKE = ("parameters", "seed")  # what two runs have to have in common
 
 
@@ -55,14 +57,15 @@ def latest(
 
     Args:
         paddle: the version of Paddle; empty, that of `like` where it says one, else the kind's own.
-        any: whether one that did not pass will do.
+        any: whether one that did not pass will do; one that was broken off from outside never does.
     """
     wanted = paddle or records.paddle_version(like or {}) or releases.load().own(kind).version
     for folder in sorted((results / part.name / kind.name).glob("*Z-*"), reverse=True):
         with contextlib.suppress(DataFileError):  # a damaged record is no run; ./inv verify names it
-            record: Mapping[str, object] = records.read(folder / records.FILE)
+            record: Mapping[str, Any] = records.read(folder / records.FILE)
             same = like is None or all(record[name] == like[name] for name in LIKE)
-            if same and (record["passed"] or any) and records.paddle_version(record) in ("", wanted):
+            ended = record["passed"] or (any and record["exit"]["reason"] not in FROM_OUTSIDE)
+            if same and ended and records.paddle_version(record) in ("", wanted):
                 return outcome(folder)
     return None
 
@@ -89,7 +92,8 @@ def _of_versions(
 ) -> list[Pair]:
     """The first version's latest run, passed or not, against every other's that is like it, on each kind."""
     if len(versions) < 2:
-        raise UsageError("One version alone is compared with nothing.", "", "Write two: --paddle 3.0.0,3.3.1")
+        why = f"--paddle names {versions[0].version} and no other."
+        raise UsageError("One version alone is compared with nothing.", why, "Write two: --paddle 3.0.0,3.3.1")
     pairs = []
     for part, kind in ((part, kind) for part in parts for kind in kinds):
         first = latest(results, part, kind, paddle=versions[0].version, any=True)
@@ -97,7 +101,8 @@ def _of_versions(
         pairs += [(part, first, other) for other in others if first and other]
     if not pairs:
         what = f"No part has run with {versions[0].version} and another of these versions."
-        raise UsageError(what, "", f"./inv run --paddle {','.join(each.version for each in versions)} makes the runs.")
+        why = "Two runs of a part are compared that have the same parameters and seed."
+        raise UsageError(what, why, f"./inv run --paddle {','.join(each.version for each in versions)} makes the runs.")
     return pairs
 
 

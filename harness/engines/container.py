@@ -45,6 +45,8 @@ class ContainerEngine:
             return f"the engine at {client.address} cannot see this machine's folders; call ./inv there"
         if cell.part.stack is None:
             return "its project names no stack"
+        if cell.release and cell.release.wheels:
+            return "a run takes --wheels into a local environment; an image takes them by ./inv build --wheels"
         image = self._image(cell)
         if not image.dockerfile.is_file():
             return f"there is no {image.dockerfile.name}"

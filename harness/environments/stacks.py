@@ -194,8 +194,10 @@ def install_commands(stack: Stack) -> list[list[str]]:
         cert = uv.pip_settings().get("cert")
         commands.append([*words, *(["--cert", cert] if cert else []), *stack.own_wheels])
     if stack.unlisted_paddle:
-        install = [*uv_words, "pip", "install", "--compile-bytecode", *into, *_own_folder(stack)]
-        commands.append([*install, stack.unlisted_paddle])
+        install, own = [*uv_words, "pip", "install", "--compile-bytecode", *into], _own_folder(stack)
+        # An own wheel is taken alone, as the index may have one of its name; then what it asks for beyond the lock.
+        commands += [[*install, "--no-deps", "--no-index", *own, stack.unlisted_paddle]] * bool(own)
+        commands.append([*install, *own, stack.unlisted_paddle])
     return commands
 
 
@@ -245,7 +247,7 @@ def prepare(stack: Stack) -> Stack:
             stack.others.write_text(stack.lock_text)
         what = f"the stack {stack.folder.name}, once"
         _run(stack, install_commands(stack), what)
-        hashes = _held_against_pins(stack)
+        hashes = {**_held_against_pins(stack), **_own_hashes(stack)}
         if stack.own_wheels:
             _run(stack, vendor_commands(stack), f"the vendor's wheels in {what}")
         (stack.folder / HASHES).write_text("".join(f"{sha256}  {name}\n" for name, sha256 in hashes.items()))
@@ -258,11 +260,14 @@ def _run(stack: Stack, commands: list[list[str]], what: str) -> None:
     failure = uv.run(commands, what)
     if failure:
         print(failure, file=sys.stderr)
-        raise BuildError(
-            f"The stack {stack.folder.name} could not be installed.",
-            "See above; usually the package index is out of reach or the disk is full.",
-            "./inv doctor shows the disk, pip config list the index. Call again: what was downloaded is kept.",
-        )
+        why = "See above; usually the package index is out of reach or the disk is full."
+        remedy = "./inv doctor shows the disk, pip config list the index. Call again: what was downloaded is kept."
+        if stack.release and not stack.release.listed:
+            why = (
+                f"See above; Paddle {stack.release.version} is not listed: the index or folder may have no wheel of it."
+            )
+            remedy = "--wheels FOLDER takes a wheel of your own, for this Python and machine."
+        raise BuildError(f"The stack {stack.folder.name} could not be installed.", why, remedy)
 
 
 def _held_against_pins(stack: Stack) -> dict[str, str]:
@@ -281,6 +286,16 @@ def _held_against_pins(stack: Stack) -> dict[str, str]:
                 "Ask the vendor which is right; a new one is kept by ./inv build --pin.",
             )
     return hashes
+
+
+def _own_hashes(stack: Stack) -> dict[str, str]:
+    """The hash of the own wheel of Paddle that fits the environment's Python; no index's of its name is meant."""
+    if stack.release is None or not stack.release.wheels:
+        return {}
+    python = f"cp{(python_version(stack) or releases.HERE).replace('.', '')}"
+    wheels = sorted(Path(stack.release.wheels).glob(f"paddlepaddle*-{stack.release.version}-*.whl"))
+    fitting = [wheel for wheel in wheels if {python, "py3"} & set(re.split("[-.]", wheel.stem))]
+    return {wheel.name: hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in fitting}
 
 
 @contextmanager

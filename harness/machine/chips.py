@@ -55,7 +55,8 @@ def choose(kind: Hardware, cards: Sequence[Card], paddle: str) -> tuple[Hardware
         paddle: the version of Paddle that is to run.
     """
     every = kind.data["wheels"].get("variants", ())
-    variants = [each for each in every if versions.fits(paddle, each["paddle"]) is not False]
+    fitting = [each for each in every if versions.fits(paddle, each["paddle"]) is not False]
+    variants = fitting or every  # a build of untagged sources, 0.0.0, is in no range
     if not variants:
         return kind, {}
     best = max(variants, key=lambda each: sum(_suits(kind.data, each, card) for card in cards))

@@ -81,10 +81,8 @@ class Matrix:
         return [column for kind in self.kinds for column in self._of(kind)]
 
     def _of(self, kind: str) -> list[Column]:
-        from packaging.version import parse
-
         ran = {cell.paddle for cell in self.cells if cell.hardware == kind and cell.state != NOT_RUN}
-        versions = sorted(ran, key=lambda each: parse(each or "0"))
+        versions = sorted(ran, key=lambda each: (releases.parsed(each) or releases.parsed("0"), each))
         return [Column(kind, version) for version in versions] if len(versions) > 1 else [Column(kind)]
 
 
@@ -139,10 +137,13 @@ def _counted(part: Part, results: Sequence[Result]) -> list[Result]:
     daily, counts = _daily(part), part.rules[0].paddle
     best: dict[tuple[str, ...], Result] = {}
     for result in sorted(results, key=lambda each: (each.passed, each.cards, each.day, each.run)):
-        best[(result.hardware, result.model, result.paddle, result.day if daily else "")] = result
-    return sorted(
-        best.values(), key=lambda each: (not each.passed, not in_range(each.paddle, counts), each.day, each.run)
-    )
+        whose = "own" if result.unlisted else ""
+        best[(result.hardware, result.model, result.paddle, whose, result.day if daily else "")] = result
+
+    def order(each: Result) -> tuple[bool, bool, str, str]:
+        return not each.passed, each.unlisted or not in_range(each.paddle, counts), each.day, each.run
+
+    return sorted(best.values(), key=order)
 
 
 def _daily(part: Part) -> bool:

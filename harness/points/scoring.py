@@ -179,7 +179,7 @@ def _unfit(rule: Rule, kind: Hardware, result: Result) -> str:
     if kind.category == "simulated":
         return "nothing is earned on simulated hardware"
     if result.unlisted:
-        return f"Paddle {result.paddle} is not listed: nothing is earned with it"
+        return f"Paddle {result.paddle} is unlisted, or a wheel of one's own: nothing is earned with it"
     if not in_range(result.paddle, rule.paddle):
         return f"it counts with Paddle {rule.paddle}, this ran with {result.paddle}"
     if rule.categories and kind.category not in rule.categories:

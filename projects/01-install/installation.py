@@ -24,7 +24,9 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 # An installer adds these to the list, and moves what lies in *.data/ (scripts, whose first line it rewrites).
-ADDED = re.compile(r"\.dist-info/(RECORD|INSTALLER|REQUESTED|direct_url\.json)$|(^|/)__pycache__/|^[^/]+\.data/")
+ADDED = re.compile(
+    r"\.dist-info/(RECORD|INSTALLER|REQUESTED|(direct_url|uv_\w+)\.json)$|(^|/)__pycache__/|^[^/]+\.data/"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,7 @@ class Evidence:
     version: str = ""
     direct_url: dict = field(default_factory=dict)  # PEP 610
     conda: bool = False  # whether conda's own list names paddle
-    conda_environment: bool = False  # whether conda made the environment, whoever installed into it
+    conda_environment: str = ""  # which of conda's environments the Python is of, whoever installed into it
     container: str | None = None  # what shows that this is a container
     in_image: bool = False  # whether paddle was there before the container was
 
@@ -120,11 +122,26 @@ def gather(distribution: Distribution | None, package: Path, version: str) -> Ev
         version=version,
         direct_url=json.loads(distribution.read_text("direct_url.json") or "{}"),
         conda=any(Path(sys.prefix, "conda-meta").glob("paddlepaddle*.json")),
-        conda_environment=Path(sys.prefix, "conda-meta", "history").is_file(),
+        conda_environment=conda_environment(Path(sys.prefix)) or conda_environment(Path(sys.base_prefix)),
         container=str(marker) if marker else (f"{word[0]} in /proc/1/cgroup" if word else None),
         # The marker is as old as the container. What is older came with the image.
         in_image=marker is not None and (package / "__init__.py").stat().st_ctime < marker.stat().st_mtime,
     )
+
+
+def conda_environment(prefix: Path) -> str:
+    """The environment at `prefix` by its name, and who made it: conda, mamba, micromamba or pixi; empty if none did.
+
+    Each keeps a list of the packages in conda-meta, and conda and mamba the commands in conda-meta/history.
+    """
+    kept = prefix / "conda-meta"
+    if not (kept / "history").is_file() and not any(kept.glob("python-*.json")):
+        return ""
+    command = re.search(r"^# cmd: (.*?)(?: (?:create|install|env|update)\b|$)", _read(kept / "history"), re.MULTILINE)
+    makers = re.findall(r"(?:micro)?mamba|conda", command[1] if command else "")
+    maker = "pixi" if (kept / "pixi").exists() else makers[-1] if makers else "conda, or a tool like it,"
+    is_base = any((prefix / folder).is_dir() for folder in ("condabin", "pkgs"))
+    return f"its Python is of the environment {'base' if is_base else prefix.name} that {maker} made ({kept})"
 
 
 def decide(evidence: Evidence) -> tuple[str, list[str]]:
@@ -150,8 +167,8 @@ def decide(evidence: Evidence) -> tuple[str, list[str]]:
         reasons.append(("pip", f"INSTALLER says {evidence.installer}"))
     elif evidence.has_metadata:
         reasons.append(("pip", "a wheel's metadata lies beside paddle, and nothing says more"))
-    if evidence.conda_environment and reasons[0][0] != "conda":
-        reasons.append(("", "in an environment that conda made (conda-meta/history), as environment.yml has it"))
+    if evidence.conda_environment:
+        reasons.append(("", evidence.conda_environment))
     if evidence.container and not evidence.in_image:
         reasons.append(("", f"in a container ({evidence.container}), but not known to come with the image"))
     return reasons[0][0], [text for _, text in reasons]

@@ -30,6 +30,7 @@ paddle.set_flags({"FLAGS_enable_pir_in_executor_trace_run": True})
 
 Way = Callable[..., paddle.Tensor]
 OWN_PASS, GENERATED = "own pass", "generated code"
+FEWEST, SECONDS = 3, 60  # rounds at least, and after which time no more are begun
 SAMPLE = 64  # numbers of each result, by which another run is compared with this one
 
 
@@ -61,18 +62,21 @@ def ways(subgraph: subgraphs.Subgraph, inputs: list[paddle.Tensor], gradients: b
 def interleaved(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
     """Median milliseconds of each call; every round runs all of them, beginning with another one.
 
-    A card is waited for: its kernels run on when a call is over.
+    A card is waited for: its kernels run on when a call is over. Where a kernel takes seconds, as the gradient of max
+    in some versions of Paddle, there are fewer rounds.
     """
     wait = paddle.device.synchronize if paddle.get_device() != "cpu" else lambda: None
     times: dict[str, list[float]] = {name: [] for name in calls}
-    names = list(calls)
-    for number in range(rounds + 2):
+    names, began = list(calls), time.perf_counter()
+    for number in range(rounds + 2):  # two rounds fill the caches and the allocator
+        if number >= 2 + FEWEST and time.perf_counter() - began > SECONDS:
+            break
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
             started = time.perf_counter()
             calls[name]()
             wait()
-            if number >= 2:  # two rounds fill the caches and the allocator
+            if number >= 2:
                 times[name].append(1e3 * (time.perf_counter() - started))
     return {name: statistics.median(taken) for name, taken in times.items()}
 

@@ -10,7 +10,6 @@ import tempfile
 import traceback
 from collections import Counter
 from dataclasses import dataclass, field
-from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import leftovers
@@ -45,15 +44,11 @@ class Conversion:
         ]
 
 
-def paddle_version() -> tuple[int, ...]:
-    """Of the package that brings `paddle`, whatever it is called on this kind of hardware: (3, 0, 0)."""
-    (package, *_) = packages_distributions()["paddle"]
-    return tuple(int(part) for part in re.findall(r"\d+", version(package))[:3])
-
-
 def convert(source: Path, target: Path, log: Path) -> Conversion:
     """Convert the project in `source` into `target`. Raises RuntimeError if PaConvert itself fails."""
-    rules = mending.rules(paddle_version())
+    import paddle
+
+    rules = mending.rules(dir(paddle))
     found = Conversion()
     with tempfile.TemporaryDirectory() as temporary:
         taken = Path(temporary) / "taken"

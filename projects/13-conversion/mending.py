@@ -8,6 +8,7 @@ import ast
 import re
 import shutil
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,12 @@ class Rules:
     third: dict[str, str]  # packages for PyTorch, and a hint
 
 
-def rules(version: tuple[int, ...]) -> Rules:
-    """The rules for a version of Paddle: an entry with `below` falls away from that version on."""
+def rules(paddle: Collection[str]) -> Rules:
+    """The rules for a Paddle by the names that it has: an entry with `unless` falls away where it has that one."""
     found = Rules({}, {}, {}, set(), {}, [], {})
     for path in sorted((HERE / "rules").glob("*.yaml")):
         for topic in yaml.safe_load(path.read_text(encoding="utf-8")):
-            if "below" in topic and version >= tuple(map(int, topic["below"].split("."))):
+            if topic.get("unless") in paddle:
                 continue
             found.names.update(_replacements(topic, "names"))
             found.methods.update(_replacements(topic, "methods"))

@@ -75,6 +75,17 @@ def test_the_same_cell_has_the_same_metrics_on_local_and_container(built, place,
     assert not containers(engine, place)
 
 
+def test_an_image_of_another_version_stands_beside_and_runs_a_cell(place, engine):
+    done = place("build", "--hw", "cpu", "--paddle", "3.3.1", timeout=BUILD_SECONDS)
+    assert done.returncode == 0, done.stderr[-3000:]
+    done = place("run", "--task", "1", "--hw", "cpu", "--on", "container", "--paddle", "3.3.1")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    record = next(record for record in place.records() if record["paddle"]["version"] == "3.3.1")
+    assert record["passed"] and record["engine"]["image"] == engine.inspect(f"{CPU}-3.3.1")["Id"]
+    assert record["paddle"]["wheel_sha256"] in (ROOT / "docker" / "locks" / "paddle-wheels.json").read_text()
+    engine.read("rmi", f"{CPU}-3.3.1")
+
+
 def test_a_part_that_compiles_finds_its_compiler_in_the_image(built, place):
     done = place("run", "--task", "2-1", "--hw", "cpu", "--on", "container", "--set", "subgraph=softmax")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -85,7 +85,7 @@ QUICK = ["register_decomp", "causal_attention", "after_infer", "one_thread", "si
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*QUICK, "cross_mesh_reshard", "page_faults", "layer_norm_gradient"])
+@pytest.mark.parametrize("name", [*QUICK, "cross_mesh_reshard", "page_faults", "layer_norm_gradient", "max_gradient"])
 def test_a_mended_fault_is_not_found_and_a_planted_one_is(main, name):
     path = FOLDER / "findings" / f"{name}.py"
     other = main.run(path, main.counterfactual.__file__, name)

@@ -76,6 +76,7 @@ class TestRecord:
             "paddlepaddle-3.0.0.dist-info/RECORD,,",
             row("paddlepaddle-3.0.0.dist-info/INSTALLER", b"pip"),
             row("paddlepaddle-3.0.0.dist-info/direct_url.json", b"{}"),
+            row("paddlepaddle-3.0.0.dist-info/uv_cache.json", b"{}"),
         ]
         assert installation.record_sha256(by_pip) == installation.record_sha256(self.WHEEL)
 
@@ -183,11 +184,11 @@ class TestMethod:
         _, reasons = installation.decide(installation.Evidence(installer="pip", container="/.dockerenv"))
         assert "not known to come with the image" in reasons[-1]
 
-    def test_an_environment_that_conda_made_is_named_and_is_no_installation_by_conda(self, installation):
-        method, reasons = installation.decide(installation.Evidence(installer="pip", conda_environment=True))
-        assert method == "pip" and "in an environment that conda made" in reasons[-1]
-        both = installation.Evidence(installer="conda", conda_environment=True)
-        assert not any("in an environment" in reason for reason in installation.decide(both)[1])
+    @pytest.mark.parametrize("installer", ["pip", "conda"])
+    def test_an_environment_of_condas_is_named_and_is_no_installation_by_conda(self, installation, installer):
+        evidence = installation.Evidence(installer=installer, conda_environment="of the environment paddle")
+        method, reasons = installation.decide(evidence)
+        assert method == installer and reasons[-1] == "of the environment paddle"
 
     def test_only_the_distribution_beside_the_imported_paddle_counts(self, installation, installed, tmp_path):
         assert installation.find(installed / "paddle").version == "3.0.0"
@@ -402,3 +403,46 @@ def test_the_program_proves_this_installation(run_program, verdict):
     assert {verdict("1", name, metrics, size=64) for name in ERRORS} == {"passed"}
     report = json.loads((out / "install.json").read_text())
     assert report["hardware"].startswith(metrics["hardware_model"])
+
+
+CONDA = "==> 2026-11-30 10:00:00 <==\n# cmd: {} create -n paddle python=3.12\n# conda version: 26.1.0\n+python-3.12\n"
+
+
+@pytest.mark.parametrize(
+    ("kept", "says"),
+    [
+        ({"history": CONDA.format("/opt/conda/bin/conda")}, "environment paddle that conda made"),
+        ({"history": CONDA.format("C:\\miniforge3\\Scripts\\conda-script.py")}, "that conda made"),
+        ({"history": CONDA.format("/opt/conda/lib/python3.12/site-packages/conda/__main__.py")}, "that conda made"),
+        ({"history": CONDA.format("/opt/conda/bin/mamba")}, "that mamba made"),
+        ({"history": CONDA.format("micromamba")}, "that micromamba made"),
+        ({"history": CONDA.format("/root/.local/bin/micromamba")}, "that micromamba made"),
+        ({"history": "", "pixi": "{}"}, "that pixi made"),
+        ({"history": ""}, "that conda, or a tool like it, made"),
+        ({"python-3.12.7-h1.json": "{}"}, "that conda, or a tool like it, made"),
+        ({"state": "{}"}, ""),
+        ({}, ""),
+    ],
+)
+def test_an_environment_of_condas_is_known_by_what_its_maker_keeps(installation, tmp_path, kept, says):
+    prefix = tmp_path / "envs" / "paddle"
+    (prefix / "conda-meta").mkdir(parents=True)
+    for name, text in kept.items():
+        (prefix / "conda-meta" / name).write_text(text)
+    found = installation.conda_environment(prefix)
+    assert says in found and bool(says) is bool(found)
+
+
+def test_the_first_environment_of_conda_is_called_base(installation, tmp_path):
+    (tmp_path / "condabin").mkdir()
+    (tmp_path / "conda-meta").mkdir()
+    (tmp_path / "conda-meta" / "history").touch()
+    assert "the environment base" in installation.conda_environment(tmp_path)
+
+
+def test_a_virtual_environment_upon_condas_python_names_it(installation, installed, tmp_path, monkeypatch):
+    (tmp_path / "miniforge" / "conda-meta").mkdir(parents=True)
+    (tmp_path / "miniforge" / "conda-meta" / "history").write_text(CONDA.format("/miniforge/bin/mamba"))
+    monkeypatch.setattr(installation.sys, "base_prefix", str(tmp_path / "miniforge"))
+    evidence = installation.gather(installation.find(installed / "paddle"), installed / "paddle", "3.0.0")
+    assert "environment miniforge that mamba made" in evidence.conda_environment

@@ -18,6 +18,15 @@ const phi::distributed::XCCLCommContext& Communicator(const Context& ctx) {
   return *communicator;
 }
 
+// The stream of a context as its caller takes it: whole, or as from Paddle 3.1 on the pointer in it.
+struct StreamOf {
+  template <typename Context>
+  explicit StreamOf(const Context& ctx) : stream(*ctx.GetStream()) {}
+  operator const phi::stream::Stream&() const { return stream; }
+  operator phi::stream::stream_t() const { return stream.raw_stream(); }
+  const phi::stream::Stream& stream;
+};
+
 }  // namespace
 
 // Block r of the first axis goes to rank r.
@@ -42,7 +51,7 @@ void AllToAllOperator(const Context& ctx, const phi::DenseTensor& x, phi::DenseT
   const std::vector<phi::DataType> types(ranks, x.dtype());
   phi::DeviceManager::CCLAllToAll(ctx.GetPlace().GetDeviceType(), inputs.data(), counts.data(), types.data(),
                                   outputs.data(), counts.data(), types.data(), communicator.GetRank(), ranks,
-                                  communicator.GetXcclComm(), *ctx.GetStream());
+                                  communicator.GetXcclComm(), StreamOf(ctx));
 }
 
 template <typename T, typename Context>
@@ -54,7 +63,7 @@ void ReduceScatterOperator(const Context& ctx, const phi::DenseTensor& x, int ra
   shape[0] /= ranks;
   out->Resize(phi::make_ddim(shape));
   ctx.template Alloc<T>(out);
-  Communicator(ctx).ReduceScatter(out, x, phi::ccl::CCLReduceOp::SUM, *ctx.GetStream());
+  Communicator(ctx).ReduceScatter(out, x, phi::ccl::CCLReduceOp::SUM, StreamOf(ctx));
 }
 
 template <typename T, typename Context>
@@ -63,7 +72,7 @@ void AllGatherOperator(const Context& ctx, const phi::DenseTensor& x, int ranks,
   shape[0] *= ranks;
   out->Resize(phi::make_ddim(shape));
   ctx.template Alloc<T>(out);
-  Communicator(ctx).AllGather(out, x, *ctx.GetStream());
+  Communicator(ctx).AllGather(out, x, StreamOf(ctx));
 }
 
 // `kind` is Paddle's ReduceType, which counts in another order than xccl does.
@@ -76,7 +85,7 @@ void AllReduceOperator(const Context& ctx, const phi::DenseTensor& x, int kind, 
                     phi::errors::Unimplemented("all_reduce of kind %d on a simulated card.", kind));
   out->Resize(x.dims());
   ctx.template Alloc<T>(out);
-  Communicator(ctx).AllReduce(out, x, kKinds[kind], *ctx.GetStream());
+  Communicator(ctx).AllReduce(out, x, kKinds[kind], StreamOf(ctx));
 }
 
 }  // namespace sim

@@ -44,7 +44,14 @@ def test_a_python_without_locks_of_the_default_takes_the_oldest_version_that_has
 
 @pytest.mark.parametrize(
     ("asked", "near"),
-    [("3.1.0", "3.1.1"), ("3.2.1", "3.2.2"), ("3.4.0", "3.3.1"), ("3.0.0rc1", "3.0.0"), ("3.4.0.dev20261130", "3.3.1")],
+    [
+        ("3.1.0", "3.1.1"),
+        ("3.2.1", "3.2.2"),
+        ("3.4.0", "3.3.1"),
+        ("3.0.0rc1", "3.0.0"),
+        ("3.4.0.dev20261130", "3.3.1"),
+        ("0.0.0", "3.3.1"),
+    ],
 )
 def test_an_unlisted_version_goes_by_the_lock_of_the_nearest(asked, near):
     release = BOOK.of(asked)
@@ -53,12 +60,35 @@ def test_an_unlisted_version_goes_by_the_lock_of_the_nearest(asked, near):
     assert release.of("base") == f"base-{asked}" and "unlisted" in str(release)
 
 
-def test_own_wheels_make_even_a_listed_number_its_own(tmp_path):
-    (tmp_path / "paddlepaddle-3.4.0.dev1-cp311-cp311-linux_x86_64.whl").touch()
-    (release,) = releases.asked("", str(tmp_path))
-    assert (release.version, release.listed, release.wheels) == ("3.4.0.dev1", False, str(tmp_path))
-    with pytest.raises(UsageError, match="no single wheel"):
-        releases.asked("3.3.1", str(tmp_path))
+@pytest.mark.parametrize(("asked", "listed"), [("3.3", "3.3.0"), ("v3.3.1", "3.3.1"), ("3.3.1.0", "3.3.1")])
+def test_a_listed_version_is_known_however_it_is_written(asked, listed):
+    assert BOOK.of(asked) is BOOK.listed[listed]
+
+
+def wheels(folder, *versions):
+    for version in versions:
+        (folder / f"paddlepaddle-{version}-cp311-cp311-linux_x86_64.whl").touch()
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("version", "near"),
+    [("3.4.0.dev1", "3.3.1"), ("3.3.1", "3.3.1"), ("3.0.0", "3.0.0"), ("3.3.1+mine", "3.3.1"), ("0.0.0", "3.3.1")],
+)
+def test_own_wheels_make_even_a_listed_number_their_own(version, near, tmp_path):
+    """A build of untagged sources calls itself 0.0.0, and is newer than every version that is listed."""
+    folder = wheels(tmp_path, version)
+    (release,) = releases.asked("", folder)
+    assert (release.version, release.near, release.listed, release.wheels) == (version, near, False, folder)
+    assert release.of("base") == f"base-{version.replace('+', '-')}-own" and "own wheel" in str(release)
+
+
+def test_of_several_own_wheels_one_is_named(tmp_path):
+    folder = wheels(tmp_path, "3.3.1", "3.4.0.dev1", "nightly")
+    assert releases.asked("v3.3.1", folder)[0].version == "3.3.1"
+    for text in ("", "3.4.0", "3.3.1,3.4.0.dev1", "nightly"):
+        with pytest.raises(UsageError, match=r"no single wheel[\s\S]*3\.3\.1, 3\.4\.0\.dev1"):
+            releases.asked(text, folder)
 
 
 def test_several_are_named_with_commas_or_by_all():
@@ -69,6 +99,6 @@ def test_several_are_named_with_commas_or_by_all():
 @given(st.text())
 def test_what_is_no_version_of_paddle_3_is_refused_by_name(text):
     try:
-        assert all(each.version.startswith("3") for each in BOOK.select(text))
+        assert all(each.version.startswith(("3", "0.0.0")) for each in BOOK.select(text))
     except UsageError as error:
         assert "no version of Paddle 3" in error.what and "3.3.1" in error.why

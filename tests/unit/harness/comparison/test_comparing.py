@@ -165,3 +165,27 @@ def test_a_verdict_that_turned_is_beyond_tolerance_and_named_first() -> None:
     found = comparing.compare(PART, then, now)
     assert found.apart[0] == "failed, was passed"
     assert "Verdict: passed then, failed now" in comparing.show(found) and "0.5 is over 0.1" in comparing.show(found)
+
+
+def test_a_program_that_broke_off_has_a_verdict_and_no_values_to_miss() -> None:
+    then = an_outcome(passed=True, metrics={"deflection": 1.0})
+    why = {"name": "program", "asked": "finished, code 0", "found": "timed out", "passed": False, "why": "after 10 min"}
+    now = Outcome("run", {**RECORD, "passed": False, "checks": [why]}, {})
+    found = comparing.compare(PART, then, now)
+    assert found.apart == ["failed, was passed"]
+    assert "Values are not compared" in comparing.show(found) and "missing now" not in comparing.show(found)
+
+
+def test_the_summary_has_a_line_for_each_comparison_and_names_what_is_missing() -> None:
+    newer = {"paddle": {"package": "paddlepaddle", "version": "3.3.1", "wheel_sha256": None}}
+    then = an_outcome(passed=True, metrics={"deflection": 1.0}, times={"seconds": 10.0})
+    now = an_outcome(loss=(3.0, 9.0, 1.0), passed=True, metrics={"deflection": 2.0}, times={"seconds": 25.0}, **newer)
+    same = an_outcome(passed=True, metrics={"deflection": 1.0}, times={"seconds": 5.0}, **newer)
+    text = comparing.summary(
+        [comparing.compare(PART, then, now), comparing.compare(PART, then, same)],
+        [PART, a_part("5"), a_part("12", program=None)],
+    )
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "4 cpu 3.0.0 cpu 3.3.1 ✗ passed, values differ deflection loss 2.50" in lines
+    assert "4 cpu 3.0.0 cpu 3.3.1 ✓ passed 0.50" in lines
+    assert lines[-1].endswith("missing: 5")

@@ -60,6 +60,7 @@ def test_versions_are_held_against_the_first_passed_or_not(results: Path) -> Non
 
     old, new = ran("3.0.0"), ran("3.3.1", error=0.5)
     ran("3.1.1", seed=7)
+    ran("3.3.1", passed=False, exit={"reason": "interrupted", "code": None, "signal": 2})
     found = pairs.choose(BOOK, results, [PART], "cpu", "", False, "3.0.0,3.1.1,3.3.1")
     assert [(then.name, now.name) for _, then, now in found] == [(old.name, new.name)]
     with pytest.raises(UsageError, match="One version alone"):

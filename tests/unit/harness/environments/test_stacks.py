@@ -1,10 +1,12 @@
 """Stacks: made once from their lock, finished when they were broken off, made anew when the lock changed."""
 
+import hashlib
 import json
 import multiprocessing
 import platform
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,26 @@ def test_an_unlisted_version_takes_the_place_of_paddle_in_the_nearest_lock(root)
     _, sync, install = stacks.install_commands(stack)
     assert sync[-1] == str(stack.others) and "--require-hashes" in sync and install[-1] == "paddlepaddle==3.0.1"
     assert stack.recipe != stacks.stack("base", a_kind(), root).recipe
+
+
+def test_an_own_wheel_is_installed_alone_whatever_the_index_has_of_its_name(root):
+    (root / "docker" / "locks" / "base.txt").write_text("paddlepaddle==3.0.0 \\\n    --hash=b\n")
+    stack = stacks.stack("base", a_kind(), root, releases.load().of("3.0.0", str(root)))
+    _, _, alone, more = stacks.install_commands(stack)
+    assert {"--no-index", "--no-deps"} <= set(alone)
+    assert alone[-3:] == ["--find-links", str(root), "paddlepaddle==3.0.0"]
+    assert "--no-index" not in more and stack.folder.name == "base-3.0.0-own" and stack.lock_text == ""
+
+
+def test_the_hash_of_an_own_wheel_is_kept(root, commands):
+    for name in ("3.0.1-cp311-cp311-any", "3.0.1-cp310-cp310-any", "3.0.2-cp311-cp311-any"):
+        (root / f"paddlepaddle-{name}.whl").write_text(name)
+    stack = stacks.stack("base", a_kind(), root, releases.load().of("3.0.1", str(root)))
+    settings = f"pathlib.Path({str(stack.folder)!r}, 'pyvenv.cfg').write_text('version = 3.11.7')"
+    commands(make_folder(stack), f"import pathlib; {settings}")
+    stacks.prepare(replace(stack, base=str(root)))
+    sha256 = hashlib.sha256(b"3.0.1-cp311-cp311-any").hexdigest()
+    assert (stack.folder / stacks.HASHES).read_text() == f"{sha256}  paddlepaddle-3.0.1-cp311-cp311-any.whl\n"
 
 
 def test_an_unknown_stack_is_refused_with_the_known_ones(root):

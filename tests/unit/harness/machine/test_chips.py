@@ -76,6 +76,9 @@ def chosen(paddle, *cards):
         ("3.3.1", "576.02", "Hopper", "cu126"),
         ("3.0.0", None, "Turing", "cu126"),
         ("3.0.0", "535.1", None, "cu118"),
+        ("3.4.0.dev20261101", "576.02", "Blackwell", "cu129"),
+        ("0.0.0", "576.02", "Blackwell", "cu129"),
+        ("3.0.0rc1", "470.82.01", "Ampere", "cu118"),
     ],
 )
 def test_a_variant_is_chosen_by_driver_and_chip(paddle, driver, architecture, variant):

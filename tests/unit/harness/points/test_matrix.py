@@ -104,6 +104,26 @@ def test_another_version_has_a_column_of_its_own_and_takes_nothing_from_the_one_
     assert built.tally.rehearsed == 0, "what is earned already is not rehearsed as well"
 
 
+def test_an_own_wheel_takes_nothing_from_the_version_whose_number_it_has(results):
+    book = a_catalogue(a_part("4", rules=(replace(a_rule("once", 3), paddle=">=3.0,<3.1"),)))
+    a_record(results, **with_paddle("3.0.0"))
+    a_record(results, **with_paddle("3.0.0", unlisted=True))
+    built = matrix.build(book, results)
+    assert built.tally.earned == 3
+    assert {cell.state for cell in built.cells if cell.run} == {"earned", "rehearsed"}
+
+
+ODD = ["0.0.0", "3.0.0.post120", "3.4.0.dev20261101", "3.3.1+cu129", "develop", "3.0-rc", "", "?"]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_column_whatever_a_record_calls_its_version(results, odd):
+    a_record(results, **with_paddle("3.0.0"))
+    a_record(results, **with_paddle(odd))
+    for form in ("table", "markdown", "json", "html"):
+        assert odd in matrix.show(matrix.build(BOOK, results), form, explain=True)
+
+
 def test_a_newer_version_earns_where_the_part_says_so_and_an_unlisted_one_nowhere(results):
     book = a_catalogue(a_part("4", rules=(replace(a_rule("once", 3), paddle=">=3.0"),)))
     a_record(results, **with_paddle("3.4.0", unlisted=True))
