@@ -132,7 +132,7 @@ def piped(match: re.Match[str]) -> str:
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """The switch of languages leads to the same page of the other one, and the search has a name for who cannot see it."""
+    """The switch of languages leads to the same page of the other one, and the search has a name to be read aloud."""
     up = "../" * page.url.count("/")
     there = {"en": f"{up}../{page.url}", "zh": f"{up}zh/{page.url}"}
     there[config.theme["language"]] = f"{up}{page.url}"
