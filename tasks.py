@@ -348,15 +348,16 @@ def pack(
 
 @command("elsewhere", apart=[("once", "cancel")])
 def jobs(context: Context, once: options.Once = False, cancel: options.Cancel = False) -> None:
-    """Follow the jobs that --on slurm has submitted, until all are over.
+    """Follow the jobs that --on slurm and --on kubernetes have submitted, until all are over.
 
     What a job could not write itself is completed: a node that failed, a job that was cancelled or ran out of time
     leaves a record that says so. Ctrl-C asks whether to leave the jobs or cancel them. Exit code 1 if a cell failed,
     7 if a record did not come from its node.
     """
-    from harness.dispatch.slurm import following
+    from harness.dispatch.listed import following
+    from harness.dispatch.registry import scheduler
 
-    following.require_passed(following.show(RESULTS, once, cancel), [])
+    following.require_passed(following.show(RESULTS, once, cancel, scheduler), [])
 
 
 @command("elsewhere")

@@ -35,9 +35,10 @@ sys.path.insert(0, str(ROOT))
 sys.path.insert(1, str(ROOT / "tests" / "integration"))
 from harness.catalogue import entries
 from harness.catalogue.cells import requests
-from harness.dispatch.slurm import batches, dispatch, jobs
-from harness.dispatch.slurm.commands import Job
-from harness.dispatch.slurm.site import Settings
+from harness.dispatch.listed import batches
+from harness.dispatch.listed import missing as missing_cells
+from harness.dispatch.listed.job import Job
+from harness.dispatch.slurm.scheduler import SlurmScheduler
 from harness.evidence import records
 from harness.evidence.sealed import folders
 from harness.machine.probe import Card, Finding
@@ -154,7 +155,7 @@ def missing(count: int) -> None:
     """
     book = entries.load(ROOT)
     (asked,) = requests([book.parts["4"]], [book.hardware["cpu"]])
-    one = dispatch.wanted(asked, Settings(900.0, {}))
+    one = missing_cells.wanted(asked, 900.0)
     cells = [replace(one.cell, run=f"20261123T000000.000Z-{seed:06x}", seed=seed) for seed in range(count)]
     with tempfile.TemporaryDirectory() as name:
         results, running = Path(name), {}
@@ -164,8 +165,9 @@ def missing(count: int) -> None:
             batch.write(results)
             job = Job(id="1", state="RUNNING", nodes="n1")
             running.update({(batch.id, place): job for place in range(len(some))})
-        jobs.queue = lambda: running
-        found = dispatch.split([replace(one, cell=cell) for cell in cells], results)
+        scheduler = SlurmScheduler()
+        scheduler.queue = lambda batches: running  # type: ignore[method-assign]
+        found = missing_cells.split([replace(one, cell=cell) for cell in cells], results, lambda name: scheduler)
     if [each.cell for each in found.missing] != cells[1::2] or len(found.under_way) != len(cells[::2]):
         sys.exit(f"Of {count} cells {len(found.missing)} are said to be missing.")
 

@@ -97,6 +97,7 @@ def build_all(wanted: Sequence[images.Image], wishes: Wishes) -> None:
     if wishes.dry_run:
         client = clients.find(to_build=True) or ANYWHERE
         for each in wanted:
+            preflight.require_published(each)
             _show(each, client)
         return
     client = clients.require(to_build=True)

@@ -27,9 +27,9 @@ def matrix(book: Catalogue, results: Path, stores: str, format: str, explain: bo
     damage: list[str] = []
     if stores:
         from harness.stores import team
-        from harness.stores.opening import open_store
+        from harness.stores.opening import open_source
 
-        results, damage = team.gather([open_store(address, reading=True) for address in stores.split(",")])
+        results, damage = team.gather([open_source(address) for address in stores.split(",")])
     built = matrices.build(book, results, paddle, files=not stores)
     built = replace(built, damaged=[*built.damaged, *damage])
     print(matrices.show(built, format, explain))

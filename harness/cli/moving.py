@@ -31,19 +31,23 @@ def move(results: Path, ways: Sequence[Way], address: str, parts: Collection[str
 
 
 def _move(results: Path, way: Way, address: str, parts: Collection[str] | None, dry_run: bool) -> None:
-    from harness.stores import repairing, transfer
-    from harness.stores.opening import open_store
+    from harness.stores import index, repairing, transfer
+    from harness.stores.opening import open_source, open_store
 
-    steps: dict[Way, Callable[..., transfer.Outcome]] = {
-        "up": transfer.upload,
-        "down": transfer.download,
-        "repair": repairing.repair,
-    }
-    store = open_store(address, reading=way == "down", make=_may_make)
-    outcome = steps[way](results, store, parts, dry_run)
+    steps: dict[Way, Callable[..., transfer.Outcome]] = {"up": transfer.upload, "repair": repairing.repair}
+    if way == "down":
+        source = open_source(address)
+        outcome = transfer.download(results, source, parts, dry_run)
+    else:
+        source = store = open_store(address, make=_may_make)
+        outcome = steps[way](results, store, parts, dry_run)
+        if way == "up" and not dry_run:
+            index.update(results, store, outcome.moved)
+        elif not dry_run:
+            index.complete(store)
     done, where = DONE[way], {"up": "to", "down": "from", "repair": "in"}[way]
     would = f"Would {done.removesuffix('ed')}" if dry_run else done.capitalize()
-    print(transfer.summary(outcome, would, f"{where} {store.address}"))
+    print(transfer.summary(outcome, would, f"{where} {source.address}"))
     transfer.require_all(outcome, done)
 
 

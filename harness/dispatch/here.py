@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.catalogue import cells
 from harness.catalogue.releases import Release
 from harness.dispatch.dispatcher import Outcome, RunRequest
+from harness.dispatch.kubernetes import allocation as pod
 from harness.dispatch.slurm import allocation
 from harness.doctor import preflight
 from harness.errors import EngineError, HardwareError, UsageError
@@ -58,7 +59,9 @@ class Here:
         preflight.require_run(plan.entries)
         for place in records.adopt_unfinished(results, finishing.complete_here):
             print(yellow(f"Sealed a run that was killed: {os.path.relpath(place)}"))
-        return Outcome(runner.run_all(plan.entries, results, plan.request.key, allocation.job(), plan.request.verbose))
+        return Outcome(
+            runner.run_all(plan.entries, results, plan.request.key, allocation.job() or pod.job(), plan.request.verbose)
+        )
 
 
 def _plan(request: RunRequest, release: Release | None, findings: Sequence[Finding]) -> list[Planned]:

@@ -1,9 +1,11 @@
 """The registry of dispatchers, by the names that `--on` gives them. A new scheduler is one folder and one entry."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from harness.dispatch.dispatcher import Dispatcher
+from harness.dispatch.listed.job import Scheduler
 
 
 def _here() -> Dispatcher[Any]:
@@ -21,13 +23,25 @@ def _ssh() -> Dispatcher[Any]:
 def _slurm() -> Dispatcher[Any]:
     from harness.dispatch.slurm.dispatch import Slurm
 
-    return Slurm()
+    return Slurm(scheduler)
 
 
 def _kubernetes() -> Dispatcher[Any]:
     from harness.dispatch.kubernetes.dispatch import Kubernetes
 
-    return Kubernetes()
+    return Kubernetes(scheduler)
+
+
+@cache
+def scheduler(name: str) -> Scheduler:
+    """What answers for the jobs of a batch of the list."""
+    if name == "slurm":
+        from harness.dispatch.slurm.scheduler import SlurmScheduler
+
+        return SlurmScheduler()
+    from harness.dispatch.kubernetes.scheduler import KubernetesScheduler
+
+    return KubernetesScheduler()
 
 
 DISPATCHERS: Mapping[str, Callable[[], Dispatcher[Any]]] = {  # each is loaded when it is asked for

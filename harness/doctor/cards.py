@@ -4,10 +4,11 @@ import glob
 import grp
 import os
 import platform
+import pwd
 import re
 import shutil
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -155,23 +156,38 @@ def _pair(pair: Data, known: Mapping[str, str | None]) -> Diagnosis | None:
 def access(data: Data) -> list[Diagnosis]:
     """Whether this user may open the device files that are here; a container joins the groups that own them."""
     patterns = {*data.get("device_files", ()), *data.get("container", {}).get("devices", ())}
-    files = sorted(path for pattern in patterns for path in glob.glob(pattern) if not os.path.isdir(path))
+    files = sorted({path for pattern in patterns for path in glob.glob(pattern) if not os.path.isdir(path)})
     closed = [path for path in files if not os.access(path, os.R_OK | os.W_OK)]
     if not files:
         return []
     if not closed:
         return [Diagnosis("access to the device files", f"{len(files)} can be opened", True, "", ("local",))]
     about = os.stat(closed[0])
-    group, user = _group(about.st_gid), Path.home().name
-    mode = about.st_mode & (stat.S_IRGRP | stat.S_IWGRP)
-    may = f"sudo usermod -aG {group} {user}, then log in anew." if mode else f"sudo chmod 660 {' '.join(closed)}"
+    group = _named(grp.getgrgid, about.st_gid)
+    opens = about.st_mode & (stat.S_IRGRP | stat.S_IWGRP) and about.st_gid  # that of root is joined by no container
     found = f"not to {', '.join(closed)} ({stat.filemode(about.st_mode)}, group {group})"
-    return [Diagnosis("access to the device files", found, False, may, ("local",) if mode else ("local", "container"))]
+    remedy = _join(group) if opens else _give("video", closed)
+    return [
+        Diagnosis("access to the device files", found, False, remedy, ("local",) if opens else ("local", "container"))
+    ]
 
 
-def _group(number: int) -> str:
+def _join(group: str) -> str:
+    made = f"sudo groupadd --gid {group} cards; " if group.isdigit() else ""
+    return f"{made}sudo usermod -aG {'cards' if made else group} {_named(pwd.getpwuid, os.getuid())}, then log in anew."
+
+
+def _give(group: str, files: Sequence[str]) -> str:
+    """What opens files to a group; udev sets them as they were when the machine starts again."""
+    names = " ".join(files)
+    rule = "a rule of udev, or the driver's installer, keeps it so"
+    return f"sudo chgrp {group} {names}; sudo chmod 660 {names} ({rule}). {_join(group)}"
+
+
+def _named(database: Callable[[int], Sequence[Any]], number: int) -> str:
+    """A user or group by name; where it has none, its number."""
     try:
-        return grp.getgrgid(number).gr_name
+        return str(database(number)[0])
     except KeyError:
         return str(number)
 

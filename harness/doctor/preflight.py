@@ -50,7 +50,7 @@ def require_build(image: images.Image, client: Client) -> None:
         HardwareError: the disk, the engine's processor, or a driver that does not fit.
     """
     images.require_builder(client)
-    _published(image)
+    require_published(image)
     lines = [checks.image_disk(client, image.root), *_processor(image, client)]
     if not client.remote:
         finding = probe.probe(image.hardware, image.paddle.version)
@@ -64,12 +64,16 @@ def require_build(image: images.Image, client: Client) -> None:
     require(image.hardware, lines)
 
 
-def _published(image: images.Image) -> None:
-    """Refuse to look at an index for wheels that only a build from source makes: anyone could have put them there."""
+def require_published(image: images.Image) -> None:
+    """Refuse to look at an index for wheels that only a build from source makes: anyone could have put them there.
+
+    Raises:
+        HardwareError: the kind's wheels are at no index.
+    """
     wheels = image.hardware.data["wheels"]
     own = image.target == "source" or image.wheels or "PACKAGES" in dict(image.arguments)
     if wheels.get("source_only") and not own:
-        what = f"{image.hardware.title}: no index has {' or '.join(wheels['packages'])}."
+        what = f"{image.hardware.title}: no index has {wheels['packages'][-1]}."
         remedy = f"./inv build {image.hardware.name} --source, or --wheels FOLDER with wheels of your own."
         raise HardwareError(what, "They are built from source alone, as hardware.yaml says.", remedy)
 

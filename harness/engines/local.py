@@ -24,7 +24,7 @@ class LocalEngine:
     def missing(self, cell: Cell) -> str | None:
         wheels = cell.hardware.data["wheels"]
         if wheels.get("source_only"):
-            return f"no index has {' or '.join(wheels['packages'])}: ./inv build {cell.hardware.name} --source"
+            return f"no index has {wheels['packages'][-1]}: ./inv build {cell.hardware.name} --source"
         paddle = cell.paddle
         if releases.PLATFORM not in paddle.platforms and "index" not in wheels:
             return f"Paddle {paddle.near} has no wheel for {releases.PLATFORM}"

@@ -35,7 +35,7 @@ class Hardware(TypedDict):
 
 
 class Job(TypedDict):
-    scheduler: Literal["slurm"]
+    scheduler: Literal["slurm", "kubernetes"]
     id: str
     node: str | None
     attempt: int

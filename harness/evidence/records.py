@@ -83,8 +83,8 @@ def adopt_unfinished(results: Path, complete: Callable[[Path, dict[str, Any]], N
     """Seal the runs whose harness was killed: their records say so. Runs that are alive are left alone.
 
     Only its own machine can tell whether a run is dead: on a shared folder a lock may not be seen from elsewhere. What
-    a job left is sealed by slurm/jobs.py, once its scheduler says that it is over. `complete` may add to a folder and
-    its record before they are sealed.
+    a job left is sealed by dispatch/listed/jobs.py, once its scheduler says that it is over. `complete` may add to a
+    folder and its record before they are sealed.
     """
     places = []
     for folder in sorted((results / ".unfinished").glob("[!.]*")):

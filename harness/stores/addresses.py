@@ -3,6 +3,7 @@
     ./shared/homework
     s3://team/homework?service=bos&region=bj
     s3://team?endpoint=http://127.0.0.1:8333&addressing=path
+    https://board.example.org/homework        to read alone, on any static host
 
 Without one the variable HOMEWORK_STORE says it, else `default:` in store.yaml, else it is the folder store/ of the
 checkout. Keys and secrets are never part of an address; they come from the usual AWS variables and profiles.
@@ -71,7 +72,14 @@ class Bucket:
         return f"s3://{self.name}/{self.prefix}".rstrip("/")
 
 
-def resolve(address: str = "") -> Bucket | Path:
+@dataclass(frozen=True)
+class Web:
+    """A store on a static host, which is only read."""
+
+    address: str
+
+
+def resolve(address: str = "") -> Bucket | Path | Web:
     """What an address names.
 
     Raises:
@@ -83,14 +91,28 @@ def resolve(address: str = "") -> Bucket | Path:
     address = settings.get("stores", {}).get(address, address)
     if address.startswith("s3://"):
         return _bucket(address)
+    if address.startswith(("http://", "https://")):
+        return _web(address)
     if "://" in address:
-        raise UsageError(f"{masked(address)}: not a store.", "A store is a folder or s3://BUCKET/PREFIX.", _see())
+        raise UsageError(
+            f"{masked(address)}: not a store.",
+            "A store is a folder, s3://BUCKET/PREFIX or, to read, https://HOST/FOLDER.",
+            _see(),
+        )
     folder = Path(address).expanduser()
     if os.sep not in address and not folder.is_dir():
         known = settings.get("stores", {})
         why = f"Names in store.yaml: {', '.join(known) or 'none yet'}.{did_you_mean(address, known)}"
         raise UsageError(f"{address}: no such store.", why, f"A folder is ./{address}")
     return folder.absolute()
+
+
+def _web(address: str) -> Web:
+    parts = urlsplit(address)
+    if masked(address) != address or parts.query or parts.fragment or not parts.hostname:
+        why = "It is https://HOST/FOLDER: no user, no question mark."
+        raise UsageError(f"{masked(address)}: no address of a store.", why, _see())
+    return Web(address.rstrip("/"))
 
 
 def _bucket(address: str) -> Bucket:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.stores.addresses import DEFAULT, Bucket, resolve
+from harness.stores.addresses import DEFAULT, Bucket, Web, resolve
 from harness.stores.folder import FolderStore
-from harness.stores.store import Store
+from harness.stores.store import Source, Store
 
 
 def open_store(address: str = "", reading: bool = False, make: Callable[[Path], None] | None = None) -> Store:
@@ -26,6 +26,11 @@ def open_store(address: str = "", reading: bool = False, make: Callable[[Path], 
         from harness.stores.s3 import S3Store  # boto3 takes half a second
 
         return S3Store(place, reading)
+    if isinstance(place, Web):
+        why = "Over HTTP a store is read: ./inv download --from, ./inv matrix --from."
+        raise UsageError(
+            f"{place.address}: nothing can be sent there.", why, "Upload to the folder or bucket behind it."
+        )
     if reading and not place.is_dir():
         raise UsageError(
             f"{place}: no such folder.", "Nothing was uploaded to it.", "./inv upload --help shows addresses"
@@ -34,3 +39,18 @@ def open_store(address: str = "", reading: bool = False, make: Callable[[Path], 
     if make and typed and place != DEFAULT and not place.is_dir():
         make(place)
     return FolderStore(place)
+
+
+def open_source(address: str = "") -> Source:
+    """The store that is only read, which may also be one on a static host.
+
+    Raises:
+        UsageError: the address means nothing, or names a folder that is not there.
+        StoreError: the store cannot be reached, or cannot be read over HTTP.
+    """
+    place = resolve(address)
+    if isinstance(place, Web):
+        from harness.stores.web import WebStore
+
+        return WebStore(place.address)
+    return open_store(address, reading=True)

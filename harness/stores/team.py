@@ -15,13 +15,13 @@ from harness.checkout import ROOT
 from harness.errors import VerificationError
 from harness.evidence import hashing
 from harness.evidence.sealed import MOST_MANIFEST_BYTES, Sealed, here
-from harness.stores.store import Store
+from harness.stores.store import Source
 from harness.stores.transfer import another, each, listed
 
 CACHE = ROOT / ".cache" / "stores"
 
 
-def gather(stores: Sequence[Store], cache: Path = CACHE) -> tuple[Path, list[str]]:
+def gather(stores: Sequence[Source], cache: Path = CACHE) -> tuple[Path, list[str]]:
     """The manifests of all the stores.
 
     Returns:
@@ -33,7 +33,7 @@ def gather(stores: Sequence[Store], cache: Path = CACHE) -> tuple[Path, list[str
     name = hashlib.sha256("\n".join(sorted({store.address for store in stores})).encode()).hexdigest()[:16]
     folder = cache / name
     with _held(folder):
-        kept: dict[Sealed, tuple[Store, ...]] = {}
+        kept: dict[Sealed, tuple[Source, ...]] = {}
         for store in stores:
             alone = (store,)  # one for all of its records
             for sealed, _ in listed(store):
@@ -47,7 +47,7 @@ def gather(stores: Sequence[Store], cache: Path = CACHE) -> tuple[Path, list[str
     return folder, damage
 
 
-def _fetch(folder: Path, sealed: Sealed, holders: Sequence[Store]) -> str:
+def _fetch(folder: Path, sealed: Sealed, holders: Sequence[Source]) -> str:
     """Fetch a manifest from all that have it; what is wrong with it is returned."""
     contents = [store.read(sealed.key, MOST_MANIFEST_BYTES) for store in holders]
     try:

@@ -142,7 +142,7 @@ def _require_plain(path: Path) -> None:
         )
 
 
-def another(sealed: Sealed, store: Store) -> VerificationError:
+def another(sealed: Sealed, store: Source) -> VerificationError:
     return VerificationError(
         f"{sealed}: {store.address} has another one of that name.",
         "One of the two is not what its run left; nothing was overwritten.",

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
 import llm
-import numpy as np
 import protocol
 import replies
 import responses

@@ -65,6 +65,12 @@ def base_image(engine: Client, family: str, folder: Path) -> str:
     return name
 
 
+def environment(machine: Mapping[str, Any]) -> dict[str, str]:
+    """The environment of a person on that machine: its tool on PATH, and the CPU's wheel in the vendor's place."""
+    path = f"{os.path.dirname(machine['lister']['tool'])}:{os.environ['PATH']}"
+    return {**os.environ, "HOMEWORK_BUILD_ARGUMENTS": STAND_IN, "PATH": path}
+
+
 def _write(path: Path, text: str, mode: int = 0o644) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)

@@ -1,8 +1,8 @@
 """`--on kubernetes` through the official client, against a server that answers the few calls that are made.
 
-No cluster can be had here. In its place a small HTTP server takes jobs and runs each one's own command, as a kubelet
-would, in an empty folder, with its environment and its Secret's; the store is a real S3 server. It shows that client,
-words and pod work together, and says nothing about schedulers, device plug-ins and images.
+test_dispatch_contract.py asks a real API server, where its programs are. Here a small HTTP server takes jobs and runs
+each one's own command, as a kubelet would, in an empty folder, with its environment and its Secret's; the store is a
+real S3 server. It shows that client, words and pod work together, and says nothing about schedulers and images.
 """
 
 import json
@@ -136,14 +136,14 @@ def test_cells_run_as_jobs_and_their_records_come_here(near: Checkout, cluster: 
     done = near(*words, "--set", "size=5")
     logs = [path.read_text() for path in cluster.folder.glob("*/log")]
     assert done.returncode == 0, [done.stdout, done.stderr, logs]
-    assert "1 on cpu: passed" in done.stdout and "3 points earned of 7" in done.stdout
+    assert "✓ 1     cpu        passed in" in done.stdout and "3 points earned of 7" in done.stdout
     (record,) = near.records()
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=near.folder, capture_output=True, text=True).stdout
     assert record["parameters"]["size"] == 5 and record["program"]["revision"] == head.strip()
     assert record["program"]["clean"] is True
     assert near("verify").returncode == 0
     failed = near(*words, "--set", "mode=crash")
-    assert failed.returncode == 1 and "1 of 1 jobs failed" in failed.stderr, failed.stdout + failed.stderr
+    assert failed.returncode == 1 and "1 of 1 cells failed" in failed.stderr, failed.stdout + failed.stderr
     assert [record["passed"] for record in near.records()] == [True, False], "a failed cell's record comes too"
 
 

@@ -97,14 +97,28 @@ def test_ctrl_c_ends_the_far_run_and_its_record_comes_here(near: Checkout, there
     assert record["exit"] == {"reason": "interrupted", "code": None, "signal": "SIGINT"}
 
 
-def test_a_run_outlives_its_connection_and_the_next_call_fetches_its_record(
+def test_a_connection_that_is_cut_is_made_again_and_nothing_runs_twice(
     near: Checkout, far: Checkout, there: tuple[str, ...], server: ssh_server.Server
 ) -> None:
     process = near.start(*there, "--set", "mode=hang", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     _until_it_says(process, "the toy's mode is hang")
     server.break_connections()
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == 4 and "broke" in errors and "Call again" in errors, errors
+    time.sleep(2)
+    server.break_connections()
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 1 and "broke" in errors and "Trying again in 1 s" in errors, errors
+    assert "after its limit of 4 s" in output and "ended with exit code 1" in errors, output
+    assert [record["exit"]["reason"] for record in near.records()] == ["timed out"]
+    assert len(far.records()) == 1
+
+
+def test_a_run_outlives_whoever_started_it_and_the_next_call_fetches_its_record(
+    near: Checkout, far: Checkout, there: tuple[str, ...]
+) -> None:
+    process = near.start(*there, "--set", "mode=hang", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    _until_it_says(process, "the toy's mode is hang")
+    process.kill()
+    process.communicate()
     busy = near(*there)
     assert busy.returncode == 4 and "a run is going on" in busy.stderr and "kill -INT" in busy.stderr
     _wait_for(far.records)  # the toy's limit is four seconds

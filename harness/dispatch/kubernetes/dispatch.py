@@ -8,43 +8,46 @@ import gzip
 import hashlib
 import io
 import json
-import secrets
-import subprocess
 import tarfile
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from harness import checkout
-from harness.catalogue.cells import CellRequest
 from harness.checkout import ROOT, SENT
 from harness.dispatch.dispatcher import Outcome, RunRequest
 from harness.dispatch.kubernetes import manifests
 from harness.dispatch.kubernetes.manifests import Settings, Source
-from harness.environments import stacks
-from harness.errors import EngineError, HomeworkError, Interrupted, UsageError
+from harness.dispatch.kubernetes.scheduler import NAME, KubernetesScheduler
+from harness.dispatch.listed import batches, following, missing
+from harness.dispatch.listed.batches import Batch
+from harness.dispatch.listed.job import Schedulers, Silent
+from harness.dispatch.listed.jobs import wait_a_moment
+from harness.dispatch.listed.missing import Wanted, alone, split, wanted
+from harness.errors import EngineError, HomeworkError, UsageError
+from harness.evidence import hashing
 from harness.evidence.record import Record
-from harness.evidence.sealed import RECORD
-from harness.stores import transfer
 from harness.stores.opening import open_store
 from harness.stores.store import Store, object_key
-from harness.terminal import bold, dim, green, red
+from harness.terminal import bold, yellow
 
-NAME = "kubernetes"
-CLIENT = Path(__file__).with_name("client.py")
 WEEK = 7 * 86400  # the longest that services let an address be signed for; a job has to start within it
-MARKS = {"queued": dim("·"), "running": "▶", "passed": green("✓"), "failed": red("✗")}
+MOST = 1000  # cells of a batch
 
 
 @dataclass(frozen=True)
 class Plan:
-    cells: Sequence[CellRequest]
+    wanted: Sequence[Wanted]
     site: Settings
 
 
 class Kubernetes:
+    def __init__(self, schedulers: Schedulers) -> None:
+        self._schedulers = schedulers
+
     def plan(self, request: RunRequest) -> Plan:
         """The cells that were asked for. Nothing is asked of this machine: the cards are in the cluster.
 
@@ -59,79 +62,112 @@ class Kubernetes:
             raise UsageError(
                 "Nothing to run.", "No program is written for these parts.", "./inv tasks shows which are."
             )
-        return Plan(planned, site)
+        return Plan([wanted(each, manifests.SET_UP_SECONDS) for each in planned], site)
 
     def show(self, plan: Plan) -> None:
         """Print the manifests as YAML: kubectl would take them, were the address and hash real."""
         import yaml
 
         source = Source("https://an-address-that-is-signed-when-it-is-submitted", "0" * 64)
-        print(yaml.safe_dump_all(manifests.job(cell, plan.site, source, "dry-run") for cell in plan.cells), end="")
+        for group in _groups(plan.wanted):
+            batch = _batch(group, plan.site)
+            print(yaml.safe_dump_all(_manifests(group, plan.site, source, batch), explicit_start=True), end="")
 
     def run(self, plan: Plan, results: Path) -> Outcome:
-        """Submit the jobs, follow them to their end, and fetch the records.
+        """Submit what is missing, follow it and what is under way to the end, and fetch the records.
 
         Raises:
             EngineError: the cluster does not answer or refuses.
             StoreError: the store fails.
-            Interrupted: after Ctrl-C; the jobs go on.
+            Interrupted: the jobs were left, or cancelled.
         """
-        site, store, name = plan.site, open_store(plan.site.store), secrets.token_hex(4)
-        source = _send(store)
-        jobs = {
-            manifest["metadata"]["name"]: (cell, manifest)
-            for cell in plan.cells
-            for manifest in [manifests.job(cell, site, source, name)]
-        }
-        label = f"{manifests.RUN_LABEL}={name}"
-        print(bold(f"{len(jobs)} jobs in namespace {site.namespace}, labelled {label}"), flush=True)
+        with alone(results):
+            found = split(plan.wanted, results, self._schedulers)
+            submitted, refused = self._submit(found.missing, results, plan.site)
+        missing.announce(found)
+        for batch in submitted:
+            label = f"{manifests.RUN_LABEL}={manifests.label_of(batch)}"
+            print(bold(f"{len(batch.cells)} jobs in namespace {batch.where}, labelled {label}"), flush=True)
+        places = [(batch, place) for batch in submitted for place in range(len(batch.cells))]
+        statuses = following.follow(results, [*found.under_way, *places], self._schedulers)
+        here = [Record.read(folder) for folder in following.folders(statuses)]
         try:
-            failed = _follow(jobs, site, label)
-        except KeyboardInterrupt:
-            print(f"\nThe jobs go on: kubectl -n {site.namespace} get jobs -l {label}; kubectl delete ends them.")
-            print(f"Their records: ./inv download --from '{site.store}'")
-            raise Interrupted(2) from None
-        fetched = transfer.download(results, store, list(dict.fromkeys(cell.part.name for cell in plan.cells)))
-        print(transfer.summary(fetched, "Fetched", f"from {store.address}"))
-        transfer.require_all(fetched, "fetched")
-        here = [Record.read(results / sealed.place) for sealed in fetched.moved if sealed.kind is RECORD]
-        return Outcome(here, _failure(failed, len(jobs), site) if failed else None)
+            following.require_passed(statuses, refused)
+        except HomeworkError as error:
+            return Outcome(here, error)
+        return Outcome(here)
+
+    def _submit(
+        self, lacking: Sequence[Wanted], results: Path, site: Settings
+    ) -> tuple[list[Batch], list[EngineError]]:
+        """Submit the cells of each kind; what the cluster took, and why it refused others."""
+        submitted, refused = list[Batch](), list[EngineError]()
+        if not lacking:
+            return submitted, refused
+        cluster = self._schedulers(NAME)
+        assert isinstance(cluster, KubernetesScheduler)
+        groups = [(group, _batch(group, site)) for group in _groups(lacking)]
+        cluster.queue([batch for _, batch in groups])  # said now, should it not answer, or refuse even to be asked
+        source = _send(open_store(site.store))
+        for group, batch in groups:
+            batch.write(results)
+            taken, refusal = _create_all(cluster, _manifests(group, site, source, batch), site.namespace)
+            if refusal:
+                refused.append(refusal)
+            if not taken:
+                batch.forget(results)
+                continue
+            submitted.append(replace(batch, cells=batch.cells[:taken], job=1))
+            submitted[-1].write(results)
+        return submitted, refused
 
 
-def _failure(failed: Sequence[str], jobs: int, site: Settings) -> HomeworkError:
-    return HomeworkError(
-        f"{len(failed)} of {jobs} jobs failed.",
-        f"{', '.join(failed[:5])}; the lines marked ✗ say why.",
-        f"kubectl -n {site.namespace} logs job/NAME shows what was printed before there was a record.",
+def _groups(cells: Sequence[Wanted]) -> list[Sequence[Wanted]]:
+    """The cells by kind, for a kind may be refused alone."""
+    kinds: dict[str, list[Wanted]] = {}
+    for each in cells:
+        kinds.setdefault(each.kind.name, []).append(each)
+    return [own[first : first + MOST] for own in kinds.values() for first in range(0, len(own), MOST)]
+
+
+def _batch(group: Sequence[Wanted], site: Settings) -> Batch:
+    """The cells as one entry of the list, which is written before the cluster hears of them."""
+    return Batch(
+        id=hashing.new_id(),
+        cells=tuple(each.cell for each in group),
+        program={each.part.name: missing.program(each.part) for each in group},
+        submitted=hashing.timestamp(datetime.now(timezone.utc)),
+        store=site.store,
+        scheduler=NAME,
+        where=site.namespace,
+        **batches.caller(),
     )
 
 
-def _follow(jobs: Mapping[str, tuple[CellRequest, dict[str, Any]]], site: Settings, label: str) -> list[str]:
-    """Let the client submit and follow; the names of the jobs that failed."""
-    python = stacks.prepare(stacks.stack(NAME)).python
-    asked = {"namespace": site.namespace, "label": label, "jobs": [manifest for _, manifest in jobs.values()]}
-    failed = []
-    # In a session of its own: a Ctrl-C is for this process, which then says what goes on.
-    with subprocess.Popen(
-        [python, CLIENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as client:
-        assert client.stdin and client.stdout
-        try:
-            client.stdin.write(json.dumps(asked))
-            client.stdin.close()
-            for line in client.stdout:
-                told = json.loads(line)
-                if "error" in told:
-                    raise EngineError(told["error"], f"{told['why']}.", told["remedy"])
-                why = f": {told['why']}" if told["why"] else ""
-                print(
-                    f"{MARKS[told['state']]} {jobs[told['job']][0]}: {told['state']}{why}   {dim(told['job'])}",
-                    flush=True,
-                )
-                failed += [told["job"]] if told["state"] == "failed" else []
-        finally:
-            client.terminate()
-    return failed
+def _manifests(group: Sequence[Wanted], site: Settings, source: Source, batch: Batch) -> Iterator[dict[str, Any]]:
+    for place, each in enumerate(group):
+        yield manifests.job(each.request, site, source, batch, place)
+
+
+def _create_all(
+    cluster: KubernetesScheduler, jobs: Iterable[dict[str, Any]], namespace: str
+) -> tuple[int, EngineError | None]:
+    """Create jobs up to the first that is refused; how many the cluster took. One that is silent is waited for."""
+    taken = silences = 0
+    for manifest in jobs:
+        while True:
+            try:
+                cluster.create(namespace, manifest)
+                break
+            except Silent as silent:
+                if not silences:
+                    print(yellow(f"{silent.what.rstrip('.')}; waiting until it does."), flush=True)
+                silences += 1
+                wait_a_moment(0, silences)
+            except EngineError as refusal:
+                return taken, refusal
+        taken, silences = taken + 1, 0
+    return taken, None
 
 
 def _send(store: Store) -> Source:

@@ -14,6 +14,7 @@ from harness.catalogue import datafiles
 from harness.catalogue.cells import CellRequest
 from harness.catalogue.entries import Hardware
 from harness.checkout import ROOT
+from harness.dispatch.listed.batches import Batch
 from harness.environments import images
 from harness.errors import UsageError
 
@@ -22,8 +23,12 @@ POD = Path(__file__).with_name("pod.py")
 SET_UP_SECONDS = 3600  # what a job gets beyond the part's limit: its image is pulled, its environment made
 KEPT_SECONDS = 86400  # after its end, for kubectl logs
 USER = 1000  # the images' own
+LOST = {"type": "DisruptionTarget", "status": "True"}  # a pod whose node failed, or that gave way: another follows
+NODE = {"name": "HOMEWORK_NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
 RUN_LABEL = "paddlehomework.io/run"
-SIZES = {"k": "Ki", "m": "Mi", "g": "Gi"}
+PLACE_LABEL = "paddlehomework.io/place"  # of the cell among those of its run
+GRACE_SECONDS = 120  # for the record of a pod that is ended, and its way to the store
+UNITS: Mapping[str, int] = {"": 1, **{unit: 1024 ** (power + 1) for power, unit in enumerate("kmgt")}}
 
 
 @dataclass(frozen=True)
@@ -62,18 +67,24 @@ def settings(path: Path = SETTINGS) -> Settings:
     return Settings(**datafiles.read(path, path.parent)[0])
 
 
-def job(cell: CellRequest, site: Settings, source: Source, run: str) -> dict[str, Any]:
-    """The manifest of a cell's job; `run` is the id that all jobs of one call share."""
-    version = f"-{cell.release.version}" if cell.release else ""
-    name = re.sub("[^a-z0-9-]", "-", f"homework-{cell.part.name}-{cell.kind.name}{version}-{run}".lower())
-    labels = {"app.kubernetes.io/name": "paddlehomework", RUN_LABEL: run}
+def label_of(batch: Batch) -> str:
+    """A batch's name as labels may have it."""
+    return re.sub("[^A-Za-z0-9.-]", "-", batch.id)
+
+
+def job(cell: CellRequest, site: Settings, source: Source, batch: Batch, place: int) -> dict[str, Any]:
+    """The manifest of a cell's job, which has its place in a batch; made again it has the same name."""
+    name = batch.name_of(place)
+    labels = {"app.kubernetes.io/name": "paddlehomework", RUN_LABEL: label_of(batch), PLACE_LABEL: str(place)}
+    job = {"HOMEWORK_RUN": batch.cells[place].run, "HOMEWORK_PLACE": f"{batch.id}/{place}", "HOMEWORK_JOB": name}
     deadline = int(cell.part.timeout) + SET_UP_SECONDS
     queue = {"kueue.x-k8s.io/queue-name": site.queue} if site.queue else {}
     spec = {
         "backoffLimit": 0,  # a cell that failed has a record that says so: running it again is for a person
+        "podFailurePolicy": {"rules": [{"action": "Ignore", "onPodConditions": [LOST]}]},
         "activeDeadlineSeconds": deadline,
         "ttlSecondsAfterFinished": KEPT_SECONDS,
-        "template": {"metadata": {"labels": labels}, "spec": _pod(cell, site, source)},
+        "template": {"metadata": {"labels": labels}, "spec": _pod(cell, site, source, job)},
     }
     if queue:
         spec["suspend"] = True  # until Kueue lets it start
@@ -86,16 +97,16 @@ def _tag(cell: CellRequest) -> str:
     return images.Image(hardware=cell.kind, stack=cell.part.stack or "base", release=cell.release).tag
 
 
-def _pod(cell: CellRequest, site: Settings, source: Source) -> dict[str, Any]:
-    mounts, volumes = _volumes(cell.kind)
-    environment = {"HOME": "/tmp", **site.environment}
+def _pod(cell: CellRequest, site: Settings, source: Source, job: Mapping[str, str]) -> dict[str, Any]:
+    mounts, volumes = _volumes(cell.kind, site)
+    environment = {"HOME": "/tmp", **site.environment, **job, "HOMEWORK_STORE": site.store}
     container = {
         "name": "cell",
         "image": f"{site.images}/{cell.kind.name}:{_tag(cell)}",
         # The image's entry point stays: it sets the vendor's SDK up.
         "args": ["python3", "-c", POD.read_text(), source.address, source.sha256, site.store, *_words(cell)],
         "workingDir": "/homework",
-        "env": [{"name": name, "value": value} for name, value in environment.items()],
+        "env": [*({"name": name, "value": value} for name, value in environment.items()), NODE],
         "envFrom": [{"secretRef": {"name": site.secret}}],
         "resources": _resources(cell, site),
         "securityContext": _security(cell.kind),
@@ -103,6 +114,7 @@ def _pod(cell: CellRequest, site: Settings, source: Source) -> dict[str, Any]:
     }
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
         "automountServiceAccountToken": False,
         "securityContext": {"runAsUser": USER, "runAsGroup": USER, "fsGroup": USER},
         "containers": [container],
@@ -140,12 +152,10 @@ def _security(kind: Hardware) -> dict[str, Any]:
     }
 
 
-def _volumes(kind: Hardware) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _volumes(kind: Hardware, site: Settings) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The folder of the project, shared memory, and the driver's files, which the kind names; the last read-only."""
     data = kind.data.get("container", {})
-    shared: dict[str, Any] = {"medium": "Memory"}
-    if size := data.get("options", {}).get("shm_size"):
-        shared["sizeLimit"] = size[:-1] + SIZES[size[-1]]
+    shared = {"medium": "Memory", "sizeLimit": _shared(data.get("options", {}).get("shm_size", ""), site.memory)}
     mounts: list[dict[str, Any]] = [
         {"name": "homework", "mountPath": "/homework"},
         {"name": "shared", "mountPath": "/dev/shm"},
@@ -155,3 +165,16 @@ def _volumes(kind: Hardware) -> tuple[list[dict[str, Any]], list[dict[str, Any]]
         mounts.append({"name": f"driver-{number}", "mountPath": place, "readOnly": True})
         volumes.append({"name": f"driver-{number}", "hostPath": {"path": place}})
     return mounts, volumes
+
+
+def _shared(wanted: str, memory: str) -> str:
+    """The size of /dev/shm, which counts as memory of the job: what the kind wants, and at most half of the limit."""
+    most = int(_bytes(memory) / 2)
+    return str(min(int(_bytes(wanted)), most) if wanted else most)
+
+
+def _bytes(quantity: str) -> float:
+    """16g, 16Gi or 2000M in bytes; Docker's g is Kubernetes' Gi, and its M a thousand thousand."""
+    digits = re.match(r"[0-9.]+", quantity)
+    assert digits, "its schema wants a quantity"
+    return float(digits.group()) * UNITS[quantity[digits.end() :].removesuffix("i").lower()]

@@ -4,7 +4,6 @@ A job runs `./inv run` with HOMEWORK_RUN set to its record's id. It sees only it
 it was, and a signal that the scheduler sent gets its true name.
 """
 
-import hashlib
 import os
 import subprocess
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.catalogue.entries import Hardware
+from harness.dispatch.listed.batches import attempt
 from harness.dispatch.slurm import commands
 from harness.evidence import records, sealed
 from harness.runs.processes import Ending
@@ -24,12 +24,6 @@ ANSWER_SECONDS = 10
 def inside() -> bool:
     """Whether this process is the job of one cell."""
     return VARIABLE in os.environ and "SLURM_JOB_ID" in os.environ
-
-
-def attempt(run: str, restarts: int) -> str:
-    """The id of a job's record when it was requeued that often: each attempt has a record of its own."""
-    moment, _, tail = run.rpartition("-")
-    return run if restarts == 0 else f"{moment}-{hashlib.sha256(f'{tail} {restarts}'.encode()).hexdigest()[:6]}"
 
 
 def job() -> Job | None:

@@ -8,9 +8,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from harness.dispatch.listed.job import ALL, ENDED, NOT_SENT, OTHER_COMMIT, REQUEUED, Job
 from harness.evidence.record import Reason
 
-ALL = -1
 NAME = "homework-"  # how the names of its jobs begin; behind it stands the batch
 FIELDS = ("JobArrayID", "State", "RestartCnt", "NodeList", "Name", "Reason", "exit_code")
 QUEUE = (
@@ -23,54 +23,6 @@ QUEUE = (
 )
 HISTORY = ("sacct", "--noheader", "--allocations", "--parsable2", "--format=JobID,State,NodeList,ExitCode", "--name")
 LARGEST_ARRAY = re.compile(r"^MaxArraySize\s*=\s*(\d+)", re.MULTILINE)
-
-Stop = tuple[Reason, str]  # how a record says that a job ended, and why
-# The states in which a job ends; in every other state it may still run.
-ENDED: Mapping[str, Stop] = {
-    "COMPLETED": ("not started", "its job ended without running the cell"),
-    "FAILED": ("killed", "its job ended before the cell did"),
-    "OUT_OF_MEMORY": ("killed", "its job took more memory than was asked for: raise mem in slurm.yaml"),
-    "CANCELLED": ("cancelled", "its job was cancelled"),
-    "PREEMPTED": ("cancelled", "its job gave way to one of higher priority"),
-    "TIMEOUT": ("timed out", "its job was ended at its time limit"),
-    "DEADLINE": ("timed out", "its job could not end before its deadline"),
-    "NODE_FAIL": ("node failed", "its node failed"),
-    "BOOT_FAIL": ("node failed", "its node did not boot"),
-}
-REQUEUED: Stop = (
-    "requeued",
-    "its job was put back into the queue, as after a node's failure; another attempt followed",
-)
-# Exit codes of the script of `sending`, besides those of ./inv run.
-NOT_SENT, OTHER_COMMIT = 75, 76
-AT_ANOTHER_COMMIT: Stop = ("not started", "the checkout on its node is not at the commit that was submitted")
-GIVEN_UP: Stop = ("killed", "its job ended, but its record stayed on its node and was given up")
-FORGOTTEN: Stop = ("killed", "its job is over, and Slurm does not know any more how it ended")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """A job, or a task of an array, as Slurm knows it.
-
-    Args:
-        restarts: how often it was requeued.
-        code: its exit code, once it has ended.
-    """
-
-    id: str
-    state: str
-    restarts: int = 0
-    nodes: str = ""
-    reason: str = ""
-    code: int = 0
-
-    @property
-    def ended(self) -> bool:
-        return self.state in ENDED
-
-    @property
-    def waiting(self) -> bool:
-        return not self.ended and not self.nodes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +164,12 @@ def why_refused(words: str, asked: str) -> tuple[str, str]:
 
 def uncertain(words: str) -> bool:
     """Whether sbatch could not tell if its job was taken."""
-    return "nable to contact" in words or "timed out" in words
+    return unreached(words) or "timed out" in words
+
+
+def unreached(words: str) -> bool:
+    """Whether sbatch found no slurmctld to take its job: it may be called again."""
+    return "nable to contact" in words
 
 
 def largest_array(config: str) -> int:

@@ -3,53 +3,28 @@
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness import checkout
-from harness.catalogue.cells import CellRequest
-from harness.catalogue.entries import Hardware, Part
+from harness.catalogue.entries import Hardware
 from harness.checkout import ROOT
-from harness.dispatch.slurm import batches, commands, deliveries, jobs
-from harness.dispatch.slurm.batches import Batch, JobCell
+from harness.dispatch.listed import batches, deliveries
+from harness.dispatch.listed.batches import Batch
+from harness.dispatch.listed.jobs import wait_a_moment
+from harness.dispatch.listed.missing import Wanted, program, revision
+from harness.dispatch.slurm import commands
+from harness.dispatch.slurm.scheduler import ask
 from harness.dispatch.slurm.site import Settings
 from harness.errors import EngineError
 from harness.evidence import hashing
+from harness.terminal import yellow
 
 BUILD_MINUTES = 60
 MOST_SENDING = 1000  # cells of an array whose script holds all of their lines: Slurm sends it whole with each job
 OUTPUTS = "/tmp"  # of jobs that do not see this folder; a node without a checkout can say so there as well
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """A cell that was asked for, and what its job needs."""
-
-    request: CellRequest
-    cell: JobCell
-    minutes: int
-
-    @property
-    def part(self) -> Part:
-        return self.request.part
-
-    @property
-    def kind(self) -> Hardware:
-        return self.request.kind
-
-
-@cache
-def revision() -> Mapping[str, Any]:
-    return checkout.revision()
-
-
-def program(part: Part) -> dict[str, Any]:
-    assert part.program, "a part without a program is not planned"
-    return {"file": f"projects/{part.slug}/{part.program.name}", **revision()}
 
 
 def submit(
@@ -64,7 +39,7 @@ def submit(
         StoreError: the records' store cannot be reached.
     """
     submitted, refused, builds = [], list[EngineError](), dict[tuple[str, ...], tuple[str, str]]()
-    largest = commands.largest_array(jobs.ask("scontrol", "show", "config").stdout)
+    largest = commands.largest_array(ask("scontrol", "show", "config").stdout)
     if site.store and missing:
         deliveries.reachable(site.store)  # said now, and not when a thousand jobs have run
         largest = min(largest, MOST_SENDING)
@@ -178,14 +153,22 @@ def line(each: Wanted, engine: str, sign: str) -> str:
 
 
 def _sbatch(script: commands.Script, file: Path, kind: Hardware) -> str:
-    """Hand a script to Slurm; the job's number.
+    """Hand a script to Slurm; the job's number. A slurmctld that is not there is waited for.
 
     Raises:
         EngineError: it was refused; Slurm's message is the why.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(str(script))
-    done = jobs.ask("sbatch", "--parsable", str(file), cwd=ROOT, env=_environment())
+    silences = 0
+    while True:
+        done = ask("sbatch", "--parsable", str(file), cwd=ROOT, env=_environment())
+        if done.returncode == 0 or not commands.unreached(done.stderr):
+            break
+        if not silences:
+            print(yellow("Slurm does not answer; waiting until it does."), flush=True)
+        silences += 1
+        wait_a_moment(0, silences)
     number = re.match(r"\d+", done.stdout)
     if done.returncode != 0 or number is None:
         why, remedy = commands.why_refused(done.stderr, script.gres)

@@ -6,12 +6,12 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from harness.dispatch.ssh import far
@@ -60,6 +60,10 @@ def parse(text: str) -> Address:
     if parts.scheme != "ssh" or not parts.hostname or parts.query or parts.fragment:
         raise UsageError(f"--host {text}: not an address.", "It is ssh://USER@HOST:PORT/FOLDER.", see)
     return Address(parts.hostname, parts.username or "", port, parts.path.rstrip("/"))
+
+
+class Broken(EngineError):
+    """A connection that was there is not any more."""
 
 
 class Connection:
@@ -117,19 +121,21 @@ class Connection:
             self._write(contents)
             return self._answer()
 
-    def run(self, words: list[str], echo: IO[bytes]) -> int:
-        """Run ./inv there with these arguments, its output to `echo` as it comes; its exit code.
+    def run(self, echo: Callable[[bytes], None], **request: Any) -> int:
+        """Run ./inv there, or follow a run that goes on, its output to `echo` as it comes; its exit code.
 
         The first Ctrl-C or SIGTERM goes to the far run, which ends and seals its record; a second one leaves it.
+
+        Raises:
+            Broken: the connection broke; the run goes on.
         """
         with self._turn, self._passing_signals_on():
-            self._write([json.dumps({"do": "run", "words": words}).encode() + b"\n"])
+            self._write([json.dumps(request).encode() + b"\n"])
             while True:
                 answer, output = self._answer()
                 if "code" in answer:
                     return int(answer["code"])
-                echo.write(output)
-                echo.flush()
+                echo(output)
 
     @contextmanager
     def _passing_signals_on(self) -> Iterator[None]:
@@ -175,12 +181,12 @@ class Connection:
         self._words.seek(0)
         return self._words.read().decode("utf-8", "replace").split("\n")
 
-    def _broken(self) -> EngineError:
+    def _broken(self) -> "Broken":
         with _no_pipe():
             self._to.close()
         last = next((line for line in reversed(self._said()) if line.strip()), "ssh said nothing")
         again = "Call again: a run that had begun goes on there, and its record is fetched then."
-        return EngineError(f"The connection to {self.address} broke.", last.strip(), again)
+        return Broken(f"The connection to {self.address} broke.", last.strip(), again)
 
     def _explained(self) -> EngineError:
         code = self._ssh.wait()

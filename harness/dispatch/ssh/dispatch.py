@@ -5,14 +5,13 @@
     connection.py        one ssh, requests and answers        far.py    compare, receive, run, records, read
     results.py   the records there, as a store  ◀──┘                    └─ ./inv run: the same harness, its own set-up
 
-The far checkout is a folder of its own for each checkout here. A run goes on there when the connection breaks; the next
-call fetches its record.
+The far checkout is a folder of its own for each checkout here. A run goes on there when the connection breaks, which
+is then made again; should this side be gone, the next call fetches its record.
 """
 
 import hashlib
 import platform
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from harness.checkout import ROOT
 from harness.dispatch.dispatcher import Outcome, RunRequest
 from harness.dispatch.ssh.connection import Address, Connection, parse
 from harness.dispatch.ssh.results import FarResults
+from harness.dispatch.ssh.running import Run
 from harness.errors import (
     BuildError,
     EngineError,
@@ -68,7 +68,7 @@ class Ssh:
             _refuse_busy(plan.address, _enter(far, plan.address, make=False))
             if _send(far, dry_run=True):
                 return print(f"Then, there: ./inv run {' '.join(plan.options)}")
-            code = far.run(["run", *plan.options, "--dry-run"], sys.stdout.buffer)
+            code = Run(plan.address, _quietly(plan.address)).to_its_end(far, ["run", *plan.options, "--dry-run"])
         if failure := failure_of(plan.address, code):
             raise failure
 
@@ -86,7 +86,10 @@ class Ssh:
                 print(f"Fetched {_records(len(leftovers.moved))} of earlier runs there")
             _refuse_busy(plan.address, busy)
             _send(far)
-            code = far.run(["run", *plan.options, "--format", "bare"], sys.stdout.buffer)
+            run = Run(plan.address, _quietly(plan.address))
+            code = run.to_its_end(far, ["run", *plan.options, "--format", "bare"])
+        with Connection(plan.address) as far:
+            _quietly(plan.address)(far)
             fetched = transfer.download(results, FarResults(far))
         for outcome in (leftovers, fetched):
             transfer.require_all(outcome, "fetched")
@@ -103,6 +106,11 @@ def failure_of(address: Address, code: int) -> HomeworkError | Interrupted | Non
     what = f"./inv run on {address} ended with exit code {code}."
     remedy = "./inv show RUN shows a record that was fetched."
     return OF_CODE.get(code, EngineError)(what, "See its output above.", remedy)
+
+
+def _quietly(address: Address) -> Callable[[Connection], object]:
+    """Enters the folder there once more."""
+    return lambda far: far.ask(do="enter", folder=address.folder or default_folder(), make=False)
 
 
 def _enter(far: Connection, address: Address, make: bool) -> tuple[str, str]:

@@ -20,6 +20,11 @@ from typing import Any, Iterator, TextIO  # noqa: UP035
 GREETING = "PaddleHomework is here"
 SENT = ".sent.json"  # what was sent; a folder with files and without this one is somebody else's
 LOCK = ".sent.lock"
+NAME, LOG, CODE = ".sent.run", ".sent.log", ".sent.code"  # of the last run
+# It outlives the signals that end the run, and says how that ended.
+SHELL = f'trap : INT TERM HUP; ./inv "$@"; code=$?; echo $code > {CODE}'
+KILLED = 137
+PAUSE = 0.2
 CHUNK = 2**20
 
 
@@ -91,13 +96,15 @@ class Far:
 
     def _hold(self) -> str:
         """Hold the folder; if another call has it, or a run that such a call has left, who that is."""
-        self.lock = (self.folder / LOCK).open("a+")
+        lock = (self.folder / LOCK).open("a+")
         try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self.lock.seek(0)
-            return self.lock.read() or "another call"
-        self.lock.truncate(0)
+            with lock:
+                lock.seek(0)
+                return lock.read() or "another call"
+        lock.truncate(0)
+        self.lock = lock
         return ""
 
     def compare(self, files: dict[str, Any]) -> dict[str, Any]:
@@ -134,42 +141,67 @@ class Far:
         beside.write_text(json.dumps({**source, "files": files}, indent=0))
         os.replace(beside, self.folder / SENT)
 
-    def run(self, words: list[str]) -> dict[str, Any]:
-        """Run ./inv with these arguments to its end, even without the near side, whose next call fetches the record."""
+    def run(self, words: list[str], name: str) -> dict[str, Any]:
+        """Run ./inv with these arguments to its end, even without the near side; `name` is how that asks for it again.
+
+        Its output and its exit code go to files: whoever connects later reads them from where it was.
+        """
         assert self.lock is not None
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # who was started with it ignored hands that on
-        process = subprocess.Popen(
-            ["./inv", *words],
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=(self.lock.fileno(),),
-        )
+        for file, text in ((CODE, ""), (LOG, ""), (NAME, name)):
+            (self.folder / file).write_text(text)
+        with (self.folder / LOG).open("ab") as log:
+            process = subprocess.Popen(
+                ["sh", "-c", SHELL, "sh", *words],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                restore_signals=True,
+                pass_fds=(self.lock.fileno(),),
+            )
         self.lock.write(f"process {process.pid}")
-        self.lock.flush()
-        assert process.stdout is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
+        self.lock.close()  # from now on the run alone holds the folder
+        self.lock = None
+        return self.follow(name, 0)
+
+    def follow(self, name: str, start: int) -> dict[str, Any]:
+        """Tell what the run of that name prints from `start` on, and how it ended; pass on the signals asked for."""
+        if not (self.folder / NAME).is_file() or (self.folder / NAME).read_text() != name:
+            raise Refusal("absent", "another call has run there since")
+        near = True
+        with (self.folder / LOG).open("rb") as log, selectors.DefaultSelector() as selector:
+            log.seek(start)
             selector.register(0, selectors.EVENT_READ)
             while True:
-                ready = {key.fd for key, _ in selector.select()}
-                if 0 in ready and not self._obey(process.pid):
-                    selector.unregister(0)
-                if process.stdout.fileno() in ready:
-                    chunk = os.read(process.stdout.fileno(), CHUNK)
-                    if not chunk:
-                        return {"code": process.wait()}
+                over = self._over()
+                while chunk := log.read(CHUNK):
                     self.channel.answer(chunk)
+                if over or not near:
+                    code = (self.folder / CODE).read_text()
+                    return {"code": int(code) if code.strip() else KILLED}
+                if selector.select(PAUSE):
+                    near = self._obey()
 
-    def _obey(self, group: int) -> bool:
+    def _over(self) -> bool:
+        """Whether the run has ended, or was killed with all of its processes."""
+        if self.lock or (self.folder / CODE).read_text().strip():
+            return True
+        with (self.folder / LOCK).open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+    def _obey(self) -> bool:
         """Pass the signals on that the near side asks for; False once it is gone."""
         there = self.channel.receive()
         while b"\n" in self.channel.pending:
             asked = self.channel.request() or {}
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(group, signal.Signals(asked["number"]))
+            group = (self.folder / LOCK).read_text().rpartition(" ")[2]
+            with contextlib.suppress(ProcessLookupError, ValueError):
+                os.killpg(int(group), signal.Signals(asked["number"]))
         return there
 
     def records(self) -> dict[str, Any]:

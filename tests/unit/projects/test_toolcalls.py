@@ -1,5 +1,6 @@
 """Calls, thoughts and words told apart, however the text comes."""
 
+import itertools
 import json
 
 import pytest
@@ -20,7 +21,7 @@ def read(toolcalls, text, format="hermes", cuts=(), reasons=False, thinking=Fals
     """Content, thoughts and calls of the text, cut into pieces at these places."""
     reader = toolcalls.Reader(format and named(toolcalls, format), begun, reasons, thinking)
     places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    pieces = [reader.add(text[a:b]) for a, b in zip(places, places[1:], strict=False)] + [reader.add("", last=True)]
+    pieces = [reader.add(text[a:b]) for a, b in itertools.pairwise(places)] + [reader.add("", last=True)]
     calls = toolcalls.whole([call for piece in pieces for call in piece.calls])
     content = "".join(piece.content for piece in pieces)
     thoughts = "".join(piece.reasoning for piece in pieces)

@@ -1,6 +1,6 @@
 """The doctor's lines of a kind: what cannot be read is not judged, what does not fit is named with its remedy."""
 
-import os
+import grp
 from types import SimpleNamespace
 
 import pytest
@@ -109,12 +109,28 @@ def files(tmp_path, monkeypatch):
     return f"{tmp_path}/card*"
 
 
-@pytest.mark.parametrize(("mode", "uses"), [(0o660, ("local",)), (0o600, ("local", "container"))])
-def test_device_files_that_cannot_be_opened_are_named_with_the_group_to_join(files, monkeypatch, mode, uses):
-    monkeypatch.setattr(cards.os, "stat", lambda path: SimpleNamespace(st_mode=0o020000 | mode, st_gid=os.getgid()))
-    (found,) = cards.access({"device_files": [files]})
+@pytest.mark.parametrize(
+    ("mode", "group", "uses", "says"),
+    [
+        (0o660, grp.getgrnam("video").gr_gid, ("local",), "sudo usermod -aG video "),
+        (0o660, 61999, ("local",), "sudo groupadd --gid 61999 cards; sudo usermod -aG cards "),
+        (0o600, 61999, ("local", "container"), "sudo chgrp video "),
+        (0o660, 0, ("local", "container"), "sudo chgrp video "),
+    ],
+)
+def test_device_files_that_cannot_be_opened_are_named_with_the_group_to_join(
+    files, monkeypatch, mode, group, uses, says
+):
+    about = SimpleNamespace(st_mode=0o020000 | mode, st_gid=group)
+    monkeypatch.setattr(cards.os, "stat", lambda path: about)
+    (found,) = cards.access({"device_files": [files], "container": {"devices": [files]}})
     assert found.fits is False and found.needed_for == uses
-    assert ("usermod -aG" in found.remedy) is (mode == 0o660)
+    assert found.remedy.startswith(says) and found.found.count("card0") == 1
+
+
+def test_a_user_without_a_name_goes_by_the_number(monkeypatch):
+    monkeypatch.setattr(cards.os, "getuid", lambda: 61998)
+    assert cards._join("video") == "sudo usermod -aG video 61998, then log in anew."
 
 
 def test_device_files_that_can_be_opened_are_counted_and_none_is_no_line(tmp_path):

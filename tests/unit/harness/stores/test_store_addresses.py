@@ -63,7 +63,7 @@ def test_without_a_service_the_endpoint_is_left_to_boto3() -> None:
         ("s3://", "names no bucket"),
         ("s3:///prefix", "names no bucket"),
         ("s3://key:secret@team/x", "holds no secret"),
-        ("https://team.example", "not a store"),
+        ("ftp://team.example", "not a store"),
         ("s3://team?service=bso", "no such service"),
         ("s3://team?service=bos", "which region"),
         ("s3://team?sevice=bos", "Did you mean service"),
@@ -73,7 +73,7 @@ def test_without_a_service_the_endpoint_is_left_to_boto3() -> None:
         ("s3://team?endpoint=http://key:secret@host:9000", "holds no secret"),
         ("s3://team?endpoint=http%3A%2F%2Fkey%3Asecret%40host%3A9000", "holds no secret"),
         ("s3:///x?endpoint=http://key:secret@host", "holds no secret"),
-        ("https://key:sec@secret@host/team", "not a store"),
+        ("https://key:sec@secret@host/team", "no address of a store"),
     ],
 )
 def test_a_wrong_address_says_what_is_wrong(address: str, says: str) -> None:

@@ -17,8 +17,9 @@ from harness.catalogue.cells import CellRequest
 from harness.catalogue.entries import Part, Requirement
 from harness.dispatch.dispatcher import RunRequest
 from harness.dispatch.kubernetes import manifests
-from harness.dispatch.kubernetes.dispatch import archive
+from harness.dispatch.kubernetes.dispatch import _batch, _manifests, archive
 from harness.dispatch.kubernetes.manifests import Settings, Source
+from harness.dispatch.listed.missing import wanted
 from harness.errors import DataFileError, UsageError
 
 BOOK = entries.load()
@@ -34,7 +35,12 @@ def asked(parts: list[Part], hw: str, **more: Any) -> list[CellRequest]:
 
 def job(part: str, kind: str, site: Settings = SITE) -> dict[str, Any]:
     (cell,) = asked([BOOK.parts[part]], kind)
-    return manifests.job(cell, site, SOURCE, "12ab34cd")
+    return made(cell, site)
+
+
+def made(cell: CellRequest, site: Settings = SITE) -> dict[str, Any]:
+    (manifest,) = _manifests([each := wanted(cell, 0)], site, SOURCE, _batch([each], site))
+    return manifest
 
 
 def container(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -90,10 +96,10 @@ def test_a_queue_holds_a_job_until_kueue_starts_it() -> None:
 
 def test_keys_stand_in_a_secret_alone_and_the_words_in_the_manifest() -> None:
     (cell,) = asked([BOOK.parts["4"]], "cpu", settings=["grid=201"], seed=7)
-    made = container(manifests.job(cell, SITE, SOURCE, "x"))
-    assert made["envFrom"] == [{"secretRef": {"name": "homework-store"}}]
-    assert {"grid=201", "--seed", "7", SOURCE.sha256, "s3://team/homework"} <= set(made["args"])
-    assert made["image"] == "registry.example:5000/homework/cpu:science"
+    found = container(made(cell))
+    assert found["envFrom"] == [{"secretRef": {"name": "homework-store"}}]
+    assert {"grid=201", "--seed", "7", SOURCE.sha256, "s3://team/homework"} <= set(found["args"])
+    assert found["image"] == "registry.example:5000/homework/cpu:science"
 
 
 def test_auto_is_refused_because_the_cards_are_elsewhere() -> None:
@@ -135,6 +141,23 @@ def test_values_that_do_not_fit_are_refused_here_and_not_in_a_pod() -> None:
 def test_a_raised_time_limit_is_the_jobs_and_the_runs() -> None:
     part = replace(BOOK.parts["4"], timeout=7200.0, raised=True)
     (cell,) = asked([part], "cpu")
-    made = manifests.job(cell, SITE, SOURCE, "x")
-    assert made["spec"]["activeDeadlineSeconds"] == 7200 + manifests.SET_UP_SECONDS
-    assert "--timeout 7200s" in " ".join(container(made)["args"])
+    found = made(cell)
+    assert found["spec"]["activeDeadlineSeconds"] == 7200 + manifests.SET_UP_SECONDS
+    assert "--timeout 7200s" in " ".join(container(found)["args"])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "memory", "size"), [("16g", "8Gi", 4 * 2**30), ("1g", "8Gi", 2**30), ("", "8Gi", 4 * 2**30)]
+)
+def test_shared_memory_stays_within_the_jobs_memory(wanted: str, memory: str, size: int) -> None:
+    assert manifests._shared(wanted, memory) == str(size)
+
+
+def test_made_again_a_manifest_has_the_same_name_and_knows_its_record() -> None:
+    (cell,) = asked([BOOK.parts["4"]], "cpu")
+    each = wanted(cell, 0)
+    batch = _batch([each], SITE)
+    one, again = (next(_manifests([each], SITE, SOURCE, batch)) for _ in range(2))
+    assert one == again and len(one["metadata"]["name"]) <= 63
+    given = {entry["name"]: entry.get("value") for entry in container(one)["env"]}
+    assert given["HOMEWORK_RUN"] == each.cell.run and given["HOMEWORK_JOB"] == one["metadata"]["name"]

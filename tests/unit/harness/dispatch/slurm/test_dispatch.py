@@ -17,9 +17,12 @@ from harness.catalogue.cells import CellRequest
 from harness.catalogue.entries import Requirement
 from harness.checkout import ROOT
 from harness.dispatch.dispatcher import RunRequest
-from harness.dispatch.slurm import allocation, batches, deliveries, dispatch, jobs, submission
+from harness.dispatch.listed import batches, deliveries, jobs, missing
+from harness.dispatch.listed.batches import JobCell
+from harness.dispatch.registry import scheduler
+from harness.dispatch.slurm import allocation, submission
+from harness.dispatch.slurm import scheduler as slurms
 from harness.dispatch.slurm import site as sites
-from harness.dispatch.slurm.batches import JobCell
 from harness.dispatch.slurm.dispatch import Slurm
 from harness.dispatch.slurm.site import Settings
 from harness.errors import DataFileError, EngineError, StoreError, UsageError
@@ -34,7 +37,8 @@ COMMIT = {"revision": "a" * 40, "clean": True}
 
 @pytest.fixture(autouse=True)
 def a_clean_tree(monkeypatch):
-    monkeypatch.setattr(submission, "revision", lambda: COMMIT)
+    for module in (missing, submission):
+        monkeypatch.setattr(module, "revision", lambda: COMMIT)
 
 
 @pytest.fixture
@@ -50,7 +54,8 @@ def slurm(monkeypatch, results):
         said = f"{100 + len(asked)}\n" if words[0] == "sbatch" else ""
         return subprocess.CompletedProcess(words, 0, said, "")
 
-    monkeypatch.setattr(jobs, "ask", ask)
+    for module in (slurms, submission):
+        monkeypatch.setattr(module, "ask", ask)
     ask.answers = answers
     return ask
 
@@ -60,7 +65,7 @@ def wanted(hw: str = "cpu,npu", parts: str = "4,7", **more):
 
 
 def planned_of(parts, hw, **more):
-    return list(Slurm().plan(RunRequest(catalogue=BOOK, parts=parts, hw=hw, on="slurm", **more)).wanted)
+    return list(Slurm(scheduler).plan(RunRequest(catalogue=BOOK, parts=parts, hw=hw, on="slurm", **more)).wanted)
 
 
 def test_cells_are_planned_without_looking_for_cards_here():
@@ -115,6 +120,16 @@ def test_a_refused_array_is_forgotten_and_the_others_are_submitted(results, slur
     assert isinstance(refused[0], EngineError) and "invalid partition" in refused[0].why
 
 
+def test_a_slurmctld_that_is_not_there_is_waited_for(results, slurm, monkeypatch, capsys):
+    waited = []
+    monkeypatch.setattr(submission, "wait_a_moment", lambda change, silences: waited.append(silences))
+    gone = subprocess.CompletedProcess((), 1, "", "sbatch: error: Unable to contact slurm controller (connect failure)")
+    slurm.answers += [gone, gone]
+    submitted, refused = submission.submit(wanted("cpu", "4"), results, SITE, "local")
+    assert len(submitted) == 1 and refused == [] and waited == [1, 2]
+    assert capsys.readouterr().out.count("waiting until it does") == 1
+
+
 def test_an_array_of_which_nobody_knows_whether_it_was_taken_stays_on_the_list(results, slurm):
     slurm.answers.append(subprocess.CompletedProcess((), 1, "", "sbatch: error: Socket timed out"))
     submission.submit(wanted("cpu", "4"), results, SITE, "local")
@@ -123,20 +138,22 @@ def test_an_array_of_which_nobody_knows_whether_it_was_taken_stays_on_the_list(r
 
 
 def test_only_what_is_missing_is_submitted(results, slurm, monkeypatch):
-    busy, passed, failed, missing = wanted()
+    busy, passed, failed, lacking = wanted()
     program = {"file": "projects/04-plate/main.py", **COMMIT}
     of_parts = {"4": program, "7": {**program, "file": "projects/07-plate/main.py"}}
     batch = batches.Batch(id="b", cells=(busy.cell,), program=of_parts, submitted="2026-11-23T00:00:00.000Z", job=3)
-    monkeypatch.setattr(jobs, "look", lambda results: [jobs.Status(batch=batch, place=0, job=None, state="waiting")])
+    monkeypatch.setattr(
+        jobs, "look", lambda results, schedulers: [jobs.Status(batch=batch, place=0, job=None, state="waiting")]
+    )
     done = {"parameters": dict(passed.cell.parameters), "seed": 0, "cards": 1}
     a_record(results, "4", "ascend", program=of_parts["4"], passed=True, **done)
     a_record(results, "7", "cpu", program=of_parts["7"], passed=False, verdict="failed", **done)
     a_record(results, "7", "ascend", program={**of_parts["7"], "revision": "b" * 40}, passed=True, **done)
-    found = dispatch.split([busy, passed, failed, missing], results)
+    found = missing.split([busy, passed, failed, lacking], results, scheduler)
     assert found.under_way == [(batch, 0)] and [each for each, _ in found.passed] == [passed]
-    assert found.missing == [failed, missing]
-    monkeypatch.setattr(submission, "revision", lambda: {**COMMIT, "clean": False})
-    assert passed in dispatch.split([passed], results).missing, "of a changed tree nobody knows what ran"
+    assert found.missing == [failed, lacking]
+    monkeypatch.setattr(missing, "revision", lambda: {**COMMIT, "clean": False})
+    assert passed in missing.split([passed], results, scheduler).missing, "of a changed tree nobody knows what ran"
 
 
 WORK = st.tuples(st.sampled_from(["4", "7"]), st.sampled_from([NPU, a_kind()]), st.integers(0, 2), st.booleans())
@@ -150,8 +167,8 @@ def test_the_same_work_is_the_same_part_kind_parameters_seed_and_cards(asked, on
     busy = [jobs.Status(batch=batch, place=place, job=None, state="waiting") for place in range(len(cells))]
     planned = [a_wanted(a_cell(*each)) for each in asked]
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        patch.setattr(jobs, "look", lambda results: busy)
-        found = dispatch.split(planned, Path(folder))
+        patch.setattr(jobs, "look", lambda results, schedulers: busy)
+        found = missing.split(planned, Path(folder), scheduler)
     plain = [
         next(
             (place for place, cell in enumerate(cells) if dataclasses.replace(cell, run=each.cell.run) == each.cell),
@@ -168,10 +185,10 @@ def a_cell(part: str, kind, seed: int, quick: bool) -> JobCell:
     return JobCell(run=hashing.new_id(), part=part, hardware=kind.name, parameters=parameters, seed=seed, cards=1)
 
 
-def a_wanted(cell: JobCell) -> submission.Wanted:
+def a_wanted(cell: JobCell) -> missing.Wanted:
     asked = {"parameters": cell.parameters, "seed": cell.seed, "cards": cell.cards}
     request = CellRequest(part=BOOK.parts[cell.part], kind=NPU, **asked)
-    return submission.Wanted(request=request, cell=cell, minutes=16)
+    return missing.Wanted(request=request, cell=cell, minutes=16)
 
 
 def test_ten_times_the_cells_take_about_ten_times_as_long(results, slurm, monkeypatch):
@@ -179,10 +196,10 @@ def test_ten_times_the_cells_take_about_ten_times_as_long(results, slurm, monkey
         cells = tuple(a_cell("4", NPU, seed, False) for seed in range(count))
         batch = batches.Batch(id="b", cells=cells, program={}, submitted="2026-11-23T00:00:00.000Z", job=3)
         busy = [jobs.Status(batch=batch, place=place, job=None, state="waiting") for place in range(count)]
-        monkeypatch.setattr(jobs, "look", lambda results: busy)
+        monkeypatch.setattr(jobs, "look", lambda results, schedulers: busy)
         planned = [a_wanted(cell) for cell in cells]
         start = time.process_time()
-        assert len(dispatch.split(planned, results).under_way) == count
+        assert len(missing.split(planned, results, scheduler).under_way) == count
         return time.process_time() - start
 
     few = min(seconds(500) for _ in range(3))
@@ -198,9 +215,9 @@ def test_each_record_is_read_once_and_none_that_is_not_needed(results, slurm, mo
     read = []
     monkeypatch.setattr(records, "read", lambda path, read_it=records.read: read.append(path) or read_it(path))
     newest_and_none = [dataclasses.replace(one, cell=dataclasses.replace(one.cell, seed=seed)) for seed in (3, 9, 8, 0)]
-    found = dispatch.split(newest_and_none[:1], results)
+    found = missing.split(newest_and_none[:1], results, scheduler)
     assert len(found.passed) == 1 and len(read) == 1, "the latest is looked at first"
-    found = dispatch.split(newest_and_none, results)
+    found = missing.split(newest_and_none, results, scheduler)
     assert [each.cell.seed for each, _ in found.passed] == [3, 0] and len(read) == 1 + 4
 
 
@@ -325,10 +342,10 @@ def test_values_that_do_not_fit_are_refused_here_and_not_on_a_node():
 
 def test_what_is_not_judged_is_not_submitted_again(results, slurm, monkeypatch):
     (each,) = wanted("cpu", "4")
-    monkeypatch.setattr(jobs, "look", lambda results: [])
+    monkeypatch.setattr(jobs, "look", lambda results, schedulers: [])
     program = {"file": "projects/04-plate/main.py", **COMMIT}
     folder = a_record_not_judged(results, program=program, parameters=dict(each.cell.parameters), seed=0, cards=1)
-    assert dispatch.split([each], results).passed == [(each, folder)]
+    assert missing.split([each], results, scheduler).passed == [(each, folder)]
 
 
 def test_a_raised_time_limit_is_the_jobs_and_the_runs():
@@ -337,3 +354,8 @@ def test_a_raised_time_limit_is_the_jobs_and_the_runs():
     assert each.minutes == 135 and "--timeout 7200s" in submission.line(each, "local", "")
     (each,) = wanted("cpu", "4")
     assert "--timeout" not in submission.line(each, "local", "")
+
+
+def test_slurm_commands_that_are_absent_are_named():
+    with pytest.raises(EngineError, match="no such-command here"):
+        slurms.ask("such-command")

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.dispatch.listed.job import ENDED, FORGOTTEN, REQUEUED, Job
 from harness.dispatch.slurm import commands
-from harness.dispatch.slurm.commands import Job, Script
+from harness.dispatch.slurm.commands import Script
 
 BATCH = "20261123T154312.042Z-4fa01c"
 QUEUE = f"""\
@@ -151,7 +152,7 @@ def test_every_end_has_a_word_that_records_know():
     from harness.catalogue.datafiles import SCHEMAS
 
     schema = (SCHEMAS / "record.schema.json").read_text()
-    for reason, why in [*commands.ENDED.values(), commands.REQUEUED, commands.FORGOTTEN]:
+    for reason, why in [*ENDED.values(), REQUEUED, FORGOTTEN]:
         assert f'"{reason}"' in schema and why
 
 

@@ -201,7 +201,7 @@ def test_a_far_run_is_interrupted_by_a_signal_and_its_code_comes_back(pipes: Pip
         "#!/bin/sh\ntrap 'echo ending; exit 7' INT\necho begun $1\nwhile :; do sleep 0.05; done\n"
     )
     (folder / "inv").chmod(0o755)
-    assert pipes.ask(do="run", words=["run"])["content"] == b"begun run\n"
+    assert pipes.ask(do="run", words=["run"], name="x")["content"] == b"begun run\n"
     answer = pipes.ask(number=2)
     assert answer["content"] == b"ending\n"
     assert json.loads(pipes.read.readline())["code"] == 7

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from samples import a_catalogue, a_record, before_run
 
-from harness.dispatch.slurm import allocation, batches, commands, deliveries, jobs
-from harness.dispatch.slurm.batches import Batch, JobCell
-from harness.dispatch.slurm.commands import Job
+from harness.dispatch.listed import batches, deliveries, jobs
+from harness.dispatch.listed.batches import Batch, JobCell, attempt
+from harness.dispatch.listed.job import ALL, NOT_SENT, OTHER_COMMIT, Job
 from harness.errors import StoreError
 from harness.evidence import hashing, records
 from harness.evidence.records import Draft, adopt_unfinished
@@ -33,14 +33,27 @@ def a_job(state: str, **more) -> Job:
     return Job(id="7_0", state=state, **{"nodes": "n1", "reason": "None", **more})
 
 
+class Forgetful:
+    """A scheduler that remembers nothing, and notes what it is to cancel."""
+
+    title = "Slurm"
+
+    def __init__(self):
+        self.known, self.cancelled = {}, []
+
+    def queue(self, batches):
+        return self.known
+
+    def history(self, batch):
+        return {}
+
+    def cancel(self, jobs):
+        self.cancelled += [job.id for _, job in jobs]
+
+
 def status(results: Path, batch: Batch, job: Job | None) -> jobs.Status:
-    (found,) = jobs.survey(results, batch, {("batch", 0): job} if job else {})
+    (found,) = jobs.survey(results, batch, {("batch", 0): job} if job else {}, Forgetful())
     return found
-
-
-@pytest.fixture(autouse=True)
-def no_accounting(monkeypatch):
-    monkeypatch.setattr(jobs, "_history", lambda batch: {})
 
 
 @pytest.fixture
@@ -122,7 +135,7 @@ def test_a_requeued_job_has_a_record_of_each_attempt(results, draft):
     (first,) = (results / "4" / "cpu").iterdir()
     assert first.name == RUN and records.read(first / "record.json")["exit"]["reason"] == "requeued"
     found = status(results, a_batch(), a_job("CANCELLED", restarts=1))
-    assert found.record.name == allocation.attempt(RUN, 1) != RUN
+    assert found.record.name == attempt(RUN, 1) != RUN
     assert records.read(found.record / "record.json")["job"]["attempt"] == 2
 
 
@@ -151,9 +164,9 @@ def test_a_batch_leaves_the_list_when_all_of_it_is_over(results):
     batch.write(results)
     batch.file(results, ".list").write_text("")
     assert batches.listed(results) == [batch]
-    jobs.settle(results, batch, {("batch", 0): a_job("RUNNING")})
+    jobs.settle(results, batch, {("batch", 0): a_job("RUNNING")}, Forgetful())
     assert batches.listed(results) == [batch]
-    jobs.settle(results, batch, {("batch", 0): a_job("CANCELLED")})
+    jobs.settle(results, batch, {("batch", 0): a_job("CANCELLED")}, Forgetful())
     assert os.listdir(results / ".jobs") == []
 
 
@@ -184,13 +197,27 @@ def test_only_its_own_machine_and_no_job_is_adopted(results, draft):
     assert len(adopt_unfinished(results)) == 1
 
 
-def test_slurm_commands_that_are_absent_are_named():
-    with pytest.raises(jobs.EngineError, match="no such-command here"):
-        jobs.ask("such-command")
+def test_who_cancelled_is_on_the_list_before_the_job_ends(results):
+    batch, scheduler = a_batch(), Forgetful()
+    batch.write(results)
+    running = status(results, batch, a_job("RUNNING"))
+    assert jobs.cancel(results, [running], lambda name: scheduler) == 1 and scheduler.cancelled == ["7_0"]
+    (noted,) = batches.listed(results)
+    assert noted.cancelled == (0,)
+    record = records.read(status(results, noted, None).record / "record.json")
+    assert record["exit"]["reason"] == "cancelled", "also where its scheduler has forgotten it"
+
+
+def test_a_silent_scheduler_is_asked_ever_later(monkeypatch):
+    waited = []
+    monkeypatch.setattr(jobs.time, "sleep", waited.append)
+    for silences in range(1, 9):
+        jobs.wait_a_moment(0, silences)
+    assert waited == [2, 4, 8, 16, 32, 60, 60, 60]
 
 
 def test_whole_arrays_that_were_cancelled_while_waiting_are_over(results):
-    (found,) = jobs.survey(results, a_batch(), {("batch", commands.ALL): a_job("CANCELLED", nodes="")})
+    (found,) = jobs.survey(results, a_batch(), {("batch", ALL): a_job("CANCELLED", nodes="")}, Forgetful())
     assert records.read(found.record / "record.json")["exit"]["reason"] == "cancelled"
 
 
@@ -225,18 +252,18 @@ def test_a_record_that_could_not_be_sent_is_away_until_it_comes(results, sent):
     batch, leave = sent
     batch.write(results)
     leave(send=False)
-    (found,) = jobs.settle(results, batch, {("batch", 0): a_job("FAILED", code=commands.NOT_SENT)})
+    (found,) = jobs.settle(results, batch, {("batch", 0): a_job("FAILED", code=NOT_SENT)}, Forgetful())
     assert (found.state, found.record) == ("away", None) and "on n1 in /tmp/homework-batch-0.log" in found.detail
     assert batches.listed(results) == [batch], "it stays on the list"
     leave("20261123T154312.042Z-ffffff")
-    assert status(results, batch, a_job("FAILED", code=commands.NOT_SENT)).record.name == RUN
+    assert status(results, batch, a_job("FAILED", code=NOT_SENT)).record.name == RUN
     assert [path.name for path in (results / "4" / "cpu").iterdir()] == [RUN], "of that store only its own"
 
 
 def test_a_record_that_was_given_up_has_a_stand_in_and_may_still_come(results, sent):
     batch, leave = sent
     leave(send=False)
-    unsent = a_job("FAILED", code=commands.NOT_SENT)
+    unsent = a_job("FAILED", code=NOT_SENT)
     assert jobs.give_up(results, [status(results, batch, unsent)]) == 1
     found = status(results, batch, unsent)
     record = records.read(found.record / "record.json")
@@ -252,7 +279,7 @@ def test_a_record_that_was_given_up_has_a_stand_in_and_may_still_come(results, s
     [
         (a_job("NODE_FAIL"), "node failed", "its node failed"),
         (a_job("FAILED"), "not started", "on n1 in /tmp/homework-batch-0.log"),
-        (a_job("FAILED", code=commands.OTHER_COMMIT), "not started", "not at the commit"),
+        (a_job("FAILED", code=OTHER_COMMIT), "not started", "not at the commit"),
         (a_job("CANCELLED", nodes=""), "cancelled", "its job was cancelled (job 7_0"),
         (None, "killed", "does not know any more"),
     ],
@@ -269,9 +296,9 @@ def test_each_attempt_of_a_requeued_job_comes_or_has_a_stand_in(results, sent):
     assert status(results, batch, a_job("PENDING", nodes="", restarts=1)).state == "waiting"
     (first,) = (results / "4" / "cpu").iterdir()
     assert records.read(first / "record.json")["exit"]["reason"] == "requeued" and first.name != RUN
-    leave(allocation.attempt(RUN, 1))
+    leave(attempt(RUN, 1))
     found = status(results, batch, a_job("COMPLETED", restarts=1))
-    assert found.record.name == allocation.attempt(RUN, 1) and len(list((results / "4" / "cpu").iterdir())) == 2
+    assert found.record.name == attempt(RUN, 1) and len(list((results / "4" / "cpu").iterdir())) == 2
 
 
 def test_a_silent_store_leaves_everything_as_it_is(results, sent, monkeypatch):

@@ -1,30 +1,39 @@
-"""Jobs: what has become of what was handed to Slurm.
+"""Jobs: what has become of what was handed to schedulers.
 
 Who looks completes what jobs could not: a record of each attempt that was killed, and of a cell that never started. A
 record that is not there may still lie on a node, so what is written in its place has another id, and both can stand.
 """
 
-import contextlib
 import platform
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from harness.dispatch.slurm import batches, commands, deliveries, endings
-from harness.dispatch.slurm.batches import Batch, JobCell
-from harness.dispatch.slurm.commands import Job, Stop
-from harness.dispatch.slurm.deliveries import Delivery
-from harness.errors import EngineError
+from harness.dispatch.listed import batches, deliveries, endings
+from harness.dispatch.listed.batches import Batch, JobCell
+from harness.dispatch.listed.deliveries import Delivery
+from harness.dispatch.listed.job import (
+    ALL,
+    AT_ANOTHER_COMMIT,
+    ENDED,
+    FORGOTTEN,
+    GIVEN_UP,
+    NOT_SENT,
+    OTHER_COMMIT,
+    REQUEUED,
+    Job,
+    Queue,
+    Scheduler,
+    Schedulers,
+    Stop,
+)
 from harness.evidence import records
 
-ANSWER_SECONDS = 60
-FORGOTTEN_ATTEMPTS = 8  # of a job that Slurm has forgotten so many are looked for in the store
+FORGOTTEN_ATTEMPTS = 8  # of a job that is forgotten so many are looked for in the store
 SUBMITTING_SECONDS = 600  # so long another machine's call may take from the list to sbatch's answer
-Queue = Mapping[tuple[str, int], Job]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,30 +59,9 @@ class Status:
         return self.state == "over"
 
 
-def ask(*words: str, **options: Any) -> "subprocess.CompletedProcess[str]":
-    """Run a command of Slurm's.
-
-    Raises:
-        EngineError: it is not here.
-    """
-    try:
-        return subprocess.run(words, capture_output=True, text=True, timeout=ANSWER_SECONDS, **options)
-    except FileNotFoundError as error:
-        remedy = "Call on a login node of the cluster; Debian's package is slurm-client."
-        raise EngineError(f"There is no {words[0]} here.", "--on slurm needs Slurm's commands.", remedy) from error
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(words, 1, "", f"{words[0]}: timed out after {ANSWER_SECONDS} s")
-
-
-def queue() -> Queue | None:
-    """What Slurm knows of this user's jobs; None while it does not answer, from which nothing follows."""
-    done = ask(*commands.QUEUE)
-    return commands.read_queue(done.stdout) if done.returncode == 0 else None
-
-
-def survey(results: Path, batch: Batch, known: Queue) -> list[Status]:
+def survey(results: Path, batch: Batch, known: Queue, scheduler: Scheduler) -> list[Status]:
     """Where each cell of a batch is; `known` was asked after the batch was read. Records that lack are written."""
-    every = known.get((batch.id, commands.ALL))
+    every = known.get((batch.id, ALL))
     found = {place: known.get((batch.id, place), every) for place in range(len(batch.cells))}
     jobs = {place: job for place, job in found.items() if job}
     delivery = _collect(results, batch, jobs) if batch.store else Delivery()
@@ -81,7 +69,7 @@ def survey(results: Path, batch: Batch, known: Queue) -> list[Status]:
         lacking = [
             place for place, cell in enumerate(batch.cells) if place not in jobs and not cell.place(results, 0).exists()
         ]
-        past = _history(batch) if lacking else {}
+        past = scheduler.history(batch) if lacking else {}
         jobs.update({place: past[batch.id, place] for place in lacking if (batch.id, place) in past})
     return [_status(results, batch, place, jobs.get(place), delivery) for place in range(len(batch.cells))]
 
@@ -99,14 +87,6 @@ def _collect(results: Path, batch: Batch, jobs: Mapping[int, Job]) -> Delivery:
     return deliveries.collect(results, batch.store, places)
 
 
-def _history(batch: Batch) -> Queue:
-    """What the accounting database knows of a batch that the queue has forgotten; nothing where there is none."""
-    with contextlib.suppress(EngineError):
-        done = ask(*commands.HISTORY, commands.NAME + batch.id, "--starttime", batch.submitted[:10])
-        return commands.read_history(batch.id, done.stdout) if done.returncode == 0 else {}
-    return {}
-
-
 def _submitting(batch: Batch) -> bool:
     """Whether the call that wrote the batch down may still be about to submit it."""
     if batch.job or not batch.caller:
@@ -121,7 +101,7 @@ def _status(results: Path, batch: Batch, place: int, job: Job | None, delivery: 
     cell = batch.cells[place]
     restarts = max(job.restarts if job else -1, _attempts(results, cell) - 1)
     for number in range(0 if delivery.silent else restarts):
-        endings.complete(results, batch, place, number, job, commands.REQUEUED)
+        endings.complete(results, batch, place, number, job, REQUEUED)
     status = Status(batch=batch, place=place, job=job, state="waiting", detail="being submitted")
     if job and job.waiting:
         return replace(status, detail="no reason yet" if job.reason == "None" else job.reason)
@@ -134,14 +114,17 @@ def _status(results: Path, batch: Batch, place: int, job: Job | None, delivery: 
     restarts = max(restarts, 0)
     if why := _away(results, batch, place, restarts, job, delivery):
         return replace(status, state="away", detail=why)
-    endings.complete(results, batch, place, restarts, job, _ending(job))
+    endings.complete(results, batch, place, restarts, job, _ending(batch, place, job))
     return replace(status, state="over", detail="", record=_last(results, cell, restarts))
 
 
-def _ending(job: Job | None) -> Stop:
-    if job and job.code == commands.OTHER_COMMIT:
-        return commands.AT_ANOTHER_COMMIT
-    return commands.ENDED[job.state] if job else commands.FORGOTTEN
+def _ending(batch: Batch, place: int, job: Job | None) -> Stop:
+    if place in batch.cancelled:
+        return ENDED["CANCELLED"]
+    if job and job.code == OTHER_COMMIT:
+        return AT_ANOTHER_COMMIT
+    reason, why = ENDED[job.state] if job else FORGOTTEN
+    return reason, why.format(scheduler=batch.scheduler)
 
 
 def _away(results: Path, batch: Batch, place: int, restarts: int, job: Job | None, delivery: Delivery) -> str:
@@ -151,9 +134,7 @@ def _away(results: Path, batch: Batch, place: int, restarts: int, job: Job | Non
         return ""
     if why := delivery.why_not(cell.place(results, restarts)):
         return why
-    return (
-        f"its job could not send it; {endings.left(batch, place, job)}" if job and job.code == commands.NOT_SENT else ""
-    )
+    return f"its job could not send it; {endings.left(batch, place, job)}" if job and job.code == NOT_SENT else ""
 
 
 def give_up(results: Path, statuses: Sequence[Status]) -> int:
@@ -161,7 +142,7 @@ def give_up(results: Path, statuses: Sequence[Status]) -> int:
     away = [status for status in statuses if status.state == "away"]
     for status in away:
         restarts = status.job.restarts if status.job else 0
-        endings.complete(results, status.batch, status.place, restarts, status.job, commands.GIVEN_UP)
+        endings.complete(results, status.batch, status.place, restarts, status.job, GIVEN_UP)
     return len(away)
 
 
@@ -191,35 +172,48 @@ def _attempts(results: Path, cell: JobCell) -> int:
 # All of the list
 
 
-def look(results: Path) -> list[Status]:
+def look(results: Path, schedulers: Schedulers) -> list[Status]:
     """Where every cell of the list is; batches that are over are taken off it.
 
     Raises:
-        EngineError: Slurm does not answer.
+        EngineError: a scheduler does not answer.
     """
     listed = batches.listed(results)
-    known = queue() if listed else {}
-    if known is None:
-        raise EngineError("Slurm does not answer.", "squeue said nothing.", "scontrol ping; then call again.")
-    return [status for batch in listed for status in settle(results, batch, known)]
+    known = queues(listed, schedulers)
+    return [status for batch in listed for status in settle(results, batch, known, schedulers(batch.scheduler))]
 
 
-def settle(results: Path, batch: Batch, known: Queue) -> list[Status]:
+def queues(listed: Sequence[Batch], schedulers: Schedulers) -> Queue:
+    """What the schedulers of these batches know of their jobs.
+
+    Raises:
+        Silent: one of them does not answer.
+    """
+    found: dict[tuple[str, int], Job] = {}
+    for name in dict.fromkeys(batch.scheduler for batch in listed):
+        found |= schedulers(name).queue([batch for batch in listed if batch.scheduler == name])
+    return found
+
+
+def settle(results: Path, batch: Batch, known: Queue, scheduler: Scheduler) -> list[Status]:
     """Survey a batch, and take it off the list when all of it is over."""
-    statuses = survey(results, batch, known)
+    statuses = survey(results, batch, known, scheduler)
     if all(status.over for status in statuses):
         batch.forget(results)
     return statuses
 
 
-def cancel(statuses: Sequence[Status]) -> int:
-    """Cancel the jobs that have not ended; how many."""
-    jobs = [status.job.id for status in statuses if status.job and status.state in ("waiting", "running")]
-    for some in commands.chunks(jobs, 500):
-        ask("scancel", *some)
-    return len(jobs)
+def cancel(results: Path, statuses: Sequence[Status], schedulers: Schedulers) -> int:
+    """Cancel the jobs that have not ended; how many. That a person did so is on the list before they end."""
+    active = [status for status in statuses if status.job and status.state in ("waiting", "running")]
+    for batch in {status.batch.id: status.batch for status in active}.values():
+        own = [status for status in active if status.batch.id == batch.id]
+        noted = {*batch.cancelled, *(status.place for status in own)}
+        replace(batch, cancelled=tuple(sorted(noted))).write(results)
+        schedulers(batch.scheduler).cancel([(batch, status.job) for status in own if status.job])
+    return len(active)
 
 
-def wait_a_moment(last_change: float) -> None:
-    """Until it is worth asking again: soon while things move."""
-    time.sleep(1.0 if time.monotonic() - last_change < 60 else 5.0)
+def wait_a_moment(last_change: float, silences: int = 0) -> None:
+    """Until it is worth asking again: soon while things move, and ever later while nobody answers."""
+    time.sleep(min(60.0, 2.0**silences) if silences else 1.0 if time.monotonic() - last_change < 60 else 5.0)

@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.dispatch.slurm import deliveries, jobs
-from harness.dispatch.slurm.batches import Batch
-from harness.dispatch.slurm.jobs import Queue, Status
+from harness.dispatch.listed import batches, deliveries, jobs
+from harness.dispatch.listed.batches import Batch
+from harness.dispatch.listed.job import Queue, Schedulers, Silent
+from harness.dispatch.listed.jobs import Status
 from harness.errors import EngineError, HomeworkError, Interrupted
 from harness.evidence import records
 from harness.evidence.verdicts import FAILED, MARKS, PASSED, verdict_of
@@ -95,7 +96,7 @@ def total(statuses: Sequence[Status]) -> str:
     return told + (f", {numbers['away']} away" if numbers["away"] else "")
 
 
-def follow(results: Path, cells: Sequence[tuple[Batch, int]]) -> list[Status]:
+def follow(results: Path, cells: Sequence[tuple[Batch, int]], schedulers: Schedulers) -> list[Status]:
     """Show cells until all have ended; Ctrl-C asks whether to leave or cancel them.
 
     Returns:
@@ -107,7 +108,7 @@ def follow(results: Path, cells: Sequence[tuple[Batch, int]]) -> list[Status]:
     if not cells:
         return []
     board = Board()
-    followed = _Followed(results, cells)
+    followed = _Followed(results, cells, schedulers)
     cancelled = False
     while True:
         try:
@@ -116,11 +117,11 @@ def follow(results: Path, cells: Sequence[tuple[Batch, int]]) -> list[Status]:
         except KeyboardInterrupt as interruption:
             board.close()
             active = [status for status in followed.statuses if not ended(status)]
-            if cancelled or not _wants_cancel(len(active)):
-                print(f"\n{len(active)} cells are left to Slurm. {LATER}")
+            if cancelled or not _wants_cancel(active, schedulers):
+                print(f"\n{len(active)} cells are left to {_titles(active, schedulers)}. {LATER}")
                 raise Interrupted(2) from interruption
             cancelled = True
-            print(f"Cancelled {jobs.cancel(active)} jobs; their records say so.")
+            print(f"Cancelled {jobs.cancel(results, active, schedulers)} jobs; their records say so.")
     if cancelled:
         raise Interrupted(2)
     return followed.statuses
@@ -137,10 +138,10 @@ def folders(statuses: Sequence[Status]) -> list[Path]:
 
 
 class _Followed:
-    """The cells that are followed, and where they were when Slurm last answered."""
+    """The cells that are followed, and where they were when their schedulers last answered."""
 
-    def __init__(self, results: Path, cells: Sequence[tuple[Batch, int]]) -> None:
-        self.results = results
+    def __init__(self, results: Path, cells: Sequence[tuple[Batch, int]], schedulers: Schedulers) -> None:
+        self.results, self.schedulers = results, schedulers
         self.places: dict[str, tuple[Batch, list[int]]] = {}
         for batch, place in cells:
             self.places.setdefault(batch.id, (batch, []))[1].append(place)
@@ -152,55 +153,66 @@ class _Followed:
         return [statuses[place] for statuses, places in known for place in places]
 
     def watch(self, board: Board) -> None:
-        changed, silent = time.monotonic(), False
+        changed, silences = time.monotonic(), 0
         while True:
-            queue = jobs.queue()
-            if queue is None and not silent:
-                board.close()
-                print(yellow("Slurm does not answer; waiting until it does."), flush=True)
-            silent = queue is None
-            if queue is not None:
+            try:
+                queue = jobs.queues([batch for batch, _ in self.places.values()], self.schedulers)
+            except Silent as silent:
+                silences += 1
+                if silences == 1:
+                    board.close()
+                    print(yellow(f"{silent.what.rstrip('.')}; waiting until it does."), flush=True)
+            else:
+                silences = 0
                 self._look(queue)
                 changed = time.monotonic() if board.show(self.statuses) else changed
                 if all(map(ended, self.statuses)):
                     return
-            jobs.wait_a_moment(changed)
+            jobs.wait_a_moment(changed, silences)
 
     def _look(self, queue: Queue) -> None:
-        for name, (batch, _) in self.places.items():
+        for name, (batch, places) in self.places.items():
             if name not in self.known or not all(status.over for status in self.known[name]):
-                self.known[name] = jobs.settle(self.results, batch, queue)
+                batch = batches.again(self.results, batch)
+                self.places[name] = (batch, places)
+                self.known[name] = jobs.settle(self.results, batch, queue, self.schedulers(batch.scheduler))
 
 
-def _wants_cancel(number: int) -> bool:
+def _titles(statuses: Sequence[Status], schedulers: Schedulers) -> str:
+    return " and ".join(dict.fromkeys(schedulers(status.batch.scheduler).title for status in statuses))
+
+
+def _wants_cancel(active: Sequence[Status], schedulers: Schedulers) -> bool:
     """Ask what to do with the jobs; without a terminal they are left."""
     if not sys.stdin.isatty() or not sys.stdout.isatty():
         return False
     with contextlib.suppress(EOFError, KeyboardInterrupt):
-        return input(f"\n{number} cells are not over. Leave them to Slurm (Enter), or cancel them (c)? ").strip() == "c"
+        whom = _titles(active, schedulers)
+        asked = f"\n{len(active)} cells are not over. Leave them to {whom} (Enter), or cancel them (c)? "
+        return input(asked).strip() == "c"
     return False
 
 
-def show(results: Path, once: bool, cancel: bool) -> list[Status]:
+def show(results: Path, once: bool, cancel: bool, schedulers: Schedulers) -> list[Status]:
     """What `./inv jobs` does: show the list, follow it until all has ended, or cancel it.
 
     Returns:
         What was shown last.
 
     Raises:
-        EngineError: Slurm does not answer.
+        EngineError: a scheduler does not answer.
         Interrupted: Ctrl-C.
     """
-    statuses = jobs.look(results)
+    statuses = jobs.look(results, schedulers)
     if not statuses:
-        print("No job is on the list. ./inv run --on slurm submits some.")
+        print("No job is on the list. ./inv run --on slurm, or kubernetes, submits some.")
         return []
     if cancel:
-        print(f"Cancelled {jobs.cancel(statuses)} jobs; their records say so.")
+        print(f"Cancelled {jobs.cancel(results, statuses, schedulers)} jobs; their records say so.")
         if given_up := jobs.give_up(results, statuses):
             print(f"Gave up {given_up} records that are not here; others stand in for them.")
     if not once:
-        return follow(results, [(status.batch, status.place) for status in statuses])
+        return follow(results, [(status.batch, status.place) for status in statuses], schedulers)
     for status in statuses:
         print(line(status))
     print(bold(total(statuses)))
@@ -208,7 +220,7 @@ def show(results: Path, once: bool, cancel: bool) -> list[Status]:
 
 
 def require_passed(statuses: Sequence[Status], refused: Sequence[EngineError]) -> None:
-    """End with an error where Slurm refused a cell, a record did not come, or a cell failed.
+    """End with an error where a scheduler refused a cell, a record did not come, or a cell failed.
 
     Raises:
         EngineError: the first refusal.

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.dispatch.slurm import allocation, commands
-from harness.dispatch.slurm.batches import Batch, JobCell
-from harness.dispatch.slurm.commands import Job, Stop
+from harness.dispatch.listed.batches import Batch, JobCell, attempt
+from harness.dispatch.listed.job import FORGOTTEN, GIVEN_UP, Job, Stop
 from harness.evidence import finishing, hashing, records
 from harness.evidence.redaction import Redactor
 
@@ -27,7 +26,7 @@ UNSEEN: Mapping[str, Any] = {  # the hardware of a cell that never began
 
 def draft_of(results: Path, cell: JobCell, restarts: int) -> Path:
     """Where an attempt writes until it is sealed."""
-    return results / ".unfinished" / allocation.attempt(cell.run, restarts)
+    return results / ".unfinished" / attempt(cell.run, restarts)
 
 
 def complete(results: Path, batch: Batch, place: int, restarts: int, job: Job | None, ending: Stop) -> None:
@@ -48,7 +47,7 @@ def complete(results: Path, batch: Batch, place: int, restarts: int, job: Job | 
         folder.mkdir(parents=True, exist_ok=True)
         _keep_output([batch.file(results, f"-{place}.log"), batch.build_log(results)], folder / records.LOG)
         reason, why = ending
-        unknown = batch.store and ending in (commands.FORGOTTEN, commands.GIVEN_UP)
+        unknown = batch.store and ending in (FORGOTTEN, GIVEN_UP)
         if reason in ("killed", "not started") and not unknown:
             reason = "killed" if begun else "not started"
         why += _words(batch, place, job, folder / records.LOG)
@@ -76,7 +75,7 @@ def _copy(draft: Path, folder: Path) -> dict[str, Any] | None:
 def _unstarted(batch: Batch, place: int, restarts: int, job: Job | None) -> dict[str, Any]:
     """The record of an attempt that did not get as far as one."""
     cell = batch.cells[place]
-    number = job.id if job else f"{batch.job}_{place}"
+    number = job.id if job else batch.name_of(place)
     return {
         "schema": records.SCHEMA_VERSION,
         "cell": {"part": cell.part, "hardware": cell.hardware},
@@ -85,7 +84,12 @@ def _unstarted(batch: Batch, place: int, restarts: int, job: Job | None) -> dict
         "seed": cell.seed,
         "cards": cell.cards,
         "hardware": UNSEEN,
-        "job": {"scheduler": "slurm", "id": number, "node": (job and job.nodes) or None, "attempt": restarts + 1},
+        "job": {
+            "scheduler": batch.scheduler,
+            "id": number,
+            "node": (job and job.nodes) or None,
+            "attempt": restarts + 1,
+        },
         "times": {"started": batch.submitted},
     }
 
@@ -114,5 +118,7 @@ def _words(batch: Batch, place: int, job: Job | None, log: Path) -> str:
 
 def left(batch: Batch, place: int, job: Job | None) -> str:
     """Where the output of a job lies that others cannot see."""
+    if not batch.output:
+        return f"kubectl -n {batch.where} logs job/{batch.name_of(place)} says why"
     node = (job and job.nodes) or "its node"
     return f"why is on {node} in {batch.output.replace('%a', str(place))}"

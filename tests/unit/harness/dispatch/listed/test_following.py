@@ -5,11 +5,16 @@ from dataclasses import replace
 import pytest
 from samples import a_record, a_record_not_judged
 
-from harness.dispatch.slurm import following, jobs
-from harness.dispatch.slurm.batches import Batch, JobCell
-from harness.dispatch.slurm.commands import Job
-from harness.dispatch.slurm.jobs import Status
+from harness.dispatch.listed import following, jobs
+from harness.dispatch.listed.batches import Batch, JobCell
+from harness.dispatch.listed.job import Job, Silent
+from harness.dispatch.listed.jobs import Status
+from harness.dispatch.slurm.scheduler import SlurmScheduler
 from harness.errors import EngineError, HomeworkError, Interrupted, StoreError
+
+
+def schedulers(name):
+    return SlurmScheduler()
 
 
 def a_batch(*runs: str) -> Batch:
@@ -28,14 +33,16 @@ def slurm(monkeypatch, results):
     def answers(*said):
         left = iter(said)
 
-        def queue():
+        def queue(self, batches):
             now = next(left)
             if now is KeyboardInterrupt:
                 raise KeyboardInterrupt
-            return now if now is None else {("b", 0): now}
+            if now is None:
+                raise Silent("Slurm does not answer.")
+            return {("b", 0): now}
 
-        monkeypatch.setattr(jobs, "queue", queue)
-        monkeypatch.setattr(jobs, "wait_a_moment", lambda change: None)
+        monkeypatch.setattr(SlurmScheduler, "queue", queue)
+        monkeypatch.setattr(jobs, "wait_a_moment", lambda change, silences: None)
 
     return answers
 
@@ -44,7 +51,7 @@ def test_a_line_is_printed_when_a_cell_changes_and_the_records_are_returned(resu
     place = a_record(results)
     running = a_job("RUNNING", "n1")
     slurm(a_job("PENDING", reason="Resources"), running, running, None, None, a_job("COMPLETED", "n1"))
-    assert following.folders(following.follow(results, [(a_batch(place.name), 0)])) == [place]
+    assert following.folders(following.follow(results, [(a_batch(place.name), 0)], schedulers)) == [place]
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("job 7_0")[0].split() for line in lines[:2]] == [
         ["…", "4", "cpu", "waiting", "(Resources)"],
@@ -57,13 +64,13 @@ def test_a_line_is_printed_when_a_cell_changes_and_the_records_are_returned(resu
 def test_ctrl_c_without_a_terminal_leaves_the_jobs(results, slurm, capsys):
     slurm(a_job("RUNNING", "n1"), KeyboardInterrupt)
     with pytest.raises(Interrupted) as interruption:
-        following.follow(results, [(a_batch("20261123T154312.042Z-4fa01c"), 0)])
+        following.follow(results, [(a_batch("20261123T154312.042Z-4fa01c"), 0)], schedulers)
     assert interruption.value.code == 130
     assert "1 cells are left to Slurm" in (said := capsys.readouterr().out) and "./inv jobs --cancel" in said
 
 
 def test_nothing_to_follow_asks_nothing(results):
-    assert following.follow(results, []) == []
+    assert following.follow(results, [], schedulers) == []
 
 
 def test_a_failed_cell_says_why_in_its_line(results):
@@ -96,7 +103,7 @@ def test_a_record_that_did_not_come_is_an_error_that_says_how_it_comes():
 
 
 def test_an_empty_list_says_what_fills_it(results, capsys):
-    assert following.show(results, once=False, cancel=False) == []
+    assert following.show(results, once=False, cancel=False, schedulers=schedulers) == []
     assert "--on slurm" in capsys.readouterr().out
 
 

@@ -1,0 +1,165 @@
+"""Cells on a real Kubernetes API server: what the dispatcher costs a cell; and whether kills lose anything.
+
+./inv bench --only kubernetes                    or both parts: .stacks/test/bin/python bench/kubernetes.py --kills 20
+
+etcd, kube-apiserver and its job controller run here (tests/kubernetes/build.sh makes the last two, once), and a small
+kubelet runs each pod's own command, which does nothing, in a whole `./inv run`. In each round of --kills a node, the API
+server or the dispatcher is killed at a random moment of a fixed seed, and the same command is given until all is well.
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from measuring import ROOT, goal
+
+sys.path.insert(0, str(ROOT))
+sys.path.insert(1, str(ROOT / "tests" / "integration"))
+import boto3
+import clusters
+import kube_cluster
+import s3_server
+from checkouts import Checkout
+from kube_cluster import KubeCluster
+
+from harness.environments import stacks
+
+STACK = "test"  # that ./inv bench runs it in
+CELLS = 20
+VICTIMS = ("node", "kube-apiserver", "dispatcher")
+REPEATS = 8
+
+
+@contextlib.contextmanager
+def site() -> Iterator[tuple[KubeCluster, Checkout, dict[str, str]]]:
+    """A cluster of two nodes, and a checkout with a toy of two parts that submits to it."""
+    with tempfile.TemporaryDirectory(prefix="homework-bench-") as name:
+        folder = Path(name)
+        checkout = clusters.checkout_for_a_cluster(folder / "checkout", "", {})
+        stack = stacks.prepare(stacks.stack("kubernetes")).folder
+        (checkout.folder / ".stacks" / "kubernetes").symlink_to(stack)
+        with s3_server.running(folder / "s3") as server:
+            client: Any = boto3.client(
+                "s3",
+                endpoint_url=server.endpoint,
+                region_name="us-east-1",
+                aws_access_key_id=s3_server.KEYS["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=s3_server.KEYS["AWS_SECRET_ACCESS_KEY"],
+            )
+            client.create_bucket(Bucket="team")
+            address = f"s3://team/homework?service=seaweedfs&endpoint={server.endpoint}"
+            settings = {"images": "registry.example/homework", "store": address, "secret": "homework-store"}
+            lines = [f"{key}: {value}" for key, value in {**settings, "namespace": kube_cluster.NAMESPACE}.items()]
+            (checkout.folder / "kubernetes.yaml").write_text("\n".join(lines))
+            with kube_cluster.running(folder / "kubernetes", checkout.folder, s3_server.KEYS) as cluster:
+                environment = {**os.environ, **s3_server.KEYS, "KUBECONFIG": str(cluster.kubeconfig)}
+                yield cluster, checkout, environment
+
+
+def words(seed: int, seconds: float) -> list[str]:
+    told = ["--seed", str(seed), "--set", f"seconds={seconds}"]
+    return ["run", "--task", "all", "--hw", "cpu", "--on", "kubernetes", *told]
+
+
+def overhead(cells: int) -> None:
+    """Submit the cells, two a call, then follow all of them at once, and print what that took."""
+    with site() as (_, checkout, environment):
+        processor, memory, start = 0.0, 0, time.monotonic()
+        calls = [words(seed, 0) for seed in range(1, cells // 2 + 1)]
+        processes = [checkout.start(*call, env=environment, stdout=subprocess.DEVNULL) for call in calls]
+        for process in processes:
+            _, code, usage = os.wait4(process.pid, 0)
+            processor += usage.ru_utime + usage.ru_stime
+            memory = max(memory, usage.ru_maxrss)
+            if code:
+                sys.exit(f"exit code {code >> 8}")
+        seconds = time.monotonic() - start
+        passed = sum(record["passed"] for record in checkout.records())
+    print(f"{passed} of {cells} cells passed in {seconds:.1f} s, with {len(calls)} dispatchers at once")
+    print(f"The dispatchers: {processor / cells:.2f} s of processor a cell, {memory / 1024:.0f} MB each")
+    print(goal("cells that did not pass", cells - passed, 0, unit=""))
+
+
+def kills(rounds: int) -> None:
+    """In each round kill something at random, give the command again until all is well, and count what is there."""
+    chance, victims, lost = random.Random(0), Counter[str](), 0
+    with site() as (cluster, checkout, environment):
+        for number in range(1, rounds + 1):
+            victim = VICTIMS[(number - 1) % len(VICTIMS)]
+            calls = _round(cluster, checkout, environment, number, victim, chance)
+            mistakes = _mistakes(checkout, number)
+            victims[victim] += 1
+            lost += bool(mistakes)
+            found = Counter(each["exit"]["reason"] for each in checkout.records() if each["seed"] == number)
+            print(f"round {number}: {victim} killed; {calls} calls; {dict(found)}{mistakes}", flush=True)
+        verified = checkout("verify", env=environment)
+    print(f"Killed: {dict(victims)}. ./inv verify: exit code {verified.returncode}")
+    print(goal("rounds in which something was lost or stands twice", lost + (verified.returncode != 0), 0, unit=""))
+
+
+def _round(
+    cluster: KubeCluster, checkout: Checkout, environment: dict[str, str], seed: int, victim: str, chance: random.Random
+) -> int:
+    """Start the command, kill the victim, and give the command until it succeeds; how many calls it took."""
+    command = words(seed, 1.0)
+    log = (checkout.folder / ".cache" / "log").open("a")
+    options: dict[str, Any] = {"env": environment, "stdout": log, "stderr": log, "stdin": subprocess.DEVNULL}
+    process = checkout.start(*command, **options)
+    time.sleep(chance.uniform(1, 20))
+    if victim == "dispatcher":
+        process.kill()
+    elif victim == "node":
+        cluster.lose_node(chance.choice(sorted(cluster.nodes)))
+    else:
+        cluster.kill_daemon(victim)
+        time.sleep(chance.uniform(0, 8))
+        cluster.start()
+    for call in range(1, REPEATS + 1):
+        try:
+            if process.wait(timeout=240) == 0:
+                return call
+        except subprocess.TimeoutExpired:
+            sys.exit(f"round {seed}: no end\n{(checkout.folder / '.cache' / 'log').read_text()[-3000:]}")
+        process = checkout.start(*command, **options)
+    return REPEATS
+
+
+def _mistakes(checkout: Checkout, seed: int) -> str:
+    """What is not as it should be after a round, in words; empty if nothing was lost and nothing stands twice."""
+    found = [record for record in checkout.records() if record["seed"] == seed]
+    passed = Counter(each["cell"]["part"] for each in found if each["passed"])
+    attempts = Counter((each["job"]["id"], each["job"]["attempt"]) for each in found)
+    wrong = {
+        "cells without a passed record": 2 - len(passed),
+        "cells with two": sum(number > 1 for number in passed.values()),
+        "attempts with two records": sum(number > 1 for number in attempts.values()),
+        "left on the list": len(list((checkout.results / ".jobs").glob("*.json"))),
+    }
+    return "".join(f"; {name}: {number}" for name, number in wrong.items() if number)
+
+
+def main() -> None:
+    """What the dispatcher costs, and with --kills whether anything is lost."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--cells", type=int, default=CELLS, help="how many, 0 leaves this part out")
+    parser.add_argument("--kills", type=int, default=0, help="how many rounds")
+    asked = parser.parse_args()
+    if absent := kube_cluster.absent_programs():
+        sys.exit(f"{absent[0]} is not here: sh tests/kubernetes/build.sh makes it; HOMEWORK_KUBERNETES names it")
+    if asked.cells:
+        overhead(asked.cells)
+    if asked.kills:
+        kills(asked.kills)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""The index of a store: every manifest in a handful of objects, for who reads it over plain HTTP and cannot list.
+
+    index/head.json                 {"schema": 1, "segments": […], "covered": […]}: which segments hold everything
+    index/segments/<sha256>.gz      a line for each manifest: [key, text]; it never changes
+
+Each upload writes one segment. Where there are many, the smallest become one, which covers them. Whoever writes the
+head lists the segments once more after it, so that of two at once the later one names both.
+"""
+
+import contextlib
+import gzip
+import hashlib
+import io
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError, VerificationError
+from harness.evidence.sealed import MOST_MANIFEST_BYTES, Sealed
+from harness.stores.store import Store
+from harness.stores.transfer import listed
+
+HEAD, SEGMENTS = "index/head.json", "index/segments/"
+SCHEMA = 1
+MOST_SEGMENTS = 16
+MOST_HEAD_BYTES, MOST_SEGMENT_BYTES = 64 * 2**20, 2**30
+Entry = tuple[str, bytes]
+
+
+def update(results: Path, store: Store, moved: Sequence[Sealed]) -> None:
+    """Add what was uploaded. A store without an index gets one of all that it has; keys that only write, a segment.
+
+    Raises:
+        StoreError: the store fails.
+    """
+    if moved:
+        _write(store, ((each.key, (results / each.place / each.kind.manifest).read_bytes()) for each in moved))
+    if store.readable and HEAD not in store.sizes([HEAD]):
+        complete(store)
+    elif store.readable and moved:
+        publish(store)
+
+
+def complete(store: Store) -> None:
+    """Add the manifests that the store has and no segment names: those of before, or of another program."""
+    known = {key for name, _ in store.list(SEGMENTS) for key, _ in _read(store, name)}
+    lacking = [sealed.key for sealed, _ in listed(store) if sealed.key not in known]
+    if lacking:
+        _write(store, ((key, store.read(key, MOST_MANIFEST_BYTES)) for key in lacking))
+    publish(store)
+
+
+def publish(store: Store) -> None:
+    """Write the head, until it names every segment that is there."""
+    segments = dict(store.list(SEGMENTS))
+    while True:
+        covered = set(_covered(store))
+        live = sorted((name for name in segments if name not in covered), key=lambda name: segments[name])
+        if len(live) > MOST_SEGMENTS:
+            some = live[:MOST_SEGMENTS]
+            merged = _write(store, {key: text for name in some for key, text in _read(store, name)}.items())
+            covered |= set(some) - {merged}
+            live = [merged, *live[MOST_SEGMENTS:]]
+        document = {"schema": SCHEMA, "segments": sorted(set(live)), "covered": sorted(covered)}
+        _put(store, HEAD, json.dumps(document).encode(), anew=True)
+        again = dict(store.list(SEGMENTS))
+        if again.keys() <= set(live) | covered:
+            return
+        segments = again
+
+
+def _covered(store: Store) -> list[str]:
+    """The segments that others cover; none where there is no head, or one that means nothing."""
+    if HEAD in store.sizes([HEAD]):
+        with contextlib.suppress(StoreError):
+            return read_head(store.read(HEAD, MOST_HEAD_BYTES))[1]
+    return []
+
+
+def read_head(content: bytes) -> tuple[list[str], list[str]]:
+    """The segments that hold everything, and those that these cover.
+
+    Raises:
+        StoreError: it is none.
+    """
+    try:
+        document: Any = json.loads(content)
+        found = document["segments"], document["covered"]
+        sound = document["schema"] == SCHEMA and all(
+            isinstance(name, str) and is_segment(name) for names in found for name in names
+        )
+    except (ValueError, KeyError, TypeError, RecursionError):
+        sound = False
+    if not sound:
+        why = f"Its {HEAD} is no index of schema {SCHEMA}."
+        raise StoreError("The store's index cannot be read.", why, "./inv upload --repair writes it anew.")
+    return found
+
+
+def is_segment(name: str) -> bool:
+    """Whether a name, which may be a stranger's, is a segment's."""
+    sha256 = name.removeprefix(SEGMENTS).removesuffix(".gz")
+    return name == _name(sha256) and len(sha256) == 64 and set(sha256) <= set("0123456789abcdef")
+
+
+def entries(content: bytes, name: str) -> Iterator[Entry]:
+    """The manifests of a segment, whose name is its hash.
+
+    Raises:
+        VerificationError: it is not what its name says, or no segment.
+    """
+    remedy = "./inv upload --repair, by who may write there, makes the index anew."
+    if _name(hashlib.sha256(content).hexdigest()) != name:
+        raise VerificationError(f"{name}: changed since it was written.", "Its hash is not its name.", remedy)
+    try:
+        with gzip.open(io.BytesIO(content)) as lines:
+            while line := lines.readline(2 * MOST_MANIFEST_BYTES):
+                key, text = json.loads(line)
+                yield str(key), str(text).encode()
+    except (ValueError, OSError, EOFError, RecursionError) as error:
+        raise VerificationError(f"{name}: no segment of an index.", f"{error}.", remedy) from error
+
+
+def _name(sha256: str) -> str:
+    return f"{SEGMENTS}{sha256}.gz"
+
+
+def _read(store: Store, name: str) -> Iterator[Entry]:
+    return entries(store.read(name, MOST_SEGMENT_BYTES), name)
+
+
+def _write(store: Store, found: Iterable[Entry]) -> str:
+    """Write a segment; its name."""
+    lines = b"".join(json.dumps([key, text.decode()]).encode() + b"\n" for key, text in sorted(found))
+    content = gzip.compress(lines, mtime=0)
+    name = _name(hashlib.sha256(content).hexdigest())
+    _put(store, name, content)
+    return name
+
+
+def _put(store: Store, key: str, content: bytes, anew: bool = False) -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        store.put(key, Path(file.name), hashlib.sha256(content).hexdigest(), lambda count: None, anew)

@@ -1,0 +1,138 @@
+"""A store on a static host: a matrix of many records costs a handful of requests, and what is damaged is refused."""
+
+import gzip
+import http.server
+import json
+import threading
+
+import pytest
+from samples import a_record
+
+from harness.errors import StoreError, UsageError, VerificationError
+from harness.stores import index, team, transfer
+from harness.stores.folder import FolderStore
+from harness.stores.opening import open_source, open_store
+from harness.stores.web import WebStore
+
+
+@pytest.fixture
+def store(tmp_path):
+    (tmp_path / "store").mkdir()
+    return FolderStore(tmp_path / "store")
+
+
+@pytest.fixture
+def host(store):
+    """The folder of the store, served as any static host would; `asked` holds the paths."""
+    asked = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *words):
+            super().__init__(*words, directory=str(store.folder))
+
+        def log_message(self, *words):
+            asked.append(self.path)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+
+
+def upload(results, store):
+    outcome = transfer.upload(results, store)
+    index.update(results, store, outcome.moved)
+    return outcome
+
+
+def test_a_matrix_over_many_uploads_costs_a_handful_of_requests(results, store, host, tmp_path):
+    address, asked = host
+    for seed in range(40):
+        a_record(results, "4", "cpu", seed=seed, day=f"2026-{10 + seed // 28}-{1 + seed % 28:02}")
+        upload(results, store)
+    web = WebStore(address, tmp_path / "segments")
+    folder, damage = team.gather([web], tmp_path / "cache")
+    assert damage == [] and len(list(folder.glob("4/cpu/*/record.json"))) == 40
+    assert len(asked) <= 1 + index.MOST_SEGMENTS
+    asked.clear()
+    team.gather([WebStore(address, tmp_path / "segments")], tmp_path / "cache")
+    assert asked == ["/index/head.json".join(['"GET ', ' HTTP/1.1" 200 -'])] or len(asked) == 1, "nothing twice"
+
+
+def test_a_record_comes_whole_from_a_static_host(results, store, host, tmp_path):
+    place = a_record(results)
+    upload(results, store)
+    outcome = transfer.download(tmp_path / "other", WebStore(host[0], tmp_path / "segments"))
+    assert len(outcome.moved) == 1 and outcome.refused == {}
+    assert (tmp_path / "other" / place.relative_to(results) / "record.json").is_file()
+
+
+def test_a_store_of_before_gets_an_index_of_all_that_it_has(results, store):
+    a_record(results)
+    transfer.upload(results, store)
+    a_record(results, "4", "cpu", seed=1, day="2026-11-02")
+    upload(results, store)
+    assert len(named(store)) == 2
+
+
+def test_of_two_uploads_at_once_both_are_in_the_head(results, store, monkeypatch):
+    a_record(results)
+    upload(results, store)
+    other, put = [], index._put
+
+    def put_late(store, key, content, anew=False):
+        put(store, key, content, anew)
+        if key == index.HEAD and not other:
+            other.append(index._write(store, [("sealed/x", b"{}")]))
+
+    monkeypatch.setattr(index, "_put", put_late)
+    index.publish(store)
+    assert other[0] in index.read_head(store.read(index.HEAD, 2**20))[0]
+
+
+def named(store):
+    segments, _ = index.read_head(store.read(index.HEAD, 2**20))
+    return {key for name in segments for key, _ in index._read(store, name)}
+
+
+def test_many_segments_become_few_and_lose_nothing(store):
+    for number in range(50):
+        index._write(store, [(f"sealed/{number}", b"{}")])
+        index.publish(store)
+    segments, _ = index.read_head(store.read(index.HEAD, 2**20))
+    assert len(segments) <= index.MOST_SEGMENTS and named(store) == {f"sealed/{number}" for number in range(50)}
+
+
+@pytest.mark.parametrize(
+    "content", [b"<html>", b"[]", b'{"schema": 2}', b'{"schema": 1, "segments": ["../../etc/passwd"], "covered": []}']
+)
+def test_an_index_that_is_none_is_refused(store, host, content):
+    (store.folder / "index").mkdir()
+    (store.folder / "index" / "head.json").write_bytes(content)
+    with pytest.raises(StoreError, match="index cannot be read"):
+        WebStore(host[0])
+
+
+def test_a_segment_that_was_changed_is_refused(results, store, host, tmp_path):
+    a_record(results)
+    upload(results, store)
+    (segment,) = (store.folder / "index" / "segments").iterdir()
+    segment.write_bytes(gzip.compress(json.dumps(["sealed/x", "{}"]).encode()))
+    with pytest.raises(VerificationError, match="changed since it was written"):
+        WebStore(host[0], tmp_path / "segments")
+
+
+def test_a_host_without_an_index_and_one_that_is_off_are_said(host):
+    with pytest.raises(StoreError, match="no store that can be read over HTTP"):
+        WebStore(host[0])
+    with pytest.raises(StoreError, match="does not answer"):
+        WebStore("http://127.0.0.1:1")
+
+
+def test_nothing_is_sent_there_and_no_secret_stands_in_an_address(host):
+    with pytest.raises(UsageError, match="nothing can be sent"):
+        open_store("https://board.example.org/homework")
+    for address in ("https://anna:word@board.example.org", "https://board.example.org/?key=1"):
+        with pytest.raises(UsageError) as raised:
+            open_source(address)
+        assert "word" not in str(raised.value)
