@@ -3,8 +3,9 @@
 ./inv bench --only kubernetes                    or both parts: .stacks/test/bin/python bench/kubernetes.py --kills 20
 
 etcd, kube-apiserver and its job controller run here (tests/kubernetes/build.sh makes the last two, once), and a small
-kubelet runs each pod's own command, which does nothing, in a whole `./inv run`. In each round of --kills a node, the API
-server or the dispatcher is killed at a random moment of a fixed seed, and the same command is given until all is well.
+kubelet runs each pod's own command, which does nothing, in a whole `./inv run`. In each round of --kills a node, the
+API server or the dispatcher is killed at a random moment of a fixed seed, and the same command is given until all is
+well.
 """
 
 import argparse

@@ -99,7 +99,7 @@ def main() -> int:
     import environments
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pytorch", default="auto", help="a Python with torch, or auto")
+    parser.add_argument("--pytorch", default="install", help="a Python with torch; install: downloaded once")
     parser.add_argument("--topic", default="", help="of snippets.yaml; all")
     parser.add_argument("--every", type=int, default=1, help="take each Nth snippet")
     parser.add_argument("--show", action="store_true", help="show each that is not equal")

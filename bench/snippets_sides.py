@@ -8,7 +8,9 @@ import signal
 import sys
 from pathlib import Path
 
+MODULES = {"torch": ("torch", "torch.utils.data", "torch._dynamo"), "paddle": ("paddle",)}  # what takes seconds, once
 SECONDS = 60  # of one snippet
+TOGETHER = int(os.environ.get("TOGETHER") or os.cpu_count() or 1)
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "projects" / "13-conversion"))
 
 
@@ -16,8 +18,14 @@ def main() -> None:
     kind, folder, records = sys.argv[1], Path(sys.argv[2]).resolve(), Path(sys.argv[3]).resolve()
     import observing
 
-    __import__(kind)
+    for name in MODULES[kind]:
+        __import__(name)
+    running = 0
     for script in sorted(folder.glob("s*.py")):
+        if running == TOGETHER:
+            os.wait()
+            running -= 1
+        running += 1
         child = os.fork()
         if child == 0:
             signal.alarm(SECONDS)
@@ -29,7 +37,8 @@ def main() -> None:
                 observing.observe(kind, folder, records / f"{script.stem}.{kind}", False, "cpu", [script.name])
             finally:
                 os._exit(9)
-        os.waitpid(child, 0)
+    for _ in range(running):
+        os.wait()
 
 
 if __name__ == "__main__":

@@ -132,9 +132,9 @@ def forgiving() -> Iterator[list[OSError]]:
         if stream is None:  # closed by the caller: the next file that is opened must not stand in its place
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         elif stream is getattr(sys, f"__{name}__"):
-            encoding, buffering = stream.encoding, stream.line_buffering
+            encoding, at_once = stream.encoding, stream.line_buffering or stream.write_through
             stream.flush()
-            wrapped = _Stream(stream.detach(), encoding, "readable", line_buffering=buffering).attach(lost)
+            wrapped = _Stream(stream.detach(), encoding, "readable", line_buffering=at_once).attach(lost)
             setattr(sys, name, wrapped)
             setattr(sys, f"__{name}__", wrapped)
     yield lost

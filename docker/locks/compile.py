@@ -4,7 +4,7 @@
 NAME is a stack, or stack/version for one version of Paddle alone: base/3.3.1. Those stacks that programs of projects/
 run in get a lock for each version in docker/paddle.yaml; that of the homework's is NAME.txt, another's
 VERSION/NAME.txt. NAME.excludes, where there is one, names packages that are left out although another requires them,
-and NAME.overrides what is taken whatever another requires.
+and NAME.overrides what is taken whatever another requires. Beside the locks of each version comes its environment.yml.
 """
 
 import subprocess
@@ -19,6 +19,16 @@ import yaml
 HERE = Path(__file__).resolve().parent
 SETTINGS = ("--universal", "--python-version", "3.10", "--generate-hashes", "--no-header", "--no-annotate")
 SETTINGS += ("--no-emit-index-url", "--no-emit-find-links")
+ENVIRONMENT = """\
+# conda env create --file environment.yml: Python is conda's, Paddle and the rest are the lock's, by hash.
+name: paddlehomework-{version}
+channels: [conda-forge]
+dependencies:
+  - python=3.12
+  - pip
+  - pip:
+      - -r base.txt
+"""
 OF_PROGRAMS = ("base", "convert", "inference", "nlp", "science", "training")
 
 
@@ -31,6 +41,9 @@ def main() -> None:
             print(f"{stack}.in -> {lock.relative_to(HERE)}", flush=True)
             lock.parent.mkdir(exist_ok=True)
             resolve(stack, version, data, lock)
+    for version in data["versions"]:
+        folder = HERE / ("" if version == data["homework"] else version)
+        (folder / "environment.yml").write_text(ENVIRONMENT.format(version=version), encoding="utf-8")
 
 
 def versions(stack: str, data: Mapping[str, Any]) -> Iterator[str]:

@@ -24,7 +24,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "hooks")]
 
-import reference  # noqa: E402
+import reference_pages  # noqa: E402
 
 HAN = "\u2e80-\uffef“”"  # Chinese characters and their punctuation
 WITHIN_SENTENCE = re.compile(f"^(?!#)(.*[{HAN}])\n(?=[{HAN}])", re.MULTILINE)
@@ -72,11 +72,11 @@ def twin(source: str, language: str) -> str:
 
 def made(language: str) -> dict[str, Callable[[], str]]:
     """Pages without a text of their own: their path in the site → what makes them."""
-    found: dict[str, Callable[[], str]] = {"tasks/index.md": lambda: reference.grid(language)}
+    found: dict[str, Callable[[], str]] = {"tasks/index.md": lambda: reference_pages.grid(language)}
     for dockerfile in sorted(ROOT.glob("Dockerfile.*")):
-        found[f"images/{dockerfile.suffix[1:]}.md"] = lambda path=dockerfile: reference.dockerfile(path, language)
+        found[f"images/{dockerfile.suffix[1:]}.md"] = lambda path=dockerfile: reference_pages.dockerfile(path, language)
     for schema in sorted(ROOT.glob("harness/catalogue/schemas/*.schema.json")):
-        found[f"files/{schema.name.partition('.')[0]}.md"] = lambda path=schema: reference.schema(path)
+        found[f"files/{schema.name.partition('.')[0]}.md"] = lambda path=schema: reference_pages.schema(path)
     return found
 
 
@@ -90,7 +90,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     def under(folder: str) -> list[str]:
         return sorted(page for page in pages if page.startswith(f"{folder}/"))
 
-    elsewhere = ["remote.md", "slurm.md", "kubernetes.md", "scaling.md"]
+    elsewhere = ["remote.md", "slurm.md", "kubernetes.md", "board.md", "scaling.md"]
     start = ["index.md", "tutorial.md", "concepts.md", "troubleshooting.md"]
     known = {*start, *elsewhere, "article.md"}
     nav = {
@@ -132,7 +132,7 @@ def piped(match: re.Match[str]) -> str:
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """The switch of languages leads to the same page of the other one, and the search has a name to be read aloud."""
+    """The switch of languages leads to the same page of the other one; the search has a name for who cannot see it."""
     up = "../" * page.url.count("/")
     there = {"en": f"{up}../{page.url}", "zh": f"{up}zh/{page.url}"}
     there[config.theme["language"]] = f"{up}{page.url}"
@@ -143,7 +143,7 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
 def text(source: str, language: str) -> str:
     """A text as the site has it: without the link to its twin, and with what is made from the code put in."""
     words = OTHER_LANGUAGE.sub("", (ROOT / twin(source, language)).read_text(encoding="utf-8"))
-    return PLACEHOLDER.sub(lambda match: getattr(reference, match[1])(), words)
+    return PLACEHOLDER.sub(lambda match: getattr(reference_pages, match[1])(), words)
 
 
 def relinked(words: str, source: str, page: str, pages: dict[str, str]) -> str:

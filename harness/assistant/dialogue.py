@@ -6,15 +6,14 @@ sealed one never changes.
 
 import contextlib
 import shutil
-import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import terminal
-from harness.assistant import codeblocks, conversations, sandbox
+from harness import system, terminal
+from harness.assistant import codeblocks, conversations, sandbox, verdicts
 from harness.errors import UsageError
 from harness.evidence import screen, sessions, transcripts
 from harness.evidence.hashing import new_id, timestamp, unwritable
@@ -25,25 +24,8 @@ RULES = (
     "above the block. Use the standard library only. There is no network."
 )
 NO_CODE = "There was no complete ```python block in the answer. Answer with the whole file in one."
+TAKEN = "Not run: a module of Python has the name of {} already. Answer with the whole file under another name."
 SHOWN = 6000  # characters of an output that go back
-PASSED = "tests passed"
-RUNNER = f"""
-import runpy, sys, unittest
-sys.path.insert(0, "/pairing")
-try:
-    names = runpy.run_path(sys.argv[1], run_name="tests")
-    cases = [each for each in names.values() if isinstance(each, type) and issubclass(each, unittest.TestCase)]
-    functions = [unittest.FunctionTestCase(each) for name, each in names.items() if name.startswith("test_")]
-    load = unittest.defaultTestLoader.loadTestsFromTestCase
-    suite = unittest.TestSuite([*map(load, cases), *functions])
-    count = suite.countTestCases()
-    done = unittest.TextTestRunner(stream=sys.stdout).run(suite)
-except SystemExit as error:
-    sys.exit(f"the program ended itself: {{error.code}}")
-if not done.wasSuccessful() or done.skipped or not count:
-    sys.exit(f"{{count}} tests, not all passed")
-print(count, "{PASSED}")
-"""
 
 
 @dataclass
@@ -116,7 +98,7 @@ def resume(
         raise UsageError(f"--continue {prefix}: a question is needed.", why, f'./inv pair --continue {prefix} "More?"')
     messages = [_says("system", RULES)]
     for turn in turns:
-        messages += [_says("user", turn["question"]), _says("assistant", turn["answer"])]
+        messages += [_says("user", turn["question"]), _says("assistant", codeblocks.spoken(turn["answer"]))]
     messages.append(_says("user", _asked(asked, file_name, texts) if tests or file else asked))
     return Session(
         last.with_name(new_id()), endpoint or then["endpoint"], model or then["model"], file_name, texts, messages,
@@ -151,8 +133,14 @@ def converse(session: Session, most: int) -> None:
 def _tests(path: str, file: str) -> dict[str, str]:
     if Path(file).name != file or not file.endswith(".py"):
         raise UsageError(f"--file {file}: not a name.", "It is a file's name without a folder.", "--file solution.py")
+    if verdicts.refused([file]):
+        why = "A module of Python has the name, and would be imported instead."
+        raise UsageError(f"--file {file}: the name is taken.", why, f"--file my_{file}")
     if not path:
         return {}
+    if Path(path).name == file or verdicts.refused([Path(path).name]):
+        why = "The tests need a name that neither the answer nor a module of Python has."
+        raise UsageError(f"--tests {path}: the name is taken.", why, f"For example test_{file}")
     try:
         return {Path(path).name: Path(path).expanduser().read_text(encoding="utf-8")}
     except (OSError, UnicodeDecodeError) as error:
@@ -169,17 +157,14 @@ def _converse(session: Session, most: int) -> None:
             _seal(session)  # after every turn, so that a session that is killed keeps those before
         if session.passed:
             return
-        session.messages += [_says("assistant", answer), _says("user", _again(said))]
+        session.messages += [_says("assistant", codeblocks.spoken(answer)), _says("user", _again(said))]
 
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
     """Ctrl-C waits meanwhile, for half a turn would be a session that nobody can continue."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-    try:
+    with system.undisturbed():
         yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _says(role: str, content: str) -> dict[str, str]:
@@ -221,6 +206,9 @@ def _try(session: Session, answer: str) -> dict[str, str]:
     if not found:
         print(terminal.yellow(NO_CODE))
         return {"diff": "", "result": NO_CODE, "output": ""}
+    if taken := verdicts.refused(found):
+        print(terminal.yellow(said := TAKEN.format(", ".join(taken))))
+        return {"diff": "", "result": said, "output": ""}
     after = {**session.code, **found}
     diff = codeblocks.diff(session.code, after) or "(unchanged)"
     print(terminal.bold(f"Taken from the answer: {', '.join(found)}"))
@@ -228,10 +216,8 @@ def _try(session: Session, answer: str) -> dict[str, str]:
         paint = {"+": terminal.green, "-": terminal.red}.get(line[:1], str)
         print(paint(line))
     session.code = after
-    words = ["-c", RUNNER, next(iter(session.tests))] if session.tests else [session.file]
-    outcome = sandbox.run({**after, **session.tests}, words)
-    last = outcome.output.rstrip().rpartition("\n")[2]
-    session.passed = outcome.passed and (not session.tests or last.endswith(PASSED))
+    outcome = verdicts.judge(after, session.tests, session.file)
+    session.passed = outcome.passed
     why = f": {outcome.stopped}" if outcome.stopped else f", exit status {outcome.status}"
     result = sessions.GOOD if session.passed else f"It failed{why}."
     print(_harmless(outcome.output[-SHOWN:]).rstrip())

@@ -4,13 +4,15 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.catalogue import expressions
 from harness.catalogue import releases as paddles
 from harness.catalogue.entries import Catalogue, Hardware, Parameter, Part, seconds
 from harness.catalogue.releases import Release
 from harness.errors import UsageError, did_you_mean
+
+Named = TypeVar("Named", Hardware, Part)
 
 # Why a cell is not run.
 NOT_WRITTEN = "its program is not written yet"
@@ -118,11 +120,7 @@ def select_kind(catalogue: Catalogue, named: str) -> Hardware:
     Raises:
         UsageError: it is none, or several.
     """
-    kinds = select_hardware(catalogue, named)
-    if len(kinds) > 1:
-        what = f"--hw {named}: {len(kinds)} kinds."
-        raise UsageError(what, f"It has {', '.join(kind.name for kind in kinds)}.", "Name one.")
-    return kinds[0]
+    return _single(select_hardware(catalogue, named), f"--hw {named}", "kinds")
 
 
 def select_part(catalogue: Catalogue, named: str) -> Part:
@@ -131,11 +129,14 @@ def select_part(catalogue: Catalogue, named: str) -> Part:
     Raises:
         UsageError: it is none, or several.
     """
-    parts = select_parts(catalogue, named)
-    if len(parts) > 1:
-        what = f"--task {named}: {len(parts)} parts."
-        raise UsageError(what, f"It has {', '.join(part.name for part in parts)}.", "Name one.")
-    return parts[0]
+    return _single(select_parts(catalogue, named), f"--task {named}", "parts")
+
+
+def _single(found: Sequence[Named], written: str, called: str) -> Named:
+    if len(found) > 1:
+        names = ", ".join(each.name for each in found)
+        raise UsageError(f"{written}: {len(found)} {called}.", f"It has {names}.", "Name one.")
+    return found[0]
 
 
 def names(catalogue: Catalogue, named: str) -> list[str] | None:
@@ -290,6 +291,8 @@ def _value(part: Part, parameter: Parameter, text: str) -> Any:
 def _parse(text: str, kind: type) -> Any:
     if kind is bool:
         return {"true": True, "false": False}.get(text.lower())
+    if kind is not str and not text.isascii():
+        raise ValueError("digits of another script")
     value = kind(text)
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("not finite")

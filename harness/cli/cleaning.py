@@ -44,7 +44,7 @@ def _size(folder: Path) -> int:
                 status = os.lstat(os.path.join(place, name))
             except OSError:
                 continue
-            seen[status.st_dev, status.st_ino] = status.st_blocks * 512
+            seen[status.st_dev, status.st_ino] = getattr(status, "st_blocks", status.st_size // 512) * 512
     return sum(seen.values())
 
 

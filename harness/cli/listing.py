@@ -106,7 +106,10 @@ def _part(part: Part) -> str:
     lines += [f"Requires: {each.that}: {each.otherwise}" for each in part.requires]
     lines += ["Parameters, for --set:"] if part.parameters else []
     lines += [f"  {item.name} = {item.default}   {item.expects}: {item.help}" for item in part.parameters.values()]
-    lines += [f"Profile {name}: {settings}" for name, settings in part.profiles.items()]
+    lines += [
+        f"Profile {name}: {' '.join(f'{each}={value}' for each, value in settings.items())}"
+        for name, settings in part.profiles.items()
+    ]
     lines += ["Metrics:", *(f"  {_metric(metric)}" for metric in part.metrics.values())]
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from harness.errors import UsageError, VerificationError
 
+JOB = "HOMEWORK_RUN"  # is set where a scheduler runs a cell
 Way = Literal["up", "down", "repair"]
 DONE = {"up": "uploaded", "down": "downloaded", "repair": "repaired"}
 
@@ -42,7 +43,7 @@ def _move(results: Path, way: Way, address: str, parts: Collection[str] | None, 
         source = store = open_store(address, make=_may_make)
         outcome = steps[way](results, store, parts, dry_run)
         if way == "up" and not dry_run:
-            index.update(results, store, outcome.moved)
+            index.update(results, store, outcome.moved, job=JOB in os.environ)
         elif not dry_run:
             index.complete(store)
     done, where = DONE[way], {"up": "to", "down": "from", "repair": "in"}[way]

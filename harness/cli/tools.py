@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from harness import system
 from harness.catalogue.entries import Catalogue, Hardware, Part, rooted
 from harness.checkout import ROOT
 from harness.environments import stacks
 from harness.errors import HomeworkError, UsageError
 
 SERVER_OPTIONS = ROOT / "projects" / "10-optimised-inference" / "server_options.py"
-SHELL_SCRIPTS = ("inv", ".ci/run", "docker/locks/compile.sh", "docker/*.sh")
+SHELL_SCRIPTS = ("inv", ".ci/run", "docker/*.sh")
 DEVICE = re.compile(r"--device[=\0](\w+)")
 
 
@@ -25,7 +26,7 @@ def run(stack: str, command: Sequence[str]) -> None:
     Raises:
         HomeworkError: it failed; its output is above.
     """
-    folder = stacks.prepare(stacks.stack(stack)).folder / "bin"
+    folder = stacks.prepare(stacks.stack(stack)).folder / system.SCRIPTS
     environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run([str(folder / command[0]), *command[1:]], cwd=ROOT, env=environment)
     if done.returncode != 0:
@@ -34,7 +35,7 @@ def run(stack: str, command: Sequence[str]) -> None:
 
 def become(stack: str, command: Sequence[str]) -> NoReturn:
     """End as `command` from the stack's environment: it gets the signals itself, and its exit code is this one's."""
-    program = stacks.prepare(stacks.stack(stack)).folder / "bin" / command[0]
+    program = stacks.prepare(stacks.stack(stack)).folder / system.SCRIPTS / command[0]
     os.execv(program, [str(program), *command[1:]])
 
 
@@ -58,7 +59,8 @@ def lint() -> None:
     run("lint", ("ruff", "check", "."))
     run("lint", ("ruff", "format", "--diff", "."))
     run("lint", ("mypy",))
-    run("lint", ("mypy", "--platform", "darwin", "harness", "tasks.py", "projects/kit"))
+    for system_ in ("darwin", "win32"):
+        run("lint", ("mypy", "--platform", system_, "harness", "tasks.py", "projects/kit"))
     run("lint", ("lint-imports", "--no-cache", "--no-logo"))
     run("lint", ("shellcheck", *scripts))
     run("lint", ("hadolint", *dockerfiles))

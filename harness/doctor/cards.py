@@ -1,18 +1,17 @@
 """The doctor's lines for one kind of hardware: its cards, and driver ↔ SDK ↔ wheel, against what its data requires."""
 
 import glob
-import grp
 import os
 import platform
-import pwd
 import re
 import shutil
 import stat
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness import system
 from harness.catalogue import versions
 from harness.doctor.diagnosis import Diagnosis, Use, version
 from harness.machine import chips
@@ -163,7 +162,7 @@ def access(data: Data) -> list[Diagnosis]:
     if not closed:
         return [Diagnosis("access to the device files", f"{len(files)} can be opened", True, "", ("local",))]
     about = os.stat(closed[0])
-    group = _named(grp.getgrgid, about.st_gid)
+    group = system.group_names().get(about.st_gid, str(about.st_gid))
     opens = about.st_mode & (stat.S_IRGRP | stat.S_IWGRP) and about.st_gid  # that of root is joined by no container
     found = f"not to {', '.join(closed)} ({stat.filemode(about.st_mode)}, group {group})"
     remedy = _join(group) if opens else _give("video", closed)
@@ -174,7 +173,7 @@ def access(data: Data) -> list[Diagnosis]:
 
 def _join(group: str) -> str:
     made = f"sudo groupadd --gid {group} cards; " if group.isdigit() else ""
-    return f"{made}sudo usermod -aG {'cards' if made else group} {_named(pwd.getpwuid, os.getuid())}, then log in anew."
+    return f"{made}sudo usermod -aG {'cards' if made else group} {system.user_name()}, then log in anew."
 
 
 def _give(group: str, files: Sequence[str]) -> str:
@@ -182,14 +181,6 @@ def _give(group: str, files: Sequence[str]) -> str:
     names = " ".join(files)
     rule = "a rule of udev, or the driver's installer, keeps it so"
     return f"sudo chgrp {group} {names}; sudo chmod 660 {names} ({rule}). {_join(group)}"
-
-
-def _named(database: Callable[[int], Sequence[Any]], number: int) -> str:
-    """A user or group by name; where it has none, its number."""
-    try:
-        return str(database(number)[0])
-    except KeyError:
-        return str(number)
 
 
 def _container(data: Data) -> list[Diagnosis]:

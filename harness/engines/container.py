@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from harness import system
 from harness.catalogue import entries
 from harness.catalogue.cells import Cell
 from harness.checkout import ROOT
@@ -108,10 +109,10 @@ class ContainerEngine:
 def limits(request: Request, client: Client) -> Iterator[str]:
     """What the container may see and take: user, network, memory, devices and mounts."""
     data = request.cell.hardware.data
-    if client.engine == "podman" and os.getuid() != 0:
-        yield "--userns=keep-id"
-    yield from ("--user", f"{os.getuid()}:{os.getgid()}")
-    yield from ("--memory", f"{int(_memory() * MEMORY_SHARE)}")
+    if user := system.user():
+        yield from ("--userns=keep-id",) if client.engine == "podman" and user[0] != 0 else ()
+        yield from ("--user", f"{user[0]}:{user[1]}")
+    yield from ("--memory", f"{int(system.memory() * MEMORY_SHARE)}")
     yield from ("--network", _network(request, data.get("container", {}).get("options", {}).get("network_mode")))
     yield from passthrough.words(data, client, request.card_ids)
 
@@ -149,10 +150,6 @@ def _network(request: Request, wanted: str | None) -> str:
     if request.cards > 1 and wanted:
         return wanted
     return "bridge" if request.cell.part.network else "none"
-
-
-def _memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _program(request: Request) -> list[str]:

@@ -1,7 +1,6 @@
 """What of this machine goes into a container with its cards: device files, the groups that own them, the driver."""
 
 import glob
-import grp
 import os
 import re
 import stat
@@ -9,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness import system
 from harness.environments import client as clients
 from harness.environments.client import Client
 
@@ -54,9 +54,9 @@ def groups(named: Sequence[str], files: Sequence[str], client: Client) -> list[s
 
     They are those that are named and here, and those that own the device files, or those in a folder of them.
     """
-    if client.engine == "podman" and os.getuid() != 0:
+    if client.engine == "podman" and (system.user() or (0, 0))[0] != 0:
         return ["keep-groups"]  # without root it can give no other than the caller's own
-    numbers = {entry.gr_gid for entry in grp.getgrall() if entry.gr_name in named}
+    numbers = {number for number, name in system.group_names().items() if name in named}
     inside = (str(path) for file in files if os.path.isdir(file) for path in Path(file).rglob("*"))
     for file in (*files, *inside):
         about = os.stat(file) if os.path.exists(file) else None

@@ -3,7 +3,6 @@
 There is one for each version of Paddle, and for kinds with wheels of their own; they lie beside each other.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -18,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from harness import system
 from harness.catalogue import releases
 from harness.catalogue.entries import Hardware
 from harness.catalogue.releases import Release
@@ -44,7 +44,7 @@ class Stack:
 
     @property
     def python(self) -> Path:
-        return self.folder / "bin" / "python"
+        return self.folder / system.SCRIPTS / "python"
 
     @property
     def lock_sha256(self) -> str:
@@ -244,10 +244,10 @@ def prepare(stack: Stack) -> Stack:
         if stack.release and not stack.release.listed:
             stack.others.write_text(stack.lock_text)
         what = f"the stack {stack.folder.name}, once"
-        _run(stack, install_commands(stack), f"Installed {what}")
+        _run(stack, install_commands(stack), what)
         hashes = _held_against_pins(stack)
         if stack.own_wheels:
-            _run(stack, vendor_commands(stack), f"Installed the vendor's wheels in {what}")
+            _run(stack, vendor_commands(stack), f"the vendor's wheels in {what}")
         (stack.folder / HASHES).write_text("".join(f"{sha256}  {name}\n" for name, sha256 in hashes.items()))
         shutil.rmtree(stack.folder / WHEELS, ignore_errors=True)
         (stack.folder / "recipe.txt").write_text(stack.recipe)
@@ -288,10 +288,10 @@ def _locked(path: Path) -> Iterator[None]:
     """Hold a lock file, saying so while another call has it."""
     with path.open("w") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            system.lock(handle.fileno(), wait=False)
         except BlockingIOError:
             print(f"Another call is installing {path.stem}; waiting for it.", file=sys.stderr)
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            system.lock(handle.fileno())
         yield
 
 

@@ -46,12 +46,12 @@ def pip_settings() -> dict[str, str]:
     return {name: " ".join(value.replace("\\n", " ").split()) for name, value in lines}
 
 
-def run(commands: Sequence[Sequence[str]], what: str) -> str:
+def run(commands: Sequence[Sequence[str]], what: str, doing: str = "Installing", done: str = "Installed") -> str:
     """Run the commands in the checkout, seen as one live line; what they printed where one fails, else nothing.
 
     Of uv's configuration the checkout's and the user's hold, and none of the folder that somebody calls from.
     """
-    with Live(what, sys.stderr) as live:
+    with Live(f"{doing} {what}", sys.stderr) as live:
         variables = environment()
         for command in commands:
             process = subprocess.Popen(
@@ -72,7 +72,7 @@ def run(commands: Sequence[Sequence[str]], what: str) -> str:
                     live.doing(line)
             if process.wait() != 0:
                 return "\n".join([f"{' '.join(command[2:5])} failed:", *said])
-    print(green("✓ ", sys.stderr) + f"{what} ({spoken(live.seconds)})", file=sys.stderr)
+    print(green("✓ ", sys.stderr) + f"{done} {what} ({spoken(live.seconds)})", file=sys.stderr)
     return ""
 
 
@@ -80,7 +80,12 @@ def main() -> int:
     """Install the harness's packages into the environment whose Python calls this."""
     lock = ROOT / "docker" / "locks" / "harness.txt"
     into = ["--python", sys.executable, "--require-hashes", "--no-deps", "-r", str(lock)]
-    failure = run([[sys.executable, "-m", "uv", "pip", "install", *into]], "Set up .venv from docker/locks/harness.txt")
+    failure = run(
+        [[sys.executable, "-m", "uv", "pip", "install", *into]],
+        ".venv from docker/locks/harness.txt",
+        "Setting up",
+        "Set up",
+    )
     print(failure, file=sys.stderr, end="\n" * bool(failure))
     return 1 if failure else 0
 

@@ -5,7 +5,6 @@ results/.unfinished/<run id>/       a run that is going on, or whose harness was
 """
 
 import contextlib
-import fcntl
 import json
 import platform
 import shutil
@@ -14,6 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any, cast
 
+from harness import system
 from harness.errors import DataFileError, UsageError
 from harness.evidence.hashing import LOCK, RUN_ID, new_id, timestamp, unwritable, write_json
 from harness.evidence.record import Reason, Record, RecordData
@@ -127,7 +127,7 @@ def _hold(folder: Path) -> IO[str]:
     """Lock a draft's folder for this machine; raises BlockingIOError while its run is alive."""
     handle = (folder / LOCK).open("a")
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        system.lock(handle.fileno(), wait=False)
         handle.truncate(0)
         handle.write(platform.node())
         handle.flush()

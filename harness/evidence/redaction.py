@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from harness.evidence.secretforms import forms
-from harness.evidence.secretforms.form import REDACTED, Secret
+from harness.evidence.secretforms.form import REDACTED, Secret, Text, letters
 
 SECRET_NAME = re.compile(r"token|secret|passw|(?<![a-z])key|_key|credential|auth|bduss|cookie", re.IGNORECASE)
 NO_SECRET_NAME = re.compile(r"(FILE|PATH|DIR|SOCK|URL|ID|HOST|USER)S?$", re.IGNORECASE)
@@ -39,6 +39,7 @@ GOES_ON = re.compile(
     rb"(?:(?=\S{0,200}[0-9])(?=\S{0,200}[A-Za-z])[A-Za-z0-9+/_.-]{12,8192}={0,2}[\"']?[ \t]{0,8}\r?(?:\n|\Z))+"
 )
 ENDS_CUT = re.compile(rb"\[redacted\][\"']?[ \t]{0,8}\r?\n\Z")
+KEY_SIGNS = (b"-----BEGIN ", b"PuTTY-User-Key", b"b3BlbnNzaC1rZXktdjE", b"MII", b"\x1b", b"\\")
 KEY_BEGIN = re.compile(  # its first line, or the first of its body
     rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d"
     rb"|b3BlbnNzaC1rZXktdjE[A-Za-z0-9+/]{20,}|(?<![A-Za-z0-9+/])MII[A-Za-z0-9+/]{2}[AQgw]IBA[A-Za-z0-9+/]{30,}"
@@ -64,6 +65,7 @@ class Redactor:
             place = re.compile(rb"(?<![\w.~/-])" + re.escape(home.encode()) + rb"(?![\w.-])")
             known.insert(0, Secret((home.lower().encode(),), place, b"~", cased=True))
         self._secrets = tuple(known)
+        self._roots = _roots(sign for secret in known for sign in secret.signs)
         self._pending = b""
         self._in_key = False
         self._prefix = b""  # what stands before each line of the key, its digits as noughts
@@ -111,16 +113,16 @@ class Redactor:
     def _break(self, behind: int) -> int:
         """Where an endless line can be broken without halving a secret: before what lies across, or at its end."""
         place = len(self._pending) - behind
-        small = self._pending.lower()
-        for secret in self._secrets:
-            for start, end in secret.matches(self._pending, small):
+        pending = Text(self._pending)
+        for secret in self._likely(pending):
+            for start, end in secret.matches(pending):
                 if start < place < end:
                     place = start or end
         return place
 
     def _lines(self, text: bytes) -> bytes:
         """Whole lines without their secrets; those of a private key go, up to its end or to what cannot be of one."""
-        if not self._in_key and not KEY_BEGIN.search(_bare(text)):
+        if not self._in_key and not (any(sign in text for sign in KEY_SIGNS) and KEY_BEGIN.search(_bare(text))):
             return self._others(text)
         parts: list[bytes] = []
         others: list[bytes] = []
@@ -172,15 +174,22 @@ class Redactor:
 
     def _substitute(self, text: bytes) -> bytes:
         """The text without secrets. Colours hide none: those inside of one stand behind its replacement."""
-        bare = _bare(text)
-        small = bare.lower()
-        for secret in self._secrets:
-            spans = list(secret.matches(bare, small))
+        bare = Text(_bare(text))
+        for secret in self._likely(bare):
+            spans = list(secret.matches(bare))
             if spans:
-                text = _replaced(text, spans, secret.replacement, bare is not text)
-                bare = _bare(text)
-                small = bare.lower()
+                text = _replaced(text, spans, secret.replacement, bare.content is not text)
+                bare = Text(_bare(text))
         return text
+
+    def _likely(self, text: Text) -> list[Secret]:
+        """Those whose signs may stand in the text."""
+        absent: set[bytes] = set()
+        ascii_only = text.small.isascii()
+        for root, signs in self._roots.items():
+            if (ascii_only and not root.isascii()) or not text.has(root):
+                absent |= signs
+        return [secret for secret in self._secrets if not secret.signs or not absent.issuperset(secret.signs)]
 
     # What is there as a whole
 
@@ -228,6 +237,15 @@ class Redactor:
         if isinstance(item, str) and item and self.text(f"{name}={item}") != f"{name}={self.text(item)}":
             return REDACTED.decode()
         return self.tree(item)
+
+
+def _roots(signs: Iterable[bytes]) -> dict[bytes, set[bytes]]:
+    """Signs by what each has: the shortest of the letters that tell them."""
+    found: dict[bytes, set[bytes]] = {}
+    for sign in sorted(signs, key=lambda sign: len(letters(sign))):
+        root = next((root for root in found if root in letters(sign)), letters(sign))
+        found.setdefault(root, set()).add(sign)
+    return found
 
 
 def _bare(text: bytes) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 
 NO_VALUE = re.compile(r"\W*(n/?a|not supported|unknown|insufficient permissions|x+)?\W*", re.IGNORECASE)
 ERROR = re.compile(r"\[(.+)\]|(ERR!?)")  # what a tool prints in a value's place, such as [GPU is lost]
-UNREAD, SAID = "its lines are not understood", 160
+UNREAD, SAID, LOOKED = "its lines are not understood", 160, 1000  # characters
 RECORDED = ("index", "model", "driver", "architecture", "memory")
 FREE_SHARE = 0.25  # a card with less memory free is another program's
 
@@ -135,7 +135,7 @@ def _not_understood(data: Mapping[str, Any], table: Mapping[str, Any], pattern: 
 
 def _unread(data: Mapping[str, Any], row: re.Match[str], text: str) -> Card:
     model = _value(row.groupdict().get("model"))
-    line, *more = text[row.start() :].splitlines()[:2]
+    line, *more = text[row.start() : row.start() + LOOKED].splitlines()[:2]
     said = " ".join(" ".join([line, *(other for other in more if other.startswith("|"))]).split())
     name = model or f"unnamed {data.get('vendor', data['title'])}"
     return Card(index=row["index"], model=name, named=bool(model), fault=f"{UNREAD}: {said[:SAID]}")

@@ -9,18 +9,20 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from harness.errors import Interrupted
+from harness import system
+from harness.errors import EngineError, Interrupted
 from harness.evidence.record import Reason
 from harness.evidence.redaction import Redactor, after_gap
 
 HEAD_BYTES = TAIL_BYTES = 4 * 2**20
 GRACE_SECONDS = 5.0
 CHUNK = 65536
+MARK = "PADDLEHOMEWORK_RUN"
 
 
 @dataclass(frozen=True)
@@ -131,16 +133,22 @@ def run(
     Both get what `redactor` lets through. The program inherits the file descriptors `inherit`, and leads a
     process group of its own, which is ended as a whole: asked first (SIGTERM), then killed.
     """
+    if sys.platform == "win32":
+        raise EngineError(
+            "Programs are not run on Windows itself.",
+            "Their output and their end are followed as POSIX has it.",
+            "Call ./inv in WSL, whose Linux has all of it; or ./inv run --host ssh://user@box",
+        )
     start = time.monotonic()
     output = Log(log, echo, redactor)
-    mark = f"PADDLEHOMEWORK_RUN={secrets.token_hex(16)}"
+    mark = secrets.token_hex(16)
     reason: Reason = "finished"
     with _Interrupts() as interrupts:
         try:
             process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env={**environment, **dict([mark.split("=")])},
+                env={**environment, MARK: mark},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -197,29 +205,22 @@ def _pump(process: subprocess.Popen[bytes], output: Log, deadline: float) -> boo
 def _end_all(process: subprocess.Popen[bytes], mark: str, output: Log) -> None:
     """End what is left of the program and its offspring, and keep what they still had to say."""
     assert process.stdout is not None
-    os.set_blocking(process.stdout.fileno(), False)
+    if sys.platform != "win32":
+        os.set_blocking(process.stdout.fileno(), False)
     _drain(process.stdout.fileno(), output)
     if process.poll() is None:
-        _signal_group(process.pid, signal.SIGTERM)
+        system.end_group(process.pid, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         _drain(process.stdout.fileno(), output)
         time.sleep(0.01)
-    _signal_group(process.pid, signal.SIGKILL)
-    for offspring in _marked(mark):
+    system.end_group(process.pid, system.KILL)
+    for offspring in system.carrying(MARK, mark):
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(offspring, signal.SIGKILL)
+            os.kill(offspring, system.KILL)
     process.wait()
     _drain(process.stdout.fileno(), output)
     process.stdout.close()
-
-
-def _marked(mark: str) -> Iterator[int]:
-    """The processes that inherited `mark`: also those that have left the program's group, as launchers' workers do."""
-    for environ in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            if mark.encode() in environ.read_bytes():
-                yield int(environ.parent.name)
 
 
 def _drain(descriptor: int, output: Log) -> None:
@@ -231,22 +232,15 @@ def _drain(descriptor: int, output: Log) -> None:
             output.write(chunk)
 
 
-def _signal_group(group: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
-
-
 class _Interrupts:
     """Ctrl-C, SIGTERM and hang-up: noted from the first moment on, raised as Interrupted between listen and ignore."""
-
-    NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self) -> None:
         self._first: int | None = None
         self._listening = False
 
     def __enter__(self) -> "_Interrupts":
-        self._former = {number: signal.signal(number, self._note) for number in self.NUMBERS}
+        self._former = {number: signal.signal(number, self._note) for number in system.ENDING}
         return self
 
     def __exit__(self, *_: object) -> None:

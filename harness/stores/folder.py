@@ -1,6 +1,5 @@
 """A store in a plain folder: a shared disk, a stick, a folder that another tool carries on."""
 
-import fcntl
 import hashlib
 import os
 import stat
@@ -8,6 +7,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from harness import system
 from harness.errors import StoreError
 from harness.stores.store import Count, absent, changed, wrong_size
 
@@ -46,7 +46,7 @@ class FolderStore:
             place.parent.mkdir(parents=True, exist_ok=True)
             beside.parent.mkdir(exist_ok=True)
             with beside.open("ab") as target:
-                fcntl.flock(target, fcntl.LOCK_EX)  # the second waits here, and then finds the key taken
+                system.lock(target.fileno())  # the second waits here, and then finds the key taken
                 if place.exists() and not anew:
                     self._forget(beside, target.fileno())
                     return False
@@ -91,7 +91,7 @@ class FolderStore:
     def _opened(self, key: str) -> Iterator[int]:
         """The file of a key, which is no link (it could lead anywhere) and no pipe (it would never end)."""
         try:
-            descriptor = os.open(self.folder / key, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            descriptor = os.open(self.folder / key, os.O_RDONLY | system.PLAIN_FILE)
         except FileNotFoundError as error:
             raise absent(self.address, key) from error
         try:

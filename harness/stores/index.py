@@ -1,10 +1,12 @@
 """The index of a store: every manifest in a handful of objects, for who reads it over plain HTTP and cannot list.
 
-    index/head.json                 {"schema": 1, "segments": […], "covered": […]}: which segments hold everything
+    index/head.json                 {"schema": 1, "segments": […]}: which segments hold everything
     index/segments/<sha256>.gz      a line for each manifest: [key, text]; it never changes
+    index/covered.json              the same of segments that others cover, for those who write
 
-Each upload writes one segment. Where there are many, the smallest become one, which covers them. Whoever writes the
-head lists the segments once more after it, so that of two at once the later one names both.
+Each upload writes one segment; a job leaves the head to the next upload by a person. Where there are many, the
+smallest become one, which covers them. Whoever writes the head lists the segments once more after it, so that of two at
+once the later one names both.
 """
 
 import contextlib
@@ -22,24 +24,27 @@ from harness.evidence.sealed import MOST_MANIFEST_BYTES, Sealed
 from harness.stores.store import Store
 from harness.stores.transfer import listed
 
-HEAD, SEGMENTS = "index/head.json", "index/segments/"
+HEAD, COVERED, SEGMENTS = "index/head.json", "index/covered.json", "index/segments/"
 SCHEMA = 1
 MOST_SEGMENTS = 16
 MOST_HEAD_BYTES, MOST_SEGMENT_BYTES = 64 * 2**20, 2**30
 Entry = tuple[str, bytes]
 
 
-def update(results: Path, store: Store, moved: Sequence[Sealed]) -> None:
-    """Add what was uploaded. A store without an index gets one of all that it has; keys that only write, a segment.
+def update(results: Path, store: Store, moved: Sequence[Sealed], job: bool = False) -> None:
+    """Add what was uploaded. A store without an index gets one of all that it has; jobs and keys that only write leave
+    a segment alone.
 
     Raises:
         StoreError: the store fails.
     """
     if moved:
         _write(store, ((each.key, (results / each.place / each.kind.manifest).read_bytes()) for each in moved))
-    if store.readable and HEAD not in store.sizes([HEAD]):
+    if job or not store.readable:
+        return
+    if HEAD not in store.sizes([HEAD]):
         complete(store)
-    elif store.readable and moved:
+    elif moved:
         publish(store)
 
 
@@ -59,12 +64,12 @@ def publish(store: Store) -> None:
         covered = set(_covered(store))
         live = sorted((name for name in segments if name not in covered), key=lambda name: segments[name])
         if len(live) > MOST_SEGMENTS:
-            some = live[:MOST_SEGMENTS]
+            some = live[: len(live) - MOST_SEGMENTS + 1]
             merged = _write(store, {key: text for name in some for key, text in _read(store, name)}.items())
             covered |= set(some) - {merged}
-            live = [merged, *live[MOST_SEGMENTS:]]
-        document = {"schema": SCHEMA, "segments": sorted(set(live)), "covered": sorted(covered)}
-        _put(store, HEAD, json.dumps(document).encode(), anew=True)
+            live = [merged, *live[len(some) :]]
+            _put(store, COVERED, _document(covered), anew=True)
+        _put(store, HEAD, _document(live), anew=True)
         again = dict(store.list(SEGMENTS))
         if again.keys() <= set(live) | covered:
             return
@@ -72,25 +77,27 @@ def publish(store: Store) -> None:
 
 
 def _covered(store: Store) -> list[str]:
-    """The segments that others cover; none where there is no head, or one that means nothing."""
-    if HEAD in store.sizes([HEAD]):
+    """The segments that others cover; should that be lost, they are covered once more."""
+    if COVERED in store.sizes([COVERED]):
         with contextlib.suppress(StoreError):
-            return read_head(store.read(HEAD, MOST_HEAD_BYTES))[1]
+            return read_head(store.read(COVERED, MOST_HEAD_BYTES))
     return []
 
 
-def read_head(content: bytes) -> tuple[list[str], list[str]]:
-    """The segments that hold everything, and those that these cover.
+def _document(segments: Iterable[str]) -> bytes:
+    return json.dumps({"schema": SCHEMA, "segments": sorted(set(segments))}).encode()
+
+
+def read_head(content: bytes) -> list[str]:
+    """The segments that a head names, which may be a stranger's.
 
     Raises:
         StoreError: it is none.
     """
     try:
         document: Any = json.loads(content)
-        found = document["segments"], document["covered"]
-        sound = document["schema"] == SCHEMA and all(
-            isinstance(name, str) and is_segment(name) for names in found for name in names
-        )
+        found: list[str] = document["segments"]
+        sound = document["schema"] == SCHEMA and all(isinstance(name, str) and is_segment(name) for name in found)
     except (ValueError, KeyError, TypeError, RecursionError):
         sound = False
     if not sound:

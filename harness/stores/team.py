@@ -5,12 +5,12 @@ kept in .cache/stores, where a matrix of ten thousand records is then as quick a
 """
 
 import contextlib
-import fcntl
 import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from harness import system
 from harness.checkout import ROOT
 from harness.errors import VerificationError
 from harness.evidence import hashing
@@ -68,5 +68,5 @@ def _fetch(folder: Path, sealed: Sealed, holders: Sequence[Source]) -> str:
 def _held(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / hashing.LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        system.lock(lock.fileno())
         yield

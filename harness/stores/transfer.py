@@ -7,7 +7,6 @@ A transfer that broke off goes on where it was: what is there, on either side, i
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import sys
 import threading
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from harness import system
 from harness.errors import StoreError, VerificationError
 from harness.evidence import hashing
 from harness.evidence.sealed import MOST_MANIFEST_BYTES, PREFIX, File, Sealed, here, of_key
@@ -287,7 +287,7 @@ def _only_download(results: Path, wait: bool = False) -> Iterator[Path]:
     incoming.mkdir(parents=True, exist_ok=True)
     with (incoming / hashing.LOCK).open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            system.lock(lock.fileno(), wait)
         except BlockingIOError as error:
             raise StoreError("Another download is going on here.", f"It holds {incoming}.", "Wait for it.") from error
         yield incoming
@@ -330,7 +330,7 @@ def _bar(what: str, total: int | None) -> Iterator[Count]:
     """A progress bar in bytes, on a terminal only."""
     from tqdm import tqdm
 
-    shown = sys.stderr.isatty()
+    shown = sys.stderr.isatty() and total != 0
     with tqdm(desc=what, total=total, unit="B", unit_scale=True, disable=not shown, leave=False) as bar:
         yield bar.update
 

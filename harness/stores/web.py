@@ -35,8 +35,7 @@ class WebStore:
         self._cache = cache
         self._pool = urllib3.PoolManager(retries=RETRIES, timeout=TIMEOUT)
         self._manifests: dict[str, bytes] = {}
-        segments, _ = index.read_head(self._whole(index.HEAD, index.MOST_HEAD_BYTES))
-        for name in segments:
+        for name in index.read_head(self._whole(index.HEAD, index.MOST_HEAD_BYTES)):
             for key, text in index.entries(self._segment(name), name):
                 self._manifests[key] = zlib.compress(text, 1)  # there may be a hundred thousand
 

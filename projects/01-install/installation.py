@@ -45,6 +45,7 @@ class Evidence:
     version: str = ""
     direct_url: dict = field(default_factory=dict)  # PEP 610
     conda: bool = False  # whether conda's own list names paddle
+    conda_environment: bool = False  # whether conda made the environment, whoever installed into it
     container: str | None = None  # what shows that this is a container
     in_image: bool = False  # whether paddle was there before the container was
 
@@ -119,6 +120,7 @@ def gather(distribution: Distribution | None, package: Path, version: str) -> Ev
         version=version,
         direct_url=json.loads(distribution.read_text("direct_url.json") or "{}"),
         conda=any(Path(sys.prefix, "conda-meta").glob("paddlepaddle*.json")),
+        conda_environment=Path(sys.prefix, "conda-meta", "history").is_file(),
         container=str(marker) if marker else (f"{word[0]} in /proc/1/cgroup" if word else None),
         # The marker is as old as the container. What is older came with the image.
         in_image=marker is not None and (package / "__init__.py").stat().st_ctime < marker.stat().st_mtime,
@@ -148,6 +150,8 @@ def decide(evidence: Evidence) -> tuple[str, list[str]]:
         reasons.append(("pip", f"INSTALLER says {evidence.installer}"))
     elif evidence.has_metadata:
         reasons.append(("pip", "a wheel's metadata lies beside paddle, and nothing says more"))
+    if evidence.conda_environment and reasons[0][0] != "conda":
+        reasons.append(("", "in an environment that conda made (conda-meta/history), as environment.yml has it"))
     if evidence.container and not evidence.in_image:
         reasons.append(("", f"in a container ({evidence.container}), but not known to come with the image"))
     return reasons[0][0], [text for _, text in reasons]

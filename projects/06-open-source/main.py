@@ -13,6 +13,7 @@ fault mended, or planted where there is none (counterfactual.py), and has to say
 """
 
 import ast
+import json
 import platform
 import subprocess
 import sys
@@ -28,6 +29,7 @@ import kit
 from verdict import WORDS
 
 FINDINGS = Path(__file__).resolve().parent / "findings"
+SEEN = json.loads(Path(__file__).with_name("seen.json").read_text(encoding="utf-8"))
 SECONDS = 120
 REPORT = """# {title}
 
@@ -48,6 +50,10 @@ Code that shows it (its last line is the verdict; `verdict.py` only prints it an
 ### 其他补充信息 Additional Supplementary Information
 
 Paddle {version}, commit {commit}; Python {python}; {system}
+
+What it said on the CPU wheels, on an Intel processor (*elsewhere*: it needs another machine or other packages):
+
+{seen}
 """
 
 
@@ -77,11 +83,20 @@ class Finding:
             commit=paddle.version.commit,
             python=platform.python_version(),
             system=platform.platform(),
+            seen=seen(self.path.stem),
         )
 
     @property
     def _docstring(self) -> str:
         return ast.get_docstring(ast.parse(self.path.read_text(encoding="utf-8"))) or self.path.stem
+
+
+def seen(name: str) -> str:
+    """What was seen of a fault with other versions, as a table."""
+    if name not in SEEN:
+        return "It was not tried with other versions."
+    rows = ("Paddle", *SEEN["versions"]), ("---",) * (1 + len(SEEN["versions"])), ("this fault", *SEEN[name])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def reproducers() -> list[Path]:

@@ -32,14 +32,17 @@ class GrammarGuide:
     def allowed(self) -> np.ndarray:
         bits = np.unpackbits(np.frombuffer(self._matcher.compute_bitmask(), np.uint8), bitorder="little")
         if self._matcher.is_error():
-            raise llm.SamplingError(f"the grammar cannot be followed: {self._matcher.get_error()}")
+            raise self._error()
         found = np.zeros(self._vocabulary, bool)
         found[: bits.size] = bits[: self._vocabulary]
         return found
 
     def accept(self, token: int) -> None:
         if not self._matcher.consume_token(token):
-            raise llm.SamplingError(f"the grammar cannot be followed: {self._matcher.get_error()}")
+            raise self._error()
+
+    def _error(self) -> llm.SamplingError:
+        return llm.SamplingError(f"the grammar cannot be followed: {self._matcher.get_error().partition(chr(10))[0]}")
 
     def again(self) -> "GrammarGuide":
         """Another answer's, from the beginning."""

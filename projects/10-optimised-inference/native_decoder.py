@@ -86,15 +86,14 @@ class NativeDecoder:
         for number, table in enumerate(tables):
             padded[number, : len(table)] = table
         integers = [paddle.to_tensor(np.asarray(x, "int32")) for x in (sequences, positions, padded, wanted)]
-        logits: Any = self.kernels(
+        found: Any = self.kernels(
             "step",
             paddle.to_tensor(embedded),
             *integers,
             self.angles,
             *self.cache,
             *self.weights,
-            self.sizes,
+            sizes,
             self.reals,
         )
-        logits = logits.numpy()[:, : c.vocabulary]
-        return np.tanh(logits / c.logit_cap) * np.float32(c.logit_cap) if c.logit_cap else logits
+        return found.numpy()

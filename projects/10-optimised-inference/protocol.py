@@ -42,8 +42,8 @@ def too_long(room: int, prompt: str, answer: int, parameter: str) -> Refusal:
     """In the words that clients look for, to shorten a conversation by themselves."""
     return Refusal(
         400,
-        f"This model's maximum context length is {room} tokens. However, your {parameter} resulted in {prompt} tokens and "
-        f"{answer} are wanted as the answer. Please reduce the length of the {parameter} or of the answer.",
+        f"This model's maximum context length is {room} tokens. However, your {parameter} resulted in {prompt} tokens "
+        f"and {answer} are wanted as the answer. Please reduce the length of the {parameter} or of the answer.",
         parameter,
         "context_length_exceeded",
     )

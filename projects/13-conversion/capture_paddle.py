@@ -9,7 +9,9 @@ from typing import Any
 import mended
 import numpy as np
 import paddle
-from cases import STEPS, Case
+from cases import STEPS, Case, module_name
+
+from results import tensors, wanted
 
 Arrays = dict[str, np.ndarray]
 NAMES = {"_mean": "running_mean", "_variance": "running_var"}  # of a batch norm: Paddle's, PyTorch's
@@ -18,10 +20,11 @@ NAMES = {"_mean": "running_mean", "_variance": "running_var"}  # of a batch norm
 def network(case: Case, folder: Path) -> Any:
     """The converted project's model with weights of its own."""
     place = (folder / case.file).resolve()
-    for name in (place.stem, "paddle_utils"):
-        sys.modules.pop(name, None)
+    name = module_name(case)
+    for known in [each for each in sys.modules if each.partition(".")[0] in (name.partition(".")[0], "paddle_utils")]:
+        sys.modules.pop(known)
     sys.path[:0] = before = [str(place.parent), str(folder)]
-    model = getattr(importlib.import_module(place.stem), case.model)(**case.arguments)
+    model = getattr(importlib.import_module(name), case.model)(**case.arguments)
     del sys.path[: len(before)]
     for layer in model.sublayers():
         if isinstance(layer, paddle.nn.Dropout | mended.Dropout):
@@ -57,12 +60,21 @@ def load(model: Any, given: Mapping[str, np.ndarray], kind: str) -> None:
 def capture(case: Case, folder: Path, given: Mapping[str, np.ndarray], kind: str, used: list[Any]) -> Arrays:
     """Train the converted model from the weights `given`; the arrays that capture_torch.py makes, by the same names."""
     paddle.set_default_dtype(kind)
+    sides = [(where, where.dropout) for where in (paddle.nn.functional, mended) if hasattr(where, "dropout")]
     try:
+        for where, _ in sides:
+            where.dropout = lambda x, *_, **__: x
         model = network(case, folder)
         load(model, given, kind)
         return _train(case, model, kind, used)
     finally:
+        for where, dropout in sides:
+            where.dropout = dropout
         paddle.set_default_dtype("float32")
+
+
+def array(value: Any) -> np.ndarray:
+    return value.detach().numpy().astype("float64")
 
 
 def _train(case: Case, model: Any, kind: str, used: list[Any]) -> Arrays:
@@ -71,29 +83,26 @@ def _train(case: Case, model: Any, kind: str, used: list[Any]) -> Arrays:
         if not list(layer.children()):
 
             def keep(_: Any, __: Any, output: Any, name: str = name) -> None:
-                found.setdefault(f"output/{name}", output.numpy().astype("float64"))
+                for place, value in tensors(output, paddle.is_tensor):
+                    found.setdefault(f"output/{name}{place}", array(value))
 
             layer.register_forward_post_hook(keep)
     settings = {name: float(np.float32(value)) for name, value in case.settings.items()}
     settings.pop("lr")
     rate = case.settings["lr"]
-    parameters = model.parameters()
+    parameters = [value for value in model.parameters() if not value.stop_gradient]
     optimiser = getattr(mended, case.optimiser)(parameters, lr=rate, **settings)
     schedule = mended.CosineAnnealingLR(optimiser, STEPS) if case.schedule else None
     losses = []
-    for inputs, wanted in case.batches():
-        tensor = paddle.to_tensor(inputs if inputs.dtype == np.int64 else inputs.astype(kind))
-        logits = model(tensor)
-        loss = paddle.nn.functional.cross_entropy(
-            paddle.reshape(logits, [-1, case.classes]), paddle.reshape(paddle.to_tensor(wanted), [-1])
-        )
+    for step, (inputs, classes) in enumerate(case.batches()):
+        loss = _loss(case, model(*_given(inputs, kind)), classes, step)
         optimiser.zero_grad()
         loss.backward()
         if not losses:
             used += [loss, *parameters]
             for name, (value, turned) in weights(model).items():
                 if value.grad is not None:
-                    gradient = value.grad.numpy().astype("float64")
+                    gradient = array(value.grad)
                     found[f"gradient/{name}"] = gradient.T if turned else gradient
         if case.clip:
             mended.clip_grad_norm_(parameters, case.clip)
@@ -107,7 +116,32 @@ def _train(case: Case, model: Any, kind: str, used: list[Any]) -> Arrays:
             continue
         state = optimiser.state[id(value)]
         moments = [state[key] for key in ("exp_avg", "exp_avg_sq", "momentum_buffer") if key in state]
-        found[f"trained/{name}"] = np.array(
-            [float((each.numpy().astype("float64") ** 2).sum()) for each in (value, *moments)]
-        )
+        found[f"trained/{name}"] = np.array([float((array(each) ** 2).sum()) for each in (value, *moments)])
+    return found | _evaluated(case, model, kind)
+
+
+def _given(inputs: tuple[np.ndarray, ...], kind: str) -> list[Any]:
+    return [paddle.to_tensor(each if each.dtype == np.int64 else each.astype(kind)) for each in inputs]
+
+
+def _loss(case: Case, result: Any, classes: np.ndarray, step: int) -> Any:
+    logits = wanted(result, paddle.is_tensor, lambda value: value.is_floating_point())
+    functional = paddle.nn.functional
+    if case.loss == "cross_entropy":
+        flat = paddle.reshape(paddle.to_tensor(classes), [-1])
+        return functional.cross_entropy(paddle.reshape(logits, [-1, case.classes]), flat)
+    towards = paddle.to_tensor(case.targets(tuple(logits.shape), step)).astype(logits.dtype)
+    functions = {"mse": functional.mse_loss, "bce": functional.binary_cross_entropy_with_logits}
+    return functions[case.loss](logits, towards)
+
+
+def _evaluated(case: Case, model: Any, kind: str) -> Arrays:
+    """The buffers as training left them, and what the model gives in evaluation."""
+    parameters = {id(value) for value in model.parameters()}
+    kept = {name: value for name, (value, _) in weights(model).items() if id(value) not in parameters}
+    found = {f"buffer/{name}": array(value) for name, value in kept.items()}
+    model.eval()
+    with paddle.no_grad():
+        result = model(*_given(next(case.batches())[0], kind))
+    found |= {f"evaluated{name or '/'}": array(value) for name, value in tensors(result, paddle.is_tensor)}
     return found

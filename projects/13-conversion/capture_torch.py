@@ -4,8 +4,9 @@
     PYTHON projects/13-conversion/capture_torch.py mine.npz /path/to/a/pytorch/project       with a case.json
 
 Written are, for each project, its weights at the start; in float64 the outputs of its layers, its gradients, a hundred
-losses, and sums of squares of the trained weights and the optimiser's states; and how far float32 in PyTorch itself is
-from that (`noise`). Names are PyTorch's, `/` parts them.
+losses, sums of squares of the trained weights and the optimiser's states, the buffers after training and what the model
+then gives in evaluation; and how far float32 in PyTorch itself is from that, by several kernels (`noise`). Names are
+PyTorch's, `/` parts them.
 """
 
 import importlib
@@ -15,8 +16,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from cases import EXAMPLES, STEPS, Case, read
+from cases import EXAMPLES, STEPS, Case, module_name, read
 from equality import relative, scale
+
+from results import tensors, wanted
 
 Arrays = dict[str, np.ndarray]
 
@@ -29,11 +32,13 @@ def attribute(number: float) -> float:
 def network(case: Case) -> Any:
     """The project's model, its weights random but the same every time."""
     place = (case.folder / case.file).resolve()
-    sys.path.insert(0, str(place.parent))
-    sys.modules.pop(place.stem, None)
+    sys.path[:0] = before = [str(place.parent), str(case.folder)]
+    name = module_name(case)
+    for known in [each for each in sys.modules if each.partition(".")[0] == name.partition(".")[0]]:
+        sys.modules.pop(known)
     torch.manual_seed(13)
-    model = getattr(importlib.import_module(place.stem), case.model)(**case.arguments)
-    sys.path.pop(0)
+    model = getattr(importlib.import_module(name), case.model)(**case.arguments)
+    del sys.path[: len(before)]
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -44,45 +49,94 @@ def network(case: Case) -> Any:
 
 def capture(case: Case, weights: dict[str, Any], kind: torch.dtype) -> Arrays:
     """Train the model from `weights` in one type of number; the arrays, by name."""
-    model = network(case).to(kind)
-    model.load_state_dict(
-        {name: value.to(kind) if value.is_floating_point() else value for name, value in weights.items()}
-    )
+    torch.set_default_dtype(kind)  # what forward makes is of it too
+    dropout, torch.nn.functional.dropout = torch.nn.functional.dropout, lambda input, *_, **__: input
+    try:
+        model = network(case).to(kind)
+        model.load_state_dict(
+            {name: value.to(kind) if value.is_floating_point() else value for name, value in weights.items()}
+        )
+        return _train(case, model, kind)
+    finally:
+        torch.nn.functional.dropout = dropout
+        torch.set_default_dtype(torch.float32)
+
+
+def array(value: torch.Tensor) -> np.ndarray:
+    return value.detach().double().numpy().copy()  # it may be changed in place
+
+
+def _train(case: Case, model: Any, kind: torch.dtype) -> Arrays:
     found: Arrays = {}
     for name, module in model.named_modules():
         if not list(module.children()):
 
             def keep(_: Any, __: Any, output: Any, name: str = name) -> None:
-                found.setdefault(
-                    f"output/{name}", output.detach().double().numpy().copy()
-                )  # it may be changed in place
+                for place, value in tensors(output, torch.is_tensor):
+                    found.setdefault(f"output/{name}{place}", array(value))
 
             module.register_forward_hook(keep)
     settings = {name: value if name == "lr" else attribute(value) for name, value in case.settings.items()}
-    optimiser = getattr(torch.optim, case.optimiser)(model.parameters(), **settings)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimiser = getattr(torch.optim, case.optimiser)(trained, **settings)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS) if case.schedule else None
     losses = []
-    for inputs, wanted in case.batches():
-        given = torch.tensor(inputs) if inputs.dtype == np.int64 else torch.tensor(inputs).to(kind)
-        logits = model(given)
-        loss = torch.nn.functional.cross_entropy(logits.reshape(-1, case.classes), torch.tensor(wanted).reshape(-1))
+    for step, (inputs, classes) in enumerate(case.batches()):
+        loss = _loss(case, model(*_given(inputs, kind)), classes, step)
         optimiser.zero_grad()
         loss.backward()
         if not losses:
-            found |= {f"gradient/{name}": p.grad.double().numpy().copy() for name, p in model.named_parameters()}
+            got = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+            found |= {f"gradient/{name}": array(gradient) for name, gradient in got.items()}
         if case.clip:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), case.clip)
+            torch.nn.utils.clip_grad_norm_(trained, case.clip)
         optimiser.step()
         if schedule:
             schedule.step()
         losses.append(loss.item())
     found["loss"] = np.array(losses)
     for name, p in model.named_parameters():
-        state = optimiser.state[p]
-        moments = [state[key] for key in ("exp_avg", "exp_avg_sq", "momentum_buffer") if key in state]
-        squares = [float((value.detach().double() ** 2).sum()) for value in (p, *moments)]
-        found[f"trained/{name}"] = np.array(squares)
+        if p in optimiser.state:
+            state = optimiser.state[p]
+            moments = [state[key] for key in ("exp_avg", "exp_avg_sq", "momentum_buffer") if key in state]
+            found[f"trained/{name}"] = np.array([float((array(value) ** 2).sum()) for value in (p, *moments)])
+    return found | _evaluated(case, model, kind)
+
+
+def _given(inputs: tuple[np.ndarray, ...], kind: torch.dtype) -> list[torch.Tensor]:
+    made = [torch.tensor(each) for each in inputs]
+    return [each.to(kind) if each.is_floating_point() else each for each in made]
+
+
+def _loss(case: Case, result: Any, classes: np.ndarray, step: int) -> torch.Tensor:
+    logits = wanted(result, torch.is_tensor, torch.is_floating_point)
+    if case.loss == "cross_entropy":
+        return torch.nn.functional.cross_entropy(logits.reshape(-1, case.classes), torch.tensor(classes).reshape(-1))
+    towards = torch.tensor(case.targets(tuple(logits.shape), step)).to(logits.dtype)
+    functions = {"mse": "mse_loss", "bce": "binary_cross_entropy_with_logits"}
+    return getattr(torch.nn.functional, functions[case.loss])(logits, towards)
+
+
+def _evaluated(case: Case, model: Any, kind: torch.dtype) -> Arrays:
+    """The buffers as training left them, and what the model gives in evaluation."""
+    found = {f"buffer/{name}": array(value) for name, value in model.named_buffers() if value.is_floating_point()}
+    model.eval()
+    with torch.no_grad():
+        result = model(*_given(next(case.batches())[0], kind))
+    found |= {f"evaluated{name or '/'}": array(value) for name, value in tensors(result, torch.is_tensor)}
     return found
+
+
+def rounded(case: Case, weights: dict[str, Any]) -> list[Arrays]:
+    """The same in float32 by several kernels, whose orders of adding differ."""
+    runs = [capture(case, weights, torch.float32)]
+    with torch.backends.mkldnn.flags(enabled=False):
+        runs.append(capture(case, weights, torch.float32))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if threads > 1 else 2)
+    runs.append(capture(case, weights, torch.float32))
+    torch.set_num_threads(threads)
+    return runs
 
 
 def main() -> None:
@@ -90,11 +144,13 @@ def main() -> None:
     for case in map(read, map(Path, sys.argv[2:]) if sys.argv[2:] else EXAMPLES):
         name = case.name
         weights = network(case).state_dict()
-        exact, rounded = (capture(case, weights, kind) for kind in (torch.float64, torch.float32))
+        exact, others = capture(case, weights, torch.float64), rounded(case, weights)
         arrays |= {f"{name}/weight/{key}": value.numpy() for key, value in weights.items() if value.is_floating_point()}
         arrays |= {f"{name}/{key}": value for key, value in exact.items()}
         for key, value in exact.items():
-            arrays[f"{name}/noise/{key}"] = np.array(relative(rounded[key], value, scale(exact, key)))
+            arrays[f"{name}/noise/{key}"] = np.array(
+                max(relative(run[key], value, scale(exact, key)) for run in others)
+            )
     np.savez_compressed(sys.argv[1], **arrays)
     print(arrays["versions"], f"{Path(sys.argv[1]).stat().st_size:,} bytes")
 

@@ -1,7 +1,8 @@
 """What 13-2 asks of both sides, as a project's case.json says it: model, data and optimiser, without torch or Paddle.
 
-A case is a classifier: its model takes one tensor and gives logits (..., classes), its loss is the cross entropy.
-Dropout is set to 0 on both sides, since their random numbers differ.
+Its model takes one tensor or several. What it is trained with is its logits, or the first tensor that it gives: by
+the cross entropy of classes, by the squared error, or by the binary cross entropy. Dropout does nothing on both sides,
+since their random numbers differ.
 """
 
 import json
@@ -15,6 +16,7 @@ import numpy as np
 FILE = "case.json"
 EXAMPLES = sorted(path.parent for path in Path(__file__).resolve().parent.glob(f"examples/*/{FILE}"))
 STEPS = 100
+LOSSES = ("cross_entropy", "mse", "bce")
 BATCHES = 4  # that training goes round
 SETTINGS = {"SGD": {"lr", "momentum", "weight_decay"}, "Adam": {"lr", "weight_decay"}, "AdamW": {"lr", "weight_decay"}}
 TEMPLATE = """\
@@ -39,8 +41,9 @@ class Case:
 
     folder: Path
     model: str
-    classes: int
-    inputs: tuple[int, ...]  # shape of a batch
+    inputs: tuple[Any, ...]  # shape of a batch, or the shapes of several
+    classes: int = 1  # of the cross entropy
+    loss: str = "cross_entropy"
     tokens: bool = False  # of classes, each followed by the next; else numbers
     file: str = "model.py"
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -53,20 +56,40 @@ class Case:
     def name(self) -> str:
         return self.folder.name
 
-    def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes of the inputs, of which there may be several."""
+        several = all(isinstance(shape, list | tuple) for shape in self.inputs)
+        return tuple(map(tuple, self.inputs)) if several else (self.inputs,)
+
+    def batches(self) -> Iterator[tuple[tuple[np.ndarray, ...], np.ndarray]]:
         """STEPS pairs of inputs, tokens (int64) or numbers (float64), and the classes wanted (int64)."""
         random = np.random.default_rng(13)
         made = []
         for _ in range(BATCHES):
+            first, *others = self.shapes
             if self.tokens:
-                row = random.integers(0, self.classes, (self.inputs[0], self.inputs[1] + 1))
-                made.append((row[:, :-1], row[:, 1:]))
+                row = random.integers(0, self.classes, (first[0], first[1] + 1))
+                inputs, wanted = row[:, :-1], row[:, 1:]
             else:
-                wanted = random.integers(0, self.classes, self.inputs[0])
-                noise = random.standard_normal(self.inputs) * 0.5
-                made.append((noise + wanted.reshape(-1, *[1] * (len(self.inputs) - 1)) / self.classes, wanted))
+                wanted = random.integers(0, self.classes, first[0])
+                noise = random.standard_normal(first) * 0.5
+                inputs = noise + wanted.reshape(-1, *[1] * (len(first) - 1)) / self.classes
+            made.append(((inputs, *(random.standard_normal(shape) for shape in others)), wanted))
         for step in range(STEPS):
             yield made[step % BATCHES]
+
+    def targets(self, shape: tuple[int, ...], step: int) -> np.ndarray:
+        """What numbers of that shape are trained towards in a step, where they are no logits of classes."""
+        random = np.random.default_rng([13, step % BATCHES])
+        return random.integers(0, 2, shape).astype(float) if self.loss == "bce" else random.standard_normal(shape)
+
+
+def module_name(case: Case) -> str:
+    """What the model's file is imported as: below a folder with __init__.py it is a module of that package."""
+    path = Path(case.file).with_suffix("")
+    inside = len(path.parts) > 1 and (case.folder / path.parts[0] / "__init__.py").is_file()
+    return ".".join(path.parts) if inside else path.stem
 
 
 def read(folder: Path) -> Case:
@@ -88,11 +111,16 @@ def read(folder: Path) -> Case:
 
 
 def _check(case: Case, path: Path) -> None:
-    sizes = (case.classes, *case.inputs)
-    if not all(type(size) is int and size > 0 for size in sizes) or len(case.inputs) < 2:
-        raise NoCase(f"{path}: inputs is the shape of a batch, two whole numbers or more, and classes a whole number")
-    if case.tokens and len(case.inputs) != 2:
+    sizes = (case.classes, *(size for shape in case.shapes for size in shape))
+    if not all(type(size) is int and size > 0 for size in sizes) or not case.inputs or min(map(len, case.shapes)) < 2:
+        why = "inputs is the shape of a batch, two whole numbers or more, or a list of such, and classes a whole number"
+        raise NoCase(f"{path}: {why}")
+    if case.tokens and (len(case.inputs) != 2 or len(case.shapes) > 1):
         raise NoCase(f"{path}: inputs of tokens are [samples, places]")
+    if case.loss not in LOSSES:
+        raise NoCase(f"{path}: loss is {', '.join(LOSSES)}, not {case.loss!r}")
+    if case.loss == "cross_entropy" and case.classes < 2:
+        raise NoCase(f"{path}: classes is how many the cross entropy tells apart, 2 or more")
     if case.optimiser not in SETTINGS:
         raise NoCase(f"{path}: optimiser is {', '.join(SETTINGS)}, not {case.optimiser!r}")
     if not isinstance(case.settings, dict) or not {"lr"} <= set(case.settings) <= SETTINGS[case.optimiser]:

@@ -3,7 +3,7 @@
 import pickle
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,12 @@ class Record:
     drawn: int = 0
     ended: bool = False  # the process itself came to its end
     fault: dict[str, Any] | None = None
+    apart: tuple[int, str] | None = None  # from which event on both sides draw other numbers, and why
+
+    @property
+    def before(self) -> "Record":
+        """The same as far as both sides draw the same numbers."""
+        return self if self.apart is None else replace(self, events=self.events[: self.apart[0]])
 
 
 def read(path: Path) -> Record:
@@ -40,6 +46,8 @@ def read(path: Path) -> Record:
                 found.places = value
             elif kind == "executed":
                 found.executed = set(map(tuple, value))
+            elif kind == "apart":
+                found.apart = found.apart or (len(found.events), value)
             elif kind == "end":
                 found.ended, found.fault = True, value
             else:

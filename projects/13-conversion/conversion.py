@@ -10,7 +10,7 @@ import tempfile
 import traceback
 from collections import Counter
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import leftovers
@@ -46,12 +46,9 @@ class Conversion:
 
 
 def paddle_version() -> tuple[int, ...]:
-    for name in ("paddlepaddle", "paddlepaddle-gpu", "paddlepaddle-xpu"):
-        try:
-            return tuple(int(part) for part in re.findall(r"\d+", version(name))[:3])
-        except Exception:
-            continue
-    return (3, 0, 0)
+    """Of the package that brings `paddle`, whatever it is called on this kind of hardware: (3, 0, 0)."""
+    (package, *_) = packages_distributions()["paddle"]
+    return tuple(int(part) for part in re.findall(r"\d+", version(package))[:3])
 
 
 def convert(source: Path, target: Path, log: Path) -> Conversion:

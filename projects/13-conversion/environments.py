@@ -1,5 +1,6 @@
 """The Pythons that both sides run in: PyTorch's, and what a project asks for besides."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -25,10 +26,10 @@ class Pytorch:
 
 
 def pytorch(asked: str) -> Pytorch:
-    """`auto`: the one here, or one that is made now and kept; `none`; or a Python that is named."""
+    """`auto`: the one here, if there is one; `install`: one that is made now and kept; `none`; or one that is named."""
     if asked == "none":
         return Pytorch(why_not="pytorch=none was asked for")
-    if asked != "auto":
+    if asked not in ("auto", "install"):
         found = shutil.which(asked)
         if found is None or not _has_torch(found):
             raise NoEnvironment(f"pytorch={asked} is no Python with torch and numpy")
@@ -36,40 +37,41 @@ def pytorch(asked: str) -> Pytorch:
     for python in (sys.executable, str(CACHE / "bin" / "python")):
         if os.path.exists(python) and _has_torch(python):
             return Pytorch(python)
-    return _make()
+    if asked == "install":
+        return _make()
+    return Pytorch(why_not="there is no PyTorch here; --set pytorch=install installs one, some 200 MB to download")
 
 
 def _has_torch(python: str) -> bool:
-    words = [python, "-c", "import numpy, torch"]
+    """Whether it finds both, without importing them: that takes minutes where a machine is busy."""
+    look = "import sys; from importlib.util import find_spec; sys.exit(not (find_spec('numpy') and find_spec('torch')))"
     try:
-        return subprocess.run(words, capture_output=True, timeout=120).returncode == 0
+        return subprocess.run([python, "-c", look], capture_output=True, timeout=120).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 
 
 def _make() -> Pytorch:
-    print(f"Installing {PYTORCH} for the CPU into {CACHE.name} (once)", file=sys.stderr)
-    try:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", CACHE], check=True, capture_output=True)
-        words = [
-            "-m",
-            "pip",
-            "install",
-            "-q",
-            "--retries",
-            "1",
-            "--extra-index-url",
-            INDEX,
-            *_wanted(),
-            "numpy<2",
-            "pillow",
-        ]
-        subprocess.run([CACHE / "bin" / "python", *words], check=True, capture_output=True, text=True, timeout=900)
-    except (OSError, subprocess.SubprocessError) as error:
-        said = str(getattr(error, "stderr", "") or error).strip().splitlines()
-        shutil.rmtree(CACHE, ignore_errors=True)
-        return Pytorch(why_not=f"there is no PyTorch here and none could be installed: {said[-1] if said else error}")
-    return Pytorch(str(CACHE / "bin" / "python"))
+    """Installed by one process at a time."""
+    CACHE.parent.mkdir(parents=True, exist_ok=True)
+    python = str(CACHE / "bin" / "python")
+    with CACHE.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.path.exists(python) and _has_torch(python):  # another made it while this one waited
+            return Pytorch(python)
+        what = f"Installing {PYTORCH} for the CPU to compare with: some 200 MB to download, 1 GB in {CACHE} (once)"
+        print(what, file=sys.stderr, flush=True)
+        try:
+            subprocess.run([sys.executable, "-m", "venv", "--clear", CACHE], check=True, capture_output=True)
+            install = ["-m", "pip", "install", "-q", "--retries", "1", "--extra-index-url", INDEX]
+            words = [python, *install, *_wanted(), "numpy<2", "pillow"]
+            subprocess.run(words, check=True, capture_output=True, text=True, timeout=900)
+        except (OSError, subprocess.SubprocessError) as error:
+            said = str(getattr(error, "stderr", "") or error).strip().splitlines()
+            shutil.rmtree(CACHE, ignore_errors=True)
+            why = f"there is no PyTorch here and none could be installed: {said[-1] if said else error}"
+            return Pytorch(why_not=why)
+    return Pytorch(python)
 
 
 def _wanted() -> list[str]:

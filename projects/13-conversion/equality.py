@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 Arrays = Mapping[str, np.ndarray]
-ROUNDED = {"output": 1e-6, "gradient": 1e-6, "loss": 1e-5, "trained": 1e-5}  # float32, where nothing amplifies
+ROUNDED = {"output": 1e-6, "gradient": 1e-6, "loss": 1e-5, "trained": 1e-5, "buffer": 1e-5, "evaluated": 1e-5}
+# in float32, where nothing amplifies
 FINER = 16 * 2.0**-29  # float64 rounds 2^29 times as finely as float32; 16 for the chance in both
 NOISE = 4  # times PyTorch's own float32 error is allowed where that is more: then the model amplifies rounding
 RISK = 1.95  # of Kolmogorov and Smirnov's test: equal distributions are called different one time in a thousand
@@ -46,10 +47,13 @@ def relative(ours: np.ndarray, theirs: np.ndarray, by: float) -> float:
     return float(np.abs(ours - theirs).max(initial=0.0) / by)
 
 
-def differences(ours: Arrays, reference: Arrays, exact: bool) -> list[Difference]:
+def differences(
+    ours: Arrays, reference: Arrays, exact: bool, finer: Mapping[str, float] | None = None
+) -> list[Difference]:
     """All arrays of `reference` but weights and noise, in the order in which they were computed.
 
-    `exact`: ours is float64. A missing array is infinitely far.
+    `exact`: ours is float64. A missing array is infinitely far. `finer` are the differences in float64: what agrees
+    there and is as much coarser as float32 is has been rounded, and is no other formula.
     """
     found = []
     for name, theirs in reference.items():
@@ -57,6 +61,7 @@ def differences(ours: Arrays, reference: Arrays, exact: bool) -> list[Difference
         if kind not in ROUNDED:
             continue
         allowed = max(ROUNDED[kind], NOISE * float(reference[f"noise/{name}"])) * (FINER if exact else 1)
+        allowed = max(allowed, NOISE * 2.0**29 * (finer or {}).get(name, 0.0))
         error = relative(ours[name], theirs, scale(reference, name)) if name in ours else float("inf")
         found.append(Difference(name, error, allowed))
     return found

@@ -54,8 +54,8 @@ def _shared_memory(tree: ast.Module, names: Names) -> list[Open]:
 
 
 def _third(name: str, rules: Rules) -> str:
-    if name == "torch" or name.startswith("torch."):
-        return ""
+    if name in ("torch", "torchvision") or name.startswith(("torch.", "torchvision.")):
+        return ""  # by name, where it is used
     for known, hint in rules.third.items():
         if name == known or name.startswith(f"{known}."):
             return hint

@@ -197,6 +197,10 @@ class Mender(ast.NodeTransformer):
     def _refusal(self, full: str) -> str:
         """Why a name, or what it lies in, is not converted."""
         parts = full.split(".")
+        if parts[0] == "torchvision" and not any(name.startswith(f"{full}.") for name in self.rules.names):
+            return next(
+                (hint for name, hint in self.rules.third.items() if full.startswith(name)), "there is none of it"
+            )
         return next(
             (
                 self.rules.refused[name]

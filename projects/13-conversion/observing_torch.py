@@ -1,7 +1,9 @@
 """PyTorch's side of observing.py: its random numbers come from the stream."""
 
+import importlib
 import math
 from collections import Counter
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,11 @@ import torch
 import torch.nn.functional as F
 
 PLACES: Counter[str] = Counter()
+KEPT: list[Any] = []
+STREAMS: list[Any] = []  # the one that is not of a generator object
 streams: dict[int, Any] = {}
+original_seed = torch.Generator.manual_seed
+attended = F.scaled_dot_product_attention
 
 
 def array(value: Any) -> np.ndarray | None:
@@ -30,115 +36,54 @@ def note(_: Any) -> None:
     pass
 
 
+def _dropout_within(observer: Any) -> None:
+    """Note where a recurrent layer of PyTorch draws numbers itself, for its dropout between layers."""
+
+    def note_it(module: Any, _: Any) -> None:
+        if isinstance(module, torch.nn.RNNBase) and module.training and module.dropout and module.num_layers > 1:
+            kind = type(module).__name__
+            observer.write("apart", "", 0, f"the dropout between the layers of {kind} draws numbers of its own")
+
+    torch.nn.modules.module.register_module_forward_pre_hook(note_it)
+
+
+def _torchvision() -> None:
+    """A torchvision for another build of PyTorch lacks its operators, without which it is not imported."""
+    if find_spec("torchvision") is None:
+        return
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError:
+        library = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        KEPT.append(library)
+
+
 def prepare(stream: Any, device: str, observer: Any) -> None:
+    """Put the functions of this file in the place of PyTorch's."""
+    STREAMS[:] = [stream]
+    _dropout_within(observer)
+    _torchvision()
     torch.set_printoptions(precision=8, sci_mode=False, linewidth=100000)
     torch.compile = lambda model=None, **_: (
         model if model is not None else lambda function: function
     )  # the same, sooner
     torch.save = observer.saved(torch.save)
-
-    def of(generator: Any) -> Any:
-        if generator is None or generator is torch.default_generator:
-            return stream
-        if id(generator) not in streams:
-            streams[id(generator)] = (type(stream)(generator.initial_seed(), stream.nudge), generator)
-        return streams[id(generator)][0]
-
-    def seed(number: int) -> torch.Generator:
-        stream.seed(int(number))
-        return torch.default_generator
-
     torch.manual_seed = torch.random.manual_seed = seed
-
-    original_seed = torch.Generator.manual_seed
-
-    class Generator(torch.Generator):
-        def manual_seed(self, number: int) -> Any:
-            original_seed(self, number)
-            of(self).seed(number)
-            return self
-
     torch.Generator = Generator  # type: ignore[misc]
+    _replace_methods()
+    F.scaled_dot_product_attention = attend
+    torch.nn.init.trunc_normal_ = trunc_normal_
+    F.dropout = torch.dropout = dropout_over(0)
+    F.dropout1d = F.dropout2d = F.dropout3d = dropout_over(2)
+    drawing = (rand, randn, randint, randperm, normal, rand_like, randn_like, randint_like, bernoulli, multinomial)
+    for function in drawing:
+        setattr(torch, function.__name__, function)
+    torch.utils.data.dataset.randperm = randperm  # it was imported by name
 
-    def shaped(size: tuple[Any, ...], named: dict[str, Any]) -> list[int]:
-        size = named.pop("size", None) or size
-        size = size[0] if len(size) == 1 and not isinstance(size[0], int | torch.Tensor | np.integer) else size
-        return [int(each) for each in size]
 
-    def made(values: np.ndarray, shape: Any, kind: Any, named: dict[str, Any]) -> torch.Tensor:
-        found = torch.from_numpy(np.asarray(values).reshape(shape)).to(kind or torch.get_default_dtype())
-        return found.requires_grad_(True) if named.get("requires_grad") else found
-
-    def rand(*size: Any, generator: Any = None, dtype: Any = None, **named: Any) -> torch.Tensor:
-        shape = shaped(size, named)
-        return made(of(generator).uniform(math.prod(shape)), shape, dtype, named)
-
-    def randn(*size: Any, generator: Any = None, dtype: Any = None, **named: Any) -> torch.Tensor:
-        shape = shaped(size, named)
-        return made(of(generator).normal(math.prod(shape)), shape, dtype, named)
-
-    def randint(*given: Any, generator: Any = None, dtype: Any = None, **named: Any) -> torch.Tensor:
-        given = list(given)
-        shape = named.pop("size", None)
-        shape = list(given.pop() if shape is None else shape)
-        high = named.pop("high", None)
-        high = given.pop() if high is None else high
-        low = named.pop("low", given[0] if given else 0)
-        return made(of(generator).integers(int(low), int(high), math.prod(shape)), shape, dtype or torch.int64, named)
-
-    def randperm(count: int, *, generator: Any = None, dtype: Any = None, **named: Any) -> torch.Tensor:
-        return made(of(generator).permutation(int(count)), [int(count)], dtype or torch.int64, named)
-
-    def normal(
-        mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, **named: Any
-    ) -> torch.Tensor:
-        if size is None:
-            like = (torch.as_tensor(mean) + torch.as_tensor(std)).float()
-            return mean + std * randn(*like.shape, generator=generator, dtype=like.dtype)
-        return mean + std * randn(*size, generator=generator, **named)
-
-    def rand_like(like: Any, dtype: Any = None, **named: Any) -> torch.Tensor:
-        return rand(*like.shape, dtype=dtype or like.dtype)
-
-    def randn_like(like: Any, dtype: Any = None, **named: Any) -> torch.Tensor:
-        return randn(*like.shape, dtype=dtype or like.dtype)
-
-    def randint_like(like: Any, *given: Any, dtype: Any = None, **named: Any) -> torch.Tensor:
-        return randint(*given, tuple(like.shape), dtype=dtype or like.dtype, **named)
-
-    def bernoulli(chances: Any, p: Any = None, *, generator: Any = None) -> torch.Tensor:
-        drawn = rand(*chances.shape, generator=generator, dtype=torch.float64)
-        return (drawn < (chances if p is None else p)).to(chances.dtype)
-
-    def multinomial(
-        chances: Any, num_samples: int, replacement: bool = False, *, generator: Any = None
-    ) -> torch.Tensor:
-        rows = chances.detach().double().reshape(-1, chances.shape[-1]).numpy()
-        found = choose(rows, num_samples, replacement, of(generator))
-        return torch.from_numpy(found.reshape(*chances.shape[:-1], num_samples))
-
-    def fill(draw: Any) -> Any:
-        def filled(self: torch.Tensor, *given: Any, generator: Any = None, **named: Any) -> torch.Tensor:
-            with torch.no_grad():
-                self.copy_(draw(self, of(generator), *given, **named).to(self.dtype))
-            return self
-
-        return filled
-
-    def tensor(values: np.ndarray, like: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(values.reshape(tuple(like.shape)))
-
-    def uniform_(self: Any, source: Any, a: float = 0, b: float = 1, **named: Any) -> torch.Tensor:
-        a, b = named.get("from", a), named.get("to", b)
-        return a + (b - a) * tensor(source.uniform(self.numel()), self)
-
-    def random_(self: Any, source: Any, low: Any = 0, high: Any = None) -> torch.Tensor:
-        low, high = (0, low) if high is None and low else (low, high or 2**24)
-        return tensor(source.integers(low, high, self.numel()), self)
-
-    def bernoulli_(self: Any, source: Any, p: Any = 0.5) -> torch.Tensor:
-        return (tensor(source.uniform(self.numel()), self) < p).double()
-
+def _replace_methods() -> None:
     torch.Tensor.uniform_ = fill(uniform_)
     torch.Tensor.normal_ = fill(
         lambda self, source, mean=0, std=1: mean + std * tensor(source.normal(self.numel()), self)
@@ -151,62 +96,156 @@ def prepare(stream: Any, device: str, observer: Any) -> None:
     torch.Tensor.bernoulli = bernoulli
     torch.Tensor.multinomial = multinomial
 
-    def dropout_over(axes: int) -> Any:
-        def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
-            if not training or p == 0:
-                return input
-            shape = list(input.shape) if not axes else [*input.shape[:2], *[1] * (input.dim() - 2)]
-            kept = torch.from_numpy(stream.uniform(math.prod(shape)).reshape(shape) >= p).to(input.dtype)
-            return input * kept / (1 - p) if p < 1 else input * 0
 
-        return dropout
+def of(generator: Any) -> Any:
+    if generator is None or generator is torch.default_generator:
+        return STREAMS[0]
+    if id(generator) not in streams:
+        streams[id(generator)] = (type(STREAMS[0])(generator.initial_seed(), STREAMS[0].nudge), generator)
+    return streams[id(generator)][0]
 
-    def attend(
-        query: Any,
-        key: Any,
-        value: Any,
-        attn_mask: Any = None,
-        dropout_p: float = 0.0,
-        is_causal: bool = False,
-        **named: Any,
-    ) -> Any:
-        if not dropout_p:
-            return attended(query, key, value, attn_mask, 0.0, is_causal, **named)
-        scores = query @ key.transpose(-2, -1) * (named.get("scale") or 1 / math.sqrt(query.shape[-1]))
-        if is_causal:
-            scores = scores.masked_fill(torch.ones(scores.shape[-2:]).triu(1).bool(), -math.inf)
-        if attn_mask is not None:
-            scores = scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
-        return F.dropout(scores.softmax(-1), dropout_p) @ value
 
-    attended = F.scaled_dot_product_attention
-    F.scaled_dot_product_attention = attend
+def seed(number: int) -> torch.Generator:
+    STREAMS[0].seed(int(number))
+    return torch.default_generator
 
-    def trunc_normal_(
-        x: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None
-    ) -> Any:
-        low, high = (math.erf((edge - mean) / std / math.sqrt(2)) for edge in (a, b))
-        drawn = torch.from_numpy(of(generator).uniform(x.numel())).float().reshape(tuple(x.shape))
+
+class Generator(torch.Generator):
+    def manual_seed(self, number: int) -> Any:
+        original_seed(self, number)
+        of(self).seed(number)
+        return self
+
+
+def shaped(size: tuple[Any, ...], named: dict[str, Any]) -> list[int]:
+    size = named.pop("size", None) or size
+    size = size[0] if len(size) == 1 and not isinstance(size[0], int | torch.Tensor | np.integer) else size
+    return [int(each) for each in size]
+
+
+def made(values: np.ndarray, shape: Any, kind: Any, named: dict[str, Any]) -> torch.Tensor:
+    found = torch.from_numpy(np.asarray(values).reshape(shape)).to(kind or torch.get_default_dtype())
+    return found.requires_grad_(True) if named.get("requires_grad") else found
+
+
+def rand(*size: Any, generator: Any = None, dtype: Any = None, **named: Any) -> torch.Tensor:
+    shape = shaped(size, named)
+    return made(of(generator).uniform(math.prod(shape)), shape, dtype, named)
+
+
+def randn(*size: Any, generator: Any = None, dtype: Any = None, **named: Any) -> torch.Tensor:
+    shape = shaped(size, named)
+    return made(of(generator).normal(math.prod(shape)), shape, dtype, named)
+
+
+def randint(*given: Any, generator: Any = None, dtype: Any = None, **named: Any) -> torch.Tensor:
+    given = list(given)
+    shape = named.pop("size", None)
+    shape = list(given.pop() if shape is None else shape)
+    high = named.pop("high", None)
+    high = given.pop() if high is None else high
+    low = named.pop("low", given[0] if given else 0)
+    return made(of(generator).integers(int(low), int(high), math.prod(shape)), shape, dtype or torch.int64, named)
+
+
+def randperm(count: int, *, generator: Any = None, dtype: Any = None, **named: Any) -> torch.Tensor:
+    return made(of(generator).permutation(int(count)), [int(count)], dtype or torch.int64, named)
+
+
+def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, **named: Any) -> torch.Tensor:
+    if size is None:
+        like = (torch.as_tensor(mean) + torch.as_tensor(std)).float()
+        return mean + std * randn(*like.shape, generator=generator, dtype=like.dtype)
+    return mean + std * randn(*size, generator=generator, **named)
+
+
+def rand_like(like: Any, dtype: Any = None, **named: Any) -> torch.Tensor:
+    return rand(*like.shape, dtype=dtype or like.dtype)
+
+
+def randn_like(like: Any, dtype: Any = None, **named: Any) -> torch.Tensor:
+    return randn(*like.shape, dtype=dtype or like.dtype)
+
+
+def randint_like(like: Any, *given: Any, dtype: Any = None, **named: Any) -> torch.Tensor:
+    return randint(*given, tuple(like.shape), dtype=dtype or like.dtype, **named)
+
+
+def bernoulli(chances: Any, p: Any = None, *, generator: Any = None) -> torch.Tensor:
+    drawn = rand(*chances.shape, generator=generator, dtype=torch.float64)
+    return (drawn < (chances if p is None else p)).to(chances.dtype)
+
+
+def multinomial(chances: Any, num_samples: int, replacement: bool = False, *, generator: Any = None) -> torch.Tensor:
+    rows = chances.detach().double().reshape(-1, chances.shape[-1]).numpy()
+    found = choose(rows, num_samples, replacement, of(generator))
+    return torch.from_numpy(found.reshape(*chances.shape[:-1], num_samples))
+
+
+def fill(draw: Any) -> Any:
+    def filled(self: torch.Tensor, *given: Any, generator: Any = None, **named: Any) -> torch.Tensor:
         with torch.no_grad():
-            return x.copy_((torch.erfinv(low + (high - low) * drawn) * (std * math.sqrt(2.0)) + mean).clamp(a, b))
+            self.copy_(draw(self, of(generator), *given, **named).to(self.dtype))
+        return self
 
-    torch.nn.init.trunc_normal_ = trunc_normal_
-    F.dropout = torch.dropout = dropout_over(0)
-    F.dropout1d = F.dropout2d = F.dropout3d = dropout_over(2)
-    for function in (
-        rand,
-        randn,
-        randint,
-        randperm,
-        normal,
-        rand_like,
-        randn_like,
-        randint_like,
-        bernoulli,
-        multinomial,
-    ):
-        setattr(torch, function.__name__, function)
-    torch.utils.data.dataset.randperm = randperm  # it was imported by name
+    return filled
+
+
+def tensor(values: np.ndarray, like: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(values.reshape(tuple(like.shape)))
+
+
+def uniform_(self: Any, source: Any, a: float = 0, b: float = 1, **named: Any) -> torch.Tensor:
+    a, b = named.get("from", a), named.get("to", b)
+    return a + (b - a) * tensor(source.uniform(self.numel()), self)
+
+
+def random_(self: Any, source: Any, low: Any = 0, high: Any = None) -> torch.Tensor:
+    low, high = (0, low) if high is None and low else (low, high or 2**24)
+    return tensor(source.integers(low, high, self.numel()), self)
+
+
+def bernoulli_(self: Any, source: Any, p: Any = 0.5) -> torch.Tensor:
+    return (tensor(source.uniform(self.numel()), self) < p).double()
+
+
+def dropout_over(axes: int) -> Any:
+    def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
+        if not training or p == 0:
+            return input
+        shape = list(input.shape) if not axes else [*input.shape[:2], *[1] * (input.dim() - 2)]
+        kept = torch.from_numpy(STREAMS[0].uniform(math.prod(shape)).reshape(shape) >= p).to(input.dtype)
+        return input * kept / (1 - p) if p < 1 else input * 0
+
+    return dropout
+
+
+def attend(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    **named: Any,
+) -> Any:
+    if not dropout_p:
+        return attended(query, key, value, attn_mask, 0.0, is_causal, **named)
+    scores = query @ key.transpose(-2, -1) * (named.get("scale") or 1 / math.sqrt(query.shape[-1]))
+    if is_causal:
+        scores = scores.masked_fill(torch.ones(scores.shape[-2:]).triu(1).bool(), -math.inf)
+    if attn_mask is not None:
+        scores = scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
+    return F.dropout(scores.softmax(-1), dropout_p) @ value
+
+
+def trunc_normal_(
+    x: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None
+) -> Any:
+    low, high = (math.erf((edge - mean) / std / math.sqrt(2)) for edge in (a, b))
+    drawn = torch.from_numpy(of(generator).uniform(x.numel())).float().reshape(tuple(x.shape))
+    with torch.no_grad():
+        return x.copy_((torch.erfinv(low + (high - low) * drawn) * (std * math.sqrt(2.0)) + mean).clamp(a, b))
 
 
 def choose(rows: np.ndarray, count: int, replacement: bool, stream: Any) -> np.ndarray:

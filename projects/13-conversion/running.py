@@ -81,33 +81,44 @@ class Runner:
                 verdict.why += f" (so does PyTorch's own run: {failed})"
 
     def _judge(self, verdict: Verdict, theirs: Any, ours: Any, words: list[str], temporary: Path) -> None:
-        found = comparing.compare(theirs, ours)
         verdict.compared = len(theirs.events)
         if not theirs.events:
             verdict.why = "it prints, saves and returns nothing"
             return
-        allowed = comparing.ROUNDING
-        wrong = [each for each in found if each.error > allowed]
+        wrong = _wrong(theirs, ours)
+        if wrong and theirs.apart:
+            ours.apart = theirs.apart
+            wrong = _wrong(theirs.before, ours.before)
+            if not wrong:
+                verdict.why = theirs.apart[1]
+                return
         if wrong:
             again, _ = self._observe("torch", words, temporary, "plain")
-            if unsteady := comparing.compare(theirs, again):
-                steady = {(each.where, each.line) for each in unsteady}
-                left = [each for each in wrong if (each.where, each.line) not in steady]
-                if not left and len(unsteady) < len(theirs.events):
-                    verdict.equal, verdict.compared = True, len(theirs.events) - len(unsteady)
-                    return
-                if not left:
-                    verdict.why = f"PyTorch's own results change from run to run ({self._place(unsteady[0])})"
-                    return
-                wrong = left
+            wrong = self._steady(verdict, wrong, theirs, again)
+        if wrong:
             nudged, _ = self._observe("torch", words, temporary, "nudge")
-            moved = {}
+            moved: dict[str, float] = {}
             for each in comparing.compare(theirs, nudged):
                 moved[each.where] = max(moved.get(each.where, 0.0), each.error)
             wrong = [each for each in wrong if each.error > NUDGED * moved.get(each.where, 0.0)]
+        if verdict.why:
+            return
         verdict.equal = not wrong
         if wrong:
             verdict.why = f"at {self._place(wrong[0])}: {wrong[0].what}"
+
+    def _steady(
+        self, verdict: Verdict, wrong: list[comparing.Difference], theirs: Any, again: Any
+    ) -> list[comparing.Difference]:
+        """Those differences where PyTorch itself gives the same from run to run."""
+        unsteady = comparing.compare(theirs, again)
+        places = {(each.where, each.line) for each in unsteady}
+        left = [each for each in wrong if (each.where, each.line) not in places]
+        if not left and len(unsteady) < len(theirs.events):
+            verdict.compared = len(theirs.events) - len(unsteady)
+        elif not left:
+            verdict.why = f"PyTorch's own results change from run to run ({self._place(unsteady[0])})"
+        return left
 
     @staticmethod
     def _place(difference: comparing.Difference) -> str:
@@ -173,6 +184,10 @@ class Runner:
                 line = self._line(short, int(line)) if translate else line
                 return f"{short}:{line}: the process died there (signal {-said.returncode})"
         return f"the process died (exit {said.returncode}): {(said.stderr.strip().splitlines() or [''])[-1][:200]}"
+
+
+def _wrong(theirs: comparing.Record, ours: comparing.Record) -> list[comparing.Difference]:
+    return [each for each in comparing.compare(theirs, ours) if each.error > comparing.ROUNDING]
 
 
 def summary(verdicts: list[Verdict]) -> dict[str, bool | int]:

@@ -6,25 +6,27 @@
 
 Reference first: capture_torch.py saved what PyTorch does with the examples (reference.npz); of another project, whose
 case.json says what is compared, it is asked. The converted projects are given its weights and its batches, and compute
-the same: the output of every layer, every gradient, a hundred losses, the trained weights and the optimiser's states.
+the same: the output of every layer, every gradient, a hundred losses, the trained weights and the optimiser's states,
+the buffers that training left, and what the model then gives in evaluation.
 In float32 the goal is 1e-6, or four times what rounding alone makes of this model in PyTorch, if that is more; float64,
 which rounds 2^29 times as finely, has to be that much closer. Weights that nobody sets are compared by distribution,
 and what a data loader gives by content.
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+import batches
 import capture_paddle
 import conversion
 import equality
 import matplotlib.pyplot as plt
 import numpy as np
-import paddle
 from cases import EXAMPLES, Case, NoCase, read
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # so that it runs by hand from a plain checkout
@@ -56,9 +58,19 @@ def read_reference(python: str, cases: list[Case]) -> dict[str, np.ndarray]:
         except OSError as error:
             kit.refuse(f"reference={python} cannot be started.", f"{error.strerror}.", "Name a Python.")
         if done.returncode != 0:
-            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            kit.refuse(f"reference={python} failed.", reason, "It needs torch and numpy; or take reference=stored.")
+            kit.refuse(f"reference={python} failed.", *_cause(done.stderr))
         return dict(np.load(target))
+
+
+def _cause(text: str) -> tuple[str, str]:
+    """Why PyTorch's side failed, and what to do: the Python lacks something, or the project itself does not run."""
+    lines = text.strip().splitlines() or ["no reason given"]
+    if re.match(r"ModuleNotFoundError: No module named '(torch|numpy)'", lines[-1]):
+        return lines[-1], "Name a Python that has torch and numpy; or take reference=stored."
+    places = [line.strip() for line in lines if line.strip().startswith("File ") and str(HERE / "capture") not in line]
+    where = [line for line in places if "site-packages" not in line and str(HERE / "examples") not in line][-1:]
+    why = " ".join([lines[-1], *where])
+    return why, "The project, or its case.json, fails in PyTorch itself: mend it there first."
 
 
 def converted(case: Case, out: Path) -> tuple[Path, dict[str, list[int]]]:
@@ -78,16 +90,16 @@ def compare(case: Case, folder: Path, theirs: dict[str, np.ndarray], used: list)
     if own.keys() != weights.keys():
         names = ", ".join(sorted(own.keys() ^ weights.keys()))
         kit.refuse(f"{case.name}: other weights than in PyTorch: {names}", exit_code=1)
-    found = {
-        kind: equality.differences(capture_paddle.capture(case, folder, weights, kind, used), theirs, kind == "float64")
-        for kind in ("float32", "float64")
-    }
+    ours = {kind: capture_paddle.capture(case, folder, weights, kind, used) for kind in ("float32", "float64")}
+    exact = equality.differences(ours["float64"], theirs, exact=True)
+    finer = {each.name: each.error for each in exact if each.equal}
+    found = {"float32": equality.differences(ours["float32"], theirs, exact=False, finer=finer), "float64": exact}
     return found, [key for key in weights if not equality.alike(own[key], weights[key])]
 
 
 def report(case: Case, found: Found) -> None:
     """A line for each kind of array, and the first difference where there is one."""
-    for kind in KINDS:
+    for kind in (*KINDS, *(kind for kind in ("buffer", "evaluated") if any(e.kind == kind for e in found["float64"]))):
         errors = "   ".join(f"{number} {equality.worst(found[number], kind):.1e}" for number in found)
         print(f"  {case.name:4} {kind:9} {errors}")
     for number, some in found.items():
@@ -95,14 +107,6 @@ def report(case: Case, found: Found) -> None:
             print(
                 f"  {case.name}, {number}: FIRST DIFFERENCE in {bad.name}: {bad.error:.1e}, allowed {bad.allowed:.1e}"
             )
-
-
-def same_batches() -> bool:
-    """Whether a shuffled epoch of Paddle's loader has each thing once, in batches of the size asked for."""
-    data = paddle.io.TensorDataset([paddle.arange(50)])
-    batches = [batch[0].numpy() for batch in paddle.io.DataLoader(data, batch_size=16, shuffle=True)]
-    order = np.concatenate(batches)
-    return [len(batch) for batch in batches] == [16, 16, 16, 2] and sorted(order) == list(range(50))
 
 
 def draw(found: dict[str, Found], path: Path) -> None:
@@ -152,7 +156,7 @@ def main() -> None:
         for part in KINDS:
             program.metric(f"{kind}_{part}", max(equality.worst(each[kind], part) for each in found.values()))
     program.metric("initialised_otherwise", begin_otherwise)
-    program.metric("batches_same", same_batches())
+    program.metric("batches_same", batches.same_batches())
     draw(found, program.artefact("differences.png"))
     program.finish()
 

@@ -14,7 +14,7 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # it would fetch prices
 import litellm
 import openai
 from langchain_openai import ChatOpenAI, OpenAI, OpenAIEmbeddings
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_ai import Agent, NativeOutput
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
@@ -24,19 +24,25 @@ KEY = "none"
 QUESTION = [{"role": "user", "content": "What is the weather in Paris?"}]
 
 
-class Weather(BaseModel):
+class Exact(BaseModel):
+    """What has no fields beside its own: a model of random weights would write many."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Weather(Exact):
     """Ask for the weather."""
 
     city: Literal["Paris", "Rome"]
     days: int = Field(ge=1, le=5)
 
 
-class Town(BaseModel):
+class Town(Exact):
     name: Literal["Paris", "Rome"]
     place: "Place"
 
 
-class Place(BaseModel):
+class Place(Exact):
     side: Literal["north", "south"]
 
 
@@ -53,7 +59,8 @@ def of_openai() -> None:
     assert forced.choices[0].finish_reason == "tool_calls" and forced.choices[0].message.content is None
     result = {"role": "tool", "tool_call_id": call.id, "content": "rain"}
     asked = [*QUESTION, forced.choices[0].message.model_dump(), result]
-    assert CLIENT.chat.completions.create(model=MODEL, messages=asked, tools=[TOOL], max_tokens=8).usage.completion_tokens
+    again = CLIENT.chat.completions.create(model=MODEL, messages=asked, tools=[TOOL], max_tokens=8)
+    assert again.usage.completion_tokens
     parsed = CLIENT.chat.completions.parse(model=MODEL, messages=QUESTION, response_format=Town, max_tokens=100)
     assert isinstance(parsed.choices[0].message.parsed, Town)
 
@@ -113,8 +120,8 @@ def of_multiple_choice() -> None:
 def of_litellm() -> None:
     given = {"model": f"openai/{MODEL}", "api_base": ADDRESS, "api_key": KEY}
     assert litellm.completion(**given, messages=QUESTION, max_tokens=8, temperature=0).choices[0].message.content
-    chunks = list(litellm.completion(**given, messages=QUESTION, tools=[TOOL], tool_choice="required", stream=True, max_tokens=100))
-    built = litellm.stream_chunk_builder(chunks)
+    asked = {"messages": QUESTION, "tools": [TOOL], "tool_choice": "required", "max_tokens": 100}
+    built = litellm.stream_chunk_builder(list(litellm.completion(**given, **asked, stream=True)))
     Weather.model_validate_json(built.choices[0].message.tool_calls[0].function.arguments)
     try:
         litellm.completion(**given, messages=[{"role": "user", "content": "word " * 20_000}])

@@ -77,9 +77,9 @@ def _wait_for_docker(daemon: "subprocess.Popen[bytes]") -> Client | None:
     return None
 
 
-def base_archive() -> Path:
+def base_archive(suite: str = "bookworm", name: str = "bookworm", packages: str = PACKAGES) -> Path:
     """A Debian system as a tar, made once with debootstrap: no registry is needed."""
-    archive = ROOT / ".cache" / "base" / "bookworm.tar"
+    archive = ROOT / ".cache" / "base" / f"{name}.tar"
     if archive.is_file():
         return archive
     if os.getuid() != 0 or not shutil.which("debootstrap"):
@@ -87,7 +87,7 @@ def base_archive() -> Path:
     archive.parent.mkdir(parents=True, exist_ok=True)
     tree = archive.with_suffix("")
     shutil.rmtree(tree, ignore_errors=True)
-    words = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(tree)]
+    words = ["debootstrap", "--variant=minbase", f"--include={packages}", suite, str(tree)]
     # It mounts /proc into the tree: in a namespace of its own, so that nothing stays mounted if it is killed.
     made = subprocess.run(["unshare", "--mount", *words], capture_output=True, text=True)
     if made.returncode != 0:

@@ -211,7 +211,7 @@ class KubeCluster:
             pod.end()
             if pod.over:
                 self._forget(pod)
-        elif pod.over and status["phase"] not in ("Succeeded", "Failed"):
+        elif pod.process and pod.over and status["phase"] not in ("Succeeded", "Failed"):
             self.patch(self._status(name), {"status": pod.ended()})
             pod.gone = True
 

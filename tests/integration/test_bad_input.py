@@ -21,7 +21,7 @@ from checkouts import Checkout, processes
         (["run", "--task", "77"], "no such task"),
         (["run", "--task", "1-9"], "no such task"),
         (["run", "--hw", "asend"], "Did you mean ascend?"),
-        (["run", "--on", "cloud"], "no such engine"),
+        (["run", "--on", "cloud"], "Known: auto"),
         (["run", "--profile", "grand"], "no such profile"),
         (["run", "--task", "1", "--set", "sise=3"], "Did you mean size?"),
         (["run", "--task", "1", "--set", "size=10"], "integer, at least 1, at most 9"),

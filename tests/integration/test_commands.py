@@ -47,10 +47,10 @@ def test_every_format_of_the_matrix_says_the_same(checkout: Checkout) -> None:
     table, markdown, page = (checkout("matrix", "--format", form).stdout for form in ("table", "markdown", "html"))
     assert all("3 points earned of 7" in text for text in (table, markdown, page))
     document = json.loads(checkout("matrix", "--format", "json").stdout)
-    assert document["schema"] == 1 and document["points"]["earned"] == 3 and document["points"]["limit"] == 7
+    assert document["schema"] == 2 and document["points"]["earned"] == 3 and document["points"]["limit"] == 7
     earned = [cell for cell in document["cells"] if cell["state"] == "earned"]
     assert [(cell["part"], cell["hardware"], cell["points"], cell["limit"]) for cell in earned] == [("1", "cpu", 3, 3)]
-    assert {"part", "hardware", "model", "state", "points", "limit", "why", "run"} == set(earned[0])
+    assert {"part", "hardware", "model", "state", "points", "limit", "why", "run", "paddle"} == set(earned[0])
 
 
 def test_explain_says_why_a_cell_does_not_count(checkout: Checkout) -> None:

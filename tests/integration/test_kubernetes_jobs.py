@@ -46,7 +46,7 @@ class Cluster(ThreadingHTTPServer):
         folder.mkdir()
         for name in (".venv", ".stacks"):  # to save the minute in which the pod would make them
             (folder / name).symlink_to(self.kept / name)
-        own = {entry["name"]: entry["value"] for entry in container["env"]}
+        own = {entry["name"]: entry.get("value", "a-node") for entry in container["env"]}  # or a field of the pod's
         environment = {"PATH": os.environ["PATH"], **own, **s3_server.KEYS, "HOME": str(folder)}
         done = subprocess.run(container["args"], cwd=folder, env=environment, capture_output=True, text=True)
         (folder / "log").write_text(done.stdout + done.stderr)

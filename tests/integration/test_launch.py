@@ -82,9 +82,7 @@ def run(folder: Path, mode: str, timeout: float = 60.0) -> tuple[dict, Path, flo
     return records.read(place / records.FILE), place, seconds
 
 
-def test_every_rank_runs_and_leaves_its_log_and_its_proof(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_rank_runs_and_leaves_its_log_and_its_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-hush")  # the launcher writes the whole environment down
     record, place, _ = run(tmp_path, "good")
     assert record["passed"] and record["cards"] == 4
@@ -95,7 +93,6 @@ def test_every_rank_runs_and_leaves_its_log_and_its_proof(
     ]
     assert (place / records.LOG).read_text() == "this is rank 0 of 4\n"
     assert record["environment"]["OMP_NUM_THREADS"] == record["metrics"]["threads"]
-    assert "this is rank 0 of 4" in capfd.readouterr().out
     assert not [path for path in place.rglob("*") if path.is_file() and b"hush-hush" in path.read_bytes()]
 
 

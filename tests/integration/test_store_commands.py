@@ -24,12 +24,12 @@ def folders(tmp_path: Path) -> None:
 
 
 def test_a_team_shares_its_records_over_a_folder(checkout: Checkout, other: Checkout, tmp_path: Path) -> None:
-    store = str(tmp_path / "store")
+    store = str(tmp_path / "shared")
     checkout("run", "--task", "1")
     other("run", "--task", "1")
     refused = checkout("upload", "--to", store)
-    assert refused.returncode == 2 and "mkdir -p" in refused.stderr and not (tmp_path / "store").exists()
-    (tmp_path / "store").mkdir()
+    assert refused.returncode == 2 and "mkdir -p" in refused.stderr and not (tmp_path / "shared").exists()
+    (tmp_path / "shared").mkdir()
     done = checkout("upload", "--to", store)
     assert done.returncode == 0 and "Uploaded 1 record" in done.stdout and "\x1b" not in done.stdout + done.stderr
     assert "Uploaded nothing" in checkout("upload", "--to", store).stdout
@@ -45,8 +45,6 @@ def test_a_matrix_of_several_stores_counts_each_record_once(
 ) -> None:
     first, second = str(tmp_path / "first"), str(tmp_path / "second")
     other("run", "--task", "1")
-    for folder in (first, second):
-        Path(folder).mkdir()
     other("upload", "--to", first)
     other("upload", "--to", second)
     document = json.loads(checkout("matrix", "--format", "json", "--from", f"{first},{second}").stdout)
@@ -66,7 +64,6 @@ def test_a_store_stands_in_the_settings(checkout: Checkout, tmp_path: Path) -> N
 def test_a_record_that_does_not_hold_stays_here_with_code_6(checkout: Checkout, tmp_path: Path) -> None:
     checkout("run", "--task", "1")
     next(checkout.results.glob("1/cpu/*/metrics.json")).write_text("{}")
-    (tmp_path / "store").mkdir()
     done = checkout("upload", "--to", str(tmp_path / "store"))
     assert done.returncode == 6 and "metrics.json: changed since it was sealed" in done.stderr
     assert not list((tmp_path / "store").rglob("record.json"))

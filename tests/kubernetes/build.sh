@@ -19,7 +19,7 @@ fi
 apt-get update -qq
 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends golang-go dpkg-dev etcd-server
 apt-get source -qq --download-only kubernetes
-version=$(ls kubernetes_*.orig.tar.* | sed 's/.*really\([0-9.]*\)\.orig.*/\1/; s/^kubernetes_\([0-9.]*\)\.orig.*/\1/')
+version=$(echo kubernetes_*.orig.tar.* | sed 's/.*really\([0-9.]*\)\.orig.*/\1/; s/^kubernetes_\([0-9.]*\)\.orig.*/\1/')
 tree=$work/gopath/src/k8s.io/kubernetes
 mkdir -p "$tree"
 tar xf kubernetes_*.orig.tar.* -C "$tree" --strip-components=1

@@ -8,21 +8,21 @@ import pytest
 from harness.checkout import ROOT
 
 sys.path.append(str(ROOT / "docs" / "hooks"))
-import reference
+import reference_pages
 
 SCHEMAS = sorted(ROOT.glob("harness/catalogue/schemas/*.schema.json"))
 
 
 @pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.name.partition(".")[0])
 def test_every_field_is_described_and_stands_once(path):
-    rows = [line.split(" | ") for line in reference.schema(path).splitlines() if line.startswith("| `")]
+    rows = [line.split(" | ") for line in reference_pages.schema(path).splitlines() if line.startswith("| `")]
     assert len({row[0] for row in rows}) == len(rows) > 2
     assert [row[0] for row in rows if not row[2].strip(" |")] == []
 
 
 def test_nested_fields_are_named_by_their_path():
     record = next(path for path in SCHEMAS if path.name == "record.schema.json")
-    found = {line.split("`")[1] for line in reference.schema(record).splitlines() if line.startswith("| `")}
+    found = {line.split("`")[1] for line in reference_pages.schema(record).splitlines() if line.startswith("| `")}
     assert {"cell.part", "plug_ins[].wheel_sha256", "artefacts.*.bytes", "checks[].verdict"} <= found
 
 
@@ -34,5 +34,5 @@ def test_a_choice_that_only_narrows_a_field_says_nothing_more(tmp_path):
     schema = {"title": "a.yaml: a file", "properties": {"points": {"items": rule}}}
     path = tmp_path / "a.schema.json"
     path.write_text(json.dumps(schema))
-    page = reference.schema(path)
+    page = reference_pages.schema(path)
     assert page.count("`points[].rule`") == page.count("`points[].limit`") == 1

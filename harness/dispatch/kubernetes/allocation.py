@@ -6,6 +6,7 @@ that only one can win; so it needs no right in the cluster, and of the store tha
 
 import hashlib
 import os
+import platform
 import tempfile
 from dataclasses import replace
 from functools import cache
@@ -41,7 +42,7 @@ def _number(place: str, address: str) -> int:
     store, number = open_store(address), 0
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pod"
-        content = f"{os.uname().nodename} {place}".encode()
+        content = f"{platform.node()} {place}".encode()
         file.write_bytes(content)
         sha256 = hashlib.sha256(content).hexdigest()
         while not store.put(f"{ATTEMPTS}/{place}/{number}", file, sha256, lambda count: None):

@@ -1,7 +1,6 @@
 """What is missing: of the cells that were asked for, those that have not passed and that no job is still to run."""
 
 import contextlib
-import fcntl
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness import checkout
+from harness import checkout, system
 from harness.catalogue.cells import CellRequest
 from harness.catalogue.entries import Hardware, Part
 from harness.dispatch.listed import batches, jobs
@@ -77,7 +76,7 @@ def alone(results: Path) -> Iterator[None]:
     """One call at a time plans and submits, so that two of the same command do not both submit a cell."""
     (results / batches.FOLDER).mkdir(parents=True, exist_ok=True)
     with (results / batches.FOLDER / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        system.lock(lock.fileno())
         yield
 
 

@@ -59,6 +59,8 @@ def parse(text: str) -> Address:
         raise UsageError("--host: a password in an address.", "Others see it in the list of processes.", "Use a key.")
     if parts.scheme != "ssh" or not parts.hostname or parts.query or parts.fragment:
         raise UsageError(f"--host {text}: not an address.", "It is ssh://USER@HOST:PORT/FOLDER.", see)
+    if any(name.startswith("-") for name in (parts.hostname, parts.username or "")):
+        raise UsageError(f"--host {text}: not an address.", "ssh would take it for an option.", see)
     return Address(parts.hostname, parts.username or "", port, parts.path.rstrip("/"))
 
 

@@ -7,13 +7,13 @@ It imports nothing of this project. A request is a line of JSON, an answer too, 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import selectors
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Iterator, TextIO  # noqa: UP035
 
@@ -98,7 +98,7 @@ class Far:
         """Hold the folder; if another call has it, or a run that such a call has left, who that is."""
         lock = (self.folder / LOCK).open("a+")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(lock)
         except BlockingIOError:
             with lock:
                 lock.seek(0)
@@ -189,7 +189,7 @@ class Far:
             return True
         with (self.folder / LOCK).open() as lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(lock)
             except BlockingIOError:
                 return False
             return True
@@ -197,6 +197,8 @@ class Far:
     def _obey(self) -> bool:
         """Pass the signals on that the near side asks for; False once it is gone."""
         there = self.channel.receive()
+        if sys.platform == "win32":
+            return there
         while b"\n" in self.channel.pending:
             asked = self.channel.request() or {}
             group = (self.folder / LOCK).read_text().rpartition(" ")[2]
@@ -212,11 +214,21 @@ class Far:
 
     def read(self, name: str, start: int) -> None:
         """A piece of a file of the results, and the size of the whole."""
+        if sys.platform == "win32":
+            return
         descriptor = os.open(self.folder / "results" / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             self.channel.answer(os.pread(descriptor, CHUNK, start), size=os.fstat(descriptor).st_size)
         finally:
             os.close(descriptor)
+
+
+def _lock(file: TextIO) -> None:
+    """Raises BlockingIOError where another has it. The far side is POSIX, and only the near one may be another."""
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _state(path: Path) -> list[Any]:

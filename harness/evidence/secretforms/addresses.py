@@ -39,7 +39,7 @@ ADDRESSES = (
     ),
     secret(":thin:", rb"(?P<kept>jdbc:oracle:thin:[^\s/@]{1,64}/)[^\s@\"']{1,256}(?=@)"),
     secret(
-        "= %3d",
+        "sig q-ak key token credential auth secret passw pwd ticket code_verifier",
         rb"(?P<kept>(?:[?&;]|\\u0026|&amp;|%26|%3f)(?:" + _SIGNED + rb")(?:=|%3d))"
         rb"""(?!\[redacted)[^\s&"'<>\\;]{1,4096}""",
     ),
@@ -64,7 +64,7 @@ ADDRESSES = (
         ),
     ),
     secret(
-        "sessi sessdata bduss stoken ptoken connect.sid csrf xsrf z_c0",
+        "sess bduss stoken ptoken connect.sid csrf xsrf z_c0",
         (
             rb"(?P<kept>(?:bduss(?:_bfess)?|[sp]token(?:_bfess)?|sess(?:ion)?[_-]?(?:id|"
             rb"data|key)|connect\.sid|[cx]srf[_-]?token|z_c0)(?:\\{0,7}[\"'])?[ \t]{0,4}"
@@ -72,7 +72,7 @@ ADDRESSES = (
         ),
     ),
     Secret(  # a line of a jar of cookies, in which \\t may be two letters
-        (b"true", b"false"),
+        (b"\ttrue", b"\tfalse", b"\\ttrue", b"\\tfalse"),
         re.compile(
             (
                 rb"(?P<kept>@(?:true|false)@/[^\t\n\\]{0,256}@(?:true|false)@\d{1,20}@[^\t\n\\]"

@@ -70,7 +70,7 @@ COMMANDS = (
         cased=True,
     ),
     secret(
-        "sshpass login mongo plink pscp zip",
+        "sshpass login mongo plink pscp putty psftp",
         (
             rb"(?P<kept>\b(?:sshpass|(?:docker|podman|oc|helm|az|skopeo|nerdctl|crane)"
             rb"(?:[ \t]registry)?[ \t]login|mongo(?:sh|dump|restore|import|export)?|plink|"
@@ -102,7 +102,7 @@ COMMANDS = (
         ),
     ),
     secret(
-        "sudo login",
+        "echo",
         (
             rb"(?P<kept>\becho[ \t]{1,4}(?:-n[ \t]{1,4})?(?P<quote>[\"'])?)(?!\[redacted|"
             rb"\$)[^\r\n\"'|]{1,256}?(?=[\"']?[ \t]{0,4}\|[ \t]{0,4}(?:sudo[^\r\n|]{0,40}"
@@ -111,7 +111,7 @@ COMMANDS = (
         ),
     ),
     secret(
-        "setenv setx -gx environmentvariable configure",
+        "key token secret passw credential",
         (
             rb"(?P<kept>\b(?:setenv|setx|set[ \t]-gx|setenvironmentvariable\(|configure[ \t]"
             rb"set)[ \t]{0,4}(?:/m[ \t])?(?:"

@@ -3,20 +3,26 @@
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 REDACTED = b"[redacted]"
 TURNS = re.compile(rb"(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])")
 INSIDE_WORD = re.compile(rb"[A-Za-z0-9_]")
+RUN = re.compile(rb"(?<![a-z0-9_-])[a-z0-9_-]{16,}")
+WORD = re.compile(rb"[a-z]{2,}")
+NEAR = 32
+AROUND = 2  # lines before and behind a sign: no form spans more
 
 
 @dataclass(frozen=True)
 class Secret:
     """What a kind of secret looks like.
 
-    It is only looked for where one of `signs` stands. Signs and pattern are of small letters, and are held against
-    the text in small letters, unless `cased`. What the group `kept` matches stays; the rest is replaced.
+    It is only looked for in the lines around one of its `signs`, which stands in each match; without signs, around each
+    run of 16 letters and digits. Signs are of small letters, and so is the pattern, which is held against the text in
+    small letters, unless `cased`. What the group `kept` matches stays; the rest is replaced.
     """
 
     signs: tuple[bytes, ...]
@@ -26,15 +32,76 @@ class Secret:
     is_one: Callable[[bytes, int, int], bool] | None = None  # asked with the text, and from where to where
     begins_word: bool = False  # asked for behind the pattern, which then begins with letters and is found quickly
 
-    def matches(self, text: bytes, small: bytes) -> Iterator[tuple[int, int]]:
-        """From where to where it stands in the text, which is given as it is and in small letters."""
-        if any(sign in small for sign in self.signs):
-            for match in self.pattern.finditer(text if self.cased else small):
+    def matches(self, text: "Text") -> Iterator[tuple[int, int]]:
+        """From where to where it stands in the text."""
+        content = text.content if self.cased else text.small
+        for first, last in text.around(self.signs) if self.signs else text.runs:
+            for match in self.pattern.finditer(content, first, last):
                 start = match.end("kept") if "kept" in self.pattern.groupindex else match.start()
-                if self.begins_word and INSIDE_WORD.match(text, start - 1) and start:
+                if self.begins_word and INSIDE_WORD.match(content, start - 1) and start:
                     continue
-                if start < match.end() and (self.is_one is None or self.is_one(text, start, match.end())):
+                if start < match.end() and (self.is_one is None or self.is_one(text.content, start, match.end())):
                     yield start, match.end()
+
+
+class Text:
+    """A text in which secrets are looked for: in small letters, and where in it something may be one."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content, self.small = content, content.lower()
+        self._lines: dict[bytes, list[tuple[int, int]]] = {}
+
+    @cached_property
+    def words(self) -> bytes:
+        """Its words, each once: far fewer than stand there."""
+        return b" ".join(set(WORD.findall(self.small)))
+
+    @cached_property
+    def runs(self) -> list[tuple[int, int]]:
+        """From where to where what is near a run goes."""
+        size = len(self.small)
+        runs = RUN.finditer(self.small)
+        return _merged((max(run.start() - NEAR, 0), min(run.end() + 4 * NEAR, size)) for run in runs)
+
+    def has(self, part: bytes) -> bool:
+        """Whether a part of a sign stands in it."""
+        return part in (self.words if part.isalpha() and part.isascii() else self.small)
+
+    def around(self, signs: Sequence[bytes]) -> list[tuple[int, int]]:
+        """From where to where the lines around signs go."""
+        for sign in signs:
+            if sign not in self._lines:
+                self._lines[sign] = list(self._lines_of(sign)) if self.has(letters(sign)) else []
+        return _merged(sorted(lines for sign in signs for lines in self._lines[sign]))
+
+    def _lines_of(self, sign: bytes) -> Iterator[tuple[int, int]]:
+        small = self.small
+        at = small.find(sign)
+        while at >= 0:
+            start = at + 1
+            for _ in range(AROUND + 1):
+                start = small.rfind(b"\n", 0, max(start - 1, 0)) + 1
+            line = end = small.find(b"\n", at + len(sign) - 1) + 1 or len(small)
+            for _ in range(AROUND):
+                end = small.find(b"\n", end) + 1 or len(small)
+            yield start, end
+            at = small.find(sign, line)
+
+
+@cache
+def letters(sign: bytes) -> bytes:
+    """The most letters in a row of a sign; all of it where it has none."""
+    return max(WORD.findall(sign), key=len, default=sign)
+
+
+def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, end in spans:
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(merged[-1][1], end)
+        else:
+            merged.append((start, end))
+    return merged
 
 
 def secret(

@@ -20,6 +20,7 @@ from .schedules import *
 from .shapes import *
 from .starts import *
 from . import functions as F
+from . import vision
 from .tensors import install as _install
 
 modules.install()

@@ -1,5 +1,6 @@
 """Arithmetic with PyTorch's arguments, and in place where PyTorch writes in place."""
 
+import builtins
 import sys
 
 import paddle
@@ -123,22 +124,21 @@ def pow(x, exponent):
 
 @method
 def clamp(x, min=None, max=None):
+    """At a bound the gradient passes, as in PyTorch."""
     if isinstance(min, Tensor) or isinstance(max, Tensor):
-        x = (
-            x
-            if min is None
-            else paddle.maximum(*_pair(x, min if isinstance(min, Tensor) else paddle.full([], min, x.dtype)))
-        )
-        return (
-            x
-            if max is None
-            else paddle.minimum(*_pair(x, max if isinstance(max, Tensor) else paddle.full([], max, x.dtype)))
-        )
+        if min is not None:
+            x, low = _pair(x, min if isinstance(min, Tensor) else paddle.full([], min, x.dtype))
+            x = paddle.where(x < low, low, x)
+        if max is not None:
+            x, high = _pair(x, max if isinstance(max, Tensor) else paddle.full([], max, x.dtype))
+            x = paddle.where(x > high, high, x)
+        return x
     if is_integer(x) and (isinstance(min, float) or isinstance(max, float)):
         x = x.astype(paddle.get_default_dtype())
     if x.dtype in (paddle.uint8, paddle.int8, paddle.int16):
         return paddle.clip(x.astype("int32"), min, max).astype(x.dtype)
-    return paddle.clip(x, min, max)
+    found = paddle.clip(x, min, max)
+    return found if found.stop_gradient else paddle.where(found == x, x, found.detach())
 
 
 clip = clamp
@@ -335,6 +335,9 @@ def _promoting(name):
     def combined(self, other):
         if isinstance(other, Tensor) and self.dtype != other.dtype:
             self, other = _pair(self, other)
+        if name == "__truediv__" and is_integer(self):
+            self = self.astype(paddle.get_default_dtype())
+            other = other.astype(self.dtype) if isinstance(other, Tensor) else other
         return before(self, other)
 
     setattr(Tensor, name, combined)
@@ -350,3 +353,11 @@ def install():
 
 def polar(x, angle):
     return paddle.complex(x * paddle.cos(angle), x * paddle.sin(angle))
+
+
+def pinv(x, *, atol=None, rtol=None, hermitian=False):
+    """With PyTorch's bound for what counts as 0."""
+    if atol is not None:
+        raise NotImplementedError("pinv with atol")
+    own = paddle.finfo(x.dtype).eps * builtins.max(x.shape[-2:])
+    return paddle.linalg.pinv(x, own if rtol is None else rtol, hermitian)

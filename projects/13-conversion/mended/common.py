@@ -41,9 +41,19 @@ def refuse(what):
     raise NotImplementedError(f"{what} is not converted")
 
 
+def cast(x, kind):
+    """To another type; to halves rounded to the nearest, where Paddle's CPU cuts off."""
+    if kind != paddle.float16 or x.dtype not in (paddle.float32, paddle.float64) or not x.place.is_cpu_place():
+        return x.astype(kind)
+    near = paddle.to_tensor(x.detach().numpy().astype("float16").astype("float64")).astype(x.dtype)
+    if not x.stop_gradient:
+        near = x + paddle.where(x == near, paddle.zeros_like(near), near - x).detach()
+    return near.astype(kind)
+
+
 def finish(x, dtype=None, requires_grad=False):
     """A made tensor with the type and the gradient that were asked for."""
-    x = x if dtype is None or x.dtype == dtype else x.astype(dtype)
+    x = x if dtype is None or x.dtype == dtype else cast(x, dtype)
     x.stop_gradient = not requires_grad
     return x
 
@@ -58,7 +68,7 @@ def put(into, values):
         if into.is_contiguous():
             paddle.assign(values, into)
         else:
-            into.scale_(0.0) if not is_integer(into) else into.zero_()
+            into.zero_()
             into.add_(values)
     return into
 

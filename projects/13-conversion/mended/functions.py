@@ -267,17 +267,6 @@ def one_hot(x, num_classes=-1):
     return F.one_hot(x, count).astype("int64")
 
 
-def cosine_similarity(x1, x2, dim=1, eps=1e-8):
-    def length(x):
-        return paddle.clip(paddle.sqrt(paddle.sum(x * x, dim, keepdim=True)), min=eps)
-
-    return paddle.sum((x1 / length(x1)) * (x2 / length(x2)), dim)
-
-
-def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
-    return paddle.sum(paddle.abs(x1 - x2 + eps) ** p, -1, keepdim=keepdim) ** (1 / p)
-
-
 def scaled_dot_product_attention(
     query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
 ):

@@ -4,6 +4,7 @@ import numpy as np
 import paddle
 
 from .common import Tensor, dims, finish, is_integer, method
+from .common import cast as convert
 
 float16 = half = paddle.float16
 float32 = float_ = paddle.float32
@@ -186,7 +187,7 @@ def to(x, *given, dtype=None, device=None, non_blocking=False, copy=False, memor
     elif device is not None and not isinstance(device, str):
         x = x._to(device) if hasattr(x, "_to") and device != x.place else x
     if dtype is not None and x.dtype != dtype:
-        return x.astype(dtype)
+        return convert(x, dtype)
     return x.clone() if copy else x
 
 
@@ -199,17 +200,17 @@ def type(x, kind=None, non_blocking=False):
     kind = {long_tensor: int64, float_tensor: float32}.get(kind, kind)
     if isinstance(kind, str):
         kind = {f"torch.{name}Tensor": each for each, name in names.items()}[kind.replace("cuda.", "")]
-    return x.astype(kind)
+    return convert(x, kind)
 
 
 @method
 def type_as(x, other):
-    return x.astype(other.dtype)
+    return convert(x, other.dtype)
 
 
 def _caster(name, kind):
     def cast(x, *_, **__):
-        return x if x.dtype == kind else x.astype(kind)
+        return x if x.dtype == kind else convert(x, kind)
 
     cast.__name__ = name
     return method(cast)

@@ -1,4 +1,4 @@
-"""Losses with PyTorch's defaults and means."""
+"""Losses with PyTorch's defaults and means, and the distances that they take."""
 
 import math
 
@@ -6,16 +6,15 @@ import paddle
 import paddle.nn.functional as F
 
 
-def _alike(x1, x2, dim):
-    from .functions import cosine_similarity
+def cosine_similarity(x1, x2, dim=1, eps=1e-8):
+    def length(x):
+        return paddle.clip(paddle.sqrt(paddle.sum(x * x, dim, keepdim=True)), min=eps)
 
-    return cosine_similarity(x1, x2, dim)
+    return paddle.sum((x1 / length(x1)) * (x2 / length(x2)), dim)
 
 
-def _apart(x1, x2, p, eps):
-    from .functions import pairwise_distance
-
-    return pairwise_distance(x1, x2, p, eps)
+def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
+    return paddle.sum(paddle.abs(x1 - x2 + eps) ** p, -1, keepdim=keepdim) ** (1 / p)
 
 
 def _reduced(loss, reduction, size_average=None, reduce=None):
@@ -139,7 +138,7 @@ def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=No
 
 
 def cosine_embedding_loss(input1, input2, target, margin=0.0, size_average=None, reduce=None, reduction="mean"):
-    alike = _alike(input1, input2, input1.ndim - 1)
+    alike = cosine_similarity(input1, input2, input1.ndim - 1)
     return _reduced(paddle.where(target == 1, 1 - alike, F.relu(alike - margin)), reduction, size_average, reduce)
 
 
@@ -159,8 +158,8 @@ def triplet_margin_loss(
     reduce=None,
     reduction="mean",
 ):
-    near, far = _apart(anchor, positive, p, eps), _apart(anchor, negative, p, eps)
-    far = paddle.minimum(far, _apart(positive, negative, p, eps)) if swap else far
+    near, far = pairwise_distance(anchor, positive, p, eps), pairwise_distance(anchor, negative, p, eps)
+    far = paddle.minimum(far, pairwise_distance(positive, negative, p, eps)) if swap else far
     return _reduced(F.relu(near - far + margin), reduction, size_average, reduce)
 
 

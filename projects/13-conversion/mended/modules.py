@@ -16,6 +16,9 @@ class Keys(namedtuple("_IncompatibleKeys", "missing_keys unexpected_keys")):
     __str__ = __repr__
 
 
+Keys.__name__ = "_IncompatibleKeys"  # which it prints
+
+
 class Module(Layer):
     """torch.nn.Module: a layer that may be begun with `super().__init__()` alone."""
 
@@ -153,12 +156,18 @@ def _shared(value):
     return value.detach() if value.ndim or not value.stop_gradient else value
 
 
+def _quoted(names):
+    return ", ".join(f'"{each}"' for each in names)
+
+
 def load_state_dict(self, state_dict, strict=True, assign=False):
     own = self.state_dict(keep_vars=True)
     missing = [name for name in own if name not in state_dict]
     unexpected = [name for name in state_dict if name not in own]
     if strict and (missing or unexpected):
-        raise RuntimeError(f"Error(s) in loading state_dict: missing {missing}, unexpected {unexpected}")
+        kinds = (("Unexpected", unexpected), ("Missing", missing))
+        said = [f"\t{kind} key(s) in state_dict: {_quoted(names)}. " for kind, names in kinds if names]
+        raise RuntimeError("\n".join([f"Error(s) in loading state_dict for {type(self).__name__}:", *said]))
     for name, value in own.items():
         if name in state_dict:
             given = state_dict[name]

@@ -104,9 +104,19 @@ def _narrow(x, compute):
     return Pair(found[0].astype(x.dtype), found[1]) if isinstance(found, tuple) else found.astype(x.dtype)
 
 
-def _extreme(x, dim, keepdim, greatest):
+def _where(x, dim, keepdim, greatest):
+    """The index of the extreme; the first that is no number goes before all."""
     order = paddle.argmax if greatest else paddle.argmin
-    indices = order(x, axis=dim, keepdim=True)
+    none = paddle.isnan(x) if x.is_floating_point() else None
+    if none is None or not bool(none.any()):
+        return order(x, axis=dim, keepdim=keepdim)
+    found = order(paddle.nan_to_num(x, 0.0, float("inf"), -float("inf")), axis=dim, keepdim=keepdim)
+    first = paddle.argmax(none.astype("int32"), axis=dim, keepdim=keepdim)
+    return paddle.where(none.any(axis=dim, keepdim=keepdim), first, found)
+
+
+def _extreme(x, dim, keepdim, greatest):
+    indices = _where(x, dim, True, greatest)
     values = paddle.take_along_axis(x, indices, dim) if x.ndim else x
     if x.ndim and not keepdim:
         values, indices = values.squeeze(dim), indices.squeeze(dim)
@@ -119,7 +129,7 @@ def max(x, dim=None, keepdim=False, *, axis=None):
         return maximum(x, dim)
     dim = _axis(dim, axis)
     if dim is None:
-        return _narrow(x, lambda x: paddle.max(x))
+        return _narrow(x, paddle.max if x.stop_gradient else paddle.amax)
     return _narrow(x, lambda x: _extreme(x, dim, keepdim, True))
 
 
@@ -129,7 +139,7 @@ def min(x, dim=None, keepdim=False, *, axis=None):
         return minimum(x, dim)
     dim = _axis(dim, axis)
     if dim is None:
-        return _narrow(x, lambda x: paddle.min(x))
+        return _narrow(x, paddle.min if x.stop_gradient else paddle.amin)
     return _narrow(x, lambda x: _extreme(x, dim, keepdim, False))
 
 
@@ -146,12 +156,20 @@ def _same(x, other):
 
 @method
 def maximum(x, other):
-    return paddle.maximum(*_same(x, other))
+    return _greater(*_same(x, other), paddle.maximum, lambda a, b: a > b)
 
 
 @method
 def minimum(x, other):
-    return paddle.minimum(*_same(x, other))
+    return _greater(*_same(x, other), paddle.minimum, lambda a, b: a < b)
+
+
+def _greater(a, b, whole, ahead):
+    """What is no number stays none, and where both are equal each has half of the gradient."""
+    if not a.is_floating_point():
+        return whole(a, b)
+    one = paddle.where(ahead(a, b) | paddle.isnan(a), a, b)
+    return paddle.where(a == b, a * 0.5 + b * 0.5, one)
 
 
 @method
@@ -174,21 +192,29 @@ def amin(x, dim=(), keepdim=False):
 def argmax(x, dim=None, keepdim=False, *, axis=None):
     dim = _axis(dim, axis)
     x = x.astype("float32") if is_half(x) else x.astype("int32") if x.dtype == paddle.bool else x
-    return paddle.argmax(x, axis=dim, keepdim=keepdim)
+    return _where(x, dim, keepdim, True)
 
 
 @method
 def argmin(x, dim=None, keepdim=False, *, axis=None):
     dim = _axis(dim, axis)
     x = x.astype("float32") if is_half(x) else x.astype("int32") if x.dtype == paddle.bool else x
-    return paddle.argmin(x, axis=dim, keepdim=keepdim)
+    return _where(x, dim, keepdim, False)
 
 
 @method
 def median(x, dim=None, keepdim=False):
     """The lower one of an even count."""
+    if x.is_floating_point() and bool(paddle.isnan(x).any()):
+        if dim is not None:
+            raise NotImplementedError("median over an axis where there is no number")
+        return paddle.full([], float("nan"), x.dtype)
     if dim is None:
-        return paddle.sort(x.flatten())[(numel(x) - 1) // 2]
+        found = paddle.sort(x.flatten())[(numel(x) - 1) // 2]
+        if found.stop_gradient:
+            return found
+        shared = x[x == found.detach()].mean()  # the gradient is parted among equals
+        return found.detach() + shared - shared.detach()
     return kthvalue(x, (x.shape[dim] - 1) // 2 + 1, dim, keepdim)
 
 

@@ -15,7 +15,7 @@ def block(code: str) -> str:
 
 
 class Endpoint(ThreadingHTTPServer):
-    """Answers in turn with what `answers` holds: a text, raw bytes, an HTTP status, 'broken', 'endless' or 'busy'."""
+    """Answers in turn with `answers`: a text, raw bytes, a status (or with a text), 'broken', 'endless' or 'busy'."""
 
     daemon_threads = True
 
@@ -38,11 +38,15 @@ class Handler(BaseHTTPRequestHandler):
         self.server.keys.append(self.headers["Authorization"])
         answer = self.server.answers.pop(0)
         if isinstance(answer, int):
-            self.send_response(answer)
+            answer = (answer, f"refused {self.headers['Authorization']}")
+        if isinstance(answer, tuple):
+            self.send_response(answer[0])
             self.end_headers()
-            self.wfile.write(f"refused {self.headers['Authorization']}".encode())
+            self.wfile.write(answer[1].encode())
             return
         self.send_response(200)
+        if isinstance(answer, bytes) and answer[:1] in b"{[":
+            self.send_header("Content-Type", "application/json")
         self.end_headers()
         if answer == "interrupt":
             os.kill(os.getpid(), signal.SIGINT)

@@ -1,6 +1,7 @@
 """Small examples that the harness's tests share: a kind, a part, a record, a tree of data files."""
 
 import json
+import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -247,3 +248,9 @@ class Tree:
         assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {path}"
         path.write_text(text.replace(old, new), encoding="utf-8")
         return text[: text.index(old)].count("\n") + 1
+
+
+def unfinished(results: Path) -> list[str]:
+    """The runs that a results folder has and that are not sealed."""
+    folder = results / ".unfinished"
+    return sorted(os.listdir(folder)) if folder.exists() else []

@@ -123,6 +123,20 @@ sys.exit(len(lost))
     assert (str(ended.returncode), ended.stderr, done.read_text()) == (code, "", "done")
 
 
+def test_lines_of_both_streams_come_in_order_where_python_buffers_neither():
+    script = f"""
+import os, sys; sys.path.insert(0, {str(terminal.__file__.rsplit("/", 2)[0])!r})
+from harness import terminal
+with terminal.forgiving():
+    print("first", file=sys.stderr)
+    os.write(2, b"second\\n")
+    print("third")
+    os.write(2, b"fourth\\n")
+"""
+    ended = subprocess.run([sys.executable, "-u", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert ended.stdout.split() == [b"first", b"second", b"third", b"fourth"]
+
+
 # A stranger's text
 
 

@@ -30,6 +30,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from folders import PROJECTS
 
 from harness.catalogue import entries
 from harness.catalogue.entries import Metric
@@ -37,21 +38,22 @@ from harness.runs import judge
 from harness.runs.judge import judge_metric
 
 SEEN: dict[str, tuple[set[str], list[str]]] = {}  # of each function that plants faults: what failed, and its cases
-PROJECTS = Path(__file__).resolve().parents[3] / "projects"
 sys.path.insert(0, str(PROJECTS))  # for `import kit`
 
 
 @contextmanager
 def _only(folder: Path) -> Iterator[None]:
-    """Inside, `import reference` means the one in `folder`; afterwards none is left under that name."""
+    """Inside, `import reference` means the one in `folder`; afterwards that name means what it meant before."""
+    names = {file.stem for file in folder.glob("*.py")}
+    others = {name: sys.modules.pop(name) for name in names & sys.modules.keys()}
     sys.path.insert(0, str(folder))
     try:
         yield
     finally:
         sys.path.remove(str(folder))
-        for name, module in list(sys.modules.items()):
-            if Path(getattr(module, "__file__", None) or "/").parent == folder and "." not in name:
-                del sys.modules[name]
+        for name in names & sys.modules.keys():
+            del sys.modules[name]
+        sys.modules.update(others)
 
 
 @pytest.fixture(scope="session")

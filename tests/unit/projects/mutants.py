@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from conftest import PROJECTS
+from folders import PROJECTS
 
 from harness.catalogue import entries
 from harness.runs.judge import judge_metric

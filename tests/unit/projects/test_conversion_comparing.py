@@ -78,3 +78,13 @@ def test_both_sides_draw_the_same_numbers_and_a_nudge_moves_each_a_little(observ
     assert np.array_equal(drawn, again.normal(100))
     moved = np.abs(nudged.normal(100) / drawn - 1)
     assert moved.min() > 0 and moved.max() < 1e-5
+
+
+def test_what_comes_after_numbers_that_cannot_be_given_is_left_out(comparing):
+    theirs, ours = record(comparing, (1, "a"), (2, "b")), record(comparing, (1, "a"), (2, "c"))
+    assert comparing.compare(theirs, ours)
+    for each in (theirs, ours):
+        each.apart = (1, "the dropout of an LSTM")
+    assert not comparing.compare(theirs.before, ours.before)
+    theirs.apart = ours.apart = (2, "the dropout of an LSTM")
+    assert comparing.compare(theirs.before, ours.before)

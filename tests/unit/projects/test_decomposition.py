@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PROJECTS
+from folders import PROJECTS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutants import run_mutant, verdicts

@@ -117,3 +117,6 @@ def test_the_kernels_and_the_paged_cache_compute_it(model, modules, kernels):
     plain = modules["plain_decoder"].PlainDecoder(opened.config, opened.weights, "float32", "float32", 8)
     assert relative(steps(native, tokens), truth).max() < ALLOWED
     assert relative(steps(plain, tokens), truth).max() < ALLOWED
+    rows = np.arange(min(len(tokens), 20))
+    text = (tokens[rows], rows * 0, rows, [[3, 0, 5]], rows)
+    assert relative(native.hidden(*text), plain.hidden(*text)).max() < ALLOWED

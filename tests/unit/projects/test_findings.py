@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import PROJECTS
+from folders import PROJECTS
 
 FOLDER = PROJECTS / "06-open-source"
 PART = yaml.safe_load((FOLDER / "project.yaml").read_text(encoding="utf-8"))["parts"]["6"]
@@ -129,3 +129,15 @@ def test_not_any_segmentation_fault_is_that_of_reshard(load, capsys, logs, ends)
         load("06-open-source/findings/cross_mesh_reshard.py").judge(logs, "")
     assert (stop.value.code in (0, None)) == (ends is not None)
     assert ends is None or capsys.readouterr().out.startswith(ends)
+
+
+def test_a_report_says_what_other_versions_do_as_the_readme_does(main):
+    table = main.seen("causal_attention")
+    assert table.splitlines()[0] == "| Paddle | 3.0.0 | 3.1.1 | 3.2.2 | 3.3.1 |"
+    assert table.splitlines()[2] == "| this fault | present | present | present | absent |"
+    assert main.SEEN.keys() - {"versions"} == {path.stem for path in main.reproducers()}
+    readme = (FOLDER / "README.md").read_text(encoding="utf-8").partition("What the reproducers said")[2]
+    for row in readme.splitlines():
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        for name in cells[0].replace("`", "").split(", ") if row.startswith("| `") else ():
+            assert [cell.split(":")[0] for cell in cells[1:]] == main.SEEN[name], name

@@ -8,7 +8,7 @@ import llm
 import numpy as np
 import paddle
 import pytest
-from conftest import PROJECTS
+from folders import PROJECTS
 from llm import decoder as decoders
 from llm import exact
 from llm.decoder import KVCache, Llama

@@ -14,7 +14,7 @@ import numpy as np
 import paddle
 import pytest
 import yaml
-from conftest import PROJECTS
+from folders import PROJECTS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -182,6 +182,12 @@ class TestMethod:
     def test_a_container_around_a_later_installation_is_mentioned_and_not_taken_for_the_method(self, installation):
         _, reasons = installation.decide(installation.Evidence(installer="pip", container="/.dockerenv"))
         assert "not known to come with the image" in reasons[-1]
+
+    def test_an_environment_that_conda_made_is_named_and_is_no_installation_by_conda(self, installation):
+        method, reasons = installation.decide(installation.Evidence(installer="pip", conda_environment=True))
+        assert method == "pip" and "in an environment that conda made" in reasons[-1]
+        both = installation.Evidence(installer="conda", conda_environment=True)
+        assert not any("in an environment" in reason for reason in installation.decide(both)[1])
 
     def test_only_the_distribution_beside_the_imported_paddle_counts(self, installation, installed, tmp_path):
         assert installation.find(installed / "paddle").version == "3.0.0"

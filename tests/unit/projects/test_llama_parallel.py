@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PROJECTS
+from folders import PROJECTS
 
 from harness.catalogue import entries
 from harness.catalogue.cells import settled

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import yaml
-from conftest import PROJECTS
+from folders import PROJECTS
 
 CONFIG = yaml.safe_load((PROJECTS / "08-llama/llama-13b.yaml").read_text())
 

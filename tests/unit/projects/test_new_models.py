@@ -8,7 +8,7 @@ import llm
 import numpy as np
 import pytest
 import tokenizers
-from conftest import PROJECTS
+from folders import PROJECTS
 from llm.decoder import KVCache
 from PIL import Image
 

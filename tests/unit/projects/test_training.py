@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from conftest import PROJECTS
+from folders import PROJECTS
 
 from harness.catalogue import entries
 

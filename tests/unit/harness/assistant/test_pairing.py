@@ -11,7 +11,7 @@ from chat_endpoint import Endpoint, block, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.assistant import codeblocks, conversations, dialogue, sandbox
+from harness.assistant import conversations, dialogue, sandbox
 from harness.errors import EngineError, UsageError, VerificationError
 from harness.evidence import screen, sessions, transcripts
 from harness.evidence.hashing import hash_files, seal_of, write_json
@@ -20,7 +20,6 @@ from harness.evidence.sealed import here
 RIGHT = "def add(a, b):\n    return a + b\n"
 WRONG = "def add(a, b):\n    return a - b\n"
 TESTS = "from sums import add\n\ndef test_add():\n    assert add(2, 3) == 5\n"
-QUICK = sandbox.Limits(seconds=3, memory=512 * 2**20, disk=2**20, processes=32)
 
 
 @pytest.fixture
@@ -353,48 +352,51 @@ def test_a_changed_line_breaks_the_chain(results, endpoint):
         transcripts.read(folder)
 
 
-def test_several_files_by_their_names():
-    answer = (
-        "**a.py**\n\n```python\n1\n```\n```python b.py\n2\n```\n"
-        + "```\n3\n```\n```python\n4\n```\n```python\nunfinished"
-    )
-    assert codeblocks.files(answer, "main.py") == {"a.py": "1\n", "b.py": "2\n", "main.py": "4\n"}
+# Endpoints and models
 
 
-@pytest.mark.parametrize(
-    ("code", "said"),
-    [
-        ("import socket; socket.create_connection(('127.0.0.1', 80), 1)", "unreachable"),
-        ("import os\nwhile True: os.fork()", "temporarily unavailable"),
-        ("x = bytearray(10**10)", "MemoryError"),
-        ("while True: pass", "longer than"),
-        ("while True: print('x' * 9999)", "KiB of output"),
-        ("open('big', 'wb').write(b'x' * 10**8)", "No space left"),
-        ("for n in range(9):\n  open(f'part{n}', 'wb').write(b'x' * 500_000)", "No space left"),
-        ("open('/usr/mine', 'w')", "Read-only"),
-        ("import os; os.listdir('/home'), os.listdir('/var')", "No such file"),
-    ],
-)  # fmt: skip
-def test_hostile_code_is_held(code, said):
-    outcome = sandbox.run({"a.py": code}, ["a.py"], QUICK)
-    assert not outcome.passed
-    assert said in outcome.output + outcome.stopped
+def whole(message: dict, **more) -> bytes:
+    return json.dumps({"choices": [{"message": message}], **more}).encode()
 
 
-def test_a_kill_by_the_kernel_is_told_from_a_sandbox_that_cannot_be_made():
-    code = "import resource\nprint('here', flush=True)\nresource.setrlimit(resource.RLIMIT_CPU, (1, 1))\nwhile True: 1"
-    outcome = sandbox.run({"a.py": code}, ["a.py"], QUICK)
-    assert outcome.output == "here\n" and "longer than" in outcome.stopped
+def test_an_endpoint_that_does_not_stream_is_read(results, endpoint, tests_file):
+    endpoint.answers = [whole({"content": block(RIGHT)})]
+    folder, passed = ask(results, endpoint, tests_file, most=1)
+    assert passed and transcripts.read(folder)[0]["answer"] == block(RIGHT)
 
 
-def test_children_that_left_the_session_end_too():
-    child = "    os.setsid()\n    print('child', flush=True)\n    time.sleep(60)\n"
-    code = f"import os, time\nif os.fork() == 0:\n{child}else: time.sleep(0.3)\n"
-    outcome = sandbox.run({"a.py": code}, ["a.py"], QUICK)
-    assert outcome.passed and outcome.output == "child\n"
+def test_an_endpoint_that_refuses_to_stream_is_asked_again_without(results, endpoint, tests_file):
+    endpoint.answers = [(400, "stream is not supported"), whole({"content": [{"type": "text", "text": block(RIGHT)}]})]
+    assert ask(results, endpoint, tests_file, most=1)[1]
+    assert [asked["stream"] for asked in endpoint.asked] == [True, False]
 
 
-def test_processes_that_are_small_each_are_held_together():
-    code = "import os, time\nfor _ in range(3): os.fork()\nx = b'x' * (60 * 2**20)\ntime.sleep(60)\n"
-    limits = sandbox.Limits(seconds=20, memory=200 * 2**20)
-    assert sandbox.run({"a.py": code}, ["a.py"], limits).stopped == "more than 200 MiB of memory in all processes"
+def test_what_a_model_thinks_is_shown_and_kept_but_is_no_answer_and_is_not_sent_back(results, endpoint, tests_file):
+    deltas = [{"reasoning_content": block(RIGHT)}, {"content": block(WRONG)}]
+    events = [b"data: " + json.dumps({"choices": [{"delta": delta}]}).encode() + b"\n\n" for delta in deltas]
+    endpoint.answers = [b"".join(events) + b"data: [DONE]\n\n", whole({"reasoning": "So.", "content": block(RIGHT)})]
+    folder, passed = ask(results, endpoint, tests_file, most=2)
+    first, second = (turn["answer"] for turn in transcripts.read(folder))
+    assert passed and first == f"<think>{block(RIGHT)}</think>\n\n{block(WRONG)}" and second.startswith("<think>So.")
+    assert endpoint.asked[1]["messages"][-2]["content"].strip() == block(WRONG).strip()
+
+
+@pytest.mark.parametrize("answer", [b"{}", b'{"error": "no such model"}', b'{"choices": []}', b"[]", b"{"])
+def test_a_whole_answer_that_says_nothing_is_a_refusal(results, endpoint, answer):
+    endpoint.answers = [answer]
+    with pytest.raises(EngineError, match="no whole answer"):
+        ask(results, endpoint, most=1)
+
+
+def test_a_stream_without_its_end_mark_is_whole_where_its_last_event_says_so(results, endpoint):
+    event = {"choices": [{"delta": {"content": "print(1)"}, "finish_reason": "stop"}]}
+    endpoint.answers = [b"data: " + json.dumps(event).encode() + b"\n\n"]
+    assert ask(results, endpoint, most=1)[1]
+
+
+def test_a_file_with_the_name_of_a_python_module_is_not_run(results, endpoint, tests_file):
+    endpoint.answers = ["unittest.py\n" + block("raise SystemExit(0)\n").partition("\n")[2], block(RIGHT)]
+    folder, passed = ask(results, endpoint, tests_file, most=2)
+    assert passed and "unittest.py already" in transcripts.read(folder)[0]["result"]
+    with pytest.raises(UsageError, match=r"--file json\.py: the name is taken"):
+        dialogue.begin(results, "12", "?", endpoint.address, "m", "", "json.py")

@@ -80,4 +80,6 @@ def test_every_call_on_a_page_is_read(page):
             read(line)
         except (UsageError, ValueError) as error:
             said = str(error)
-            assert any(each in said for each in ("no such file", "No closing", "lacks its")), f"{page}: {line}\n{said}"
+            assert any(each in said for each in ("no such file", "no such folder", "No closing", "lacks its")), (
+                f"{page}: {line}\n{said}"
+            )

@@ -30,7 +30,7 @@ def test_a_part_in_detail_names_parameters_profiles_and_metrics():
         "Program: projects/04-plate/main.py, stack base, at most 60 s",
         "  grid = 101   integer, at least 11, at most 1001: points",
         "  quick = False   true or false: short",
-        "Profile full: {'method': 'pinn'}",
+        "Profile full: method=pinn",
         "  t [s]: at most 9, when method is pinn or all",
     ):
         assert line in text.splitlines()

@@ -5,6 +5,7 @@ import os
 import pytest
 from samples import a_kind
 
+from harness import system
 from harness.environments import passthrough
 from harness.environments.client import Client
 
@@ -52,9 +53,8 @@ def test_root_joins_none(nodes):
 
 
 def test_a_named_group_is_that_of_this_machine_and_is_left_out_where_it_has_none(nodes, monkeypatch):
-    import grp
 
-    monkeypatch.setattr(grp, "getgrall", lambda: [grp.struct_group(("video", "x", 39, []))])
+    monkeypatch.setattr(system, "group_names", lambda: {39: "video"})
     assert options(data(nodes, options={"group_add": ["video", "nobody-has-it"]}), "--group-add") == ["39"]
 
 

@@ -62,7 +62,7 @@ def test_a_command_that_ends_well_is_one_line(without_pip, capfd, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     here = tmp_path / "where"
     program = f"import os; print('noise'); open({str(here)!r}, 'w').write(os.getcwd())"
-    assert uv.run([[sys.executable, "-c", program]], "Installed it") == ""
+    assert uv.run([[sys.executable, "-c", program]], "it") == ""
     said = capfd.readouterr()
     assert said.out == "" and said.err.startswith("✓ Installed it (") and said.err.count("\n") == 1
     assert here.read_text() == str(ROOT), "no settings of the folder that somebody calls from"
@@ -71,5 +71,5 @@ def test_a_command_that_ends_well_is_one_line(without_pip, capfd, tmp_path, monk
 def test_of_a_command_that_fails_the_end_is_seen_and_none_follows(without_pip, tmp_path):
     fails = "for n in range(100): print('line', n)\nraise SystemExit(3)"
     later = f"open({str(tmp_path / 'later')!r}, 'w')"
-    said = uv.run([[sys.executable, "-c", fails], [sys.executable, "-c", later]], "Installed it")
+    said = uv.run([[sys.executable, "-c", fails], [sys.executable, "-c", later]], "it")
     assert "line 99" in said and "line 50" not in said and not (tmp_path / "later").exists()

@@ -87,24 +87,35 @@ def test_of_two_uploads_at_once_both_are_in_the_head(results, store, monkeypatch
 
     monkeypatch.setattr(index, "_put", put_late)
     index.publish(store)
-    assert other[0] in index.read_head(store.read(index.HEAD, 2**20))[0]
+    assert other[0] in index.read_head(store.read(index.HEAD, 2**20))
 
 
 def named(store):
-    segments, _ = index.read_head(store.read(index.HEAD, 2**20))
+    segments = index.read_head(store.read(index.HEAD, 2**20))
     return {key for name in segments for key, _ in index._read(store, name)}
+
+
+def test_a_job_leaves_the_head_to_whoever_uploads_next(results, store):
+    a_record(results)
+    upload(results, store)
+    a_record(results, "4", "cpu", seed=1, day="2026-11-02")
+    index.update(results, store, transfer.upload(results, store).moved, job=True)
+    assert len(named(store)) == 1
+    a_record(results, "4", "cpu", seed=2, day="2026-11-03")
+    upload(results, store)
+    assert len(named(store)) == 3
 
 
 def test_many_segments_become_few_and_lose_nothing(store):
     for number in range(50):
         index._write(store, [(f"sealed/{number}", b"{}")])
         index.publish(store)
-    segments, _ = index.read_head(store.read(index.HEAD, 2**20))
+    segments = index.read_head(store.read(index.HEAD, 2**20))
     assert len(segments) <= index.MOST_SEGMENTS and named(store) == {f"sealed/{number}" for number in range(50)}
 
 
 @pytest.mark.parametrize(
-    "content", [b"<html>", b"[]", b'{"schema": 2}', b'{"schema": 1, "segments": ["../../etc/passwd"], "covered": []}']
+    "content", [b"<html>", b"[]", b'{"schema": 2}', b'{"schema": 1, "segments": ["../../etc/passwd"]}']
 )
 def test_an_index_that_is_none_is_refused(store, host, content):
     (store.folder / "index").mkdir()

@@ -33,12 +33,12 @@ SILENT = {"error": "silent", "what": "The cluster does not answer (503).", "why"
 
 @pytest.fixture
 def cluster(monkeypatch, tmp_path):
-    """A scheduler whose client gives these answers, one after the other, and then ends."""
+    """A scheduler whose client gives these answers, one after the other, and ends at the next question."""
 
     def answers(*said):
         lines = [json.dumps(each) for each in said]
         client = tmp_path / "client.py"
-        client.write_text(f"for line in {lines!r}:\n    input()\n    print(line, flush=True)\n")
+        client.write_text(f"for line in {lines!r}:\n    input()\n    print(line, flush=True)\ninput()\n")
         found = KubernetesScheduler()
         monkeypatch.setattr(module, "CLIENT", client)
         monkeypatch.setattr(module.stacks, "prepare", lambda stack: type("Stack", (), {"python": sys.executable}))

@@ -1,7 +1,5 @@
 """Ceph's gateway of Debian, which does not look at x-amz-checksum-*: what is sent arrives whole, or is refused."""
 
-import contextlib
-import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +7,7 @@ import boto3
 import ceph_server
 import pytest
 import s3_server
-from faults import Harm, Proxy, Request, proxy_before
+from faults import Harm, Proxy, Request
 from results_samples import a_sealed_record, contents
 
 from harness.errors import StoreError
@@ -27,24 +25,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.Serve
         yield running
 
 
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name, value in {**s3_server.KEYS, "HOME": str(tmp_path)}.items():
-        monkeypatch.setenv(name, value)
-
-
 @pytest.fixture
-def place(server: s3_server.Server) -> str:
-    client = boto3.client("s3", endpoint_url=server.endpoint, region_name="us-east-1")
-    with contextlib.suppress(client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou):
-        client.create_bucket(Bucket="team")
-    return f"s3://team/{random.randrange(10**12)}?service=ceph"
-
-
-@pytest.fixture
-def proxy(server: s3_server.Server) -> Iterator[Proxy]:
-    with proxy_before(server.port) as proxy:
-        yield proxy
+def place(bucket: str) -> str:
+    return f"s3://{bucket}?service=ceph"
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What runs inside the sandbox: the tests in one process, the answer in another, and plain data between them."""
