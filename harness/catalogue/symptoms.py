@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from harness.catalogue import datafiles
 from harness.checkout import ROOT
@@ -36,13 +38,18 @@ def explain(text: str, kinds: Iterable[str], root: Path = ROOT) -> list[Explanat
     text = LONG.sub("\\g<0>\n", text)
     found: dict[str, Explanation] = {}
     for path in files(kinds, root):
-        document, _ = datafiles.read(path, root)
-        for symptom in document["symptoms"]:
+        for symptom in _known(path, root):
             match = re.search(symptom["pattern"], text, re.MULTILINE)
             if match and symptom["cause"] not in found:
                 line = _line(text, match)
                 found[symptom["cause"]] = Explanation(line, symptom["cause"], symptom["remedy"], symptom["sources"][0])
     return list(found.values())[:MOST]
+
+
+@cache
+def _known(path: Path, root: Path) -> list[dict[str, Any]]:
+    document, _ = datafiles.read(path, root)
+    return list(document["symptoms"])
 
 
 def files(kinds: Iterable[str], root: Path = ROOT) -> list[Path]:
