@@ -265,9 +265,9 @@ def up_to_date(image: Image, client: Client) -> bool:
 def unfit_sdks(hardware: Hardware, found: Mapping[str, Any]) -> str:
     """Which of the vendor's SDKs in an image is none that the kind's wheels run with, in words; empty where all are."""
     held = sdks(found)
-    wanted = {sdk["name"]: sdk["version"] for sdk in _sdks(hardware) if "version" in sdk}
-    unfit = [name for name in wanted if versions.fits(held.get(name) or "", wanted[name]) is False]
-    return ", ".join(f"{name} {held[name]} in the image, {wanted[name]} wanted" for name in unfit)
+    judged = [sdk for sdk in _sdks(hardware) if "version" in sdk]
+    unfit = [sdk for sdk in judged if versions.fits(held.get(sdk["name"], ""), sdk["version"], sdk.get("scheme", "")) is False]
+    return ", ".join(f"{sdk['name']} {held[sdk['name']]} in the image, {sdk['version']} wanted" for sdk in unfit)
 
 
 def sdks(found: Mapping[str, Any]) -> dict[str, str]:
