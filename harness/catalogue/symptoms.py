@@ -1,5 +1,6 @@
 """Known symptoms: what stands in the log of something that failed, why, and what to do; data of hardware/."""
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -56,7 +57,7 @@ def files(kinds: Iterable[str], root: Path = ROOT) -> list[Path]:
     """The files of symptoms of these kinds, and the one of every kind."""
     folder = root / "hardware"
     named = [folder / name / "symptoms.yaml" for name in kinds]
-    return [path for path in (*named, folder / "symptoms.yaml") if path.is_file()]
+    return [path for path in (*named, folder / "symptoms.yaml") if os.path.lexists(path)]
 
 
 def read_log(path: Path) -> str:
