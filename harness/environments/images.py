@@ -23,12 +23,11 @@ from harness.catalogue import releases, versions
 from harness.catalogue.entries import Hardware
 from harness.catalogue.releases import Release
 from harness.checkout import ROOT
-from harness.environments import inventory, stacks, uv
+from harness.environments import inventory, pins, stacks, uv
 from harness.environments.client import Client
 from harness.errors import BuildError, EngineError
 
 LABEL = "io.paddlehomework."
-PINS = Path("docker") / "pins.json"
 SHOWN_LINES = 25
 IMAGES_PYTHON = "3.10"  # which docker/python.sh takes first
 
@@ -108,7 +107,7 @@ def base(image: Image, machine: str = "") -> str:
     `machine` is the engine's, which builds for its own; that is this one where it is not said.
     """
     named = _named_base(image, machine)
-    return pins(image.root).get(named, named)
+    return pins.read(image.root).get(named, named)
 
 
 def _named_base(image: Image, machine: str) -> str:
@@ -120,7 +119,7 @@ def arguments(image: Image, machine: str = "") -> dict[str, str]:
     """The build arguments that the data files give."""
     data = image.hardware.data
     wheels = data["wheels"]
-    pinned = (f"{name}={value}" for name, value in sorted(pins(image.root).items()) if name.endswith(".whl"))
+    pinned = (f"{name}={value}" for name, value in sorted(pins.read(image.root).items()) if name.endswith(".whl"))
     given = {
         "BASE": base(image, machine),
         "STACK": image.stack,
@@ -311,7 +310,7 @@ def pin(image: Image, client: Client) -> dict[str, str]:
     if image.target == "source":
         source = image.hardware.data["source"]
         found[f"{source['repository']}@{revision(image)}"] = _commit(source["repository"], revision(image))
-    _keep(image.root, found)
+    pins.keep(image.root, found)
     return found
 
 
@@ -320,13 +319,9 @@ def pin_wheels(image: Image, client: Client) -> dict[str, str]:
     wheels = json.loads(label(client.inspect(image.name) or {}, "wheels") or "{}")
     found = {name: sha256 for name, sha256 in wheels.items() if not name.startswith("paddlepaddle-")}
     if image.built is None and found:
-        _keep(image.root, found)
+        pins.keep(image.root, found)
         return found
     return {}
-
-
-def _keep(root: Path, found: Mapping[str, str]) -> None:
-    (root / PINS).write_text(json.dumps({**pins(root), **found}, indent=2, sort_keys=True) + "\n")
 
 
 def revision(image: Image) -> str:
@@ -348,15 +343,6 @@ def _commit(repository: str, name: str) -> str:
         why = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"It has no {name}."
         raise EngineError(f"{repository} cannot be pinned.", why, "Build without --pin.")
     return lines[-2]  # of a tag and the commit it leads to, the commit comes last
-
-
-def pins(root: Path) -> dict[str, str]:
-    """What docker/pins.json keeps: digests of bases, commits of sources, hashes of the vendor's wheels."""
-    try:
-        kept: dict[str, str] = json.loads((root / PINS).read_text())
-        return kept
-    except FileNotFoundError:
-        return {}
 
 
 def run(words: Sequence[str], log: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.environments import images, passthrough
+from harness.environments import images, passthrough, pins
 from harness.environments.client import Client
 from harness.environments.images import Image
 from harness.errors import BuildError
@@ -82,7 +82,7 @@ def variables(image: Image) -> dict[str, str]:
     """What docker/source.sh is told, by the data files."""
     source, packages = _source(image), image.hardware.data["wheels"]["packages"]
     named = images.revision(image)
-    kept = images.pins(image.root).get(f"{source['repository']}@{named}", named)
+    kept = pins.read(image.root).get(f"{source['repository']}@{named}", named)
     options = " ".join(source.get("options", ()))
     settings = "".join(f"export {name}={shlex.quote(value)}; " for name, value in source.get("environment", {}).items())
     version = VERSION.search(named)
