@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from harness.checkout import ROOT
 from harness.environments import inventory, pins, stacks, uv
 from harness.environments.client import Client
 from harness.errors import BuildError, EngineError
+from harness.terminal import Live
 
 LABEL = "io.paddlehomework."
 SHOWN_LINES = 25
@@ -227,7 +227,7 @@ def build(image: Image, client: Client, revision: str | None) -> str:
     labels = {"org.opencontainers.image.revision": revision or "", LABEL + "recipe": image.recipe}
     labels[LABEL + "lock"] = hashlib.sha256(image.lock.read_bytes()).hexdigest()
     try:
-        run(command(image, client, context, labels), log)
+        run(command(image, client, context, labels), log, f"Building {image.name}")
         unlabelled = (client.inspect(image.name) or {}).get("Id")
         held = inventory.read(client, image.name, _sdks(image.hardware))
         bill = inventory.bill(held, image.name)
@@ -236,7 +236,7 @@ def build(image: Image, client: Client, revision: str | None) -> str:
         labels[LABEL + "wheels"] = json.dumps(held["wheels"], sort_keys=True)
         labels[LABEL + "python"] = held["python"]
         labels[LABEL + "sdks"] = json.dumps(held["sdks"], sort_keys=True)
-        run(command(image, client, context, labels), log)  # every step is cached: it only adds the labels
+        run(command(image, client, context, labels), log, f"Labelling {image.name}")  # every step is cached: it only adds the labels
     finally:
         shutil.rmtree(secrets_folder(context), ignore_errors=True)
     built = client.inspect(image.name)
@@ -296,8 +296,10 @@ def pin(image: Image, client: Client) -> dict[str, str]:
         EngineError: no registry answers for the base, or no repository for the sources.
     """
     named = _named_base(image, client.machine)
-    print(f"Asking for {named}", file=sys.stderr)
-    if subprocess.run([client.path, "pull", "--quiet", named], stdout=sys.stderr).returncode != 0:
+    print(f"Asking for {named}", file=sys.stderr, flush=True)
+    with Live(f"Pulling {named}", sys.stderr, signs=True):
+        code = subprocess.run([client.path, "pull", "--quiet", named], stdout=sys.stderr).returncode
+    if code != 0:
         raise EngineError(
             f"{named} cannot be pinned.", "No registry answers for it; see its output above.", "Build without --pin."
         )
@@ -345,12 +347,13 @@ def _commit(repository: str, name: str) -> str:
     return lines[-2]  # of a tag and the commit it leads to, the commit comes last
 
 
-def run(words: Sequence[str], log: Path) -> None:
-    """Run a build, its progress on stderr line by line and all of it in the log."""
-    start, tail = time.monotonic(), deque[str](maxlen=SHOWN_LINES)
+def run(words: Sequence[str], log: Path, what: str) -> None:
+    """Run a build: its step as one live line on terminals, elsewhere line by line; all of it in the log."""
+    tail = deque[str](maxlen=SHOWN_LINES)
     environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
     with (
         log.open("a") as file,
+        Live(what, sys.stderr, signs=True) as live,
         subprocess.Popen(
             words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process,
@@ -360,7 +363,9 @@ def run(words: Sequence[str], log: Path) -> None:
             file.write(line)
             tail.append(line)
             if "[" in line and line.startswith(("#", "[")):  # as BuildKit and as Podman begin a step
-                print(f"{time.monotonic() - start:6.1f} s  {line.strip()[:110]}", file=sys.stderr, flush=True)
+                live.doing(line)
+                if not live.drawn:
+                    print(f"{live.seconds:6.1f} s  {line.strip()[:110]}", file=sys.stderr, flush=True)
     if process.returncode != 0:
         print("".join(tail), file=sys.stderr, end="")
         raise BuildError(

@@ -34,13 +34,13 @@ def compile(image: Image, client: Client) -> Path:
     context = images.stage(image)
     log = context.with_suffix(".log")
     log.unlink(missing_ok=True)
-    images.run(images.command(image, client, context, {}, "compiler"), log)
+    images.run(images.command(image, client, context, {}, "compiler"), log, f"Building {image.name}'s compiler")
     name = f"homework-source-{image.hardware.name}-{os.getpid()}"
     built = context.with_suffix(".built")
     shutil.rmtree(built, ignore_errors=True)
     try:
         for words in commands(image, client, context, name, built):
-            images.run(words, log)
+            images.run(words, log, f"Compiling {image.hardware.title}'s sources")
     finally:
         client.read("rm", "--force", name)
         shutil.rmtree(images.secrets_folder(context), ignore_errors=True)

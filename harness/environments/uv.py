@@ -51,7 +51,9 @@ def run(commands: Sequence[Sequence[str]], what: str, doing: str = "Installing",
 
     Of uv's configuration the checkout's and the user's hold, and none of the folder that somebody calls from.
     """
-    with Live(f"{doing} {what}", sys.stderr) as live:
+    with Live(f"{doing} {what}", sys.stderr, signs=True) as live:
+        if not live.drawn:
+            print(f"{doing} {what}", file=sys.stderr, flush=True)
         variables = environment()
         for command in commands:
             process = subprocess.Popen(

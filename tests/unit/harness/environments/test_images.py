@@ -165,7 +165,7 @@ def test_a_pinned_base_is_taken_by_its_digest(checkout):
 def test_a_failed_step_is_shown_and_the_whole_log_kept(tmp_path, capfd):
     log = tmp_path / "log"
     with pytest.raises(BuildError, match="whole log"):
-        images.run(["sh", "-c", "seq 100; echo '#7 ERROR: no wheel'; exit 1"], log)
+        images.run(["sh", "-c", "seq 100; echo '#7 ERROR: no wheel'; exit 1"], log, "Building it")
     assert "no wheel" in capfd.readouterr().err
     assert log.read_text().startswith("1\n2\n")
 
