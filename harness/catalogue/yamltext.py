@@ -36,8 +36,8 @@ def load(path: Path, name: str = "") -> tuple[Any, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else text.count("\n", 0, getattr(error, "position", 0)) + 1
-        why = getattr(error, "problem", None) or getattr(error, "reason", "it cannot be parsed")
-        raise DataFileError(f"{name}:{line}: not valid YAML.", f"{why}.", MEND) from error
+        problem = getattr(error, "problem", None) or getattr(error, "reason", "it cannot be parsed")
+        raise DataFileError(f"{name}:{line}: not valid YAML.", f"{problem}.", MEND) from error
     except ValueError as error:
         raise DataFileError(f"{name}:{_odd_line(tree)}: a value that is none.", f"{error}.", MEND) from error
 
@@ -48,7 +48,7 @@ def _refuse_depth(name: str, text: str) -> None:
 
     depth, open_anchors = 0, list[str | None]()
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             open_anchors.append(event.anchor)

@@ -47,7 +47,9 @@ def _nothing(parts: Sequence[Part], kinds: Sequence[Hardware], reference: bool) 
         why = f"A reference, and a run that passed with its parameters and seed, are not here for {which} on {on}."
     elif not kinds:
         why = f"Runs that passed, with the same parameters and seed, are not here for {which} on two kinds of hardware."
-    remedy = f"./inv run {parts[0].name if one else 'PART'} --hw KIND makes one; ./inv compare --run A,B compares any two."
+    remedy = (
+        f"./inv run {parts[0].name if one else 'PART'} --hw KIND makes one; ./inv compare --run A,B compares any two."
+    )
     return UsageError("There is nothing to compare.", why, remedy)
 
 

@@ -236,7 +236,9 @@ def build(image: Image, client: Client, revision: str | None) -> str:
         labels[LABEL + "wheels"] = json.dumps(held["wheels"], sort_keys=True)
         labels[LABEL + "python"] = held["python"]
         labels[LABEL + "sdks"] = json.dumps(held["sdks"], sort_keys=True)
-        run(command(image, client, context, labels), log, f"Labelling {image.name}")  # every step is cached: it only adds the labels
+        run(
+            command(image, client, context, labels), log, f"Labelling {image.name}"
+        )  # every step is cached: it only adds the labels
     finally:
         shutil.rmtree(secrets_folder(context), ignore_errors=True)
     built = client.inspect(image.name)
@@ -265,7 +267,11 @@ def unfit_sdks(hardware: Hardware, found: Mapping[str, Any]) -> str:
     """Which of the vendor's SDKs in an image is none that the kind's wheels run with, in words; empty where all are."""
     held = sdks(found)
     judged = [sdk for sdk in _sdks(hardware) if "version" in sdk]
-    unfit = [sdk for sdk in judged if versions.fits(held.get(sdk["name"], ""), sdk["version"], sdk.get("scheme", "")) is False]
+    unfit = [
+        sdk
+        for sdk in judged
+        if versions.fits(held.get(sdk["name"], ""), sdk["version"], sdk.get("scheme", "")) is False
+    ]
     return ", ".join(f"{sdk['name']} {held[sdk['name']]} in the image, {sdk['version']} wanted" for sdk in unfit)
 
 

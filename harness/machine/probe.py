@@ -137,7 +137,9 @@ def _ask(data: Mapping[str, Any], table: Mapping[str, Any]) -> tuple[tuple[Card,
     cards = devices.read(data, done.stdout)
     if cards:
         return cards, f"{words}: {len(cards)} found"
-    said = "; ".join((devices.plain(done.stderr).strip() or devices.plain(done.stdout).strip() or "nothing").splitlines())
+    said = "; ".join(
+        (devices.plain(done.stderr).strip() or devices.plain(done.stdout).strip() or "nothing").splitlines()
+    )
     return (), f"{words}: exit code {done.returncode}, no card in its output; it said: {said[:SAID]}"
 
 

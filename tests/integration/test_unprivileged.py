@@ -13,7 +13,11 @@ pytestmark = pytest.mark.slow
 USER = 4242
 WORLD_WRITABLE = ("/tmp", "/var/tmp", "/dev/shm")
 AS_NOBODY = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
-OF_ENGINES = ("podman", "libpod", "containers")  # what a container engine's client leaves when it is asked whether it answers
+OF_ENGINES = (
+    "podman",
+    "libpod",
+    "containers",
+)  # what a container engine's client leaves when it is asked whether it answers
 
 
 @pytest.fixture(scope="module")

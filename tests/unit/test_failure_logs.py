@@ -1,4 +1,4 @@
-"""Logs of failures after public reports: each is explained, by its cause and no other; a log of what went well is not."""
+"""Logs of failures after public reports: each is explained, by its cause and no other."""
 
 import gzip
 from pathlib import Path
@@ -23,7 +23,7 @@ QUIET = [
     "oom_kill 0",
     "I0817 16:45:30.384624  4104 tcp_store.cc:257] receive shutdown event and so quit from MasterDaemon run loop",
     "I0302 16:55:25.152160 custom_device_load.cc:51] Succeed in loading custom runtime in lib: libpaddle-custom-npu.so",
-    "I0302 custom_device_load.cc:58] Skipped lib [libpaddle-custom-npu.so]: no custom engine Plugin symbol in this lib.",
+    "I0302 custom_device_load.cc:58] Skipped lib [libpaddle-custom-npu.so]: no custom engine Plugin symbol.",
     "UserWarning: No ccache found. Please be aware that recompiling all source files may be required.",
     "WARNING: OMP_NUM_THREADS set to 1, not 8. The computation speed will not be optimized if you use data parallel.",
 ]

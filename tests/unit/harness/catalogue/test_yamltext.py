@@ -1,4 +1,4 @@
-"""YAML files: whatever keeps one from being read is said in three lines, with the line of the file where there is one."""
+"""YAML files: whatever keeps one from being read is said in three lines, with the line where there is one."""
 
 import pytest
 

@@ -1,5 +1,6 @@
-"""What a build prints for a dry run: commands that can be pasted as they are, for every kind, from a wheel or source."""
+"""What a build prints for a dry run: commands that can be pasted, for every kind, from a wheel or source."""
 
+import itertools
 import shlex
 import subprocess
 from pathlib import Path
@@ -46,7 +47,7 @@ def test_the_commands_of_a_build_are_shell_and_what_they_read_is_there(printed, 
     commands = [shlex.split(line.removeprefix("DOCKER_BUILDKIT=1 ")) for line in script.splitlines()]
     assert len(commands) == (10 if source else 1)
     for words in commands:
-        named = dict(zip(words, words[1:], strict=False))
+        named = dict(itertools.pairwise(words))
         if "build" in words[1:2]:
             assert Path(named["--file"]).is_file() and Path(words[-1]).is_dir()
             secrets = [word.partition("src=")[2] for word in words if word.startswith("id=")]
@@ -55,5 +56,5 @@ def test_the_commands_of_a_build_are_shell_and_what_they_read_is_there(printed, 
             assert named["--target"] in stages
         if words[1:2] == ["cp"] and not words[2].startswith("homework-"):
             assert Path(words[2]).is_dir(), "a folder that is copied into the container"
-    assert not (ROOT / ".cache" / "builds").as_posix() in script
+    assert (ROOT / ".cache" / "builds").as_posix() not in script
     assert not any("{" in word for words in commands for word in words if word.startswith(("BASE=", "INDEX="))), script

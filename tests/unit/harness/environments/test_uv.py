@@ -58,7 +58,9 @@ def without_pip(monkeypatch):
     monkeypatch.setattr(uv, "pip_settings", dict)
 
 
-def test_a_command_that_ends_well_is_a_line_when_it_starts_and_one_when_it_ends(without_pip, capfd, tmp_path, monkeypatch):
+def test_a_command_that_ends_well_is_a_line_when_it_starts_and_one_when_it_ends(
+    without_pip, capfd, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     here = tmp_path / "where"
     program = f"import os; print('noise'); open({str(here)!r}, 'w').write(os.getcwd())"

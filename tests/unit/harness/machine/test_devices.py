@@ -129,7 +129,8 @@ PLACED = {
 
 
 def test_a_numbered_line_that_names_a_place_on_the_bus_is_a_card_whatever_else_it_says():
-    told = "| 0 A1 | 0000:01:00.0 |\n|  80MiB |\n| 1 A1 | 0000:02:00.0 |\n|  N/A |\n| 2 Unknown Error | 0000:03:00.0 |\n|  ERR |\n"
+    told = "| 0 A1 | 0000:01:00.0 |\n|  80MiB |\n| 1 A1 | 0000:02:00.0 |\n|  N/A |\n"
+    told += "| 2 Unknown Error | 0000:03:00.0 |\n|  ERR |\n"
     cards = read(told, **PLACED)
     assert [(card.index, card.model, bool(card.fault)) for card in cards] == [
         ("0", "A1", False),
