@@ -236,9 +236,8 @@ def build(image: Image, client: Client, revision: str | None) -> str:
         labels[LABEL + "wheels"] = json.dumps(held["wheels"], sort_keys=True)
         labels[LABEL + "python"] = held["python"]
         labels[LABEL + "sdks"] = json.dumps(held["sdks"], sort_keys=True)
-        run(
-            command(image, client, context, labels), log, f"Labelling {image.name}"
-        )  # every step is cached: it only adds the labels
+        # Every step is cached: it only adds the labels.
+        run(command(image, client, context, labels), log, f"Labelling {image.name}")
     finally:
         shutil.rmtree(secrets_folder(context), ignore_errors=True)
     built = client.inspect(image.name)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from harness.checkout import ROOT
-from harness.terminal import Live, green, spoken
+from harness.terminal import Live, forgiving, green, spoken
 
 LAST_LINES = 30
 
@@ -82,13 +82,10 @@ def main() -> int:
     """Install the harness's packages into the environment whose Python calls this."""
     lock = ROOT / "docker" / "locks" / "harness.txt"
     into = ["--python", sys.executable, "--require-hashes", "--no-deps", "-r", str(lock)]
-    failure = run(
-        [[sys.executable, "-m", "uv", "pip", "install", *into]],
-        ".venv from docker/locks/harness.txt",
-        "Setting up",
-        "Set up",
-    )
-    print(failure, file=sys.stderr, end="\n" * bool(failure))
+    command = [sys.executable, "-m", "uv", "pip", "install", *into]
+    with forgiving():
+        failure = run([command], ".venv from docker/locks/harness.txt", "Setting up", "Set up")
+        print(failure, file=sys.stderr, end="\n" * bool(failure))
     return 1 if failure else 0
 
 
