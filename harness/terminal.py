@@ -151,25 +151,35 @@ def spoken(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-class Live:
-    """A line that tells, for as long as something takes, how long it has and what it does; on terminals only."""
+SIGN = 4.0  # seconds: whoever reads a log waits no longer for a sign of life
+COLUMNS = 80
 
-    def __init__(self, what: str, stream: TextIO | None = None, about: float | None = None) -> None:
+
+class Live:
+    """A line that tells, for as long as something takes, how long it has and what it does.
+
+    It is drawn on terminals only. Elsewhere, with `signs`, a line of its own comes each `SIGN` seconds.
+    """
+
+    def __init__(
+        self, what: str, stream: TextIO | None = None, about: float | None = None, signs: bool = False
+    ) -> None:
         self._stream = stream or sys.stdout
-        self._drawn = self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        self.drawn = self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._told = self.drawn or signs
         self._what, self._about, self._doing = what, about, ""
         self._start = time.monotonic()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._draw_until_over, daemon=True)
 
     def __enter__(self) -> "Live":
-        if self._drawn:
+        if self._told:
             self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        if self._drawn:
+        if self._told:
             self._thread.join()
 
     @property
@@ -181,6 +191,10 @@ class Live:
         self._doing = one_line(text).strip()
 
     def _draw_until_over(self) -> None:
+        if not self.drawn:
+            while not self._over.wait(SIGN):
+                self._write(f"{self.line(COLUMNS + 1)}\n")
+            return
         while not self._over.wait(0.2):
             self._write(f"\r{dim(self.line(self._columns()), self._stream)}\033[K")
         self._write("\r\033[K")
@@ -193,8 +207,8 @@ class Live:
 
     def _columns(self) -> int:
         with contextlib.suppress(OSError, ValueError):
-            return os.get_terminal_size(self._stream.fileno()).columns or 80
-        return 80
+            return os.get_terminal_size(self._stream.fileno()).columns or COLUMNS
+        return COLUMNS
 
     def _write(self, text: str) -> None:
         self._stream.write(text)

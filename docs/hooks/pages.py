@@ -143,7 +143,7 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
 def text(source: str, language: str) -> str:
     """A text as the site has it: without the link to its twin, and with what is made from the code put in."""
     words = OTHER_LANGUAGE.sub("", (ROOT / twin(source, language)).read_text(encoding="utf-8"))
-    return PLACEHOLDER.sub(lambda match: getattr(reference_pages, match[1])(), words)
+    return PLACEHOLDER.sub(lambda match: getattr(reference_pages, match[1])(language), words)
 
 
 def relinked(words: str, source: str, page: str, pages: dict[str, str]) -> str:

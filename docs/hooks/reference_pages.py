@@ -84,8 +84,8 @@ def resolved(field: Any, root: dict[str, Any]) -> dict[str, Any]:
     return {**found, **{key: value for key, value in field.items() if key != "$ref"}}
 
 
-def commands() -> str:
-    """Each command of tasks.py, with its options, as --help has them."""
+def commands(_: str) -> str:
+    """Each command of tasks.py, with its options, as --help has them, which is English."""
     sys.path.insert(0, str(ROOT))  # mkdocs puts the path back after it has loaded a hook
     from invoke import Collection
 
@@ -138,19 +138,20 @@ def cell(part: entries.Part, kind: entries.Hardware) -> str:
     return "●" if earns else "○"
 
 
-def symptoms() -> str:
+def symptoms(language: str) -> str:
     """What failed runs print, why, and what to do: hardware/symptoms.yaml and each kind's own."""
-    parts = []
+    every, head, tail = "Any hardware", "| seen in the log | cause | remedy |", ""
+    if language == "zh":
+        every, head, tail = "所有硬件", "| 日志中的现象 | 原因 | 处理 |", "_zh"
+    cause, remedy, parts = f"cause{tail}", f"remedy{tail}", []
     for path in [ROOT / "hardware" / "symptoms.yaml", *sorted(ROOT.glob("hardware/*/symptoms.yaml"))]:
         kind = path.parent.name
-        title = "Any hardware" if path.parent == ROOT / "hardware" else entries.load().hardware[kind].title
+        title = every if path.parent == ROOT / "hardware" else entries.load().hardware[kind].title
         rows = [
-            f"| `{escaped(each['example'])}` | {escaped(each['cause'])} | {escaped(each['remedy'])} {reports(each)} |"
+            f"| `{escaped(each['example'])}` | {escaped(each[cause])} | {escaped(each[remedy])} {reports(each)} |"
             for each in yaml.safe_load(path.read_text(encoding="utf-8"))["symptoms"]
         ]
-        parts.append(
-            "\n".join([f"### {title}\n", "| seen in the log | cause | remedy |", "| --- | --- | --- |", *rows])
-        )
+        parts.append("\n".join([f"### {title}\n", head, "| --- | --- | --- |", *rows]))
     return "\n\n".join(parts)
 
 

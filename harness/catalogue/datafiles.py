@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.catalogue import yamltext
 from harness.catalogue.consistency import hardware_mistakes, paddle_mistakes, project_mistakes
 from harness.errors import DataFileError
 
@@ -26,11 +27,12 @@ def documents(root: Path) -> dict[str, Document]:
     Raises:
         DataFileError: the first file with a mistake.
     """
-    paths = sorted([*root.glob("hardware/*/hardware.yaml"), *root.glob("projects/*/project.yaml")])
-    paths += root.glob("docker/paddle.yaml")
+    wanted = [("hardware/*", "hardware.yaml"), ("projects/*", "project.yaml"), ("docker", "paddle.yaml")]
+    files = (folder / name for folders, name in wanted for folder in sorted(root.glob(folders)))
+    paths = [path for path in files if os.path.lexists(path)]  # a link that leads nowhere is none to pass over
     if not paths:
         raise DataFileError(f"{root}: no data files.", "hardware/ and projects/ are empty.", "Clone the project anew.")
-    stamp = [[str(path), path.stat().st_mtime_ns] for path in [*paths, *sorted(SCHEMAS.glob("*.json"))]]
+    stamp = [[str(path), _changed(path)] for path in [*paths, *sorted(SCHEMAS.glob("*.json"))]]
     remembered = root / ".cache" / "catalogue.json"
     try:
         cache: dict[str, Any] = json.loads(remembered.read_bytes())
@@ -50,6 +52,13 @@ def documents(root: Path) -> dict[str, Document]:
     return read
 
 
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return -1
+
+
 def _programs(root: Path, documents: dict[str, Document]) -> Iterator[Path]:
     for name, document in documents.items():
         for part in document.get("parts", {}).values():
@@ -61,7 +70,8 @@ def _read(path: Path, root: Path) -> Document:
     document, tree = read(path, root)
     for inconsistency in MISTAKES[path.stem](document, path.parent):
         line = _line(tree, list(inconsistency.steps))
-        raise DataFileError(f"{path.relative_to(root)}:{line}: {inconsistency.what}", "", inconsistency.remedy)
+        what, why = f"{path.relative_to(root)}:{line}: {inconsistency.what}", "It does not fit what else stands there."
+        raise DataFileError(what, why, inconsistency.remedy)
     return document
 
 
@@ -71,22 +81,11 @@ def read(path: Path, root: Path) -> tuple[Document, Any]:
     Raises:
         DataFileError: it does not; file, line and the mend are named.
     """
-    import yaml
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 
     name = str(path.relative_to(root))
-    try:
-        text = path.read_text(encoding="utf-8")
-        document: Document = yaml.safe_load(text)
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-    except UnicodeDecodeError as error:
-        raise DataFileError(f"{name}: not UTF-8 text.", str(error), "Save the file as UTF-8.") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else text.count("\n", 0, getattr(error, "position", 0)) + 1
-        why = getattr(error, "problem", None) or getattr(error, "reason", "it cannot be parsed")
-        raise DataFileError(f"{name}:{line}: not valid YAML.", f"{why}.", "Mend that line.") from error
+    document, tree = yamltext.load(path, name)
     _refuse_twin_keys(name, tree)
     schema = json.loads((SCHEMAS / f"{path.stem}.schema.json").read_bytes())
     mistake = best_match(Draft202012Validator(schema).iter_errors(document))
@@ -96,7 +95,7 @@ def read(path: Path, root: Path) -> tuple[Document, Any]:
         right = mistake.schema.get("description", "") if isinstance(mistake.schema, dict) else ""
         raise DataFileError(
             f"{name}:{line}: {place}: {_sentence(mistake)}",
-            right and f"It is: {right}",
+            f"It is: {right}" if right else "It does not keep the file's schema.",
             f"harness/catalogue/schemas/{path.stem}.schema.json describes every field.",
         )
     return document, tree

@@ -15,6 +15,7 @@ from harness.checkout import ROOT, committed
 from harness.errors import DataFileError
 
 OF_A_RUN = {"log", "picture", "code"}  # what of a submission a run leaves
+MANY = 12  # values that a person reads in a line
 SECONDS = {"s": 1, "min": 60, "h": 3600}
 COMMIT = re.compile(r"[0-9a-f]{40}")
 TIME = re.compile(r"([0-9]{1,6}) ?(s|min|h)")
@@ -46,6 +47,15 @@ class Hardware:
         return str(self.data.get("paddle", {}).get("version", ""))
 
 
+def few(values: Sequence[object], between: str) -> str:
+    """Values in words; of more than a person reads the first, the last and how many there are."""
+    words = [str(value) for value in values]
+    if len(words) > MANY:
+        words = [*words[:3], "…", words[-1]]
+        return f"{between.join(words)} ({len(values)} of them)"
+    return between.join(words)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
     """A declared parameter of a part: its default gives its type; a text has its `pattern` as a whole."""
@@ -62,7 +72,7 @@ class Parameter:
     def expects(self) -> str:
         """What a value must be, in words: 'integer, at least 11, at most 1001'."""
         if self.choices:
-            return "one of " + ", ".join(str(choice) for choice in self.choices)
+            return "one of " + few(self.choices, ", ")
         words = [{bool: "true or false", int: "integer", float: "number", str: "text"}[type(self.default)]]
         words += [f"at least {self.at_least:g}"] if self.at_least is not None else []
         words += [f"at most {self.at_most:g}"] if self.at_most is not None else []

@@ -1,9 +1,12 @@
 """Known symptoms: what stands in the log of something that failed, why, and what to do; data of hardware/."""
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from harness.catalogue import datafiles
 from harness.checkout import ROOT
@@ -36,8 +39,7 @@ def explain(text: str, kinds: Iterable[str], root: Path = ROOT) -> list[Explanat
     text = LONG.sub("\\g<0>\n", text)
     found: dict[str, Explanation] = {}
     for path in files(kinds, root):
-        document, _ = datafiles.read(path, root)
-        for symptom in document["symptoms"]:
+        for symptom in _known(path, root):
             match = re.search(symptom["pattern"], text, re.MULTILINE)
             if match and symptom["cause"] not in found:
                 line = _line(text, match)
@@ -45,11 +47,17 @@ def explain(text: str, kinds: Iterable[str], root: Path = ROOT) -> list[Explanat
     return list(found.values())[:MOST]
 
 
+@cache
+def _known(path: Path, root: Path) -> list[dict[str, Any]]:
+    document, _ = datafiles.read(path, root)
+    return list(document["symptoms"])
+
+
 def files(kinds: Iterable[str], root: Path = ROOT) -> list[Path]:
     """The files of symptoms of these kinds, and the one of every kind."""
     folder = root / "hardware"
     named = [folder / name / "symptoms.yaml" for name in kinds]
-    return [path for path in (*named, folder / "symptoms.yaml") if path.is_file()]
+    return [path for path in (*named, folder / "symptoms.yaml") if os.path.lexists(path)]
 
 
 def read_log(path: Path) -> str:

@@ -40,13 +40,18 @@ def key(version: str) -> Key | None:
     return _trimmed(tuple(int(number) for number in found[1].split("."))), tuple(stage)
 
 
-def fits(version: str, clauses: str) -> bool | None:
+def fits(version: str, clauses: str, scheme: str = "") -> bool | None:
     """Whether a version meets every clause of a range like '>=23.0.3,<25'; None where it cannot be read.
 
     A candidate for a release (25.0.rc1) is not below that release's number: '<25' leaves it out.
+
+    Args:
+        version: as the vendor's tool or file has it.
+        clauses: the range.
+        scheme: a regular expression for the versions that are numbered as the range is; others are not compared.
     """
     found = key(version)
-    if found is None:
+    if found is None or (scheme and not re.fullmatch(scheme, version)):
         return None
     return all(_meets(found, sign, bound) for sign, bound in parse(clauses))
 

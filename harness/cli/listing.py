@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.catalogue import releases
-from harness.catalogue.entries import Catalogue, Hardware, Metric, Part, Rule
+from harness.catalogue.entries import Catalogue, Hardware, Metric, Part, Rule, few
 from harness.catalogue.symptoms import Explanation
 from harness.doctor.diagnosis import Diagnosis
 from harness.errors import UsageError
@@ -18,6 +18,8 @@ from harness.evidence.verdicts import FAILED, MARKS, NOT_JUDGED, PASSED, Judged,
 from harness.points.scoring import in_range
 from harness.runs.judge import bounds
 from harness.terminal import bold, dim, escaped_json, green, harmless_tree, red, yellow
+
+IN_A_LINE = 80  # characters of a list
 
 
 def matrix(book: Catalogue, results: Path, stores: str, format: str, explain: bool, paddle: str = "") -> None:
@@ -126,7 +128,7 @@ def _rule(rule: Rule) -> str:
 
 
 def _metric(metric: Metric) -> str:
-    when = "; ".join(f"{name} is {' or '.join(map(str, values))}" for name, values in metric.when.items())
+    when = "; ".join(f"{name} is {few(values, ' or ')}" for name, values in metric.when.items())
     unit = f" [{metric.unit}]" if metric.unit not in ("", "1") else ""
     where = f", on {' or '.join(metric.categories)}" if metric.categories else ""
     judged = f", judged where {metric.judged_when}: else {metric.otherwise}" if metric.judged_when else ""
@@ -170,15 +172,32 @@ def kinds_json(chosen: Sequence[Hardware]) -> str:
     return json.dumps([kind.data for kind in chosen], indent=2, ensure_ascii=False)
 
 
-def _fields(data: Any, indent: int = 0) -> str:
-    lines = []
-    for name, value in data.items():
-        pad = " " * indent
-        if isinstance(value, Mapping):
-            lines += [f"{pad}{name}:", _fields(value, indent + 2)]
-        else:
-            lines.append(f"{pad}{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
-    return "\n".join(lines)
+def _fields(data: Mapping[str, Any], indent: str = "") -> str:
+    return "\n".join(line for name, value in data.items() for line in _field(name, value, indent))
+
+
+def _field(name: str, value: Any, indent: str) -> list[str]:
+    """A field's lines: nested ones below it, and of a list each item below it where they do not stand in a line."""
+    if isinstance(value, Mapping):
+        return [f"{indent}{name}:", _fields(value, f"{indent}  ")]
+    if not isinstance(value, list):
+        return [f"{indent}{name}: {_plain(value)}"]
+    joined = ", ".join(map(_plain, value))
+    if len(joined) <= IN_A_LINE and not any(isinstance(each, Mapping) for each in value):
+        return [f"{indent}{name}: {joined or '–'}"]
+    return [f"{indent}{name}:", *(_item(each, f"{indent}  ") for each in value)]
+
+
+def _item(value: Any, indent: str) -> str:
+    """An item of a list; of one with fields the first stands behind the dash."""
+    if isinstance(value, Mapping):
+        return f"{indent}- {_fields(value, f'{indent}  ').lstrip()}"
+    return f"{indent}- {_plain(value)}"
+
+
+def _plain(value: Any) -> str:
+    """A value as YAML writes it, and not as Python does."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def diagnoses(groups: Sequence[tuple[str, Sequence[Diagnosis]]]) -> str:

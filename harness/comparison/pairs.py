@@ -36,13 +36,23 @@ def choose(
         raise UsageError("One kind alone is compared with nothing.", f"--hw {hw}.", "Write two: --hw cpu,sim")
     pairs = [pair for part in parts for pair in (_referred if reference else _across)(results, part, kinds)]
     if not pairs:
-        names = ", ".join(part.name for part in parts)
-        raise UsageError(
-            "There is nothing to compare.",
-            f"Of {names} no two passing runs with the same parameters and seed are here, on {hw or 'any kinds'}.",
-            "./inv run --task … --hw … makes them; --run A,B compares any two.",
-        )
+        raise _nothing(parts, kinds if hw else (), reference)
     return pairs
+
+
+def _nothing(parts: Sequence[Part], kinds: Sequence[Hardware], reference: bool) -> UsageError:
+    one = len(parts) == 1
+    which = f"part {parts[0].name}" if one else f"any of the {len(parts)} parts"
+    on = f"{', '.join(kind.name for kind in kinds)}" if kinds else "any kind of hardware"
+    why = f"Runs that passed, with the same parameters and seed, are not here for {which} on two of: {on}."
+    if reference:
+        why = f"A reference, and a run that passed with its parameters and seed, are not here for {which} on {on}."
+    elif not kinds:
+        why = f"Runs that passed, with the same parameters and seed, are not here for {which} on two kinds of hardware."
+    remedy = (
+        f"./inv run {parts[0].name if one else 'PART'} --hw KIND makes one; ./inv compare --run A,B compares any two."
+    )
+    return UsageError("There is nothing to compare.", why, remedy)
 
 
 def latest(

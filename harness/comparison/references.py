@@ -78,7 +78,7 @@ def read(results: Path, part: str) -> Outcome:
         raise UsageError(
             f"Part {part} has no reference.", f"There are: {known}.", f"./inv reference --task {part} makes it."
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataFileError(
             f"{file}: not a reference: {error!r}.",
             "It was changed by hand, or cut off.",

@@ -38,7 +38,7 @@ class Here:
         """
         if allocation.inside() and request.hw != "auto":
             allocation.see_own_cards(cells.select_hardware(request.catalogue, request.hw))
-        with Live("Looking at this machine", sys.stderr):
+        with Live("Looking at this machine", sys.stderr, signs=True):
             findings = {release: _findings(request, release) for release in request.releases}
         entries = [entry for release, found in findings.items() for entry in _plan(request, release, found)]
         return Plan([finding for found in findings.values() for finding in found], entries, request)

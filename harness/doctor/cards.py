@@ -73,7 +73,12 @@ def driver(finding: Finding) -> list[Diagnosis]:
     if wanted is None:
         return []
     uses: tuple[Use, ...] = ("local", "container", "build")
-    return [version("driver", _driver(finding), wanted, data["install"], uses)]
+    return [version("driver", _driver(finding), wanted, data["install"], uses, _scheme(data))]
+
+
+def _scheme(data: Data) -> str:
+    """How the versions are numbered that a driver's range is made of."""
+    return str(data.get("requires", {}).get("driver_scheme", ""))
 
 
 def _driver(finding: Finding) -> str | None:
@@ -93,7 +98,7 @@ def _sdk(wanted: Data) -> Diagnosis:
         return Diagnosis(name, f"not found: {', '.join(wanted['files'])}", False, told, ("local",))
     if not clauses:
         return Diagnosis(name, found or there, True, told, ("local",))
-    return version(name, found, clauses, told, ("local",))
+    return version(name, found, clauses, told, ("local",), wanted.get("scheme", ""))
 
 
 def sdk_version(wanted: Data) -> tuple[str, str | None]:
@@ -138,7 +143,8 @@ def _of_sdks(pair: Data, sdks: Collection[str]) -> bool:
 def _known(finding: Finding, sdks: Mapping[str, str | None]) -> dict[str, str | None]:
     """The versions that a pair can name."""
     wheels = dict.fromkeys(finding.hardware.data["wheels"]["packages"], finding.paddle)
-    return {**sdks, **wheels, "driver": _driver(finding)}
+    driver, scheme = _driver(finding) or "", _scheme(finding.hardware.data)
+    return {**sdks, **wheels, "driver": driver if re.fullmatch(scheme or ".*", driver) else None}
 
 
 def _pair(pair: Data, known: Mapping[str, str | None]) -> Diagnosis | None:

@@ -19,8 +19,11 @@ class Diagnosis:
     needed_for: tuple[Use, ...] = ()
 
 
-def version(subject: str, found: str | None, wanted: str, remedy: str, uses: tuple[Use, ...]) -> Diagnosis:
-    """A version against a range. One that cannot be read is no reason to refuse a machine."""
-    fits = versions.fits(found or "", wanted)
-    told = f"{found or 'unknown'}, {wanted} wanted" + ("" if fits is not None else "; not judged")
+def version(
+    subject: str, found: str | None, wanted: str, remedy: str, uses: tuple[Use, ...], scheme: str = ""
+) -> Diagnosis:
+    """A version against a range. One that cannot be read, or counts otherwise, is no reason to refuse a machine."""
+    fits = versions.fits(found or "", wanted, scheme)
+    otherwise = "numbered otherwise, " if found and versions.fits(found, wanted) is not None else ""
+    told = f"{found or 'unknown'}, {wanted} wanted" + ("" if fits is not None else f"; {otherwise}not judged")
     return Diagnosis(subject, told, fits, remedy, uses)

@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,12 +22,12 @@ from harness.catalogue import releases, versions
 from harness.catalogue.entries import Hardware
 from harness.catalogue.releases import Release
 from harness.checkout import ROOT
-from harness.environments import inventory, stacks, uv
+from harness.environments import inventory, pins, stacks, uv
 from harness.environments.client import Client
 from harness.errors import BuildError, EngineError
+from harness.terminal import Live
 
 LABEL = "io.paddlehomework."
-PINS = Path("docker") / "pins.json"
 SHOWN_LINES = 25
 IMAGES_PYTHON = "3.10"  # which docker/python.sh takes first
 
@@ -108,7 +107,7 @@ def base(image: Image, machine: str = "") -> str:
     `machine` is the engine's, which builds for its own; that is this one where it is not said.
     """
     named = _named_base(image, machine)
-    return pins(image.root).get(named, named)
+    return pins.read(image.root).get(named, named)
 
 
 def _named_base(image: Image, machine: str) -> str:
@@ -120,7 +119,7 @@ def arguments(image: Image, machine: str = "") -> dict[str, str]:
     """The build arguments that the data files give."""
     data = image.hardware.data
     wheels = data["wheels"]
-    pinned = (f"{name}={value}" for name, value in sorted(pins(image.root).items()) if name.endswith(".whl"))
+    pinned = (f"{name}={value}" for name, value in sorted(pins.read(image.root).items()) if name.endswith(".whl"))
     given = {
         "BASE": base(image, machine),
         "STACK": image.stack,
@@ -228,7 +227,7 @@ def build(image: Image, client: Client, revision: str | None) -> str:
     labels = {"org.opencontainers.image.revision": revision or "", LABEL + "recipe": image.recipe}
     labels[LABEL + "lock"] = hashlib.sha256(image.lock.read_bytes()).hexdigest()
     try:
-        run(command(image, client, context, labels), log)
+        run(command(image, client, context, labels), log, f"Building {image.name}")
         unlabelled = (client.inspect(image.name) or {}).get("Id")
         held = inventory.read(client, image.name, _sdks(image.hardware))
         bill = inventory.bill(held, image.name)
@@ -237,7 +236,8 @@ def build(image: Image, client: Client, revision: str | None) -> str:
         labels[LABEL + "wheels"] = json.dumps(held["wheels"], sort_keys=True)
         labels[LABEL + "python"] = held["python"]
         labels[LABEL + "sdks"] = json.dumps(held["sdks"], sort_keys=True)
-        run(command(image, client, context, labels), log)  # every step is cached: it only adds the labels
+        # Every step is cached: it only adds the labels.
+        run(command(image, client, context, labels), log, f"Labelling {image.name}")
     finally:
         shutil.rmtree(secrets_folder(context), ignore_errors=True)
     built = client.inspect(image.name)
@@ -265,9 +265,13 @@ def up_to_date(image: Image, client: Client) -> bool:
 def unfit_sdks(hardware: Hardware, found: Mapping[str, Any]) -> str:
     """Which of the vendor's SDKs in an image is none that the kind's wheels run with, in words; empty where all are."""
     held = sdks(found)
-    wanted = {sdk["name"]: sdk["version"] for sdk in _sdks(hardware) if "version" in sdk}
-    unfit = [name for name in wanted if versions.fits(held.get(name) or "", wanted[name]) is False]
-    return ", ".join(f"{name} {held[name]} in the image, {wanted[name]} wanted" for name in unfit)
+    judged = [sdk for sdk in _sdks(hardware) if "version" in sdk]
+    unfit = [
+        sdk
+        for sdk in judged
+        if versions.fits(held.get(sdk["name"], ""), sdk["version"], sdk.get("scheme", "")) is False
+    ]
+    return ", ".join(f"{sdk['name']} {held[sdk['name']]} in the image, {sdk['version']} wanted" for sdk in unfit)
 
 
 def sdks(found: Mapping[str, Any]) -> dict[str, str]:
@@ -297,8 +301,10 @@ def pin(image: Image, client: Client) -> dict[str, str]:
         EngineError: no registry answers for the base, or no repository for the sources.
     """
     named = _named_base(image, client.machine)
-    print(f"Asking for {named}", file=sys.stderr)
-    if subprocess.run([client.path, "pull", "--quiet", named], stdout=sys.stderr).returncode != 0:
+    print(f"Asking for {named}", file=sys.stderr, flush=True)
+    with Live(f"Pulling {named}", sys.stderr, signs=True):
+        code = subprocess.run([client.path, "pull", "--quiet", named], stdout=sys.stderr).returncode
+    if code != 0:
         raise EngineError(
             f"{named} cannot be pinned.", "No registry answers for it; see its output above.", "Build without --pin."
         )
@@ -311,7 +317,7 @@ def pin(image: Image, client: Client) -> dict[str, str]:
     if image.target == "source":
         source = image.hardware.data["source"]
         found[f"{source['repository']}@{revision(image)}"] = _commit(source["repository"], revision(image))
-    _keep(image.root, found)
+    pins.keep(image.root, found)
     return found
 
 
@@ -320,13 +326,9 @@ def pin_wheels(image: Image, client: Client) -> dict[str, str]:
     wheels = json.loads(label(client.inspect(image.name) or {}, "wheels") or "{}")
     found = {name: sha256 for name, sha256 in wheels.items() if not name.startswith("paddlepaddle-")}
     if image.built is None and found:
-        _keep(image.root, found)
+        pins.keep(image.root, found)
         return found
     return {}
-
-
-def _keep(root: Path, found: Mapping[str, str]) -> None:
-    (root / PINS).write_text(json.dumps({**pins(root), **found}, indent=2, sort_keys=True) + "\n")
 
 
 def revision(image: Image) -> str:
@@ -350,21 +352,13 @@ def _commit(repository: str, name: str) -> str:
     return lines[-2]  # of a tag and the commit it leads to, the commit comes last
 
 
-def pins(root: Path) -> dict[str, str]:
-    """What docker/pins.json keeps: digests of bases, commits of sources, hashes of the vendor's wheels."""
-    try:
-        kept: dict[str, str] = json.loads((root / PINS).read_text())
-        return kept
-    except FileNotFoundError:
-        return {}
-
-
-def run(words: Sequence[str], log: Path) -> None:
-    """Run a build, its progress on stderr line by line and all of it in the log."""
-    start, tail = time.monotonic(), deque[str](maxlen=SHOWN_LINES)
+def run(words: Sequence[str], log: Path, what: str) -> None:
+    """Run a build: its step as one live line on terminals, elsewhere line by line; all of it in the log."""
+    tail = deque[str](maxlen=SHOWN_LINES)
     environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
     with (
         log.open("a") as file,
+        Live(what, sys.stderr, signs=True) as live,
         subprocess.Popen(
             words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process,
@@ -374,7 +368,9 @@ def run(words: Sequence[str], log: Path) -> None:
             file.write(line)
             tail.append(line)
             if "[" in line and line.startswith(("#", "[")):  # as BuildKit and as Podman begin a step
-                print(f"{time.monotonic() - start:6.1f} s  {line.strip()[:110]}", file=sys.stderr, flush=True)
+                live.doing(line)
+                if not live.drawn:
+                    print(f"{live.seconds:6.1f} s  {line.strip()[:110]}", file=sys.stderr, flush=True)
     if process.returncode != 0:
         print("".join(tail), file=sys.stderr, end="")
         raise BuildError(

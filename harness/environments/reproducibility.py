@@ -40,7 +40,8 @@ def check(image: images.Image, client: Client) -> str:
         for number in (1, 2):
             place = context.with_suffix(f".{number}")
             try:
-                images.run(command(image, client, context, place), context.with_suffix(".log"))
+                words = command(image, client, context, place)
+                images.run(words, context.with_suffix(".log"), f"Building {image.name}")
                 made.append(_made(client, place))
             finally:
                 place.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.environments import images, passthrough
+from harness.environments import images, passthrough, pins
 from harness.environments.client import Client
 from harness.environments.images import Image
 from harness.errors import BuildError
@@ -34,13 +34,13 @@ def compile(image: Image, client: Client) -> Path:
     context = images.stage(image)
     log = context.with_suffix(".log")
     log.unlink(missing_ok=True)
-    images.run(images.command(image, client, context, {}, "compiler"), log)
+    images.run(images.command(image, client, context, {}, "compiler"), log, f"Building {image.name}'s compiler")
     name = f"homework-source-{image.hardware.name}-{os.getpid()}"
     built = context.with_suffix(".built")
     shutil.rmtree(built, ignore_errors=True)
     try:
         for words in commands(image, client, context, name, built):
-            images.run(words, log)
+            images.run(words, log, f"Compiling {image.hardware.title}'s sources")
     finally:
         client.read("rm", "--force", name)
         shutil.rmtree(images.secrets_folder(context), ignore_errors=True)
@@ -82,7 +82,7 @@ def variables(image: Image) -> dict[str, str]:
     """What docker/source.sh is told, by the data files."""
     source, packages = _source(image), image.hardware.data["wheels"]["packages"]
     named = images.revision(image)
-    kept = images.pins(image.root).get(f"{source['repository']}@{named}", named)
+    kept = pins.read(image.root).get(f"{source['repository']}@{named}", named)
     options = " ".join(source.get("options", ()))
     settings = "".join(f"export {name}={shlex.quote(value)}; " for name, value in source.get("environment", {}).items())
     version = VERSION.search(named)

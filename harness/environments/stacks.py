@@ -22,7 +22,7 @@ from harness.catalogue import releases
 from harness.catalogue.entries import Hardware
 from harness.catalogue.releases import Release
 from harness.checkout import ROOT
-from harness.environments import uv
+from harness.environments import pins, uv
 from harness.errors import BuildError
 
 
@@ -128,9 +128,7 @@ def stack(name: str, hardware: Hardware | None = None, root: Path = ROOT, releas
 
 
 def _pins(root: Path) -> tuple[tuple[str, str], ...]:
-    file = root / "docker" / "pins.json"
-    kept = json.loads(file.read_text()) if file.is_file() else {}
-    return tuple((name, value) for name, value in kept.items() if name.endswith(".whl"))
+    return tuple((name, value) for name, value in pins.read(root).items() if name.endswith(".whl"))
 
 
 # Which Python

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from harness.checkout import ROOT
-from harness.terminal import Live, green, spoken
+from harness.terminal import Live, forgiving, green, spoken
 
 LAST_LINES = 30
 
@@ -51,7 +51,9 @@ def run(commands: Sequence[Sequence[str]], what: str, doing: str = "Installing",
 
     Of uv's configuration the checkout's and the user's hold, and none of the folder that somebody calls from.
     """
-    with Live(f"{doing} {what}", sys.stderr) as live:
+    with Live(f"{doing} {what}", sys.stderr, signs=True) as live:
+        if not live.drawn:
+            print(f"{doing} {what}", file=sys.stderr, flush=True)
         variables = environment()
         for command in commands:
             process = subprocess.Popen(
@@ -80,13 +82,10 @@ def main() -> int:
     """Install the harness's packages into the environment whose Python calls this."""
     lock = ROOT / "docker" / "locks" / "harness.txt"
     into = ["--python", sys.executable, "--require-hashes", "--no-deps", "-r", str(lock)]
-    failure = run(
-        [[sys.executable, "-m", "uv", "pip", "install", *into]],
-        ".venv from docker/locks/harness.txt",
-        "Setting up",
-        "Set up",
-    )
-    print(failure, file=sys.stderr, end="\n" * bool(failure))
+    command = [sys.executable, "-m", "uv", "pip", "install", *into]
+    with forgiving():
+        failure = run([command], ".venv from docker/locks/harness.txt", "Setting up", "Set up")
+        print(failure, file=sys.stderr, end="\n" * bool(failure))
     return 1 if failure else 0
 
 

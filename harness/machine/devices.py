@@ -1,13 +1,18 @@
 """What a lister prints, read as devices by the patterns of hardware.yaml: index, model, memory, health, who has it."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 NO_VALUE = re.compile(r"\W*(n/?a|not supported|unknown|insufficient permissions|x+)?\W*", re.IGNORECASE)
 ERROR = re.compile(r"\[(.+)\]|(ERR!?)")  # what a tool prints in a value's place, such as [GPU is lost]
 UNREAD, SAID, LOOKED = "its lines are not understood", 160, 1000  # characters
+COLOURS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07|.)|[\x00-\x08\x0b\x0c\x0e-\x1f\ufeff]")
+FRAMES = str.maketrans({"│": "|", "┃": "|", "║": "|", "\u00a0": " ", "\u202f": " "})
+# A numbered line that names a place on the PCI bus: a card, whatever form the table has.
+ANY_ROW = r"^[| ]*(?P<index>\d+)\b[^\n]*?\b(?:[0-9A-Fa-f]{4,8}:)?[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-9A-Fa-f]\b"
 RECORDED = ("index", "model", "driver", "architecture", "memory")
 FREE_SHARE = 0.25  # a card with less memory free is another program's
 
@@ -39,7 +44,16 @@ def read_cards(data: Mapping[str, Any], output: str) -> tuple[Card, ...]:
 
 def read(data: Mapping[str, Any], output: str) -> tuple[Card, ...]:
     """Every device in a lister's output, sick and lost ones too: by the first pattern that gives it a name, or any."""
-    text = output.replace("\r\n", "\n")
+    return _once(_read(data, plain(output)))
+
+
+def plain(output: str) -> str:
+    """A tool's output without colours and control characters, lines ending alike, tables drawn with |."""
+    text = COLOURS.sub("", output).translate(FRAMES).expandtabs()
+    return re.sub(r" *\r?\n *(?=\|)| *\r\n?| +\n", "\n", f"\n{text}\n").strip("\n") + "\n"
+
+
+def _read(data: Mapping[str, Any], text: str) -> tuple[Card, ...]:
     unnamed: tuple[Card, ...] = ()
     for table in tables(data["lister"]):
         for pattern in patterns(table):
@@ -50,6 +64,20 @@ def read(data: Mapping[str, Any], output: str) -> tuple[Card, ...]:
             unnamed = unnamed or cards
     unnamed = unnamed or _not_understood(data, data["lister"], r"\b\B", text)
     return unnamed + _lost(data, data["lister"], text)
+
+
+def _once(cards: tuple[Card, ...]) -> tuple[Card, ...]:
+    """Cards of one number, as the shares of a divided card have it: which of them a program opens is not known."""
+    numbers = Counter(card.index for card in cards)
+    shared = "{} lines have its number, and which of them a program opens is not known"
+    return tuple(
+        replace(card, fault=card.fault or shared.format(numbers[card.index])) if numbers[card.index] > 1 else card
+        for card in cards
+    )
+
+
+def _vendor(data: Mapping[str, Any]) -> str:
+    return str(data.get("vendor", data["title"]))
 
 
 def tables(lister: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -75,7 +103,7 @@ def _cards(data: Mapping[str, Any], table: Mapping[str, Any], pattern: str, text
         model = values.get("model") or _described(table, values)
         yield Card(
             index=values.get("index") or str(number),
-            model=model or f"unnamed {data.get('vendor', data['title'])}",
+            model=model or f"unnamed {_vendor(data)}",
             driver=values.get("driver"),
             architecture=data.get("architectures", {}).get(code, code),
             memory=values.get("memory"),
@@ -125,19 +153,31 @@ def _number(text: str | None) -> float | None:
 
 
 def _not_understood(data: Mapping[str, Any], table: Mapping[str, Any], pattern: str, text: str) -> tuple[Card, ...]:
-    """Cards whose lines begin as every card's, and go on in a form that the pattern does not know."""
-    understood = [match.span() for match in re.finditer(pattern, text, re.MULTILINE)]
-    rows = (match for row in _several(table.get("row", ())) for match in re.finditer(row, text, re.MULTILINE))
-    return tuple(
-        _unread(data, row, text) for row in rows if not any(start <= row.start() < end for start, end in understood)
-    )
+    """Cards whose lines begin as every card's, or name a place on the bus, in a form that the pattern does not know."""
+    known = [match.span() for match in re.finditer(pattern, text, re.MULTILINE)]
+    rows = _outside(known, text, *_several(table.get("row", ())))
+    if known or rows:  # it is this kind's tool that speaks
+        rows += _outside([*known, *(_lines_of(row, text) for row in rows)], text, ANY_ROW)
+    return tuple(_unread(data, row, text) for row in sorted(rows, key=re.Match.start))
+
+
+def _lines_of(row: re.Match[str], text: str) -> tuple[int, int]:
+    """Where a row begins and ends: with its line, or with the next where that one names the place on the bus."""
+    line, _, more = text[row.start() :].partition("\n")
+    following = 0 if re.match(ANY_ROW, line) else len(more.partition("\n")[0])
+    return row.start(), row.start() + len(line) + 1 + following
+
+
+def _outside(known: Sequence[tuple[int, int]], text: str, *patterns: str) -> list[re.Match[str]]:
+    matches = [match for pattern in patterns for match in re.finditer(pattern, text, re.MULTILINE)]
+    return [match for match in matches if not any(start <= match.start() < end for start, end in known)]
 
 
 def _unread(data: Mapping[str, Any], row: re.Match[str], text: str) -> Card:
     model = _value(row.groupdict().get("model"))
     line, *more = text[row.start() : row.start() + LOOKED].splitlines()[:2]
     said = " ".join(" ".join([line, *(other for other in more if other.startswith("|"))]).split())
-    name = model or f"unnamed {data.get('vendor', data['title'])}"
+    name = model or f"unnamed {_vendor(data)}"
     return Card(index=row["index"], model=name, named=bool(model), fault=f"{UNREAD}: {said[:SAID]}")
 
 
@@ -145,7 +185,7 @@ def _lost(data: Mapping[str, Any], table: Mapping[str, Any], text: str) -> tuple
     """Cards of which the tool says only that they do not answer."""
     if "lost" not in table:
         return ()
-    name = f"unnamed {data.get('vendor', data['title'])}"
+    name = f"unnamed {_vendor(data)}"
     return tuple(
         Card(index=match["index"], model=name, named=False, fault=match["why"].strip())
         for match in re.finditer(table["lost"], text, re.MULTILINE)

@@ -20,6 +20,7 @@ from harness.machine.devices import Card as Card
 from harness.machine.devices import read_cards as read_cards
 
 LISTER_SECONDS = 20
+SAID = 200  # characters
 HANGING = "(a hanging driver?)"
 FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin")  # where tools lie that a user's PATH may lack
 MACHINE_ID = Path("/etc/machine-id")
@@ -123,7 +124,7 @@ def _ask(data: Mapping[str, Any], table: Mapping[str, Any]) -> tuple[tuple[Card,
         done = subprocess.run(
             [command, *map(rooted, arguments)],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             timeout=LISTER_SECONDS,
             stdin=subprocess.DEVNULL,
@@ -136,8 +137,10 @@ def _ask(data: Mapping[str, Any], table: Mapping[str, Any]) -> tuple[tuple[Card,
     cards = devices.read(data, done.stdout)
     if cards:
         return cards, f"{words}: {len(cards)} found"
-    said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1][:200]
-    return (), f"{words}: exit code {done.returncode}, no card in its output; it said: {said}"
+    said = "; ".join(
+        (devices.plain(done.stderr).strip() or devices.plain(done.stdout).strip() or "nothing").splitlines()
+    )
+    return (), f"{words}: exit code {done.returncode}, no card in its output; it said: {said[:SAID]}"
 
 
 def _folders(table: Mapping[str, Any]) -> list[str]:

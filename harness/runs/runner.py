@@ -154,7 +154,7 @@ def show_plan(planned: Sequence[Planned]) -> None:
             continue
         request = _request(entry, Path("OUT"))
         launch = entry.engine.launch(request)
-        print(f"{green('▶')} {head}\n        {entry.why}: {_typed(launch)}")
+        print(f"{green('▶')} {head}\n        {entry.why}\n        {_typed(launch)}")
 
 
 def run_all(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from harness.catalogue import yamltext
 from harness.checkout import ROOT
 from harness.errors import DataFileError, UsageError, did_you_mean
 
@@ -169,14 +170,9 @@ def services() -> dict[str, Service]:
 
 
 def _settings() -> dict[str, Any]:
-    if not SETTINGS.exists():
+    if not os.path.lexists(SETTINGS):
         return {}
-    import yaml
-
-    try:
-        settings = yaml.safe_load(SETTINGS.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataFileError(f"{SETTINGS}: not valid YAML.", str(error).replace("\n", " "), _example()) from error
+    settings = yamltext.load(SETTINGS)[0] or {}
     stores = settings.get("stores", {}) if isinstance(settings, dict) else None
     sound = isinstance(stores, dict) and all(isinstance(text, str) for pair in stores.items() for text in pair)
     if not sound or settings.keys() - {"default", "stores"} or not isinstance(settings.get("default", ""), str):

@@ -34,6 +34,13 @@ def test_a_dry_run_prints_command_and_reason_and_leaves_nothing(checkout: Checko
     assert not checkout.results.exists()
 
 
+def test_the_command_of_a_dry_run_can_be_pasted_and_runs(checkout: Checkout, tmp_path: Path) -> None:
+    done = checkout("run", "--task", "1", "--dry-run")
+    (command,) = [line for line in done.stdout.splitlines() if "main.py --part 1" in line]
+    ran = subprocess.run(["sh", "-e"], input=command, cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0 and (tmp_path / "OUT" / "metrics.json").is_file(), ran.stderr
+
+
 def test_settings_and_profile_reach_the_record(checkout: Checkout) -> None:
     checkout("run", "--task", "toy", "--profile", "full", "--seed", "7")
     checkout("run", "--task", "1", "--profile", "full", "--set", "size=2")

@@ -98,6 +98,15 @@ METADATA = {
 }
 
 
+def test_the_command_of_a_dry_run_can_be_pasted_and_builds(place, engine, small):
+    dry = place("build", "--hw", "cpu", *small, "--dry-run")
+    engine.read("rmi", "--force", SMALL)
+    ran = subprocess.run(["bash", "-e"], input=dry.stdout, capture_output=True, text=True, timeout=BUILD_SECONDS)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    assert engine.inspect(SMALL)
+    engine.read("rmi", "--force", SMALL)
+
+
 def test_two_builds_from_nothing_have_the_same_files(place, engine, small):
     done = place("build", "--hw", "cpu", *small, "--check-reproducible", timeout=BUILD_SECONDS)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -68,3 +68,11 @@ def base_prefix(python):
     words = [python, "-c", "import ensurepip, sys; print(sys.base_prefix)"]
     done = subprocess.run(words, capture_output=True, text=True)
     return done.stdout.strip() if done.returncode == 0 else sys.base_prefix
+
+
+def test_a_step_that_takes_long_gives_a_sign_of_life_where_nobody_sees_dots(checkout, tmp_path):
+    slow = tmp_path / "slow-python"
+    slow.write_text(f'#!/bin/sh\ncase "$*" in "-m venv"*) sleep 5 ;; esac\nexec {sys.executable} "$@"\n')
+    slow.chmod(0o755)
+    lines = inv(checkout, PYTHON=str(slow)).stderr.splitlines()
+    assert lines[0].startswith("Making .venv") and lines[1].endswith("· 4 s"), lines

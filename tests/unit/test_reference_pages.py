@@ -1,6 +1,7 @@
 """The pages of reference: every field of every kind of file is described, and stands once."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -36,3 +37,11 @@ def test_a_choice_that_only_narrows_a_field_says_nothing_more(tmp_path):
     path.write_text(json.dumps(schema))
     page = reference_pages.schema(path)
     assert page.count("`points[].rule`") == page.count("`points[].limit`") == 1
+
+
+@pytest.mark.parametrize(("language", "cause"), [("en", "No container engine answers."), ("zh", "没有容器引擎应答。")])
+def test_symptoms_are_told_in_the_language_of_the_page(language, cause):
+    page = reference_pages.symptoms(language)
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    assert any(row[1] == cause for row in rows)
+    assert {bool(re.search("[\u4e00-\u9fff]", row[1] + row[2])) for row in rows} == {language == "zh"}

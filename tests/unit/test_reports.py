@@ -200,3 +200,12 @@ def test_a_tool_in_sbin_is_looked_for_there():
     """PaddleX 4542."""
     assert "/usr/local/sbin" in probe.FOLDERS
     assert not any("npu-smi" in place for place in BOOK.hardware["ascend"].data["container"]["mounts"])
+
+
+@pytest.mark.parametrize(
+    ("sample", "judged"), [("kunlun", False), ("kunlun-p800-515", None), ("kunlun-p800-5.19", None)]
+)
+def test_the_numbers_of_another_scheme_are_not_held_against_kunluns_driver(sample, judged):
+    """5.0.21.21 is older than 5.0.21.26; whether 515.58 or 5.19 is, nobody says."""
+    (line,) = cards.driver(a_machine("kunlun", sample))
+    assert line.fits is judged, line

@@ -4,6 +4,7 @@ https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/job-v1/
 https://kueue.sigs.k8s.io/docs/tasks/run/jobs/
 """
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -61,7 +62,7 @@ def settings(path: Path = SETTINGS) -> Settings:
         UsageError: there are none.
         DataFileError: kubernetes.yaml has a mistake; its line is named.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         what, why = "--on kubernetes: there is no kubernetes.yaml.", "It names images, store and secret."
         raise UsageError(what, why, "docs/kubernetes.md shows one.")
     return Settings(**datafiles.read(path, path.parent)[0])

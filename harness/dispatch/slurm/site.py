@@ -1,5 +1,6 @@
 """The site: what slurm.yaml says, or what every site can do with."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,7 +63,7 @@ def settings(path: Path = SETTINGS) -> Settings:
         DataFileError: slurm.yaml has a mistake; its line is named.
         UsageError: its store is none.
     """
-    said = (datafiles.read(path, path.parent)[0] if path.exists() else {}) or {}
+    said = (datafiles.read(path, path.parent)[0] if os.path.lexists(path) else {}) or {}
     number, unit = said.get("margin", MARGIN).split()
     places = {name: said[name] for name in ("store", "checkout") if name in said}
     found = Settings(float(number) * SECONDS[unit], said.get("options", {}), said.get("kinds", {}), **places)

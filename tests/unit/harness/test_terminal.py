@@ -104,6 +104,17 @@ def test_elsewhere_there_is_no_live_line(monkeypatch, why):
     assert screen.getvalue() == ""
 
 
+def test_elsewhere_a_line_tells_every_few_seconds_that_it_goes_on_where_that_is_asked(monkeypatch):
+    monkeypatch.setattr(terminal, "SIGN", 0.01)
+    log = io.StringIO()
+    with terminal.Live("Building", log, signs=True) as live:
+        live.doing("step 3\033[2J")
+        while log.getvalue().count("\n") < 2:
+            pass
+    assert "  Building · 0.0 s · step 3" in log.getvalue()
+    assert "\r" not in log.getvalue() and "\033" not in log.getvalue()
+
+
 # Readers that leave
 
 

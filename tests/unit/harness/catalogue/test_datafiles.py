@@ -318,3 +318,24 @@ def test_a_program_that_was_removed_later_is_noticed(tree):
     datafiles.documents(tree.root)
     os.unlink(tree.project.parent / "main.py")
     assert "main.py is not there" in refusal(tree).what
+
+
+@pytest.mark.parametrize("file", [PROJECT, HARDWARE])
+@pytest.mark.parametrize("made", ["folder", "link to nowhere", "link to itself", "date", "depth", "itself"])
+def test_a_file_that_is_none_is_refused_and_its_kind_or_task_is_not_passed_over(tree, file, made):
+    path = tree.root / file
+    path.unlink()
+    if made == "folder":
+        path.mkdir()
+    elif made.startswith("link"):
+        path.symlink_to("nowhere" if made.endswith("nowhere") else path.name)
+    else:
+        path.write_text({"date": "a: 2026-99-99\n", "depth": "[" * 3000, "itself": "a: &a [*a]\n"}[made])
+    error = refusal(tree)
+    assert file in error.what and len(str(error).splitlines()) == 3
+    assert made == "folder" or made.startswith("link") or f"{file}:1: " in error.what
+
+
+def test_a_mistake_that_a_schema_does_not_describe_is_three_lines_too(tree):
+    tree.project.write_text("null\n")
+    assert len(str(refusal(tree)).splitlines()) == 3

@@ -1,12 +1,13 @@
 """What tasks, hardware, doctor and show print."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 from samples import a_kind, a_part, a_record, a_record_not_judged, a_rule
 
-from harness.catalogue.entries import Metric, Requirement
+from harness.catalogue.entries import Metric, Parameter, Requirement
 from harness.cli import listing
 from harness.doctor.diagnosis import Diagnosis
 from harness.evidence.records import read
@@ -142,3 +143,23 @@ def test_a_part_in_detail_names_what_has_to_fit_and_where_a_bound_is_meant_to_ho
     text = listing.parts([part], detailed=True)
     assert "Requires: grid > 9: it is coarse" in text
     assert "m: at most 2 * u_float32, judged where quick: else no bound" in text
+
+
+def test_the_fields_of_a_kind_read_as_its_file_does_and_not_as_python():
+    data = {
+        "aliases": [],
+        "container": {"privileged": False, "renumbers": True},
+        "others": [{"command": ["smi", "-L"], "where": {"a": 1}}],
+        "sources": [f"https://page/{number:030}" for number in range(3)],
+    }
+    text = listing.kinds([replace(a_kind(), data=data)], detailed=True)
+    assert "aliases: –" in text and "  privileged: false" in text and "  renumbers: true" in text
+    assert "others:\n  - command: smi, -L\n    where:\n      a: 1\n" in text
+    assert text.count("\n  - https://page/") == 3
+    assert not re.search(r"[{}']|True|False", text)
+
+
+def test_of_many_values_the_first_the_last_and_their_number_are_told():
+    many = Parameter(name="edges", default="a1", help="", choices=tuple(f"a{number}" for number in range(81)))
+    assert many.expects == "one of a0, a1, a2, …, a80 (81 of them)"
+    assert Parameter(name="load", default="x", help="", choices=("x", "y")).expects == "one of x, y"

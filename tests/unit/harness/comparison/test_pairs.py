@@ -77,8 +77,9 @@ def test_the_latest_is_of_the_kinds_own_version(results: Path) -> None:
 
 def test_nothing_to_compare_is_said(results: Path) -> None:
     a_record(results)
-    with pytest.raises(UsageError, match="nothing to compare"):
+    with pytest.raises(UsageError, match="nothing to compare") as caught:
         choose(results, "cpu,sim")
+    assert "on two of: cpu, sim." in caught.value.why and f"./inv run {PART.name} " in caught.value.remedy
     with pytest.raises(UsageError, match="One kind alone"):
         choose(results, "cpu")
     with pytest.raises(UsageError, match="nothing to compare"):

@@ -97,3 +97,11 @@ def test_it_names_what_multiplied_matrices(results: Path) -> None:
     openblas = {"name": "OpenBLAS", "of": "numpy", "version": "0.3.23", "kernel": "Haswell", "threads": 2}
     references.write(results, a_run(device={"libraries": [openblas], "places": {}}))
     assert references.read(results, "4").record["device"] == {"libraries": [openblas]}
+
+
+def test_a_reference_nested_without_end_is_refused(tmp_path):
+    file = references.path(tmp_path, "4")
+    file.parent.mkdir(parents=True)
+    file.write_text("[" * 5000)
+    with pytest.raises(DataFileError, match="not a reference"):
+        references.read(tmp_path, "4")

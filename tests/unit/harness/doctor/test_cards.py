@@ -30,6 +30,24 @@ def test_a_driver_is_judged_by_its_numbers_within_both_ends_or_not_at_all(driver
     assert found.fits is fits and ("not judged" in found.found) is (fits is None)
 
 
+@pytest.mark.parametrize(
+    ("driver", "fits"), [("5.0.21.26", True), ("5.0.10", False), ("515.58", None), ("5.19.0.0", None)]
+)
+def test_a_driver_that_is_numbered_otherwise_than_the_range_is_not_judged(driver, fits):
+    requires = {"driver": ">=5.0.21.26", "driver_scheme": r"5\.0(\.\d+)+"}
+    (found,) = cards.driver(a_finding(driver, requires=requires))
+    assert found.fits is fits and ("numbered otherwise, not judged" in found.found) is (fits is None)
+
+
+def test_a_pair_takes_no_driver_that_is_numbered_otherwise():
+    requires = {"driver_scheme": r"5\.0(\.\d+)+", "pairs": [PAIR | {"then": {"driver": "<6"}}]}
+    fits = [
+        cards.pairs_in_image(a_finding(driver, requires=requires), {"SDK": "8.0"})[0].fits
+        for driver in ("5.0.1", "5.19")
+    ]
+    assert fits == [True, None]
+
+
 def test_every_sdk_is_looked_for_and_one_that_cannot_be_read_is_not_judged(tmp_path):
     (tmp_path / "one").write_text("version=8.0.0")
     (tmp_path / "other").write_text("nothing of the kind")

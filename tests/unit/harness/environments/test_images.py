@@ -10,7 +10,7 @@ from samples import a_kind
 
 from harness.catalogue import entries
 from harness.cli import building
-from harness.environments import client, images, inventory, sources
+from harness.environments import client, images, inventory, pins, sources
 from harness.environments.client import Client
 from harness.errors import BuildError, EngineError, UsageError
 
@@ -146,18 +146,18 @@ def test_the_sources_are_those_of_a_commit_once_it_is_pinned(tmp_path, monkeypat
     image = an_image("ascend", target="source")
     assert sources.variables(image)["REVISION"] == "release/3.0.0"
     named = "https://github.com/PaddlePaddle/PaddleCustomDevice@release/3.0.0"
-    monkeypatch.setattr(images, "pins", lambda root: {named: commit})
+    monkeypatch.setattr(pins, "read", lambda root: {named: commit})
     assert sources.variables(image)["REVISION"] == commit
 
 
 def test_hashes_of_wheels_that_are_kept_go_to_the_build(checkout):
-    (checkout / images.PINS).write_text(json.dumps({"paddle_x-3.0.0-cp310.whl": "ab", "debian:12": "debian@sha256:1"}))
+    (checkout / pins.FILE).write_text(json.dumps({"paddle_x-3.0.0-cp310.whl": "ab", "debian:12": "debian@sha256:1"}))
     assert images.arguments(replace(an_image(), root=checkout))["PINS"] == "paddle_x-3.0.0-cp310.whl=ab"
 
 
 def test_a_pinned_base_is_taken_by_its_digest(checkout):
     named = KINDS["cpu"].data["image"]["base"]
-    (checkout / images.PINS).write_text(json.dumps({named: "python@sha256:12"}))
+    (checkout / pins.FILE).write_text(json.dumps({named: "python@sha256:12"}))
     assert images.base(replace(an_image(), root=checkout)) == "python@sha256:12"
     assert images.base(replace(an_image(base="debian:12"), root=checkout)) == "debian:12"
 
@@ -165,7 +165,7 @@ def test_a_pinned_base_is_taken_by_its_digest(checkout):
 def test_a_failed_step_is_shown_and_the_whole_log_kept(tmp_path, capfd):
     log = tmp_path / "log"
     with pytest.raises(BuildError, match="whole log"):
-        images.run(["sh", "-c", "seq 100; echo '#7 ERROR: no wheel'; exit 1"], log)
+        images.run(["sh", "-c", "seq 100; echo '#7 ERROR: no wheel'; exit 1"], log, "Building it")
     assert "no wheel" in capfd.readouterr().err
     assert log.read_text().startswith("1\n2\n")
 

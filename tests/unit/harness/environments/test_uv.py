@@ -58,13 +58,15 @@ def without_pip(monkeypatch):
     monkeypatch.setattr(uv, "pip_settings", dict)
 
 
-def test_a_command_that_ends_well_is_one_line(without_pip, capfd, tmp_path, monkeypatch):
+def test_a_command_that_ends_well_is_a_line_when_it_starts_and_one_when_it_ends(
+    without_pip, capfd, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     here = tmp_path / "where"
     program = f"import os; print('noise'); open({str(here)!r}, 'w').write(os.getcwd())"
     assert uv.run([[sys.executable, "-c", program]], "it") == ""
     said = capfd.readouterr()
-    assert said.out == "" and said.err.startswith("✓ Installed it (") and said.err.count("\n") == 1
+    assert said.out == "" and said.err.startswith("Installing it\n✓ Installed it (") and said.err.count("\n") == 2
     assert here.read_text() == str(ROOT), "no settings of the folder that somebody calls from"
 
 

@@ -95,3 +95,55 @@ def test_a_name_is_made_of_parts_and_known_by_them():
 def test_a_record_says_of_a_card_what_older_ones_say():
     card = Card(index="0", model="A", driver="1.0", busy="process 1")
     assert card.as_dict() == {"index": "0", "model": "A", "driver": "1.0", "architecture": None, "memory": None}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "\x1b[1m0, A, \x1b[32mOK\x1b[0m, 1/80\x1b[0m\n",
+        "\ufeff0, A, OK, 1/80\n",
+        "0, A, OK, 1/80   \r\n",
+        "a warning before it\r0, A, OK, 1/80",
+        "0,\u00a0A, OK, 1/80\n",
+    ],
+)
+def test_colours_marks_and_odd_blanks_hide_no_card(told):
+    assert [(card.index, card.model) for card in read(told)] == [("0", "A")]
+
+
+def test_a_table_may_be_indented_and_drawn_with_other_lines():
+    framed = {"card": r"^\| (?P<index>\d+) \| (?P<model>\w+) \|$"}
+    assert [card.model for card in read("  │ 0 │ A │  \n  ┃ 1 ┃ B ┃\n", **framed)] == ["A", "B"]
+
+
+def test_of_lines_with_one_number_none_is_taken_for_a_device():
+    cards = read("0, A, OK, 1/80\n1, A, OK, 1/40\n1, A, OK, 1/40\n")
+    assert [(card.index, bool(card.fault)) for card in cards] == [("0", False), ("1", True), ("1", True)]
+    assert "2 lines have its number" in cards[1].fault
+
+
+PLACED = {
+    "card": r"^\| (?P<index>\d+) (?P<model>A\w*) \| [0-9a-f:.]+ \|\n\| +(?P<memory>\d+)MiB \|$",
+    "row": r"^\| (?P<index>\d+) (?P<model>A\w*) \|",
+}
+
+
+def test_a_numbered_line_that_names_a_place_on_the_bus_is_a_card_whatever_else_it_says():
+    told = "| 0 A1 | 0000:01:00.0 |\n|  80MiB |\n| 1 A1 | 0000:02:00.0 |\n|  N/A |\n"
+    told += "| 2 Unknown Error | 0000:03:00.0 |\n|  ERR |\n"
+    cards = read(told, **PLACED)
+    assert [(card.index, card.model, bool(card.fault)) for card in cards] == [
+        ("0", "A1", False),
+        ("1", "A1", True),
+        ("2", "unnamed Abacus", True),
+    ]
+
+
+def test_a_card_is_counted_once_where_its_second_line_names_the_place():
+    below = {"card": r"^\| (?P<index>\d+) (?P<model>A\w*) \| OK \|\n\| 0 \| \S+ \| \d+ \|$", "row": PLACED["row"]}
+    told = "| 0 A1 | OK |\n| 0 | 0000:01:00.0 | 80 |\n| 1 A1 | OK |\n| 0 | 0000:02:00.0 | NA |\n"
+    assert [(card.index, bool(card.fault)) for card in read(told, **below)] == [("0", False), ("1", True)]
+
+
+def test_another_tools_numbered_lines_are_no_cards():
+    assert read("| 0 B1 | 0000:01:00.0 |\n|  80MiB |\n", **PLACED) == ()
