@@ -21,8 +21,9 @@ SECRET_NAME = re.compile(r"token|secret|passw|(?<![a-z])key|_key|credential|auth
 NO_SECRET_NAME = re.compile(r"(FILE|PATH|DIR|SOCK|URL|ID|HOST|USER)S?$", re.IGNORECASE)
 SHORTEST_VALUE = 8  # shorter ones would take words out of the log
 LONGEST_LINE = 2**16
-COLOURED = re.compile(rb"\x1b|\\(?:u001b|x1b|033|e)\[")
-COLOUR = re.compile(  # as it is, and as JSON and shells write it
+COLOURED = re.compile(rb"[\x1b\b]|\\(?:u001b|x1b|033|e)\[|\xe2\x80[\x8b-\x8f]|\xe2\x81\xa0|\xef\xbb\xbf|\xc2\xad")
+COLOUR = re.compile(  # as it is, and as JSON and shells write it; and what has no width
+    rb"\x08|\xe2\x80[\x8b-\x8f]|\xe2\x81\xa0|\xef\xbb\xbf|\xc2\xad|"
     rb"\\(?:u001b|x1b|033|e)\[[0-?]{0,32}[@-~]|\x1b\[[0-?]{0,32}[ -/]{0,8}[@-~]"
     rb"|\x1b\][^\x07\x1b\n]{0,1024}(?:\x07|\x1b\\)|\x1b[()][0-9A-B]"
 )
@@ -30,13 +31,13 @@ HELD = 8  # lines at most
 LONGEST_ANNOUNCEMENT = 1024
 _NAMES = rb"(?:passw(?:or)?d|passphrase|secret|token|key|pass|credential)s?"
 ANNOUNCES = re.compile(  # what a line ends with whose secret stands on the next one
-    _NAMES + rb"\b[^\r\n]{0,80}(?:[|>][+-]?|\\|[\"'],)[ \t]{0,8}\r?\n?\Z"
+    _NAMES + rb"\b[^\r\n]{0,80}(?:[|>:][+-]?|\\|[\"'],)[ \t]{0,8}\r?\n?\Z"
     rb"|(?:name|key)[\"']?[ \t]{0,4}[:=][^\r\n]{0,80}" + _NAMES + rb"[\"']?,?[ \t]{0,8}\r?\n?\Z"
     rb"|\b(?:machine|login|account)[ \t]{1,8}\S{1,128}[ \t]{0,8}\r?\n?\Z"
 )
 GOES_ON = re.compile(
     rb"(?P<kept>\[redacted\][\"']?[ \t]{0,8}\r?\n)"
-    rb"(?:(?=\S{0,200}[0-9])(?=\S{0,200}[A-Za-z])[A-Za-z0-9+/_.-]{12,8192}={0,2}[\"']?[ \t]{0,8}\r?(?:\n|\Z))+"
+    rb"(?:[ \t]{0,40}(?!/?[a-z]{2,32}/[a-z.]{2,32})(?=\S{0,200}[0-9])(?=\S{0,200}[A-Za-z])[A-Za-z0-9+/_.-]{12,8192}={0,2}[\"']?[ \t]{0,8}\r?(?:\n|\Z)){1,64}"
 )
 ENDS_CUT = re.compile(rb"\[redacted\][\"']?[ \t]{0,8}\r?\n\Z")
 KEY_SIGNS = (b"-----BEGIN ", b"PuTTY-User-Key", b"b3BlbnNzaC1rZXktdjE", b"MII", b"\x1b", b"\\")

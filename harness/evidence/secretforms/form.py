@@ -13,7 +13,7 @@ INSIDE_WORD = re.compile(rb"[A-Za-z0-9_]")
 RUN = re.compile(rb"(?<![a-z0-9_-])[a-z0-9_-]{16,}")
 WORD = re.compile(rb"[a-z]{2,}")
 NEAR = 32
-AROUND = 2  # lines before and behind a sign: no form spans more
+AROUND = 2  # lines before and behind a sign: few forms span more
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,13 @@ class Secret:
     replacement: bytes
     cased: bool
     is_one: Callable[[bytes, int, int], bool] | None = None  # asked with the text, and from where to where
+    reach: int = AROUND  # lines before and behind a sign that it may span
     begins_word: bool = False  # asked for behind the pattern, which then begins with letters and is found quickly
 
     def matches(self, text: "Text") -> Iterator[tuple[int, int]]:
         """From where to where it stands in the text."""
         content = text.content if self.cased else text.small
-        for first, last in text.around(self.signs) if self.signs else text.runs:
+        for first, last in text.around(self.signs, self.reach) if self.signs else text.runs:
             for match in self.pattern.finditer(content, first, last):
                 start = match.end("kept") if "kept" in self.pattern.groupindex else match.start()
                 if self.begins_word and INSIDE_WORD.match(content, start - 1) and start:
@@ -49,7 +50,7 @@ class Text:
 
     def __init__(self, content: bytes) -> None:
         self.content, self.small = content, content.lower()
-        self._lines: dict[bytes, list[tuple[int, int]]] = {}
+        self._lines: dict[tuple[bytes, int], list[tuple[int, int]]] = {}
 
     @cached_property
     def words(self) -> bytes:
@@ -67,22 +68,22 @@ class Text:
         """Whether a part of a sign stands in it."""
         return part in (self.words if part.isalpha() and part.isascii() else self.small)
 
-    def around(self, signs: Sequence[bytes]) -> list[tuple[int, int]]:
+    def around(self, signs: Sequence[bytes], reach: int = AROUND) -> list[tuple[int, int]]:
         """From where to where the lines around signs go."""
         for sign in signs:
-            if sign not in self._lines:
-                self._lines[sign] = list(self._lines_of(sign)) if self.has(letters(sign)) else []
-        return _merged(sorted(lines for sign in signs for lines in self._lines[sign]))
+            if (sign, reach) not in self._lines:
+                self._lines[sign, reach] = list(self._lines_of(sign, reach)) if self.has(letters(sign)) else []
+        return _merged(sorted(lines for sign in signs for lines in self._lines[sign, reach]))
 
-    def _lines_of(self, sign: bytes) -> Iterator[tuple[int, int]]:
+    def _lines_of(self, sign: bytes, reach: int) -> Iterator[tuple[int, int]]:
         small = self.small
         at = small.find(sign)
         while at >= 0:
             start = at + 1
-            for _ in range(AROUND + 1):
+            for _ in range(reach + 1):
                 start = small.rfind(b"\n", 0, max(start - 1, 0)) + 1
             line = end = small.find(b"\n", at + len(sign) - 1) + 1 or len(small)
-            for _ in range(AROUND):
+            for _ in range(reach):
                 end = small.find(b"\n", end) + 1 or len(small)
             yield start, end
             at = small.find(sign, line)
@@ -110,9 +111,10 @@ def secret(
     replacement: bytes = REDACTED,
     cased: bool = False,
     is_one: Callable[[bytes, int, int], bool] | None = None,
+    reach: int = AROUND,
 ) -> Secret:
     pattern = pattern.encode() if isinstance(pattern, str) else pattern
-    return Secret(tuple(signs.encode().split()), re.compile(pattern), replacement, cased, is_one)
+    return Secret(tuple(signs.encode().split()), re.compile(pattern), replacement, cased, is_one, reach)
 
 
 def decodes_to(what: bytes) -> Callable[[bytes, int, int], bool]:
@@ -124,6 +126,17 @@ def decodes_to(what: bytes) -> Callable[[bytes, int, int], bool]:
             return False
 
     return is_one
+
+
+def is_mixed(text: bytes, start: int, end: int) -> bool:
+    """Whether it has digits or signs beside letters, as words of a language have not."""
+    return not text[start:end].isalpha()
+
+
+def has_cases(text: bytes, start: int, end: int) -> bool:
+    """Whether it has small and capital letters."""
+    found = text[start:end]
+    return found.lower() != found != found.upper()
 
 
 def is_random(text: bytes, start: int, end: int) -> bool:
