@@ -16,7 +16,7 @@ _SIGNED = (
 ADDRESSES = (
     secret("bearer", rb"(?P<kept>bearer(?:[ \t]|%20|\+){1,8})[a-z0-9._~+/=-]{12,8192}"),
     secret(
-        "basic",
+        "|basic|",
         rb"(?P<kept>(?<![A-Za-z])[Bb](?:asic|ASIC)[ \t]{1,4})[A-Za-z0-9+/]{8,4096}={0,2}",
         cased=True,
         is_one=decodes_to(b":"),
@@ -45,7 +45,12 @@ ADDRESSES = (
     secret("/bot", rb"(?P<kept>/bot\d{6,12}:)[a-z0-9_-]{30,64}"),
     secret(":thin:", rb"(?P<kept>jdbc:oracle:thin:[^\s/@]{1,64}/)[^\s@\"']{1,256}(?=@)"),
     secret(
-        "sig q-ak key token credential auth secret passw pwd ticket code_verifier",
+        [
+            f"{name}{equals}"
+            for name in "signature credential id ak sign sig token key authorization secret password passwd pwd ticket "
+            "verifier".split()
+            for equals in ("=", "%3d")
+        ],
         rb"(?P<kept>(?:[?&;]|\\u0026|&amp;|%26|%3f)(?:" + _SIGNED + rb")(?:=|%3d))"
         rb"""(?!\[redacted)[^\s&"'<>\\;]{1,4096}""",
     ),

@@ -100,9 +100,9 @@ def _is_told(text: bytes, start: int, end: int) -> bool:
 
 
 NAMED = (
-    secret("pass", rb"(?P<kept>pass(?:word|code)?(?:" + QUOTE + rb")?[ \t]{0,4}[:=][ \t]{0,4})(?:[a-z]{4} ){3}[a-z]{4}\b"),
+    secret("|app", rb"(?P<kept>\bapp[ _-]?(?:specific[ _-])?pass(?:word|code)?(?:" + QUOTE + rb")?[ \t]{0,4}[:=][ \t]{0,4})(?:[a-z]{4} ){3}[a-z]{4}\b"),
     secret(
-        "passw passphrase passcode secret credential key token pass auth pwd psk pw",
+        "passw passphrase passcode secret credential key token pgpass _pwd |psk +pass +pw rediscli_auth",
         rb"(?P<kept>" + _WORDS + _ASSIGNED + rb")" + SOMETHING + _VALUE,
         is_one=_is_told,
     ),
@@ -142,7 +142,7 @@ NAMED = (
         + _LONG,
     ),
     secret(
-        "ak sk",
+        "|ak |sk",
         rb"(?P<kept>(?<![a-z0-9_.-])(?:ak|sk)(?:" + QUOTE + rb")?[ \t]{0,4}[:=][ \t]{0,4}(?:" + QUOTE + rb")?)" + _LONG,
     ),
     secret(
@@ -206,7 +206,8 @@ NAMED = (
         False,
     ),
     secret(  # YAML: the value on the next line, or the first of a list there
-        "passw secret key token credential",
+        [f"{name}{colon}" for name in ("password", "passwd", "pass", "phrase", "secret", "key", "token", "credential")
+         for colon in (":", "s:", '":', "':", '\\":')] + ["_base64:", "_data:", "_value:", "psk:"],
         rb"(?P<kept>"
         + _WORDS
         + rb"(?:"
@@ -225,24 +226,24 @@ NAMED = (
         rb"(?P<kept>" + _WORDS + rb"(?:" + QUOTE + rb")?[ \t]{0,4}[:=][ \t]{0,4}\[)[ \t]{0,4}[\"'\\][^\]\r\n]{3,4096}(?=\])",
     ),
     secret(  # a table whose last column it is
-        "password passwd",
-        rb"(?m)(?P<kept>^(?:[\w .\"-]{1,32}[,;\t]){1,8}\"?passw(?:or)?d\"?[ \t]{0,4}\r?\n)"
-        rb"(?:(?:[^\r\n,;\t]{0,128}[,;\t]){1,8}[^\r\n,;\t]{1,256}(?:\r?\n|\Z)){1,64}",
+ ",password ;password ,passwd ,\"password",
+        rb"(?m)(?P<kept>^(?:[\w .\"-]{1,32}[,;]){1,8}\"?passw(?:or)?d\"?[ \t]{0,4}\r?\n)"
+        rb"(?:(?:[^\r\n,;]{0,128}[,;]){1,8}[^\r\n,;]{1,256}(?:\r?\n|\Z)){1,64}",
         reach=64,
     ),
-    secret("variable", rb"(?P<kept>variable[ \t]{1,4}\"[\w-]{0,64}" + _WORDS + rb"\"[ \t]{0,4}\{[^}\r\n]{0,200}?"
+    secret("|variable|", rb"(?P<kept>variable[ \t]{1,4}\"[\w-]{0,64}" + _WORDS + rb"\"[ \t]{0,4}\{[^}\r\n]{0,200}?"
            rb"default[ \t]{0,4}=[ \t]{0,4}\")[^\"\r\n]{1,4096}"),
     secret(  # a key as JSON: what of it is private
         "kty",
         rb"(?P<kept>" + QUOTE + rb"(?:d|p|q|dp|dq|qi|k)" + QUOTE + rb"[ \t]{0,4}:[ \t]{0,4}" + QUOTE + rb")[\w-]{20,8192}",
     ),
     secret(  # an object of Kubernetes, as kubectl and manifests write it
-        "kind:",
+        ["kind: secret"],
         rb"(?m)(?P<kept>^[ \t]{0,16}(?:string)?data:[ \t]{0,4}\r?\n)" + _ENTRIES + rb"(?=[ \t]{0,16}kind: secret\b)",
         reach=64,
     ),
     secret(
-        "kind:",
+        ["kind: secret"],
         rb"(?m)(?P<kept>^[ \t]{0,16}kind: secret[ \t]{0,4}\r?\n(?:(?!---|[ \t]{0,16}kind:)[^\r\n]{0,400}\r?\n){0,32}?"
         rb"[ \t]{0,16}(?:string)?data:[ \t]{0,4}\r?\n)" + _ENTRIES,
         reach=64,
@@ -297,5 +298,5 @@ NAMED = (
 _PERSON = rb"""[^\s/\\:"'<>,;()\[\]]{1,64}"""
 PEOPLE = (
     secret("/home/ /users/", rb"(?P<kept>/(?:home|users)/)" + _PERSON, b"[user]"),
-    secret(":\\ :/", rb"(?P<kept>\b[a-z]:(?:\\{1,2}|/)users(?:\\{1,2}|/))" + _PERSON, b"[user]"),
+    secret("\\users :/users", rb"(?P<kept>\b[a-z]:(?:\\{1,2}|/)users(?:\\{1,2}|/))" + _PERSON, b"[user]"),
 )

@@ -60,7 +60,7 @@ PREFIXED = (
     secret("ya29. gocspx-", rb"\b(?:ya29\.|GOCSPX-)[A-Za-z0-9_-]{20,1024}", cased=True),
     # Chinese clouds: Alibaba, Tencent, Baidu, Volcengine and Kingsoft, JD, and what Baidu's OAuth gives
     secret("ltai", rb"(?<![A-Za-z0-9])LTAI[A-Za-z0-9]{12,40}", cased=True),
-    secret("sts.", rb"(?<![A-Za-z0-9])STS\.[A-Za-z0-9]{20,128}", cased=True),
+    secret("|sts.", rb"(?<![A-Za-z0-9])STS\.[A-Za-z0-9]{20,128}", cased=True),
     secret("akid", rb"(?<![A-Za-z0-9])AKID[A-Za-z0-9_-]{13,96}", cased=True),
     secret("altak", rb"(?:bce-v3/)?(?<![A-Za-z0-9])ALTAK-?[A-Za-z0-9]{8,64}(?:/[0-9a-f]{20,64})?", cased=True),
     secret("bce-v3/", rb"bce-v3/[a-z0-9-]{8,64}/[0-9a-f]{20,64}"),
@@ -69,7 +69,7 @@ PREFIXED = (
     secret("jdc_", rb"(?<![A-Za-z0-9])JDC_[A-Z0-9]{20,40}", cased=True),
     secret("", rb"(?<![\d.])2[45]\.[0-9a-f]{32}\.\d{5,8}\.\d{9,12}\.\d{6}-\d{4,12}"),
     # Models' and other services
-    secret("pat", rb"(?<![A-Za-z0-9])pat[A-Za-z0-9]{14}\.[0-9a-f]{64}", cased=True),  # Airtable
+    secret("|pat", rb"(?<![A-Za-z0-9])pat[A-Za-z0-9]{14}\.[0-9a-f]{64}", cased=True),  # Airtable
     secret("dapi", rb"(?<![a-z0-9])dapi[0-9a-f]{32}(?![a-z0-9])"),
     secret("age-secret-key-1", rb"age-secret-key-1[a-z0-9]{40,80}"),
     secret("q~", rb"(?<![A-Za-z0-9_~.-])[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}", cased=True),
@@ -79,7 +79,7 @@ PREFIXED = (
     secret("", rb"(?<![A-Za-z0-9])SEC[0-9a-f]{64}(?![0-9a-f])", cased=True),  # DingTalk
     secret("eyj", rb"\beyJ[A-Za-z0-9_-]{8,8192}\.eyJ[A-Za-z0-9_-]{8,8192}(?:\.[A-Za-z0-9_-]{0,8192})?", cased=True),
     secret("eyj", rb"\beyJ[A-Za-z0-9_-]{8,8192}(?:\.[A-Za-z0-9_-]{6,8192}){2,4}", cased=True),
-    secret("$", rb"\$(?:1|2[abxy]|5|6|7|y|apr1|argon2[id]{1,2})\$[a-z0-9./$,=+]{20,256}"),  # hashes of passwords
+    secret("$1$ $2a$ $2b$ $2x$ $2y$ $5$ $6$ $7$ $y$ $apr1$ $argon2", rb"\$(?:1|2[abxy]|5|6|7|y|apr1|argon2[id]{1,2})\$[a-z0-9./$,=+]{20,256}"),  # hashes of passwords
     secret(
         "ls0tls1crudjt",
         rb"LS0tLS1CRUdJT[A-Za-z0-9+/]{20,16384}={0,2}",

@@ -24,7 +24,7 @@ def tokens() -> Iterator[Secret]:
         for begins in " ".join(services.values()).split():
             exact = b"(?:" if kind in ("distinct", "short") else b"(?i:"
             pattern = rb"(?<![A-Za-z0-9_])" + exact + re.escape(begins).encode() + b")" + BODIES[kind]
-            yield secret(begins.lower(), pattern, cased=True, is_one=is_random if kind == "short" else None)
+            yield secret(f"|{begins.lower()}", pattern, cased=True, is_one=is_random if kind == "short" else None)
 
 
 def commands() -> Iterator[Secret]:
@@ -53,11 +53,11 @@ def _any(texts: Iterable[str]) -> bytes:
 
 
 def _option(row: Mapping[str, str]) -> Secret:
-    words = rb"[^\r\n|;]{0,200}?\b" + b"(?:" + row["with"].encode() + b")" if "with" in row else b""
+    words = rb"[^\r\n|;]{0,200}?\b(?:" + row["with"].encode() + b")" if "with" in row else b""
     return secret(
-        row["of"],
+        [f"|{program}|" for program in row["of"].split()],
         rb"(?P<kept>\b" + _any(row["of"].split()) + rb"(?:\.exe)?\b" + words.replace(b" ", rb"[ \t]{1,4}")
-        + rb"[^\r\n|;]{0,400}?(?<![\w-])" + _any(row["is"].split()) + LIST + rb"?)(?!-)" + WORD,
+        + rb"[^\r\n|;]{0,400}?(?<![\w-])" + _any(sorted(row["is"].split(), key=len, reverse=True)) + LIST + rb"?)(?!-)" + WORD,
         cased=True,
         is_one=_is_no_word,
     )  # fmt: skip
@@ -67,13 +67,13 @@ def _behind_words(words: str) -> Secret:
     """What is behind these words, among which options may stand."""
     each = [re.escape(word).encode().replace("…".encode(), rb"[^\s\"']{1,256}") for word in words.split()]
     gap = rb"(?:[\"']?[ \t]{0,4},[ \t]{0,4}[\"']|[ \t]{1,8})(?:--?[a-z][\w-]{0,32}(?:=\S{0,128})?[ \t]{1,8}){0,4}"
-    first = words.split()[0]
-    return secret(first, rb"(?P<kept>\b" + gap.join(each) + gap + rb")(?!-)" + WORD, is_one=_is_no_word)
+    sign = max((word for word in words.split() if "…" not in word), key=len)
+    return secret(f"|{sign}", rb"(?P<kept>\b" + gap.join(each) + gap + rb")(?!-)" + WORD, is_one=_is_no_word)
 
 
 def _asked(names: Sequence[str]) -> Secret:
     return secret(
-        " ".join(names[0].split()[-1:] + [name.split()[-1] for name in names]),
+        [f"|{name}|" for name in names],
         rb"(?P<kept>\b" + _any(names) + rb"\b[^\r\n:=]{0,120}[:=][ \t]{0,4}(?:0x)?)[\w+/-]{20,512}={0,2}",
         is_one=is_random,
     )
