@@ -13,12 +13,19 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from copy import copy
-from typing import IO
+from typing import IO, Any
 
 DEEPEST = 3  # archives in archives
 TAR_MARK = slice(257, 262)
 Clean = Callable[[bytes], bytes]
 Rename = Callable[[str], str]
+
+
+PACKED: dict[bytes, tuple[Callable[[IO[bytes]], Any], Clean]] = {
+    b"\x1f\x8b": (gzip.open, lambda text: gzip.compress(text, mtime=0)),
+    b"BZh": (bz2.open, bz2.compress),
+    b"\xfd7zXZ\0": (lzma.open, lzma.compress),
+}
 
 
 class TooLargeError(Exception):
@@ -28,12 +35,9 @@ class TooLargeError(Exception):
 def rewritten(content: bytes, clean: Clean, rename: Rename, most: int) -> bytes:
     """An archive with its files cleaned and renamed; anything else as it is."""
     try:
-        if content.startswith(b"\x1f\x8b"):
-            return _packed(content, gzip.open(io.BytesIO(content)), lambda text: gzip.compress(text, mtime=0), clean, most)
-        if content.startswith(b"BZh"):
-            return _packed(content, bz2.open(io.BytesIO(content)), bz2.compress, clean, most)
-        if content.startswith(b"\xfd7zXZ\0"):
-            return _packed(content, lzma.open(io.BytesIO(content)), lzma.compress, clean, most)
+        for mark, (opened, pack) in PACKED.items():
+            if content.startswith(mark):
+                return _packed(content, opened(io.BytesIO(content)), pack, clean, most)
         if content.startswith(b"PK\3\4"):
             return _zip(content, clean, rename, most)
         if content[TAR_MARK] == b"ustar":

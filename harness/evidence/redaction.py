@@ -16,19 +16,20 @@ from urllib.parse import quote
 
 from harness.evidence.secretforms import forms
 from harness.evidence.secretforms.form import AROUND, REDACTED, Secret, Text, merged
-from harness.evidence.secretforms.sieve import IS_RUN, Signs, Sieve
+from harness.evidence.secretforms.sieve import IS_RUN, Sieve, Signs
 
 SECRET_NAME = re.compile(r"token|secret|passw|(?<![a-z])key|_key|credential|auth|bduss|cookie", re.IGNORECASE)
 NO_SECRET_NAME = re.compile(r"(FILE|PATH|DIR|SOCK|URL|ID|HOST|USER)S?$", re.IGNORECASE)
 SHORTEST_VALUE = 8  # shorter ones would take words out of the log
 LONGEST_LINE = 2**16
-COLOURED = re.compile(rb"[\x1b\b]|\\(?:u001b|x1b|033|e)\[|\xe2\x80[\x8b-\x8f]|\xe2\x81\xa0|\xef\xbb\xbf|\xc2\xad")
+NO_WIDTH = rb"\x08|\xe2\x80[\x8b-\x8f]|\xe2\x81\xa0|\xef\xbb\xbf|\xc2\xad"
+COLOURED = re.compile(rb"\x1b|\\(?:u001b|x1b|033|e)\[|" + NO_WIDTH)
 COLOUR = re.compile(  # as it is, and as JSON and shells write it; and what has no width
-    rb"\x08|\xe2\x80[\x8b-\x8f]|\xe2\x81\xa0|\xef\xbb\xbf|\xc2\xad|"
+    NO_WIDTH + rb"|"
     rb"\\(?:u001b|x1b|033|e)\[[0-?]{0,32}[@-~]|\x1b\[[0-?]{0,32}[ -/]{0,8}[@-~]"
     rb"|\x1b\][^\x07\x1b\n]{0,1024}(?:\x07|\x1b\\)|\x1b[()][0-9A-B]"
 )
-MARKS = (b"\x1b", b"\b", b"\\", b"\xe2\x80", b"\xe2\x81", b"\xef\xbb", b"\xc2\xad")  # each of these begins with one
+MARKS = (b"\x1b", b"\b", b"\\", b"\xe2\x80", b"\xe2\x81", b"\xef\xbb", b"\xc2\xad")  # each begins with one
 MOST_ASKED = 1024  # sets of signs
 HELD = 8  # lines at most
 LONGEST_ANNOUNCEMENT = 1024
@@ -40,7 +41,8 @@ ANNOUNCES = re.compile(  # what a line ends with whose secret stands on the next
 )
 GOES_ON = re.compile(
     rb"(?P<kept>\[redacted\][\"']?[ \t]{0,8}\r?\n)"
-    rb"(?:[ \t]{0,40}(?!/?[a-z]{2,32}/[a-z.]{2,32})(?=\S{0,200}[0-9])(?=\S{0,200}[A-Za-z])[A-Za-z0-9+/_.-]{12,8192}={0,2}[\"']?[ \t]{0,8}\r?(?:\n|\Z)){1,64}"
+    rb"(?:[ \t]{0,40}(?!/?[a-z]{2,32}/[a-z.]{2,32})(?=\S{0,200}[0-9])(?=\S{0,200}[A-Za-z])"
+    rb"[A-Za-z0-9+/_.-]{12,8192}={0,2}[\"']?[ \t]{0,8}\r?(?:\n|\Z)){1,64}"
 )
 ENDS_CUT = re.compile(rb"\[redacted\][\"']?[ \t]{0,8}\r?\n\Z")
 KEY_SIGNS = (b"-----BEGIN ", b"PuTTY-User-Key", b"b3BlbnNzaC1rZXktdjE", b"MII", b"\x1b", b"\\")

@@ -47,8 +47,23 @@ ADDRESSES = (
     secret(
         [
             f"{name}{equals}"
-            for name in "signature credential id ak sign sig token key authorization secret password passwd pwd ticket "
-            "verifier".split()
+            for name in [
+                "signature",
+                "credential",
+                "id",
+                "ak",
+                "sign",
+                "sig",
+                "token",
+                "key",
+                "authorization",
+                "secret",
+                "password",
+                "passwd",
+                "pwd",
+                "ticket",
+                "verifier",
+            ]
             for equals in ("=", "%3d")
         ],
         rb"(?P<kept>(?:[?&;]|\\u0026|&amp;|%26|%3f)(?:" + _SIGNED + rb")(?:=|%3d))"

@@ -9,10 +9,7 @@ NO_SECRET = re.compile(rb"[\"'\\]*(?:[./~]\S*|\d{1,9}|\S*\.(?:pem|key|crt|cer|tx
 COMMANDS = (
     secret(
         "-password -passphrase -passwd -pass",
-        rb"(?P<kept>(?<![\w-])--?(?:[a-z][\w-]{0,63}-)?(?:password|passwd|passphrase|pass)"
-        + LIST
-        + rb")(?!-)"
-        + WORD,
+        rb"(?P<kept>(?<![\w-])--?(?:[a-z][\w-]{0,63}-)?(?:password|passwd|passphrase|pass)" + LIST + rb")(?!-)" + WORD,
     ),
     secret(
         "-token -secret -key -apikey",
@@ -72,14 +69,28 @@ COMMANDS = (
         ),
     ),
     secret("<<<", rb"(?P<kept>\b(?:sudo\b[^\r\n|;]{0,80}-s|su|passwd|login)\b[^\r\n|;]{0,80}<<<[ \t]{0,4})" + WORD),
-    secret("|send|", rb"(?P<kept>\bsend[ \t]{1,4}(?:--[ \t]{1,4})?\")[^\"\r\n\\\s]{8,64}(?=\\{1,4}[rn]\")", is_one=is_random),
-    secret("|auth|", rb"(?P<kept>\bAUTH\"?[ \t]{1,4}(?:\"?default\"?[ \t]{1,4})?\"?)[\w+/=-]{12,512}", cased=True, is_one=is_random),
+    secret(
+        "|send|",
+        rb"(?P<kept>\bsend[ \t]{1,4}(?:--[ \t]{1,4})?\")[^\"\r\n\\\s]{8,64}(?=\\{1,4}[rn]\")",
+        is_one=is_random,
+    ),
+    secret(
+        "|auth|",
+        rb"(?P<kept>\bAUTH\"?[ \t]{1,4}(?:\"?default\"?[ \t]{1,4})?\"?)[\w+/=-]{12,512}",
+        cased=True,
+        is_one=is_random,
+    ),
     secret(
         "|sqlplus| |sqlldr| |expdp| |impdp| |rman|",
-        rb"(?P<kept>\b(?:sqlplus|sqlldr|expdp|impdp|rman)\b[^\r\n|;]{0,100}?[ \t'\"][\w$#]{1,30}/)[^\s@/'\"]{3,64}(?=[@\s'\"]|\Z)",
+        rb"(?P<kept>\b(?:sqlplus|sqlldr|expdp|impdp|rman)\b[^\r\n|;]{0,100}?[ \t'\"]"
+        rb"[\w$#]{1,30}/)[^\s@/'\"]{3,64}(?=[@\s'\"]|\Z)",
     ),
     secret("lftp", rb"(?P<kept>\blftp\b[^\r\n|;]{0,200}?-u[ \t]{1,4}[^\s,]{1,128},)[^\s\"']{1,256}"),
-    secret("|-a| --auth", rb"(?P<kept>\b(?:https?|xhs?)[ \t][^\r\n|;]{0,200}?(?<![\w-])(?:-a|--auth)[ \t=]{1,4}[^\s:]{1,128}:)[^\s\"']{1,256}"),
+    secret(
+        "|-a| --auth",
+        rb"(?P<kept>\b(?:https?|xhs?)[ \t][^\r\n|;]{0,200}?"
+        rb"(?<![\w-])(?:-a|--auth)[ \t=]{1,4}[^\s:]{1,128}:)[^\s\"']{1,256}",
+    ),
     secret("wifi:", rb"(?P<kept>\bwifi:[^\r\n]{0,128}?\bp:)[^;\r\n]{4,128}(?=;)"),
     secret(
         "key token secret passw credential",

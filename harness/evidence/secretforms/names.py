@@ -100,7 +100,12 @@ def _is_told(text: bytes, start: int, end: int) -> bool:
 
 
 NAMED = (
-    secret("|app", rb"(?P<kept>\bapp[ _-]?(?:specific[ _-])?pass(?:word|code)?(?:" + QUOTE + rb")?[ \t]{0,4}[:=][ \t]{0,4})(?:[a-z]{4} ){3}[a-z]{4}\b"),
+    secret(
+        "|app",
+        rb"(?P<kept>\bapp[ _-]?(?:specific[ _-])?pass(?:word|code)?(?:"
+        + QUOTE
+        + rb")?[ \t]{0,4}[:=][ \t]{0,4})(?:[a-z]{4} ){3}[a-z]{4}\b",
+    ),
     secret(
         "passw passphrase passcode secret credential key token pgpass _pwd |psk +pass +pw rediscli_auth",
         rb"(?P<kept>" + _WORDS + _ASSIGNED + rb")" + SOMETHING + _VALUE,
@@ -206,8 +211,12 @@ NAMED = (
         False,
     ),
     secret(  # YAML: the value on the next line, or the first of a list there
-        [f"{name}{colon}" for name in ("password", "passwd", "pass", "phrase", "secret", "key", "token", "credential")
-         for colon in (":", "s:", '":', "':", '\\":')] + ["_base64:", "_data:", "_value:", "psk:"],
+        [
+            f"{name}{colon}"
+            for name in ("password", "passwd", "pass", "phrase", "secret", "key", "token", "credential")
+            for colon in (":", "s:", '":', "':", '\\":')
+        ]
+        + ["_base64:", "_data:", "_value:", "psk:"],
         rb"(?P<kept>"
         + _WORDS
         + rb"(?:"
@@ -223,19 +232,32 @@ NAMED = (
     ),
     secret(  # a list of them in one line
         "passw secret key token credential",
-        rb"(?P<kept>" + _WORDS + rb"(?:" + QUOTE + rb")?[ \t]{0,4}[:=][ \t]{0,4}\[)[ \t]{0,4}[\"'\\][^\]\r\n]{3,4096}(?=\])",
+        rb"(?P<kept>"
+        + _WORDS
+        + rb"(?:"
+        + QUOTE
+        + rb")?[ \t]{0,4}[:=][ \t]{0,4}\[)[ \t]{0,4}[\"'\\][^\]\r\n]{3,4096}(?=\])",
     ),
     secret(  # a table whose last column it is
- ",password ;password ,passwd ,\"password",
+        ',password ;password ,passwd ,"password',
         rb"(?m)(?P<kept>^(?:[\w .\"-]{1,32}[,;]){1,8}\"?passw(?:or)?d\"?[ \t]{0,4}\r?\n)"
         rb"(?:(?:[^\r\n,;]{0,128}[,;]){1,8}[^\r\n,;]{1,256}(?:\r?\n|\Z)){1,64}",
         reach=64,
     ),
-    secret("|variable|", rb"(?P<kept>variable[ \t]{1,4}\"[\w-]{0,64}" + _WORDS + rb"\"[ \t]{0,4}\{[^}\r\n]{0,200}?"
-           rb"default[ \t]{0,4}=[ \t]{0,4}\")[^\"\r\n]{1,4096}"),
+    secret(
+        "|variable|",
+        rb"(?P<kept>variable[ \t]{1,4}\"[\w-]{0,64}" + _WORDS + rb"\"[ \t]{0,4}\{[^}\r\n]{0,200}?"
+        rb"default[ \t]{0,4}=[ \t]{0,4}\")[^\"\r\n]{1,4096}",
+    ),
     secret(  # a key as JSON: what of it is private
         "kty",
-        rb"(?P<kept>" + QUOTE + rb"(?:d|p|q|dp|dq|qi|k)" + QUOTE + rb"[ \t]{0,4}:[ \t]{0,4}" + QUOTE + rb")[\w-]{20,8192}",
+        rb"(?P<kept>"
+        + QUOTE
+        + rb"(?:d|p|q|dp|dq|qi|k)"
+        + QUOTE
+        + rb"[ \t]{0,4}:[ \t]{0,4}"
+        + QUOTE
+        + rb")[\w-]{20,8192}",
     ),
     secret(  # an object of Kubernetes, as kubectl and manifests write it
         ["kind: secret"],

@@ -79,7 +79,10 @@ PREFIXED = (
     secret("", rb"(?<![A-Za-z0-9])SEC[0-9a-f]{64}(?![0-9a-f])", cased=True),  # DingTalk
     secret("eyj", rb"\beyJ[A-Za-z0-9_-]{8,8192}\.eyJ[A-Za-z0-9_-]{8,8192}(?:\.[A-Za-z0-9_-]{0,8192})?", cased=True),
     secret("eyj", rb"\beyJ[A-Za-z0-9_-]{8,8192}(?:\.[A-Za-z0-9_-]{6,8192}){2,4}", cased=True),
-    secret("$1$ $2a$ $2b$ $2x$ $2y$ $5$ $6$ $7$ $y$ $apr1$ $argon2", rb"\$(?:1|2[abxy]|5|6|7|y|apr1|argon2[id]{1,2})\$[a-z0-9./$,=+]{20,256}"),  # hashes of passwords
+    secret(
+        "$1$ $2a$ $2b$ $2x$ $2y$ $5$ $6$ $7$ $y$ $apr1$ $argon2",
+        rb"\$(?:1|2[abxy]|5|6|7|y|apr1|argon2[id]{1,2})\$[a-z0-9./$,=+]{20,256}",
+    ),  # hashes of passwords
     secret(
         "ls0tls1crudjt",
         rb"LS0tLS1CRUdJT[A-Za-z0-9+/]{20,16384}={0,2}",

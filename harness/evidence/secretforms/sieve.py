@@ -1,6 +1,7 @@
 """The sieve: which signs of secrets stand in each line of a text. In most lines there is none.
 
-The lines of a program are alike but for their numbers: each is asked with its digits as noughts, and the answer is kept.
+The lines of a program are alike but for their numbers: each is asked with its digits as noughts, and the answer is
+kept.
 """
 
 import re

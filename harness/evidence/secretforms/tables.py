@@ -54,10 +54,11 @@ def _any(texts: Iterable[str]) -> bytes:
 
 def _option(row: Mapping[str, str]) -> Secret:
     words = rb"[^\r\n|;]{0,200}?\b(?:" + row["with"].encode() + b")" if "with" in row else b""
+    options = _any(sorted(row["is"].split(), key=len, reverse=True))  # -pw before -p
     return secret(
         [f"|{program}|" for program in row["of"].split()],
         rb"(?P<kept>\b" + _any(row["of"].split()) + rb"(?:\.exe)?\b" + words.replace(b" ", rb"[ \t]{1,4}")
-        + rb"[^\r\n|;]{0,400}?(?<![\w-])" + _any(sorted(row["is"].split(), key=len, reverse=True)) + LIST + rb"?)(?!-)" + WORD,
+        + rb"[^\r\n|;]{0,400}?(?<![\w-])" + options + LIST + rb"?)(?!-)" + WORD,
         cased=True,
         is_one=_is_no_word,
     )  # fmt: skip

@@ -28,11 +28,11 @@ def test_a_link_that_waits_is_asked_again_on_upload(
     (tmp_path / "store").mkdir()
     moving.move(results, ["up"], str(tmp_path / "store"), None, dry_run=False)
     assert "it answered 200, and counts now" in capsys.readouterr().out
-    assert [each.waits for each in attachments.standing(results)[0][waiting]] == [False]
+    assert [bool(each.waits) for each in attachments.standing(results)[0][waiting]] == [False]
 
 
 def test_a_dry_run_and_a_download_ask_nobody(waiting: str, results: Path, tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     moving.move(results, ["up"], str(tmp_path / "store"), None, dry_run=True)
     moving.move(results, ["down"], str(tmp_path / "store"), None, dry_run=False)
-    assert [each.waits for each in attachments.standing(results)[0][waiting]] == [True]
+    assert [bool(each.waits) for each in attachments.standing(results)[0][waiting]] == [True]

@@ -45,10 +45,11 @@ def files_of(content: bytes) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("module", [gzip, bz2, lzma])
-@pytest.mark.parametrize("inner", [lambda text: text, lambda text: tarred({"x": text}), lambda text: zipped({"x": text})])
-def test_what_is_packed_loses_its_secrets(module, inner):
-    content = module.decompress(cleaned(module.compress(inner(TEXT)), Redactor()))
-    content = files_of(content)["x"] if inner(b"") else content
+@pytest.mark.parametrize("archived", [None, tarred, zipped])
+def test_what_is_packed_loses_its_secrets(module, archived):
+    content = archived({"x": TEXT}) if archived else TEXT
+    content = module.decompress(cleaned(module.compress(content), Redactor()))
+    content = files_of(content)["x"] if archived else content
     assert content == b"password=[redacted]\n"
 
 

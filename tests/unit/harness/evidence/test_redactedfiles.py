@@ -86,7 +86,7 @@ def test_json_stays_json_and_a_command_loses_its_password(tmp_path):
 
 
 def test_a_key_that_a_notebook_has_line_by_line_goes(tmp_path):
-    text, secrets = Draw(3).pem()
+    text, _ = Draw(3).pem()
     (tmp_path / "x.ipynb").write_text(json.dumps({"cells": [{"source": f"key = {text}\nx = 1\n".splitlines(True)}]}))
     cells = json.loads(redacted(tmp_path / "x.ipynb").read_text())["cells"]
     assert cells == [{"source": ["key = [redacted]\n", "x = 1\n"]}]
