@@ -216,11 +216,19 @@ def show(found: Comparison) -> str:
     ]
     if found.turned:
         why = why_not(found.now.record) or why_not(found.then.record)
-        blocks.append(terminal.red(f"Verdict: {found.then.verdict} then, {found.now.verdict} now") + f"; {why}")
+        blocks.append(
+            terminal.red(f"Verdict: {found.then.verdict} then, {found.now.verdict} now") + f"; {terminal.harmless(why)}"
+        )
     blocks += [f"Time: {seconds}"] if (seconds := _seconds(found)) else []
     if found.metrics:
         rows = [
-            (held.name, _short(held.then), _short(held.now), held.tolerance, _mark(held.same, held.verdict))
+            (
+                _cut(held.name),
+                _short(held.then),
+                _short(held.now),
+                held.tolerance,
+                _mark(held.same, terminal.harmless(held.verdict)),
+            )
             for held in found.metrics
         ]
         blocks.append(_table(("metric", "then", "now", "tolerance", "verdict"), rows))
@@ -230,7 +238,7 @@ def show(found: Comparison) -> str:
         blocks.append(terminal.yellow("Nothing could be compared: neither has a trace."))
     first = traces.first_of(list(found.tensors))
     if first:
-        blocks.append(f"First differs: {first.name}, {first.why}")
+        blocks.append(terminal.harmless(f"First differs: {first.name}, {first.why}"))
     around = surroundings(found.then.record, found.now.record)
     if around:
         blocks.append(_table(("around it", "then", "now"), [tuple(map(_cut, row)) for row in around]))
@@ -269,13 +277,14 @@ def require_same(found: Sequence[Comparison]) -> None:
 
 
 def _line(one: Outcome) -> str:
-    return f"{one.name}  on {one.kind} ({one.record['hardware']['model']})"
+    return terminal.harmless(f"{one.name}  on {one.kind} ({one.record['hardware']['model']})")
 
 
 def _row(parting: Parting) -> tuple[str, ...]:
     off = "" if parting.off is None else f"{parting.off:.1e}"
     tolerance = "equal" if parting.tolerance is None else f"{parting.tolerance:.1e}"
-    return (parting.name, parting.kind, off, tolerance, _mark(not parting.why, parting.why or "agrees"))
+    why = terminal.harmless(parting.why)
+    return (_cut(parting.name), _cut(parting.kind), off, tolerance, _mark(not why, why or "agrees"))
 
 
 def _mark(same: bool | None, text: str) -> str:
@@ -289,6 +298,7 @@ def _short(value: Any) -> str:
 
 
 def _cut(text: str, limit: int = 40) -> str:
+    text = terminal.harmless(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from harness.evidence.secretforms import forms
 from harness.evidence.secretforms.form import AROUND, REDACTED, Secret, Text, merged
-from harness.evidence.secretforms.sieve import IS_RUN, Sieve, Signs
+from harness.evidence.secretforms.sieve import IS_RUN, Signs, sieve_of
 
 SECRET_NAME = re.compile(r"token|secret|passw|(?<![a-z])key|_key|credential|auth|bduss|cookie", re.IGNORECASE)
 NO_SECRET_NAME = re.compile(r"(FILE|PATH|DIR|SOCK|URL|ID|HOST|USER)S?$", re.IGNORECASE)
@@ -71,7 +71,7 @@ class Redactor:
             place = re.compile(rb"(?<![\w.~/-])" + re.escape(home.encode()) + rb"(?![\w.-])")
             known.insert(0, Secret((home.lower().encode(),), place, b"~", cased=True))
         self._secrets = tuple(known)
-        self._sieve = Sieve(sign for secret in known for sign in secret.signs)
+        self._sieve = sieve_of(tuple(sign for secret in known for sign in secret.signs))
         self._far = {sign: secret.reach for secret in known for sign in secret.signs if secret.reach > AROUND}
         self._asked: dict[Signs, list[Secret]] = {}
         self._pending = b""
@@ -248,7 +248,9 @@ class Redactor:
 
     def _list(self, values: Sequence[Any]) -> list[Any]:
         """A list, in which an option such as --password may stand before its value, as a command has them."""
-        clean = self._of_lines(values) or [self.tree(item) for item in values]
+        if lines := self._of_lines(values):
+            return lines
+        clean = [self.tree(item) for item in values]
         for number, (name, value) in enumerate(pairwise(values)):
             if isinstance(name, str) and isinstance(value, str) and name.startswith("-"):
                 alone, both = f"{name} {clean[number + 1]}", self.text(f"{name} {value}")

@@ -8,7 +8,7 @@ import re
 from bisect import bisect
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
-from functools import cache
+from functools import cache, lru_cache
 from itertools import accumulate
 
 NOUGHTS = bytes.maketrans(b"123456789", b"0" * 9)
@@ -70,6 +70,12 @@ class Sieve:
                 yield from signs
             elif root in words:
                 yield from (sign for sign in signs if _letters(sign) in words)
+
+
+@lru_cache(maxsize=4)
+def sieve_of(signs: tuple[bytes, ...]) -> Sieve:
+    """The sieve of these signs, which remembers what it was asked before."""
+    return Sieve(signs)
 
 
 def bare(sign: bytes) -> bytes:

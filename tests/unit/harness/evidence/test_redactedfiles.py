@@ -89,7 +89,7 @@ def test_a_key_that_a_notebook_has_line_by_line_goes(tmp_path):
     text, _ = Draw(3).pem()
     (tmp_path / "x.ipynb").write_text(json.dumps({"cells": [{"source": f"key = {text}\nx = 1\n".splitlines(True)}]}))
     cells = json.loads(redacted(tmp_path / "x.ipynb").read_text())["cells"]
-    assert cells == [{"source": ["key = [redacted]\n", "x = 1\n"]}]
+    assert cells == [{"source": ["key = [redacted]\n", "\n", "x = 1\n"]}]
 
 
 def test_a_secret_of_kubernetes_keeps_its_names_alone(tmp_path):
