@@ -29,6 +29,7 @@ NOWHERE = (
 )  # fmt: skip
 KNOWN = ("aistudio.baidu.com", "github.com")  # one that resolves shows that there is a network
 FAKE = ipaddress.ip_network("198.18.0.0/15")  # what proxies of a whole machine answer for every public host
+EMBEDDING = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))  # their ends are addresses of IPv4
 UNKNOWN = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 GONE = (404, 410)
 
@@ -71,12 +72,12 @@ def refuse_private(url: str) -> None:
     host = (urlsplit(url).hostname or "").rstrip(".")
     literal = _literal(host)
     named = "." in host and host.rpartition(".")[2] not in NOWHERE
-    if (literal and not literal.is_global) or not (literal or named):
+    if (literal and not _is_public(literal)) or not (literal or named):
         raise _private(url, "this machine or a private network" if literal or not named else host)
     if literal or urllib.request.getproxies().get(urlsplit(url).scheme):
         return  # a proxy resolves names itself
     for address in _resolved(url, host):
-        if not address.is_global and address not in FAKE:
+        if not _is_public(address) and address not in FAKE:
             raise _private(url, f"{host} is {address}")
 
 
@@ -84,6 +85,16 @@ def _private(url: str, why: str) -> UsageError:
     return UsageError(
         f"{url}: no public address.", f"Nobody else can open it: {why}.", "Attach the address that others open."
     )
+
+
+def _is_public(address: Any) -> bool:
+    """Whether an address is everybody's, and so is the one of IPv4 that it stands for (NAT64, 6to4, Teredo)."""
+    if not address.is_global or address.is_multicast:
+        return False
+    inner = getattr(address, "sixtofour", None) or (getattr(address, "teredo", None) or ("", None))[1]
+    if address.version == 6 and any(address in network for network in EMBEDDING):
+        inner = ipaddress.ip_address(int(address) & 0xFFFFFFFF)
+    return inner is None or _is_public(inner)
 
 
 def _literal(host: str) -> Any:

@@ -17,6 +17,19 @@ from harness.errors import UsageError
 DECODERS = ("PNG", "JPEG", "WEBP", "HEIF")
 FORMS = {"PNG": "PNG", "JPEG": "JPEG", "MPO": "JPEG", "WEBP": "WEBP", "HEIF": "JPEG"}  # found, and written as
 SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
+OTHERS = {  # what cameras, phones and people have besides, by how it begins
+    "empty": rb"\Z",
+    "a GIF": rb"GIF8",
+    "a bitmap": rb"BM",
+    "a raw photo or a TIFF": rb"II\*\0|MM\0\*|IIRO|....ftypcrx |FUJIFILMCCD-RAW",
+    "an AVIF": rb"....ftypavi[fs]",
+    "a damaged HEIC": rb"....ftyp(?:hei[cmsx]|hev[cmsx]|mif1|msf1)",
+    "a video": rb"....ftyp|RIFF....AVI |\x1aE\xdf\xa3",
+    "a JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL ",
+    "a PDF": rb"%PDF",
+    "a zip": rb"PK\x03\x04",
+    "a page or a drawing as text": rb"\s*<",
+}
 PIXELS = 60 * 10**6
 SMALLEST_SIDE = 100
 TAKEN = (36867, 36868)  # EXIF: original, digitised
@@ -68,8 +81,12 @@ def read(path: Path, content: bytes) -> Picture:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UsageError(f"{path}: too many pixels.", f"{error}.", "Make it smaller.") from None
     except Exception as error:  # whatever a decoder meets in a damaged or hostile file
-        known = "PNG, JPEG, WEBP, HEIC"
-        raise UsageError(f"{path}: not a picture.", f"{error}. It takes {known}.", "Save it as one of these.") from None
+        why = _what_it_is(content) or re.sub(r" <.*>", "", str(error))
+        raise UsageError(
+            f"{path}: not a picture that can be read.",
+            f"{why}. It takes PNG, JPEG, WEBP and HEIC.",
+            "Save it as one of these.",
+        ) from None
     width, height = upright.size
     return Picture(
         content=stripped,
@@ -79,6 +96,11 @@ def read(path: Path, content: bytes) -> Picture:
         changed=_day(exif, (CHANGED,)),
         zone=_zone(exif),
     )
+
+
+def _what_it_is(content: bytes) -> str:
+    """What a file is by how it begins, where that is known; empty where it is not."""
+    return next((f"It is {name}" for name, begins in OTHERS.items() if re.match(begins, content, re.DOTALL)), "")
 
 
 def _opened(content: bytes) -> Any:

@@ -21,6 +21,8 @@ def move(results: Path, ways: Sequence[Way], address: str, parts: Collection[str
         VerificationError: a record failed verification.
         StoreError: the store fails.
     """
+    if "up" in ways and not dry_run and JOB not in os.environ:
+        _ask_again(results)
     failures = []
     for way in ways:
         try:
@@ -29,6 +31,16 @@ def move(results: Path, ways: Sequence[Way], address: str, parts: Collection[str
             failures.append(error)
     if failures:
         raise failures[0]
+
+
+def _ask_again(results: Path) -> None:
+    """Ask the addresses again that wait, before they are sent: who uploads is online."""
+    from harness.attaching import attach
+    from harness.catalogue import entries
+    from harness.evidence import attachments
+
+    if any(each.waits for present in attachments.standing(results)[0].values() for each in present):
+        print("\n".join(attach.check(results, entries.load().parts)))
 
 
 def _move(results: Path, way: Way, address: str, parts: Collection[str] | None, dry_run: bool) -> None:

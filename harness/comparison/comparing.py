@@ -232,13 +232,21 @@ def show(found: Comparison) -> str:
     ]
     if found.turned:
         why = why_not(found.now.record) or why_not(found.then.record)
-        blocks.append(terminal.red(f"Verdict: {found.then.verdict} then, {found.now.verdict} now") + f"; {why}")
+        blocks.append(
+            terminal.red(f"Verdict: {found.then.verdict} then, {found.now.verdict} now") + f"; {terminal.harmless(why)}"
+        )
     blocks += [f"Time: {seconds}"] if (seconds := _seconds(found)) else []
     if not (found.then.whole and found.now.whole):
         return "\n\n".join([*blocks, "Values are not compared: a program broke off.", _around(found)])
     if found.metrics:
         rows = [
-            (held.name, _short(held.then), _short(held.now), held.tolerance, _mark(held.same, held.verdict))
+            (
+                _cut(held.name),
+                _short(held.then),
+                _short(held.now),
+                held.tolerance,
+                _mark(held.same, terminal.harmless(held.verdict)),
+            )
             for held in found.metrics
         ]
         blocks.append(_table(("metric", "then", "now", "tolerance", "verdict"), rows))
@@ -248,7 +256,7 @@ def show(found: Comparison) -> str:
         blocks.append(terminal.yellow("Nothing could be compared: neither has a trace."))
     first = traces.first_of(list(found.tensors))
     if first:
-        blocks.append(f"First differs: {first.name}, {first.why}")
+        blocks.append(terminal.harmless(f"First differs: {first.name}, {first.why}"))
     return "\n\n".join([*blocks, _around(found)])
 
 
@@ -275,7 +283,7 @@ def _changed(found: Comparison) -> tuple[str, ...]:
     verdict = now.verdict + f", was {then.verdict}" * found.turned + ", values differ" * bool(found.beyond)
     beyond = [held.name for held in found.metrics if held.same is False] if found.beyond else []
     first = traces.first_of(list(found.tensors)) if found.beyond else None
-    columns = _cut(", ".join(beyond)), first.name if first else "", f"{ratio:.2f}" if ratio else ""
+    columns = _cut(", ".join(beyond)), terminal.harmless(first.name) if first else "", f"{ratio:.2f}" if ratio else ""
     return found.part.name, then.setting, now.setting, _mark(not found.apart, verdict), *columns
 
 
@@ -315,13 +323,14 @@ def require_same(found: Sequence[Comparison]) -> None:
 
 
 def _line(one: Outcome) -> str:
-    return f"{one.name}  on {one.kind} ({one.record['hardware']['model']})"
+    return terminal.harmless(f"{one.name}  on {one.kind} ({one.record['hardware']['model']})")
 
 
 def _row(parting: Parting) -> tuple[str, ...]:
     off = "" if parting.off is None else f"{parting.off:.1e}"
     tolerance = "equal" if parting.tolerance is None else f"{parting.tolerance:.1e}"
-    return (parting.name, parting.kind, off, tolerance, _mark(not parting.why, parting.why or "agrees"))
+    why = terminal.harmless(parting.why)
+    return (_cut(parting.name), _cut(parting.kind), off, tolerance, _mark(not why, why or "agrees"))
 
 
 def _mark(same: bool | None, text: str) -> str:
@@ -335,6 +344,7 @@ def _short(value: Any) -> str:
 
 
 def _cut(text: str, limit: int = 40) -> str:
+    text = terminal.harmless(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

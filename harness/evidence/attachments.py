@@ -16,6 +16,7 @@ from typing import Any
 from harness.errors import DataFileError
 from harness.evidence.hashing import new_id, timestamp, unwritable
 from harness.evidence.sealed import ATTACHMENT, Document, of_document, of_folder
+from harness.terminal import harmless
 
 FOLDER = ATTACHMENT.under
 FILE = ATTACHMENT.manifest
@@ -46,7 +47,7 @@ class Attachment:
         return "not reached yet"
 
     def __str__(self) -> str:
-        what = self.data.get("url") or self.data.get("name") or self.data.get("withdraws") or ""
+        what = harmless(str(self.data.get("url") or self.data.get("name") or self.data.get("withdraws") or ""))
         day = f"{self.data['date']}  " if "date" in self.data else ""
         return f"{self.id}  {self.data['part']}  {self.kind}  {day}{what}"
 

@@ -1,17 +1,16 @@
-"""Redaction of files: every text that a program left, told by its content, also in UTF-16 and under gzip; and names.
+"""Redaction of files: every text that a program left, told by its content, also in UTF-16 and in archives; and names.
 
-A file that is no text is left as it is. A large text goes through in pieces.
+A file that is no text is left as it is, and an archive without secrets too. A large text goes through in pieces.
 """
 
 import codecs
 import contextlib
-import gzip
 import json
-import zlib
 from collections.abc import Iterator
 from copy import copy
 from pathlib import Path
 
+from harness.evidence import archives
 from harness.evidence.redaction import Redactor
 
 AT_ONCE = 8 * 2**20  # larger ones are not parsed as JSON
@@ -19,7 +18,12 @@ PIECE = 2**20
 LOOKED_AT = 8192
 UNPACKED = 256 * 2**20
 TEXT_SHARE = 0.9
-WIDE = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+WIDE = {
+    codecs.BOM_UTF32_LE: "utf-32-le",  # which begins as the next does
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+}
 
 
 def redact(path: Path, redactor: Redactor) -> None:
@@ -28,12 +32,13 @@ def redact(path: Path, redactor: Redactor) -> None:
         return
     with path.open("rb") as file:
         head = file.read(LOOKED_AT)
-    if head[:2] == b"\x1f\x8b":
-        _packed(path, redactor)
-    elif encoding := _wide(head):
-        _wide_text(path, encoding, redactor)
-    elif is_text(head):
+    if is_text(head) and not _wide(head):
         _text(path, redactor)
+    elif path.stat().st_size <= UNPACKED:
+        content = path.read_bytes()
+        clean = cleaned(content, redactor)
+        if clean != content:
+            path.write_bytes(clean)
     rename(path, redactor)
 
 
@@ -63,9 +68,10 @@ def is_text(head: bytes) -> bool:
 
 
 def _wide(head: bytes) -> str:
-    """The encoding of a text of two bytes a character, with or without a mark; empty for any other file."""
-    if head[:2] in WIDE:
-        return WIDE[head[:2]]
+    """The encoding of a text of two or four bytes a character, with or without a mark; empty for any other file."""
+    for mark, encoding in WIDE.items():
+        if head.startswith(mark):
+            return encoding
     pairs = len(head) // 2
     for encoding, high, low in (("utf-16-le", head[1::2], head[0::2]), ("utf-16-be", head[0::2], head[1::2])):
         if (
@@ -99,33 +105,27 @@ def content_of(content: bytes, redactor: Redactor) -> bytes:
     return b"".join(_cleaned(iter([content]), redactor))
 
 
+def cleaned(content: bytes, redactor: Redactor, deep: int = 0) -> bytes:
+    """What a file holds without its secrets: a text, or an archive of texts and archives; anything else stays."""
+    head = content[:LOOKED_AT]
+    if encoding := _wide(head):
+        try:
+            text = content.decode(encoding, "surrogatepass")
+        except UnicodeDecodeError:
+            return content
+        clean = content_of(text.encode("utf-8", "surrogatepass"), redactor).decode("utf-8", "surrogatepass")
+        return clean.encode(encoding, "surrogatepass")
+    if is_text(head):
+        return content_of(content, redactor)
+    if deep < archives.DEEPEST and len(content) <= UNPACKED:
+        return archives.rewritten(content, lambda inner: cleaned(inner, redactor, deep + 1), redactor.text, UNPACKED)
+    return content
+
+
 def _cleaned(pieces: Iterator[bytes], redactor: Redactor) -> Iterator[bytes]:
     other = copy(redactor)
     yield from map(other.feed, pieces)
     yield other.flush()
-
-
-def _wide_text(path: Path, encoding: str, redactor: Redactor) -> None:
-    if path.stat().st_size > UNPACKED:
-        return
-    text = path.read_bytes().decode(encoding, "surrogatepass")
-    clean = content_of(text.encode("utf-8", "surrogatepass"), redactor).decode("utf-8", "surrogatepass")
-    if clean != text:
-        path.write_bytes(clean.encode(encoding, "surrogatepass"))
-
-
-def _packed(path: Path, redactor: Redactor) -> None:
-    """A text under gzip is packed again, without its name and time; what cannot be unpacked is no text."""
-    try:
-        with gzip.open(path) as file:
-            content = file.read(UNPACKED + 1)
-    except (OSError, EOFError, zlib.error):
-        return
-    if len(content) > UNPACKED or not is_text(content[:LOOKED_AT]):
-        return
-    clean = content_of(content, redactor)
-    if clean != content:
-        path.write_bytes(gzip.compress(clean, mtime=0))
 
 
 def _replace(path: Path, pieces: Iterator[bytes]) -> None:

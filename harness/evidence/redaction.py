@@ -15,28 +15,34 @@ from typing import Any
 from urllib.parse import quote
 
 from harness.evidence.secretforms import forms
-from harness.evidence.secretforms.form import REDACTED, Secret, Text, letters
+from harness.evidence.secretforms.form import AROUND, REDACTED, Secret, Text, merged
+from harness.evidence.secretforms.sieve import IS_RUN, Signs, sieve_of
 
 SECRET_NAME = re.compile(r"token|secret|passw|(?<![a-z])key|_key|credential|auth|bduss|cookie", re.IGNORECASE)
 NO_SECRET_NAME = re.compile(r"(FILE|PATH|DIR|SOCK|URL|ID|HOST|USER)S?$", re.IGNORECASE)
 SHORTEST_VALUE = 8  # shorter ones would take words out of the log
 LONGEST_LINE = 2**16
-COLOURED = re.compile(rb"\x1b|\\(?:u001b|x1b|033|e)\[")
-COLOUR = re.compile(  # as it is, and as JSON and shells write it
+NO_WIDTH = rb"\x08|\xe2\x80[\x8b-\x8f]|\xe2\x81\xa0|\xef\xbb\xbf|\xc2\xad"
+COLOURED = re.compile(rb"\x1b|\\(?:u001b|x1b|033|e)\[|" + NO_WIDTH)
+COLOUR = re.compile(  # as it is, and as JSON and shells write it; and what has no width
+    NO_WIDTH + rb"|"
     rb"\\(?:u001b|x1b|033|e)\[[0-?]{0,32}[@-~]|\x1b\[[0-?]{0,32}[ -/]{0,8}[@-~]"
     rb"|\x1b\][^\x07\x1b\n]{0,1024}(?:\x07|\x1b\\)|\x1b[()][0-9A-B]"
 )
+MARKS = (b"\x1b", b"\b", b"\\", b"\xe2\x80", b"\xe2\x81", b"\xef\xbb", b"\xc2\xad")  # each begins with one
+MOST_ASKED = 1024  # sets of signs
 HELD = 8  # lines at most
 LONGEST_ANNOUNCEMENT = 1024
 _NAMES = rb"(?:passw(?:or)?d|passphrase|secret|token|key|pass|credential)s?"
 ANNOUNCES = re.compile(  # what a line ends with whose secret stands on the next one
-    _NAMES + rb"\b[^\r\n]{0,80}(?:[|>][+-]?|\\|[\"'],)[ \t]{0,8}\r?\n?\Z"
+    _NAMES + rb"\b[^\r\n]{0,80}(?:[|>:][+-]?|\\|[\"'],)[ \t]{0,8}\r?\n?\Z"
     rb"|(?:name|key)[\"']?[ \t]{0,4}[:=][^\r\n]{0,80}" + _NAMES + rb"[\"']?,?[ \t]{0,8}\r?\n?\Z"
     rb"|\b(?:machine|login|account)[ \t]{1,8}\S{1,128}[ \t]{0,8}\r?\n?\Z"
 )
 GOES_ON = re.compile(
     rb"(?P<kept>\[redacted\][\"']?[ \t]{0,8}\r?\n)"
-    rb"(?:(?=\S{0,200}[0-9])(?=\S{0,200}[A-Za-z])[A-Za-z0-9+/_.-]{12,8192}={0,2}[\"']?[ \t]{0,8}\r?(?:\n|\Z))+"
+    rb"(?:[ \t]{0,40}(?!/?[a-z]{2,32}/[a-z.]{2,32})(?=\S{0,200}[0-9])(?=\S{0,200}[A-Za-z])"
+    rb"[A-Za-z0-9+/_.-]{12,8192}={0,2}[\"']?[ \t]{0,8}\r?(?:\n|\Z)){1,64}"
 )
 ENDS_CUT = re.compile(rb"\[redacted\][\"']?[ \t]{0,8}\r?\n\Z")
 KEY_SIGNS = (b"-----BEGIN ", b"PuTTY-User-Key", b"b3BlbnNzaC1rZXktdjE", b"MII", b"\x1b", b"\\")
@@ -65,7 +71,9 @@ class Redactor:
             place = re.compile(rb"(?<![\w.~/-])" + re.escape(home.encode()) + rb"(?![\w.-])")
             known.insert(0, Secret((home.lower().encode(),), place, b"~", cased=True))
         self._secrets = tuple(known)
-        self._roots = _roots(sign for secret in known for sign in secret.signs)
+        self._sieve = sieve_of(tuple(sign for secret in known for sign in secret.signs))
+        self._far = {sign: secret.reach for secret in known for sign in secret.signs if secret.reach > AROUND}
+        self._asked: dict[Signs, list[Secret]] = {}
         self._pending = b""
         self._in_key = False
         self._prefix = b""  # what stands before each line of the key, its digits as noughts
@@ -113,8 +121,9 @@ class Redactor:
     def _break(self, behind: int) -> int:
         """Where an endless line can be broken without halving a secret: before what lies across, or at its end."""
         place = len(self._pending) - behind
-        pending = Text(self._pending)
-        for secret in self._likely(pending):
+        signs = frozenset().union(*self._sieve.lines(self._pending.lower()))
+        pending = Text(self._pending, signs)
+        for secret in self._likely(signs):
             for start, end in secret.matches(pending):
                 if start < place < end:
                     place = start or end
@@ -173,23 +182,44 @@ class Redactor:
         return text[len(before) :]
 
     def _substitute(self, text: bytes) -> bytes:
-        """The text without secrets. Colours hide none: those inside of one stand behind its replacement."""
-        bare = Text(_bare(text))
-        for secret in self._likely(bare):
+        """The text without secrets, which are looked for in the lines around those with a sign of one."""
+        found = self._sieve.lines(_bare(text).lower())
+        if not any(found):
+            return text
+        lines, done, parts = text.split(b"\n"), 0, []
+        for first, last in self._around(found):
+            parts += lines[done:first]
+            parts.append(self._without(b"\n".join(lines[first:last]), frozenset().union(*found[first:last])))
+            done = last
+        return b"\n".join([*parts, *lines[done:]])
+
+    def _around(self, found: Sequence[Signs]) -> list[tuple[int, int]]:
+        """From which line to which what is near a sign goes."""
+        far, spans = self._far, []
+        for number, signs in enumerate(found):
+            if signs:
+                reach = max((far[sign] for sign in signs if sign in far), default=AROUND) if far else AROUND
+                spans.append((max(number - reach, 0), min(number + reach + 1, len(found))))
+        return merged(sorted(spans))
+
+    def _without(self, text: bytes, signs: Signs) -> bytes:
+        """A text in which these signs stand without secrets. Colours hide none: those of one stand behind what replaces
+        it."""
+        bare = Text(_bare(text), signs)
+        for secret in self._likely(signs):
             spans = list(secret.matches(bare))
             if spans:
                 text = _replaced(text, spans, secret.replacement, bare.content is not text)
-                bare = Text(_bare(text))
+                bare = Text(_bare(text), signs)
         return text
 
-    def _likely(self, text: Text) -> list[Secret]:
-        """Those whose signs may stand in the text."""
-        absent: set[bytes] = set()
-        ascii_only = text.small.isascii()
-        for root, signs in self._roots.items():
-            if (ascii_only and not root.isascii()) or not text.has(root):
-                absent |= signs
-        return [secret for secret in self._secrets if not secret.signs or not absent.issuperset(secret.signs)]
+    def _likely(self, signs: Signs) -> list[Secret]:
+        """Those whose signs these are."""
+        if signs not in self._asked:
+            if len(self._asked) > MOST_ASKED:
+                self._asked = {}
+            self._asked[signs] = [each for each in self._secrets if not signs.isdisjoint(each.signs or (IS_RUN,))]
+        return self._asked[signs]
 
     # What is there as a whole
 
@@ -218,6 +248,8 @@ class Redactor:
 
     def _list(self, values: Sequence[Any]) -> list[Any]:
         """A list, in which an option such as --password may stand before its value, as a command has them."""
+        if lines := self._of_lines(values):
+            return lines
         clean = [self.tree(item) for item in values]
         for number, (name, value) in enumerate(pairwise(values)):
             if isinstance(name, str) and isinstance(value, str) and name.startswith("-"):
@@ -226,8 +258,18 @@ class Redactor:
                     clean[number + 1] = REDACTED.decode()
         return clean
 
+    def _of_lines(self, values: Sequence[Any]) -> list[Any]:
+        """The lines of a text, as notebooks have them, which a secret may span; nothing where they are no such."""
+        texts = [value for value in values if isinstance(value, str)]
+        if len(texts) < max(len(values), 2) or not all(text.endswith("\n") for text in texts[:-1]):
+            return []
+        return self.text("".join(texts)).splitlines(keepends=True)
+
     def _pair(self, clean: dict[Any, Any]) -> dict[Any, Any]:
-        """A name and its value, as {"name": "DB_PASSWORD", "value": "…"} has them."""
+        """A name and its value, as {"name": "DB_PASSWORD", "value": "…"} has them; and a Secret of Kubernetes."""
+        if clean.get("kind") == "Secret":
+            named = {name: clean[name] for name in ("data", "stringData") if isinstance(clean.get(name), dict)}
+            return {**clean, **{name: dict.fromkeys(items, REDACTED.decode()) for name, items in named.items()}}
         name = clean.get("name", clean.get("key"))
         if isinstance(name, str) and isinstance(clean.get("value"), str):
             return {**clean, "value": self._field(name, clean["value"])}
@@ -239,18 +281,9 @@ class Redactor:
         return self.tree(item)
 
 
-def _roots(signs: Iterable[bytes]) -> dict[bytes, set[bytes]]:
-    """Signs by what each has: the shortest of the letters that tell them."""
-    found: dict[bytes, set[bytes]] = {}
-    for sign in sorted(signs, key=lambda sign: len(letters(sign))):
-        root = next((root for root in found if root in letters(sign)), letters(sign))
-        found.setdefault(root, set()).add(sign)
-    return found
-
-
 def _bare(text: bytes) -> bytes:
     """The text without colours; the same object where it has none."""
-    return COLOUR.sub(b"", text) if COLOURED.search(text) else text
+    return COLOUR.sub(b"", text) if any(mark in text for mark in MARKS) and COLOURED.search(text) else text
 
 
 def _replaced(text: bytes, spans: Sequence[tuple[int, int]], replacement: bytes, coloured: bool) -> bytes:
@@ -282,7 +315,9 @@ def _by_value(values: Iterable[str]) -> Iterator[Secret]:
     """Each value as it is, and as addresses and JSON write it; the longest first."""
     forms = {form for value in values for form in (value, quote(value, safe=""), json.dumps(value)[1:-1])}
     for form in sorted((form.encode("utf-8", "surrogateescape") for form in forms), key=len, reverse=True):
-        yield Secret((form.lower(),), re.compile(re.escape(form)), REDACTED, cased=True)
+        lines = form.lower().split(b"\n")
+        reach = max(len(lines), AROUND)
+        yield Secret((max(lines, key=len),), re.compile(re.escape(form)), REDACTED, cased=True, reach=reach)
 
 
 def after_gap(text: bytes) -> bytes:

@@ -208,7 +208,7 @@ def _markdown(matrix: Matrix, explain: bool) -> str:
 
 def _json(matrix: Matrix, explain: bool) -> str:
     counts = asdict(matrix.tally)
-    return json.dumps(
+    document = json.dumps(
         {
             "schema": 2,
             "cells": [_exported(cell) for cell in matrix.cells],
@@ -218,6 +218,7 @@ def _json(matrix: Matrix, explain: bool) -> str:
         indent=2,
         ensure_ascii=False,
     )
+    return terminal.escaped_json(document)
 
 
 def _exported(cell: CellPoints) -> dict[str, Any]:
@@ -250,7 +251,7 @@ def _html_cell(matrix: Matrix, part: str, column: Column) -> str:
     if not cells:
         return "<td></td>"
     state = best(cells).state.replace(" ", "-")
-    why = "; ".join(f"{cell.model or column}: {cell.why or cell.state}" for cell in cells)
+    why = terminal.harmless("; ".join(f"{cell.model or column}: {cell.why or cell.state}" for cell in cells))
     return f"<td class='{state}' title='{html.escape(why, quote=True)}'>{plain(cells)}</td>"
 
 

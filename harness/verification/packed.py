@@ -21,6 +21,7 @@ from harness.verification import verifying
 MANIFEST_BYTES = 16 * 2**20
 CODE = "code/"
 LOCKS = "docker/locks/"
+PACK_SCHEMA = "harness/catalogue/schemas/pack.schema.json"
 
 
 def verify(file: Path, root: Path, catalogue: Catalogue, signers: Path | None) -> str:
@@ -77,7 +78,9 @@ def _mistakes(root: Path, catalogue: Catalogue, signers: Path | None) -> Iterato
             wrong += (found := sessions.absent(results / sessions.FOLDER / each.data["part"], each.data["session"]))
             yield from found
     yield from _other_code(root, manifest)
-    if not wrong and manifest["schema"] > 1:  # what is damaged is made into nothing
+    if manifest["schema"] == 1:
+        yield from _of_later_format(root)
+    if not wrong:  # what is damaged is made into nothing
         yield from _made_otherwise(root, manifest, catalogue)
 
 
@@ -147,8 +150,6 @@ def _commits(root: Path, manifest: Mapping[str, Any]) -> set[str]:
     """The commits that the code has to be of: the one that the pack names, else the one that all records name."""
     if manifest["code"]:
         return {manifest["code"]}
-    if manifest["schema"] == 1:
-        return set()
     return {commit for commit in _revisions(root) if commit} if len(_revisions(root)) == 1 else set()
 
 
@@ -184,6 +185,20 @@ def _place(name: str) -> str:
     return name if name.startswith(LOCKS) else "/".join(name.split("/")[:2])
 
 
+def _of_later_format(root: Path) -> Iterator[str]:
+    """Where a pack says to be of the first format, and its runs are of commits that make a later one."""
+    programs = filter(None, map(_program, sealed.folders(root / "results")))
+    for commit in sorted({str(program["revision"]) for program in programs if program["revision"]}):
+        if not checkout.has_commit(commit):
+            continue
+        schema = checkout.files_at(commit, [PACK_SCHEMA]).get(PACK_SCHEMA, b"{}")
+        if json.loads(schema).get("properties", {}).get("schema", {}).get("enum", [1]) != [1]:
+            yield (
+                f"{archive.MANIFEST}: it says to be of format 1, but its runs are of commit {commit[:12]}, which makes "
+                "a later one: it was written over"
+            )
+
+
 def _code_said(root: Path, manifest: Mapping[str, Any]) -> str:
     if not _code_of(root):
         return "There is no code in it."
@@ -209,10 +224,10 @@ def _made_otherwise(root: Path, manifest: Mapping[str, Any], catalogue: Catalogu
         if not lines:
             return
         found.append(lines)
-    if not found:
+    if not found and manifest["schema"] > 1:
         yield f"this checkout knows no part {', '.join(map(shown, manifest['parts']))}"
     yield from found[-1] if found else ()
-    rules = manifest["rules"]
+    rules = manifest.get("rules")
     if rules and not checkout.has_commit(rules):
         yield f"it was made by the rules of commit {rules}, which this clone lacks: git fetch, then verify again"
 
@@ -224,7 +239,7 @@ def _rules(manifest: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Catalo
     if len(known) < len(parts):
         return
     yield catalogue
-    then = [_then(part, manifest["rules"] or "") for part in known]
+    then = [_then(part, manifest.get("rules", manifest["code"]) or "") for part in known]
     if all(then):
         yield replace(catalogue, parts={**catalogue.parts, **{part.name: part for part in then if part}})
 
@@ -244,6 +259,8 @@ def _otherwise(root: Path, manifest: Mapping[str, Any], book: Catalogue) -> Iter
     for name in sorted({*made.files} - {*manifest["files"]}):
         yield f"{shown(name)}: ./inv pack puts it in"
     yield from _code_otherwise(made, manifest["code"])
+    if manifest["schema"] == 1:  # whose cover was another
+        return
     for name in (archive.COVER, archive.CRATE):
         said = manifest["files"].get(name)
         if name in made.files and said and archive.sha256_of(made.files[name]) != said["sha256"]:
@@ -264,7 +281,7 @@ def _code_otherwise(made: Contents, commit: str | None) -> Iterator[str]:
 
 def _made_again(root: Path, manifest: Mapping[str, Any], book: Catalogue) -> Contents:
     made = contents.evidence(book, [book.parts[name] for name in manifest["parts"]], root / "results")
-    made.revision, made.rules = manifest["code"], manifest["rules"]
+    made.revision, made.rules = manifest["code"], manifest.get("rules")
     made.files |= {f"{CODE}{name}": path for name, path in _code_of(root).items()}
     archive.derive(made, archive.CRATE in manifest["files"])
     return made

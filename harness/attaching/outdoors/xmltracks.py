@@ -82,7 +82,7 @@ class _Reader:
             self._recording.pause()
         if tag == "gpx":
             self._recording.creator = element.get("creator") or ""
-        elif tag == "Courses":
+        elif tag in ("Courses", "rte"):
             self._recording.planned = not self._recording.segments
 
     def end(self, element: Any, tag: str) -> None:

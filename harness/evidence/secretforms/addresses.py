@@ -3,6 +3,7 @@
 import re
 
 from harness.evidence.secretforms.form import REDACTED, Secret, decodes_to, is_random, secret
+from harness.evidence.secretforms.names import QUOTE
 
 _SIGNED = (
     rb"x-(?:amz|goog|tos|obs|oss|bce|cos)-(?:signature|credential|security-token)"
@@ -15,10 +16,19 @@ _SIGNED = (
 ADDRESSES = (
     secret("bearer", rb"(?P<kept>bearer(?:[ \t]|%20|\+){1,8})[a-z0-9._~+/=-]{12,8192}"),
     secret(
-        "basic",
+        "|basic|",
         rb"(?P<kept>(?<![A-Za-z])[Bb](?:asic|ASIC)[ \t]{1,4})[A-Za-z0-9+/]{8,4096}={0,2}",
         cased=True,
         is_one=decodes_to(b":"),
+    ),
+    secret(  # parameters: Digest username="…", response="…"
+        "authorization",
+        rb"(?P<kept>authorization(?:"
+        + QUOTE
+        + rb")?[ \t]{0,8}[:=,][ \t]{0,8}(?:"
+        + QUOTE
+        + rb")?)(?:[a-z0-9-]{2,32}[ \t]{1,4})?[a-z_-]{1,32}=\\{0,7}\"[^\"\r\n]{0,1024}\"(?:,[ \t]{0,4}[a-z_-]{1,32}="
+        rb"(?:\\{0,7}\"[^\"\r\n]{0,1024}\"|[^\s,\"]{1,256})){0,16}",
     ),
     secret(
         "authorization",
@@ -30,16 +40,32 @@ ADDRESSES = (
         rb"(?P<kept>(?<![a-z0-9_.-])(?:signature|sign|sig)=)[a-z0-9%+/_-]{16,1024}={0,2}",
         is_one=is_random,
     ),
-    secret(
-        "://",
-        (
-            rb"""(?P<kept>://)(?:[^\s/@:"'<>]{0,256}:[^\s/"'<>]{1,1024}|[^\s/@:"'<>]{20,1024}"""
-            rb""")(?=@)"""
-        ),
-    ),
+    secret("://", rb"""(?P<kept>://)[^\s/@:"'<>]{0,256}:[^\s/"'<>]{1,1024}(?=@)"""),
+    secret("://", rb"""(?P<kept>://)[^\s/@:"'<>]{20,1024}(?=@)""", is_one=is_random),
+    secret("/bot", rb"(?P<kept>/bot\d{6,12}:)[a-z0-9_-]{30,64}"),
     secret(":thin:", rb"(?P<kept>jdbc:oracle:thin:[^\s/@]{1,64}/)[^\s@\"']{1,256}(?=@)"),
     secret(
-        "sig q-ak key token credential auth secret passw pwd ticket code_verifier",
+        [
+            f"{name}{equals}"
+            for name in [
+                "signature",
+                "credential",
+                "id",
+                "ak",
+                "sign",
+                "sig",
+                "token",
+                "key",
+                "authorization",
+                "secret",
+                "password",
+                "passwd",
+                "pwd",
+                "ticket",
+                "verifier",
+            ]
+            for equals in ("=", "%3d")
+        ],
         rb"(?P<kept>(?:[?&;]|\\u0026|&amp;|%26|%3f)(?:" + _SIGNED + rb")(?:=|%3d))"
         rb"""(?!\[redacted)[^\s&"'<>\\;]{1,4096}""",
     ),
@@ -68,9 +94,11 @@ ADDRESSES = (
         (
             rb"(?P<kept>(?:bduss(?:_bfess)?|[sp]token(?:_bfess)?|sess(?:ion)?[_-]?(?:id|"
             rb"data|key)|connect\.sid|[cx]srf[_-]?token|z_c0)(?:\\{0,7}[\"'])?[ \t]{0,4}"
-            rb"[:=][ \t]{0,4}(?:\\{0,7}[\"'])?)[a-z0-9%._~+/|-]{16,4096}={0,2}"
+            rb"[:=][ \t]{0,4}(?:\\{0,7}[\"'])?)(?!0x[0-9a-f]{1,16}\b)[a-z0-9%._~+/|-]{16,4096}={0,2}"
         ),
     ),
+    secret("<cookie", rb"(?P<kept><cookie [^=\s<>]{1,64}=)[^\s<>]{8,4096}(?= for )"),
+    secret("crumb", rb"(?P<kept>\b[a-z]{0,32}-?crumb(?:" + QUOTE + rb")?[ \t]{0,4}[:=][ \t]{0,4})[0-9a-f]{32,128}"),
     Secret(  # a line of a jar of cookies, in which \\t may be two letters
         (b"\ttrue", b"\tfalse", b"\\ttrue", b"\\tfalse"),
         re.compile(

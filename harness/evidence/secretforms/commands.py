@@ -2,33 +2,14 @@
 
 import re
 
-from harness.evidence.secretforms.form import secret
-from harness.evidence.secretforms.names import NEXT, QUOTE, SOMETHING
+from harness.evidence.secretforms.form import is_random, secret
+from harness.evidence.secretforms.names import LIST, NEXT, QUOTE, WORD
 
 NO_SECRET = re.compile(rb"[\"'\\]*(?:[./~]\S*|\d{1,9}|\S*\.(?:pem|key|crt|cer|txt|json|ya?ml))[\"']?", re.IGNORECASE)
-_WORD = (
-    rb"(?P<quote>"
-    + QUOTE
-    + rb")?"
-    + SOMETHING
-    + rb"""(?(quote)(?:(?!(?P=quote))[^\r\n]){1,4096}|[^\s"'`,;|&)\]]{1,4096})"""
-)
-_LIST = (
-    rb"(?:" + QUOTE + rb"[ \t]{0,4},[ \t]{0,4}(?:" + NEXT + rb")?(?=[\"'\\])|[ \t]{1,4}(?:\\{1,8}" + NEXT + rb")?|=)"
-)  # "-p", "x" of a list; -p x
 COMMANDS = (
     secret(
-        "openssl ssh-keygen rclone vault",
-        rb"(?P<kept>\b(?:openssl\b[^\r\n|;]{0,200}?[ \t]-[kK]|ssh-keygen\b[^\r\n|;]{0,200}?[ \t]-[NP]|rclone obscure|"
-        rb"vault login)[ \t]{1,4})(?!-)" + _WORD,
-        cased=True,
-    ),
-    secret(
         "-password -passphrase -passwd -pass",
-        rb"(?P<kept>(?<![\w-])--?(?:[a-z][\w-]{0,63}-)?(?:password|passwd|passphrase|pass)"
-        + _LIST
-        + rb")(?!-)"
-        + _WORD,
+        rb"(?P<kept>(?<![\w-])--?(?:[a-z][\w-]{0,63}-)?(?:password|passwd|passphrase|pass)" + LIST + rb")(?!-)" + WORD,
     ),
     secret(
         "-token -secret -key -apikey",
@@ -36,31 +17,31 @@ COMMANDS = (
             rb"(?P<kept>(?<![\w-])--?(?:[a-z][\w-]{0,63}-)?(?:token|secret|api-?key|secret-?key|"
             rb"access-?key|key)"
         )
-        + _LIST
+        + LIST
         + rb")(?!-)"
-        + _WORD,
+        + WORD,
         is_one=lambda text, start, end: not NO_SECRET.fullmatch(text, start, end),
     ),
     secret(
-        "-u --user --proxy-user",
+        "|-u --user --proxy-user",
         (
             rb"(?P<kept>\b(?:curl|wget|https?|svn)\b[^\r\n|;]{0,400}?(?<![\w-])(?:-u|"
             rb"--user|--proxy-user)(?:"
         )
-        + _LIST
+        + LIST
         + rb")?(?:\\{0,7}[\"'`])?[^\s:\"'/]{1,128}:)[^\s\"'`\\\[/]{1,512}",
     ),
     secret(
-        "-u --user --proxy-user",
+        "|-u --user --proxy-user",
         rb"(?P<kept>(?<![\w-])(?:-u|--user|--proxy-user)"
-        + _LIST
+        + LIST
         + (
             rb"(?:\\{0,7}[\"'`])?[^\s:\"'/]{1,128}:)(?=[^\s\"'`/]{0,60}[a-z])(?=[^\s\"'`/]"
             rb"{0,60}\d)[^\s\"'`\\\[/]{6,512}"
         ),
     ),
     secret(
-        "mysql mariadb 7z rar",
+        "|mysql |mariadb |7z| |7za| |rar| |unrar|",
         (
             rb"(?P<kept>\b(?:mysql(?:dump|admin|import|sh)?|mariadb(?:-dump|-admin)?|"
             rb"7za?|rar|unrar)\b[^\r\n|;]{0,400}?(?<![\w-])-p)(?P<quote>"
@@ -69,31 +50,8 @@ COMMANDS = (
         + rb")?(?!\[redacted)(?(quote)[^\r\n\"'`]{1,256}|[^\s\"'`=,]{3,256})",
         cased=True,
     ),
-    secret(
-        "sshpass login mongo plink pscp putty psftp",
-        (
-            rb"(?P<kept>\b(?:sshpass|(?:docker|podman|oc|helm|az|skopeo|nerdctl|crane)"
-            rb"(?:[ \t]registry)?[ \t]login|mongo(?:sh|dump|restore|import|export)?|plink|"
-            rb"pscp|putty|psftp)\b[^\r\n|;]{0,400}?(?<![\w-])-(?:pw|p)"
-        )
-        + _LIST
-        + rb"?)(?!-)"
-        + _WORD,
-        cased=True,
-    ),
-    secret(
-        "redis-cli ldap zip",
-        (
-            rb"(?P<kept>\b(?:redis-cli\b[^\r\n|;]{0,200}?[ \t]-a|ldap(?:search|modify|"
-            rb"add|whoami)\b[^\r\n|;]{0,200}?[ \t]-w|(?:un)?zip\b[^\r\n|;]{0,200}?[ \t]-P)"
-        )
-        + _LIST
-        + rb"?)"
-        + _WORD,
-        cased=True,
-    ),
     secret("smbclient mount.cifs", rb"(?P<kept>\bsmbclient\b[^\r\n|;]{0,200}?-u[ \t]?[^\s%]{1,64}%)[^\s\"']{1,256}"),
-    secret("-passin -passout pass:", rb"(?P<kept>-pass(?:in|out)?[ \t]{1,4}pass:)[^\s\"'\[]{1,256}"),
+    secret("-passin -passout -pass", rb"(?P<kept>-pass(?:in|out)?[ \t]{1,4}pass:)[^\s\"'\[]{1,256}"),
     secret(
         "htpasswd",
         (
@@ -102,14 +60,38 @@ COMMANDS = (
         ),
     ),
     secret(
-        "echo",
+        "|echo|",
         (
             rb"(?P<kept>\becho[ \t]{1,4}(?:-n[ \t]{1,4})?(?P<quote>[\"'])?)(?!\[redacted|"
-            rb"\$)[^\r\n\"'|]{1,256}?(?=[\"']?[ \t]{0,4}\|[ \t]{0,4}(?:sudo[^\r\n|]{0,40}"
+            rb"\$)[^\r\n\"'|]{1,256}?(?=[\"']?[ \t]{0,4}\|[ \t]{0,4}(?:su\b|sudo[^\r\n|]{0,40}"
             rb"[ \t]-s|[a-z]{1,16}[ \t]login\b|passwd\b|chpasswd\b|kinit\b|cryptsetup\b)"
             rb")"
         ),
     ),
+    secret("<<<", rb"(?P<kept>\b(?:sudo\b[^\r\n|;]{0,80}-s|su|passwd|login)\b[^\r\n|;]{0,80}<<<[ \t]{0,4})" + WORD),
+    secret(
+        "|send|",
+        rb"(?P<kept>\bsend[ \t]{1,4}(?:--[ \t]{1,4})?\")[^\"\r\n\\\s]{8,64}(?=\\{1,4}[rn]\")",
+        is_one=is_random,
+    ),
+    secret(
+        "|auth|",
+        rb"(?P<kept>\bAUTH\"?[ \t]{1,4}(?:\"?default\"?[ \t]{1,4})?\"?)[\w+/=-]{12,512}",
+        cased=True,
+        is_one=is_random,
+    ),
+    secret(
+        "|sqlplus| |sqlldr| |expdp| |impdp| |rman|",
+        rb"(?P<kept>\b(?:sqlplus|sqlldr|expdp|impdp|rman)\b[^\r\n|;]{0,100}?[ \t'\"]"
+        rb"[\w$#]{1,30}/)[^\s@/'\"]{3,64}(?=[@\s'\"]|\Z)",
+    ),
+    secret("lftp", rb"(?P<kept>\blftp\b[^\r\n|;]{0,200}?-u[ \t]{1,4}[^\s,]{1,128},)[^\s\"']{1,256}"),
+    secret(
+        "|-a| --auth",
+        rb"(?P<kept>\b(?:https?|xhs?)[ \t][^\r\n|;]{0,200}?"
+        rb"(?<![\w-])(?:-a|--auth)[ \t=]{1,4}[^\s:]{1,128}:)[^\s\"']{1,256}",
+    ),
+    secret("wifi:", rb"(?P<kept>\bwifi:[^\r\n]{0,128}?\bp:)[^;\r\n]{4,128}(?=;)"),
     secret(
         "key token secret passw credential",
         (
@@ -120,11 +102,11 @@ COMMANDS = (
         + rb")?[a-z0-9_.]{0,64}(?:key|token|secret|password|passwd|credential)s?(?:"
         + QUOTE
         + rb")?[ \t,]{1,8})"
-        + _WORD,
+        + WORD,
     ),
     secret(
         "converttosecure convertto-secure",
-        rb"(?P<kept>convertto-securestring[ \t]{1,4}(?:-string[ \t]{1,4})?)(?!-)" + _WORD,
+        rb"(?P<kept>convertto-securestring[ \t]{1,4}(?:-string[ \t]{1,4})?)(?!-)" + WORD,
     ),
     secret(
         "password",

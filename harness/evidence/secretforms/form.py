@@ -3,17 +3,17 @@
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
+
+from harness.evidence.secretforms.sieve import RUN, bare
 
 REDACTED = b"[redacted]"
 TURNS = re.compile(rb"(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])")
 INSIDE_WORD = re.compile(rb"[A-Za-z0-9_]")
-RUN = re.compile(rb"(?<![a-z0-9_-])[a-z0-9_-]{16,}")
-WORD = re.compile(rb"[a-z]{2,}")
 NEAR = 32
-AROUND = 2  # lines before and behind a sign: no form spans more
+AROUND = 2  # lines before and behind a sign: few forms span more
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Secret:
     """What a kind of secret looks like.
 
     It is only looked for in the lines around one of its `signs`, which stands in each match; without signs, around each
-    run of 16 letters and digits. Signs are of small letters, and so is the pattern, which is held against the text in
+    run of letters and digits. Signs are of small letters (`|` before or behind one: there begins or ends a word; `+`
+    before one: a word goes on), and so is the pattern, which is held against the text in
     small letters, unless `cased`. What the group `kept` matches stays; the rest is replaced.
     """
 
@@ -30,12 +31,13 @@ class Secret:
     replacement: bytes
     cased: bool
     is_one: Callable[[bytes, int, int], bool] | None = None  # asked with the text, and from where to where
+    reach: int = AROUND  # lines before and behind a sign that it may span
     begins_word: bool = False  # asked for behind the pattern, which then begins with letters and is found quickly
 
     def matches(self, text: "Text") -> Iterator[tuple[int, int]]:
         """From where to where it stands in the text."""
         content = text.content if self.cased else text.small
-        for first, last in text.around(self.signs) if self.signs else text.runs:
+        for first, last in text.around(self.signs, self.reach) if self.signs else text.runs:
             for match in self.pattern.finditer(content, first, last):
                 start = match.end("kept") if "kept" in self.pattern.groupindex else match.start()
                 if self.begins_word and INSIDE_WORD.match(content, start - 1) and start:
@@ -45,56 +47,46 @@ class Secret:
 
 
 class Text:
-    """A text in which secrets are looked for: in small letters, and where in it something may be one."""
+    """A text in which secrets are looked for: in small letters, and where in it something may be one.
 
-    def __init__(self, content: bytes) -> None:
-        self.content, self.small = content, content.lower()
-        self._lines: dict[bytes, list[tuple[int, int]]] = {}
+    Args:
+        content: the text.
+        signs: those that may stand in it, as the sieve tells them.
+    """
 
-    @cached_property
-    def words(self) -> bytes:
-        """Its words, each once: far fewer than stand there."""
-        return b" ".join(set(WORD.findall(self.small)))
+    def __init__(self, content: bytes, signs: Set[bytes]) -> None:
+        self.content, self.small, self._signs = content, content.lower(), signs
+        self._lines: dict[tuple[bytes, int], list[tuple[int, int]]] = {}
 
     @cached_property
     def runs(self) -> list[tuple[int, int]]:
         """From where to where what is near a run goes."""
         size = len(self.small)
         runs = RUN.finditer(self.small)
-        return _merged((max(run.start() - NEAR, 0), min(run.end() + 4 * NEAR, size)) for run in runs)
+        return merged((max(run.start() - NEAR, 0), min(run.end() + 4 * NEAR, size)) for run in runs)
 
-    def has(self, part: bytes) -> bool:
-        """Whether a part of a sign stands in it."""
-        return part in (self.words if part.isalpha() and part.isascii() else self.small)
-
-    def around(self, signs: Sequence[bytes]) -> list[tuple[int, int]]:
+    def around(self, signs: Sequence[bytes], reach: int = AROUND) -> list[tuple[int, int]]:
         """From where to where the lines around signs go."""
         for sign in signs:
-            if sign not in self._lines:
-                self._lines[sign] = list(self._lines_of(sign)) if self.has(letters(sign)) else []
-        return _merged(sorted(lines for sign in signs for lines in self._lines[sign]))
+            if (sign, reach) not in self._lines:
+                self._lines[sign, reach] = list(self._lines_of(sign, reach)) if sign in self._signs else []
+        return merged(sorted(lines for sign in signs for lines in self._lines[sign, reach]))
 
-    def _lines_of(self, sign: bytes) -> Iterator[tuple[int, int]]:
-        small = self.small
+    def _lines_of(self, sign: bytes, reach: int) -> Iterator[tuple[int, int]]:
+        small, sign = self.small, bare(sign)
         at = small.find(sign)
         while at >= 0:
             start = at + 1
-            for _ in range(AROUND + 1):
+            for _ in range(reach + 1):
                 start = small.rfind(b"\n", 0, max(start - 1, 0)) + 1
             line = end = small.find(b"\n", at + len(sign) - 1) + 1 or len(small)
-            for _ in range(AROUND):
+            for _ in range(reach):
                 end = small.find(b"\n", end) + 1 or len(small)
             yield start, end
             at = small.find(sign, line)
 
 
-@cache
-def letters(sign: bytes) -> bytes:
-    """The most letters in a row of a sign; all of it where it has none."""
-    return max(WORD.findall(sign), key=len, default=sign)
-
-
-def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+def merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     merged: list[tuple[int, int]] = []
     for start, end in spans:
         if merged and start <= merged[-1][1]:
@@ -105,14 +97,16 @@ def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def secret(
-    signs: str,
+    signs: str | Sequence[str],
     pattern: bytes | str,
     replacement: bytes = REDACTED,
     cased: bool = False,
     is_one: Callable[[bytes, int, int], bool] | None = None,
+    reach: int = AROUND,
 ) -> Secret:
     pattern = pattern.encode() if isinstance(pattern, str) else pattern
-    return Secret(tuple(signs.encode().split()), re.compile(pattern), replacement, cased, is_one)
+    each = signs.split() if isinstance(signs, str) else signs
+    return Secret(tuple(sign.encode() for sign in each), re.compile(pattern), replacement, cased, is_one, reach)
 
 
 def decodes_to(what: bytes) -> Callable[[bytes, int, int], bool]:
@@ -124,6 +118,17 @@ def decodes_to(what: bytes) -> Callable[[bytes, int, int], bool]:
             return False
 
     return is_one
+
+
+def is_mixed(text: bytes, start: int, end: int) -> bool:
+    """Whether it has digits or signs beside letters, as words of a language have not."""
+    return not text[start:end].isalpha()
+
+
+def has_cases(text: bytes, start: int, end: int) -> bool:
+    """Whether it has small and capital letters."""
+    found = text[start:end]
+    return found.lower() != found != found.upper()
 
 
 def is_random(text: bytes, start: int, end: int) -> bool:

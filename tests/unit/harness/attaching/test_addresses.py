@@ -26,6 +26,10 @@ PRIVATE = (
     "http://a.internal/",
     "https://x.invalid/",
     "https://198.18.0.1/",
+    "http://224.0.0.1/",
+    "http://[64:ff9b::7f00:1]/",
+    "http://[2002:a00:1::]/",
+    "http://[::10.0.0.1]/",
 )
 
 

@@ -427,3 +427,21 @@ def test_every_kind_of_evidence_counts_from_a_store(results, tmp_path, kind):
     found, changed = standing(team, files=False)
     assert (damage, changed) == ([], []) and [each.kind for each in found[part.name]] == [kind]
     assert matrix.build(a_catalogue(part), team, files=False).damaged == []
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "It is empty"),
+        (b"GIF89a" + bytes(99), "a GIF"),
+        (b"II*\0" + bytes(99), "a raw photo or a TIFF"),
+        (b"\0\0\0\x18ftypheic" + bytes(99), "a damaged HEIC"),
+        (b"\0\0\0\x18ftypavif" + bytes(99), "an AVIF"),
+        (b"\0\0\0\x14ftypqt  " + bytes(99), "a video"),
+        (b"%PDF-1.7", "a PDF"),
+        (b"<html>", "a page"),
+    ],
+)
+def test_what_is_no_picture_is_refused_by_its_name(results, tmp_path, content, said):
+    (tmp_path / "photo.jpg").write_bytes(content)
+    refused(results, str(tmp_path / "photo.jpg"), said)

@@ -203,7 +203,12 @@ SENTENCES: dict[str, Callable[[Draw], Sample]] = {
     f"sentence {number}: {template}": _random(template) for number, template in enumerate(secrettemplates.SENTENCES)
 }
 
-SAMPLES = {**TOKENS, **SETTINGS, **COMMANDS, **ADDRESSES, **SENTENCES, **KEYS}
+PROGRAMS: dict[str, Callable[[Draw], Sample]] = {
+    f"program {number}: {template}": _named(template, *more)
+    for number, (template, *more) in enumerate([*secrettemplates.PROGRAMS, *secrettemplates.SERVICES])
+}
+
+SAMPLES = {**TOKENS, **SETTINGS, **COMMANDS, **ADDRESSES, **SENTENCES, **KEYS, **PROGRAMS}
 
 # The same in other clothes
 

@@ -15,12 +15,12 @@ from samples import LEFT_OUT, Tree, a_catalogue, a_part, a_record, a_record_not_
 from harness import checkout
 from harness.attaching import addresses
 from harness.attaching.attach import attach
-from harness.catalogue import entries
+from harness.catalogue import datafiles, entries
 from harness.catalogue.entries import Metric
 from harness.errors import HomeworkError, UsageError, VerificationError
 from harness.evidence.hashing import seal_of
 from harness.publish.packs import archive, contents
-from harness.verification import unpacking
+from harness.verification import packed, unpacking
 
 NUMBER = int(os.environ.get("HOMEWORK_MUTANTS", "70"))  # 600 take two minutes
 PART = a_part("8-1", slug="08-ffn", stack="base", submission=("log", "link"), rules=(a_rule(needs=("link",)),))
@@ -131,6 +131,32 @@ def test_an_earlier_format_is_no_way_round_the_bytes(pack: Path) -> None:
     assert "its cover, of the first format, was NOT made again" in unpacking.verify(pack, BOOK)
     pack.write_bytes(pack.read_bytes() + b"\0")
     assert "made again from its files it is another" in refused(pack)
+
+
+def as_format_1(pack: Path, more: dict[str, bytes]) -> Path:
+    """The pack written over as one of the first format, with more files in it, whose hashes fit."""
+    files = {**files_of(pack), **more}
+    manifest = json.loads(files.pop(archive.MANIFEST))
+    listed = {name: {"sha256": archive.sha256_of(file), "bytes": len(file)} for name, file in sorted(files.items())}
+    first = {"schema": 1, "parts": manifest["parts"], "code": manifest["code"], "files": listed}
+    with pack.open("wb") as target:
+        archive.write_zip(target, {**files, archive.MANIFEST: archive.json_bytes(first)})
+    return pack
+
+
+@pytest.mark.parametrize("name", ["more.txt", "code/projects/01-else/main.py"])
+def test_an_earlier_format_lets_no_more_files_in(pack: Path, name: str) -> None:
+    assert "./inv pack does not put it in" in refused(as_format_1(pack, {name: b"x"}))
+
+
+def test_runs_of_a_commit_with_this_format_are_in_no_pack_of_an_earlier_one(
+    pack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = (Path(datafiles.__file__).parent / "schemas" / "pack.schema.json").read_bytes()
+    monkeypatch.setattr(packed, "_program", lambda run: {"revision": "a" * 40, "clean": False})
+    monkeypatch.setattr(checkout, "has_commit", lambda commit: True)
+    monkeypatch.setattr(checkout, "files_at", lambda commit, names: dict.fromkeys(names, schema))
+    assert "it says to be of format 1, but its runs are of commit" in refused(as_format_1(pack, {}))
 
 
 def test_the_seal_and_the_form_of_the_manifest_count(pack: Path) -> None:

@@ -74,6 +74,12 @@ FAULTS = {
 }
 
 
+def route(points):
+    """A GPX of a planned route."""
+    text = gpx(points).replace(b"trkpt", b"rtept").replace(b"trk>", b"rte>")
+    return text.replace(b"<trkseg>", b"").replace(b"</trkseg>", b"")
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("form", FORMS)
 def test_every_fault_in_every_form(form, fault):
@@ -218,6 +224,9 @@ def test_beijings_time_is_believed_in_kashgar():
         ("name.gpx", gpx(RUN, kind="", name="室内跑步 5公里"), "an indoor activity"),
         ("zwift.gpx", gpx(RUN, kind="cycling", creator="Zwift"), "an indoor activity"),
         ("rouvy.tcx", tcx(RUN, kind="Biking", creator="ROUVY"), "an indoor activity"),
+        ("mill.tcx", tcx(RUN, creator="跑步机"), "an indoor activity"),
+        ("screen.gpx", gpx(RUN, name="虚拟骑行 30分钟"), "an indoor activity"),
+        ("route.gpx", route(RUN), "a planned course"),
         ("onelap.gpx", gpx(RUN, kind="骑行", creator="顽鹿竞技"), "an indoor activity"),
         ("zip.kmz", b"PK\x03\x04" + bytes(40), "not a track"),
         ("bomb.gpx.gz", gzip.compress(bytes(2 * trackfiles.UNPACKED)), "unpacks to more than"),
