@@ -188,14 +188,27 @@ def compare(
     comparing.require_same(found)
 
 
-@command("look")
-def report(context: Context, out: options.PageFile = "") -> None:
-    """Write all results as one HTML page.
+@command("look", only_with={"board": ("from", "paddle", "signers", "address")})
+def report(
+    context: Context,
+    out: options.PageFile = "",
+    board: options.Board = False,
+    from_: options.Stores = "",
+    paddle: options.Paddle = "",
+    signers: options.Names = "",
+    address: options.Address = "",
+) -> None:
+    """Write all results as one HTML page, or the public board of many people's.
 
     Matrix with filter, and of every cell verdicts, metrics, plots, pictures, log, environment and provenance. The file
-    needs no network, and can be sent as it is.
+    needs no network, and can be sent as it is. With --board: every part by hardware and version of Paddle, who signed,
+    and how to run it again; from a folder, a bucket or over https, by the records alone.
     """
-    evidence.report(RESULTS, catalogues.load(), options.path(out) or RESULTS / "report.html")
+    if board:
+        path = options.path(out) or RESULTS / "board.html"
+        evidence.board(RESULTS, catalogues.load(), path, from_, options.path(signers), paddle, address)
+    else:
+        evidence.report(RESULTS, catalogues.load(), options.path(out) or RESULTS / "report.html")
 
 
 @command("look", apart=[("free", "format")])

@@ -7,15 +7,15 @@ kept in .cache/stores, where a matrix of ten thousand records is then as quick a
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from harness import system
 from harness.checkout import ROOT
 from harness.errors import VerificationError
 from harness.evidence import hashing
-from harness.evidence.sealed import MOST_MANIFEST_BYTES, Sealed, here
-from harness.stores.store import Source
+from harness.evidence.sealed import MOST_MANIFEST_BYTES, File, Sealed, here
+from harness.stores.store import Source, object_key
 from harness.stores.transfer import another, each, listed
 
 CACHE = ROOT / ".cache" / "stores"
@@ -45,6 +45,22 @@ def gather(stores: Sequence[Source], cache: Path = CACHE) -> tuple[Path, list[st
         fetched = (fetching.result() for _, fetching in each(fresh, lambda pair: _fetch(folder, *pair)))
         damage = [line for line in fetched if line]
     return folder, damage
+
+
+def reader(stores: Sequence[Source]) -> Callable[[Sealed, File], bytes]:
+    """Reads a small file of a sealed folder from the first of the stores that has it."""
+
+    def read(sealed: Sealed, file: File) -> bytes:
+        failure: VerificationError | None = None
+        for store in stores:
+            try:
+                return store.read(object_key(file.sha256), min(file.bytes, MOST_MANIFEST_BYTES))
+            except VerificationError as error:
+                failure = error
+        assert failure, "there is a store"
+        raise failure
+
+    return read
 
 
 def _fetch(folder: Path, sealed: Sealed, holders: Sequence[Source]) -> str:
