@@ -361,16 +361,15 @@ def pack(
 
 @command("elsewhere", apart=[("once", "cancel")])
 def jobs(context: Context, once: options.Once = False, cancel: options.Cancel = False) -> None:
-    """Follow the jobs that --on slurm and --on kubernetes have submitted, until all are over.
+    """Follow what --on slurm, --on kubernetes and --host have begun elsewhere, until all is over.
 
-    What a job could not write itself is completed: a node that failed, a job that was cancelled or ran out of time
-    leaves a record that says so. Ctrl-C asks whether to leave the jobs or cancel them. Exit code 1 if a cell failed,
-    7 if a record did not come from its node.
+    What a job could not write itself is completed: a node that failed, a job that was cancelled or ran out of time, a
+    run here that was killed leaves a record that says so. Ctrl-C asks whether to leave the jobs or cancel them. Exit
+    code 1 if a cell failed, 7 if a record did not come from its node.
     """
-    from harness.dispatch.listed import following
-    from harness.dispatch.registry import scheduler
+    from harness.dispatch import jobs as begun
 
-    following.require_passed(following.show(RESULTS, once, cancel, scheduler), [])
+    begun.show(RESULTS, once, cancel)
 
 
 @command("elsewhere")
