@@ -1,4 +1,4 @@
-"""What `./inv jobs` does: everything that was begun, here or elsewhere, and is not over, shown or followed to its end."""
+"""What `./inv jobs` does: what was begun, here or elsewhere, and is not over, shown or followed to its end."""
 
 import os
 from pathlib import Path

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -88,7 +87,9 @@ def test_a_failure_there_is_a_failure_here(near: Checkout, there: tuple[str, ...
 
 
 def test_a_run_that_is_ended_leaves_its_record_here(near: Checkout, there: tuple[str, ...]) -> None:
-    process = near.start(*there, "--set", "mode=hang", "--timeout", "2min", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = near.start(
+        *there, "--set", "mode=hang", "--timeout", "2min", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     _until_it_says(process, "the toy's mode is hang")
     done = near("jobs", "--cancel")
     output, _ = process.communicate(timeout=30)

@@ -137,7 +137,7 @@ def begun_run(run: FarRun, address: Address) -> Run:
 
 
 def collect(results: Path, run: FarRun, address: Address, code: int) -> Outcome:
-    """Fetch what a run that is over has left, and take it off the list. Where all of it was killed, that is sealed first.
+    """Fetch what a run that is over has left, and take it off the list. What was killed is sealed first.
 
     Raises:
         VerificationError: a record that came failed verification.
@@ -165,6 +165,7 @@ def _fetch_leftovers(far: Connection, results: Path, there: There) -> None:
     leftovers = transfer.download(results, FarResults(far), wait=True)
     if leftovers.moved:
         print(f"Fetched {_records(len(leftovers.moved))} of earlier runs there")
+
 
 def _seal_killed(far: Connection) -> None:
     """Let the harness there seal what a run left that was killed with all of its processes, as by a loss of power."""

@@ -1,4 +1,4 @@
-"""What `./inv jobs` does with runs over ssh: shows them, follows each to its end, or ends it; their records come here."""
+"""What `./inv jobs` does with runs over ssh: shows them, follows each to its end, or ends it; their records come."""
 
 import signal
 from collections.abc import Sequence

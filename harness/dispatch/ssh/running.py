@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from harness.dispatch.ssh.connection import Address, Broken, Connection
@@ -75,11 +76,11 @@ class Run:
         """Follow it to its end, after it was sent the signal of that number; its exit code. Raises as `to_its_end`."""
         while True:
             try:
-                return patiently(self._address, self._enter, lambda far: self._follow(far, number), problem)
+                return patiently(self._address, self._enter, partial(self._follow, number), problem)
             except KeyboardInterrupt:
                 number, problem = self._leave_or_end(), None
 
-    def _follow(self, far: Connection, number: int) -> int:
+    def _follow(self, number: int, far: Connection) -> int:
         return far.run(self._show, do="follow", name=self._name, start=self._seen, number=number)
 
     def _show(self, output: bytes) -> None:

@@ -1,8 +1,8 @@
 """Runs: whatever a program leaves, the cell has a sealed record; secrets have no place in it."""
 
 import json
-import signal
 import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path

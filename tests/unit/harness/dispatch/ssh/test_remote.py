@@ -135,7 +135,6 @@ class Pipes:
         answer["content"] = self.read.read(int(str(answer["bytes"])))
         return answer
 
-
     def close(self) -> None:
         self.write.close()
         assert self.process.wait(timeout=10) == 0
