@@ -21,6 +21,7 @@ import pytest
 import s3_server
 import slurm_cluster
 import ssh_server
+import yaml
 from checkouts import Checkout, processes
 from kube_cluster import NAMESPACE, KubeCluster
 from slurm_cluster import Cluster
@@ -388,6 +389,17 @@ def test_an_image_that_is_not_there_is_said_while_it_is_waited_for(kubernetes: O
     process.communicate(timeout=30)
     assert site.inv("jobs", "--cancel").returncode == 1 and site.ends() == ["cancelled"]
     kubernetes.settle()
+
+
+def test_the_real_server_takes_the_manifest_of_every_kind(kubernetes: OnKubernetes) -> None:
+    kinds = sorted(path.parent.name for path in kubernetes.checkout.folder.glob("hardware/*/hardware.yaml"))
+    words = ("run", "--task", "1", "--hw", ",".join(kinds), "--on", "kubernetes", "--dry-run")
+    done = kubernetes.checkout(*words, env=kubernetes.environment)
+    made = list(yaml.safe_load_all(done.stdout))
+    assert len(made) == len(kinds) > 10, done.stderr
+    for manifest in made:
+        kubernetes.cluster.post(f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs?dryRun=All", manifest)
+    assert kubernetes.cluster.jobs() == []
 
 
 def test_what_the_cluster_refuses_is_said_and_leaves_nothing_on_the_list(kubernetes: OnKubernetes) -> None:
