@@ -79,7 +79,18 @@ def _round(
 ) -> int:
     """Start the command, kill the victim, and give the command until it succeeds; how many calls it took."""
     there = ["--host", server.address(str(far)), "--missing"]
-    command = ["run", "--task", "all", "--hw", "cpu", *there, "--seed", str(seed), "--set", "seconds=1.0"]
+    command = [
+        "run",
+        "--task",
+        "all",
+        "--hw",
+        "cpu",
+        *there,
+        "--seed",
+        str(seed),
+        "--set",
+        f"seconds={1 + seed / 1000}",
+    ]
     with (checkout.folder / ".cache" / "log").open("a") as log:
         options: dict[str, Any] = {"env": server.environment(), "stdout": log, "stderr": log}
         options["stdin"] = subprocess.DEVNULL
