@@ -79,18 +79,8 @@ def _round(
 ) -> int:
     """Start the command, kill the victim, and give the command until it succeeds; how many calls it took."""
     there = ["--host", server.address(str(far)), "--missing"]
-    command = [
-        "run",
-        "--task",
-        "all",
-        "--hw",
-        "cpu",
-        *there,
-        "--seed",
-        str(seed),
-        "--set",
-        f"seconds={1 + seed / 1000}",
-    ]
+    own = ["--seed", str(seed), "--set", f"seconds={1 + seed / 1000}"]  # --missing goes by the parameters
+    command = ["run", "--task", "all", "--hw", "cpu", *there, *own]
     with (checkout.folder / ".cache" / "log").open("a") as log:
         options: dict[str, Any] = {"env": server.environment(), "stdout": log, "stderr": log}
         options["stdin"] = subprocess.DEVNULL
