@@ -39,6 +39,7 @@ class Place(Protocol):
     again: str
     running: str
     place: Sequence[str]
+    pace: float
     checkout: Checkout
     environment: dict[str, str]
 
@@ -53,7 +54,7 @@ class Place(Protocol):
 
 class OnSlurm:
     on, silent = "slurm:local", ""  # for some seconds squeue waits by itself
-    again, running, place = "has run already", "running on n", ("--on", on)
+    again, running, place, pace = "has run already", "running on n", ("--on", on), 1.0
     settings = "options: {mem: 100M, cpus-per-task: 1, exclude: n3}\n"
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
@@ -94,7 +95,7 @@ class OnSlurm:
 
 class OnKubernetes:
     on, silent = "kubernetes", "The cluster does not answer; waiting until it does."
-    again, running, place = "has run already", "running on n", ("--on", on)
+    again, running, place, pace = "has run already", "running on n", ("--on", on), 1.0
 
     def __init__(self, folder: Path, endpoint: str, kept: Path) -> None:
         self.checkout = clusters.checkout_for_a_cluster(folder / "checkout", "", {})
@@ -140,7 +141,7 @@ class OnSsh:
     """A machine behind a real sshd: a run there is one, whatever cells it has, and so is its place on the list."""
 
     on, silent = "ssh", "Trying again in 1 s."
-    again, running = "nothing is missing", "running since"
+    again, running, pace = "nothing is missing", "running since", 0.6
 
     def __init__(self, server: ssh_server.Server, folder: Path) -> None:
         self.server, self.environment = server, server.environment()
@@ -217,7 +218,8 @@ class Site:
         self.seed = next(self.seeds)
 
     def words(self, *more: str, seconds: float = 0.0) -> list[str]:
-        told = ["--seed", str(self.seed), "--set", f"seconds={seconds}", *more]
+        own = seconds * self.place.pace + self.seed / 1000  # --missing goes by the parameters, not by the seed
+        told = ["--seed", str(self.seed), "--set", f"seconds={own:.3f}", *more]
         return ["run", "--task", "1", "--hw", "cpu", *self.place.place, *told]
 
     def run(self, *more: str, **options: Any) -> "subprocess.CompletedProcess[str]":
