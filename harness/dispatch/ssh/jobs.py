@@ -23,7 +23,7 @@ def show(results: Path, once: bool, cancel: bool) -> list[Outcome]:
         VerificationError: a record that came failed verification.
         Interrupted: Ctrl-C; the run was left, or ended.
     """
-    outcomes = []
+    outcomes = list[Outcome]()
     for run in underway.listed(results):
         address = parse(run.address)
         try:
