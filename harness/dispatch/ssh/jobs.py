@@ -1,5 +1,6 @@
 """What `./inv jobs` does with runs over ssh: shows them, follows each to its end, or ends it; their records come."""
 
+import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,8 @@ def show(results: Path, once: bool, cancel: bool) -> list[Outcome]:
         try:
             there = _there(address)
         except EngineError as error:
-            print(yellow(f"■ {run} on {address}: {error.what} {error.why}"), flush=True)
+            give_up = f"rm {os.path.relpath(run.file(results))} gives it up."
+            print(yellow(f"■ {run} on {address}: {error.what} {error.why} {give_up}"), flush=True)
             if once:
                 continue
             there = None

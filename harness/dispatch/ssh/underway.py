@@ -31,15 +31,16 @@ class FarRun:
         """Put it on the list."""
         (results / FOLDER).mkdir(parents=True, exist_ok=True)
         try:
-            hashing.write_json(self._file(results), asdict(self))
+            hashing.write_json(self.file(results), asdict(self))
         except OSError as error:
             raise hashing.unwritable(results, error) from error
 
     def forget(self, results: Path) -> None:
         """Take it off the list."""
-        self._file(results).unlink(missing_ok=True)
+        self.file(results).unlink(missing_ok=True)
 
-    def _file(self, results: Path) -> Path:
+    def file(self, results: Path) -> Path:
+        """Where it stands on the list."""
         return results / FOLDER / f"{self.name}.json"
 
 
