@@ -189,14 +189,27 @@ def compare(
     comparing.require_same(found)
 
 
-@command("look")
-def report(context: Context, out: options.PageFile = "") -> None:
-    """Write all results as one HTML page.
+@command("look", only_with={"board": ("from", "paddle", "signers", "address")})
+def report(
+    context: Context,
+    out: options.PageFile = "",
+    board: options.Board = False,
+    from_: options.Stores = "",
+    paddle: options.Paddle = "",
+    signers: options.Names = "",
+    address: options.Address = "",
+) -> None:
+    """Write all results as one HTML page, or the public board of many people's.
 
     Matrix with filter, and of every cell verdicts, metrics, plots, pictures, log, environment and provenance. The file
-    needs no network, and can be sent as it is.
+    needs no network, and can be sent as it is. With --board: every part by hardware and version of Paddle, who signed,
+    and how to run it again; from a folder, a bucket or over https, by the records alone.
     """
-    evidence.report(RESULTS, catalogues.load(), options.path(out) or RESULTS / "report.html")
+    if board:
+        path = options.path(out) or RESULTS / "board.html"
+        evidence.board(RESULTS, catalogues.load(), path, from_, options.path(signers), paddle, address)
+    else:
+        evidence.report(RESULTS, catalogues.load(), options.path(out) or RESULTS / "report.html")
 
 
 @command("look", apart=[("free", "format")])
@@ -349,16 +362,15 @@ def pack(
 
 @command("elsewhere", apart=[("once", "cancel")])
 def jobs(context: Context, once: options.Once = False, cancel: options.Cancel = False) -> None:
-    """Follow the jobs that --on slurm and --on kubernetes have submitted, until all are over.
+    """Follow what --on slurm, --on kubernetes and --host have begun elsewhere, until all is over.
 
-    What a job could not write itself is completed: a node that failed, a job that was cancelled or ran out of time
-    leaves a record that says so. Ctrl-C asks whether to leave the jobs or cancel them. Exit code 1 if a cell failed,
-    7 if a record did not come from its node.
+    What a job could not write itself is completed: a node that failed, a job that was cancelled or ran out of time, a
+    run here that was killed leaves a record that says so. Ctrl-C asks whether to leave the jobs or cancel them. Exit
+    code 1 if a cell failed, 7 if a record did not come from its node.
     """
-    from harness.dispatch.listed import following
-    from harness.dispatch.registry import scheduler
+    from harness.dispatch import jobs as begun
 
-    following.require_passed(following.show(RESULTS, once, cancel, scheduler), [])
+    begun.show(RESULTS, once, cancel)
 
 
 @command("elsewhere")

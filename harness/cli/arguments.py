@@ -27,6 +27,7 @@ def read(task: invoke.Task, words: Sequence[str], known: Collection[str] = ()) -
     handed_on = next((argument for argument in arguments if argument.option.handed_on), None)
     given = {handed_on.name: list(words)} if handed_on else reader.sort(words)
     _refuse_apart(task, given)
+    _refuse_alone(task, given)
     values = {}
     for argument in arguments:
         if argument.name in given:
@@ -45,6 +46,13 @@ def _refuse_apart(task: invoke.Task, given: Mapping[str, Sequence[str]]) -> None
             one, other = (f"--{name}" for name in pair)
             why = f"{task.name} does the one or the other."
             raise UsageError(f"{one} does not go with {other}.", why, f"Leave one out; see ./inv {task.name} --help")
+
+
+def _refuse_alone(task: invoke.Task, given: Mapping[str, Sequence[str]]) -> None:
+    for needed, names in commands.only_with(task).items():
+        if needed not in given and (found := next((name for name in names if name in given), "")):
+            why = f"Without --{needed}, {task.name} does not ask for it."
+            raise UsageError(f"--{found} goes with --{needed}.", why, f"Add --{needed}, or leave it out.")
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,13 +80,17 @@ class Argument:
 
 
 def command(
-    group: str, bare: str = "", apart: Sequence[tuple[str, str]] = ()
+    group: str,
+    bare: str = "",
+    apart: Sequence[tuple[str, str]] = (),
+    only_with: Mapping[str, Sequence[str]] | None = None,
 ) -> Callable[[Callable[..., None]], invoke.Task]:
     """The decorator of a command, which help shows in `group`.
 
     Args:
         bare: the option whose value may also stand without its name: `./inv run 8-1`.
         apart: pairs of options of which one excludes the other.
+        only_with: an option, and those that mean nothing without it.
     """
     assert group in GROUPS, group
 
@@ -98,7 +102,7 @@ def command(
             body(*values, **named)
 
         arguments = [_argument(parameter, bare) for parameter in parameters]
-        vars(called).update(group=group, arguments=arguments, apart=apart)
+        vars(called).update(group=group, arguments=arguments, apart=apart, only_with=only_with or {})
         task: invoke.Task = invoke.task(name=_spelled(body.__name__), auto_shortflags=False)(called)
         return task
 
@@ -108,6 +112,12 @@ def command(
 def arguments(task: invoke.Task) -> list[Argument]:
     """The arguments of a command, in order."""
     found: list[Argument] = getattr(task.body, "arguments", [])
+    return found
+
+
+def only_with(task: invoke.Task) -> Mapping[str, Sequence[str]]:
+    """Of a command: an option, and those that mean nothing without it."""
+    found: Mapping[str, Sequence[str]] = getattr(task.body, "only_with", {})
     return found
 
 

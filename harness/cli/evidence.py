@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.catalogue import cells
@@ -142,6 +143,33 @@ def pack(results: Path, book: Catalogue, task: str, file: Path, crate: bool, key
     for line in made.warnings:
         print(yellow(f"· {line}"))
     print(green("✓ packed") + f"  {file}: {made.files} files, {made.size / 2**20:.1f} MiB, sha256 {made.sha256}")
+
+
+def board(
+    results: Path, book: Catalogue, path: Path, stores: str, signers: Path | None, paddle: str, address: str
+) -> None:
+    """Write the public page of these results, or of those in stores."""
+    from harness.points import matrix
+    from harness.publish.report import board as boards
+    from harness.stores import team
+    from harness.stores.opening import open_source
+
+    sources = [open_source(each) for each in stores.split(",")] if stores else []
+    if sources:
+        results, damage = team.gather(sources)
+    else:
+        damage = []
+    built = matrix.build(book, results, paddle, files=not sources)
+    built = replace(built, damaged=[*built.damaged, *damage])
+    matrix.warn_of_damage(built)
+    read = team.reader(sources) if sources else lambda sealed, file: (results / sealed.place / file.name).read_bytes()
+    address = address or next((each.address for each in sources if each.address.startswith("http")), "")
+    made = boards.Board(built, book, results, read, signers, address)
+    text = boards.page(made)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    signed = sum(bool(run.signature.by) for run in made.shown)
+    print(f"{os.path.relpath(path)}: {len(made.shown)} results, {signed} signed, {len(text) / 2**10:.0f} KiB")
 
 
 def report(results: Path, book: Catalogue, path: Path) -> None:

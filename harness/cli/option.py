@@ -108,6 +108,14 @@ def written(*suffixes: str) -> Callable[[str, str], None]:
     return must
 
 
+def published(written: str, value: str) -> None:
+    from harness.stores.addresses import masked
+
+    if not value.startswith(("https://", "http://", "s3://")) or masked(value) != value or not value.isprintable():
+        why = "It is what others write behind --from: https://HOST/FOLDER or s3://BUCKET/PREFIX, without a user or key."
+        raise UsageError(f"{written} {masked(value)}: not an address.", why, f"Write {written} https://HOST/FOLDER")
+
+
 def time(written: str, value: str) -> None:
     from harness.catalogue.entries import seconds
 

@@ -152,6 +152,23 @@ PackFile = Annotated[
     Option(help="the file; homework-TASK.zip where it is left out", metavar="FILE.zip", must=option.written(".zip")),
 ]
 PageFile = Annotated[str, Option(help="the file to write", metavar="FILE.html", must=option.written(".html", ".htm"))]
+Names = Annotated[
+    str,
+    Option(
+        help="an allowed_signers file (man ssh-keygen), whose names are shown for their keys",
+        metavar="FILE",
+        must=option.file("It has a line for each name: NAME KEY.", "man ssh-keygen, under ALLOWED SIGNERS, shows one."),
+    ),
+]
+Board = Annotated[bool, Option(help="the public board, by the records of many; results/board.html unless --out")]
+Address = Annotated[
+    str,
+    Option(
+        help="where readers find the store, for the commands on the page; where --from is https://… that",
+        metavar="ADDRESS",
+        must=option.published,
+    ),
+]
 Crate = Annotated[bool, Option(help="add Workflow-Run RO-Crate metadata")]
 
 Run = Annotated[

@@ -56,6 +56,16 @@ def write(folder: Path, record: RecordData) -> Path:
     return folder / FILE
 
 
+def states(content: bytes, record: RecordData) -> bool:
+    """Whether a statement says what the record does.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    stated = json.loads(content)
+    return any(stated == of(record, record["artefacts"], named) for named in (BODY, BODY_BEFORE))
+
+
 def _subjects(record: RecordData) -> Iterator[dict[str, Any]]:
     program, hardware = record["program"], record["hardware"]
     if program["revision"]:

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataFileError, StoreError
-from harness.evidence import records, sealed
+from harness.evidence import records, sealed, statements
 from harness.evidence.verdicts import MARKS, PASSED, verdict_of, why_not
 from harness.points.scoring import Result
 
 FILE = ".index.sqlite"
 SHOW_PROGRESS_FROM = 2000
 COLUMNS = "path, modified, size, part, kind, model, architecture, cards, day, started, verdict, paddle, unlisted, run, "
-COLUMNS += "why, damage"
-VERSION = 3
+COLUMNS += "why, signed, damage"
+VERSION = 4
 
 
 def results_of(results: Path, daily: Collection[str] = ()) -> tuple[list[Result], list[str]]:
@@ -33,8 +33,8 @@ def results_of(results: Path, daily: Collection[str] = ()) -> tuple[list[Result]
         daily: the parts in which each day counts by itself.
 
     Returns:
-        For each part, kind, model, architecture and number of cards (and day) the latest passing record, else the
-        latest; and what is wrong with the records that cannot be counted.
+        For each part, kind, model, architecture and number of cards (and day), signed or not, the latest passing
+        record, else the latest; and what is wrong with the records that cannot be counted.
     """
     path = results / FILE
     for place in (path, path, Path(":memory:")):
@@ -103,12 +103,13 @@ def _row(results: Path, path: str, modified: int, size: int) -> tuple[Any, ...]:
             damage = f"{results / path / records.FILE}: its fields are of odd types"
         else:
             unlisted = "unlisted" in record.get("stack", {})
-            return (path, modified, size, part, kind, *facts, paddle, unlisted, run, _text(why), None)
+            signed = statements.SIGNATURE in record["artefacts"]
+            return (path, modified, size, part, kind, *facts, paddle, unlisted, run, _text(why), signed, None)
     except DataFileError as error:
         damage = _text(str(error).replace("\n", " "))
     except (KeyError, TypeError, AttributeError) as error:
         damage = f"{results / path / records.FILE}: it lacks {error}"
-    return (path, modified, size, part, kind, "", None, 0, "", "", "", "", False, run, "", damage)
+    return (path, modified, size, part, kind, "", None, 0, "", "", "", "", False, run, "", False, damage)
 
 
 def _sound(model: Any, architecture: Any, cards: Any, day: Any, started: Any, verdict: Any, paddle: str) -> bool:
@@ -130,9 +131,9 @@ def _text(text: str) -> str:
 def _select(connection: sqlite3.Connection, daily: Collection[str]) -> tuple[list[Result], list[str]]:
     # SQLite takes the other columns of a group from the row that has the maximum.
     rows = connection.execute(
-        "SELECT part, kind, model, architecture, cards, day, verdict, paddle, unlisted, run, why, "
+        "SELECT part, kind, model, architecture, cards, day, verdict, paddle, unlisted, run, why, signed, "
         "max((verdict = 'passed') || started) FROM runs "
-        "WHERE damage IS NULL GROUP BY part, kind, model, architecture, cards, paddle, unlisted, "
+        "WHERE damage IS NULL GROUP BY part, kind, model, architecture, cards, paddle, unlisted, signed, "
         "CASE WHEN part IN (SELECT value FROM json_each(?)) THEN day END",
         (json.dumps(list(daily)),),
     )
@@ -149,8 +150,9 @@ def _select(connection: sqlite3.Connection, daily: Collection[str]) -> tuple[lis
             why=why,
             paddle=paddle,
             unlisted=bool(unlisted),
+            signed=bool(signed),
         )
-        for part, kind, model, architecture, cards, day, verdict, paddle, unlisted, run, why, _ in rows
+        for part, kind, model, architecture, cards, day, verdict, paddle, unlisted, run, why, signed, _ in rows
     ]
     damaged = connection.execute("SELECT damage FROM runs WHERE damage IS NOT NULL ORDER BY path")
     return found, [damage for (damage,) in damaged]

@@ -133,10 +133,10 @@ def _cells(
 
 def _counted(part: Part, results: Sequence[Result]) -> list[Result]:
     """One result for each model of a kind and version of Paddle (each day, where days count): passing before failing,
-    then the latest. Versions that the rule counts come first."""
+    signed before not, then the latest. Versions that the rule counts come first."""
     daily, counts = _daily(part), part.rules[0].paddle
     best: dict[tuple[str, ...], Result] = {}
-    for result in sorted(results, key=lambda each: (each.passed, each.cards, each.day, each.run)):
+    for result in sorted(results, key=lambda each: (each.passed, each.signed, each.cards, each.day, each.run)):
         whose = "own" if result.unlisted else ""
         best[(result.hardware, result.model, result.paddle, whose, result.day if daily else "")] = result
 

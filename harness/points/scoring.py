@@ -43,6 +43,7 @@ class Result:
     spare: str = ""  # why it gives nothing beside another one
     paddle: str = ""  # the version; empty where the record does not say
     unlisted: bool = False
+    signed: bool = False  # it has a signature, which nobody has checked yet
 
     @property
     def passed(self) -> bool:

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from harness import checkout
+from harness import checkout, system
 from harness.catalogue import symptoms
 from harness.catalogue.cells import BY_HAND, NOT_WRITTEN, Cell, CellRequest
 from harness.catalogue.entries import rooted
@@ -210,34 +210,35 @@ def run_cell(
     with Draft(results, redactor.tree(_before(entry, started, job))) as draft:
         launch = entry.engine.launch(_request(entry, draft.folder))
         draft.record.update(_runtime(entry, launch))
-        ending = None
-        try:
-            with progress.seen(entry.cell.part, entry.cell.hardware.name, results, verbose) as echo:
-                ending = processes.run(
-                    launch.command,
-                    environment=launch.environment,
-                    folder=ROOT,
-                    log=draft.folder / LOG,
-                    timeout=entry.cell.part.timeout,
-                    echo=echo,
-                    redactor=redactor,
-                    inherit=(draft.lock.fileno(),),
-                )
-            interrupted = ending.reason == "interrupted"
-            ending = job.true_ending(ending) if job else ending
-        finally:
-            if not (ending and ending.ok):
-                _clean_up(launch)
-        finishing.redact_files(draft.folder, redactor)
-        measured = read_measurements(draft.folder, entry.cards)
-        cards = [card.index for card in entry.chosen]
-        checks = judge(entry.cell.part, entry.cell.hardware, draft.record["parameters"], ending, measured, cards)
-        draft.record.update(_outcome(started, ending, checks, measured))
-        explanations = [] if interrupted else _explanations(entry, draft.folder / LOG, ending, checks)
-        if explanations:
-            draft.record["explanations"] = [each.as_dict() for each in explanations]
-        finishing.complete(draft.folder, draft.record, redactor, key)
-        record = draft.seal()
+        with system.undisturbed():  # once it has run there is a record: a late Ctrl-C waits for it
+            ending = None
+            try:
+                with progress.seen(entry.cell.part, entry.cell.hardware.name, results, verbose) as echo:
+                    ending = processes.run(
+                        launch.command,
+                        environment=launch.environment,
+                        folder=ROOT,
+                        log=draft.folder / LOG,
+                        timeout=entry.cell.part.timeout,
+                        echo=echo,
+                        redactor=redactor,
+                        inherit=(draft.lock.fileno(),),
+                    )
+                interrupted = ending.reason == "interrupted"
+                ending = job.true_ending(ending) if job else ending
+            finally:
+                if not (ending and ending.ok):
+                    _clean_up(launch)
+            finishing.redact_files(draft.folder, redactor)
+            measured = read_measurements(draft.folder, entry.cards)
+            cards = [card.index for card in entry.chosen]
+            checks = judge(entry.cell.part, entry.cell.hardware, draft.record["parameters"], ending, measured, cards)
+            draft.record.update(_outcome(started, ending, checks, measured))
+            explanations = [] if interrupted else _explanations(entry, draft.folder / LOG, ending, checks)
+            if explanations:
+                draft.record["explanations"] = [each.as_dict() for each in explanations]
+            finishing.complete(draft.folder, draft.record, redactor, key)
+            record = draft.seal()
     progress.say(progress.ended(record))
     if interrupted:
         raise Interrupted(signal.Signals[ending.signal or "SIGINT"])

@@ -153,19 +153,21 @@ def another(sealed: Sealed, store: Source) -> VerificationError:
 # Down
 
 
-def download(results: Path, store: Source, parts: Collection[str] | None = None, dry_run: bool = False) -> Outcome:
+def download(
+    results: Path, store: Source, parts: Collection[str] | None = None, dry_run: bool = False, wait: bool = False
+) -> Outcome:
     """Fetch the sealed folders that are not here; one that fails verification is refused, and the others go on.
 
     Raises:
-        StoreError: the store fails, or another download is going on.
+        StoreError: the store fails, or another download is going on and one does not `wait` for it.
     """
     outcome = Outcome()
     wanted = list(_absent(results, (sealed for sealed, _ in listed(store, parts)), outcome))
     if dry_run:
         outcome.moved = wanted
         return outcome
-    with _only_download(results) as incoming:
-        _fetch_all(results, incoming, store, wanted, outcome)
+    with _only_download(results, wait) as incoming:
+        _fetch_all(results, incoming, store, _absent(results, wanted, outcome) if wait else wanted, outcome)
     return outcome
 
 

@@ -11,12 +11,11 @@ from typing import Any
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from harness.checkout import ROOT
 from harness.errors import StoreError
 from harness.stores import index
+from harness.stores.indexed import CACHE, segment
 from harness.stores.store import Count, absent, wrong_size
 
-CACHE = ROOT / ".cache" / "stores" / "segments"
 CHUNK = 2**20
 RETRIES = urllib3.Retry(total=4, backoff_factor=0.2, status_forcelist=(429, 500, 502, 503, 504))
 TIMEOUT = urllib3.Timeout(connect=10, read=60)
@@ -32,11 +31,10 @@ class WebStore:
             StoreError: nothing answers there, or it has no index.
         """
         self.address = address.rstrip("/")
-        self._cache = cache
         self._pool = urllib3.PoolManager(retries=RETRIES, timeout=TIMEOUT)
         self._manifests: dict[str, bytes] = {}
         for name in index.read_head(self._whole(index.HEAD, index.MOST_HEAD_BYTES)):
-            for key, text in index.entries(self._segment(name), name):
+            for key, text in index.entries(segment(self._whole, name, cache), name):
                 self._manifests[key] = zlib.compress(text, 1)  # there may be a hundred thousand
 
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
@@ -65,17 +63,6 @@ class WebStore:
                         break
             if target.tell() != size:
                 raise wrong_size(self.address, key, target.tell(), size)
-
-    def _segment(self, name: str) -> bytes:
-        kept = self._cache / name.removeprefix(index.SEGMENTS)
-        if kept.is_file():
-            return kept.read_bytes()
-        content = self._whole(name, index.MOST_SEGMENT_BYTES)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        beside = kept.with_name(f".{kept.name}")
-        beside.write_bytes(content)
-        beside.replace(kept)
-        return content
 
     def _whole(self, key: str, limit: int) -> bytes:
         with self._asked(key, {}) as answer:

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +15,29 @@ from containers import free_port, wait_for_port
 SSH = shutil.which("ssh")  # before a test puts its own first
 
 
-@dataclass(frozen=True)
+@dataclass
 class Server:
-    """`path` is the folder whose `ssh` has the key and knows the server."""
+    """`path` is the folder whose `ssh` has the key and knows the server; `kill` and `start` are of the daemon."""
 
     port: int
-    process: int
+    words: Sequence[str]
     path: Path
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def start(self) -> None:
+        """Start the daemon, where it does not run."""
+        if self.process is None or self.process.poll() is not None:
+            log = self.path.parent / "log"
+            with log.open("a") as file:
+                self.process = subprocess.Popen(self.words, stdout=file, stderr=file)
+            assert wait_for_port(self.port, self.process), log.read_text()
+
+    def kill(self) -> None:
+        """Kill the daemon and every session; what was begun in one goes on."""
+        assert self.process
+        self.break_connections()
+        self.process.kill()
+        self.process.wait()
 
     def address(self, folder: str = "") -> str:
         return f"ssh://root@127.0.0.1:{self.port}{folder}"
@@ -38,8 +54,11 @@ class Server:
 
     def break_connections(self) -> None:
         """End every session as a power cut of the network would: without a word to either side."""
-        for child in Path(f"/proc/{self.process}/task/{self.process}/children").read_text().split():
-            os.kill(int(child), signal.SIGKILL)
+        assert self.process
+        number = self.process.pid
+        for child in Path(f"/proc/{number}/task/{number}/children").read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
 
 
 @contextlib.contextmanager
@@ -57,14 +76,13 @@ def running(folder: Path, **variables: str) -> Iterator[Server]:
     if variables:
         settings += ["-oSetEnv=" + " ".join(f"{name}={value}" for name, value in variables.items())]
     words = [program, "-D", "-e", "-f", "/dev/null", "-p", str(port), "-oListenAddress=127.0.0.1", *settings]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(words, stdout=log, stderr=log)
+    (folder / "known").write_text(f"[127.0.0.1]:{port} {(folder / 'host.pub').read_text()}")
+    server = Server(port, words, folder / "bin")
     try:
-        assert wait_for_port(port, process), (folder / "log").read_text()
-        (folder / "known").write_text(f"[127.0.0.1]:{port} {(folder / 'host.pub').read_text()}")
-        server = Server(port, process.pid, folder / "bin")
+        server.start()
         server.give_ssh(f"-i {folder}/user -oIdentitiesOnly=yes -oUserKnownHostsFile={folder}/known")
         yield server
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        if server.process:
+            server.process.terminate()
+            server.process.wait(timeout=30)

@@ -1,15 +1,16 @@
-"""What every dispatcher keeps, whoever runs the jobs: a real Slurm, a real Kubernetes API server.
+"""What every dispatcher keeps, whoever runs the jobs: a real Slurm, a real Kubernetes API server, a real sshd.
 
 What is submitted is on the list before it is sent; whoever follows may leave, be killed or come again from another
 shell; a daemon that is gone is waited for; nothing is lost, nothing runs twice, every attempt leaves a record.
 """
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +20,9 @@ import kube_cluster
 import pytest
 import s3_server
 import slurm_cluster
-from checkouts import Checkout
+import ssh_server
+import yaml
+from checkouts import Checkout, processes
 from kube_cluster import NAMESPACE, KubeCluster
 from slurm_cluster import Cluster
 
@@ -33,6 +36,10 @@ class Place(Protocol):
 
     on: str
     silent: str
+    again: str
+    running: str
+    place: Sequence[str]
+    pace: float
     checkout: Checkout
     environment: dict[str, str]
 
@@ -47,6 +54,7 @@ class Place(Protocol):
 
 class OnSlurm:
     on, silent = "slurm:local", ""  # for some seconds squeue waits by itself
+    again, running, place, pace = "has run already", "running on n", ("--on", on), 1.0
     settings = "options: {mem: 100M, cpus-per-task: 1, exclude: n3}\n"
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
@@ -87,6 +95,7 @@ class OnSlurm:
 
 class OnKubernetes:
     on, silent = "kubernetes", "The cluster does not answer; waiting until it does."
+    again, running, place, pace = "has run already", "running on n", ("--on", on), 1.0
 
     def __init__(self, folder: Path, endpoint: str, kept: Path) -> None:
         self.checkout = clusters.checkout_for_a_cluster(folder / "checkout", "", {})
@@ -128,6 +137,55 @@ class OnKubernetes:
         self.cluster.until(lambda: not self.cluster.jobs(), "all jobs gone", 30)
 
 
+class OnSsh:
+    """A machine behind a real sshd: a run there is one, whatever cells it has, and so is its place on the list."""
+
+    on, silent = "ssh", "Trying again in 1 s."
+    again, running, pace = "nothing is missing", "running since", 0.6
+
+    def __init__(self, server: ssh_server.Server, folder: Path) -> None:
+        self.server, self.environment = server, server.environment()
+        self.checkout = clusters.checkout_for_a_cluster(folder / "checkout", "", {})
+        self.far = folder / "far"
+        self.far.mkdir()
+        (self.far / ".sent.json").write_text('{"revision": null, "clean": null, "files": {}}')
+        for name in (".venv", ".stacks"):
+            (self.far / name).symlink_to(self.checkout.folder / name)
+        self.place: Sequence[str] = ("--host", server.address(str(self.far)), "--missing")
+
+    def begun(self) -> bool:
+        logs = (self.far / "results" / ".unfinished").glob("[!.]*/run.log")
+        return any("sleeping" in log.read_text() for log in logs)
+
+    def kill_daemon(self) -> None:
+        self.server.kill()
+
+    def start(self) -> None:
+        self.server.start()
+
+    def operate(self) -> None:
+        """Nothing is left to an operator."""
+
+    def lose_node(self) -> None:
+        """The machine loses its power, and is on again."""
+        for path in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if Path(os.readlink(path / "cwd")) == self.far:
+                    os.kill(int(path.name), signal.SIGKILL)
+        self.server.kill()
+        self.server.start()
+
+    def clear(self) -> None:
+        """No run goes on here beyond its test."""
+
+
+@pytest.fixture(scope="module")
+def ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnSsh]:
+    folder = tmp_path_factory.mktemp("on-ssh")
+    with ssh_server.running(folder / "ssh") as server:
+        yield OnSsh(server, folder)
+
+
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnSlurm]:
     folder = tmp_path_factory.mktemp("on-slurm")
@@ -160,8 +218,9 @@ class Site:
         self.seed = next(self.seeds)
 
     def words(self, *more: str, seconds: float = 0.0) -> list[str]:
-        told = ["--seed", str(self.seed), "--set", f"seconds={seconds}", *more]
-        return ["run", "--task", "1", "--hw", "cpu", "--on", self.place.on, *told]
+        own = seconds * self.place.pace + self.seed / 1000  # --missing goes by the parameters, not by the seed
+        told = ["--seed", str(self.seed), "--set", f"seconds={own:.3f}", *more]
+        return ["run", "--task", "1", "--hw", "cpu", *self.place.place, *told]
 
     def run(self, *more: str, **options: Any) -> "subprocess.CompletedProcess[str]":
         return self.inv(*self.words(*more, **options))
@@ -191,13 +250,17 @@ class Site:
         return [record for record in found if record["seed"] == self.seed]
 
     def ends(self) -> list[str]:
-        return [record["exit"]["reason"] for record in sorted(self.records(), key=lambda each: each["job"]["attempt"])]
+        attempts = sorted(self.records(), key=lambda each: each.get("job", {}).get("attempt", each["id"]))
+        return [record["exit"]["reason"] for record in attempts]
 
     def listed(self) -> list[dict[str, Any]]:
-        return [json.loads(path.read_text()) for path in (self.place.checkout.results / ".jobs").glob("*.json")]
+        results = self.place.checkout.results
+        return [
+            json.loads(path.read_text()) for where in (".jobs", ".remote") for path in results.glob(f"{where}/*.json")
+        ]
 
 
-@pytest.fixture(params=["slurm", "kubernetes"])
+@pytest.fixture(params=["slurm", "kubernetes", "ssh"])
 def site(request: pytest.FixtureRequest) -> Iterator[Site]:
     here = Site(request.getfixturevalue(request.param))
     yield here
@@ -212,21 +275,25 @@ def test_a_cell_runs_there_and_the_same_command_runs_nothing_again(site: Site) -
     done = site.run()
     assert done.returncode == 0, done.stdout + done.stderr
     (record,) = site.records()
-    assert record["passed"] and record["job"]["scheduler"] == site.place.on.partition(":")[0]
-    assert record["job"]["attempt"] == 1 and record["job"]["node"].startswith("n")
+    assert record["passed"]
+    if site.place.on != "ssh":
+        assert record["job"]["scheduler"] == site.place.on.partition(":")[0]
+        assert record["job"]["attempt"] == 1 and record["job"]["node"].startswith("n")
     again = site.run()
-    assert again.returncode == 0 and "has run already" in again.stdout and len(site.records()) == 1
+    assert again.returncode == 0 and site.place.again in again.stdout and len(site.records()) == 1
 
 
 def test_ctrl_c_leaves_it_and_another_shell_follows_it_to_its_end(site: Site) -> None:
     process = site.start(seconds=25)
     (batch,) = site.listed()
     process.send_signal(signal.SIGINT)
-    assert "./inv jobs follows them" in process.communicate(timeout=20)[0] and process.returncode == 130
-    assert "running on n" in site.inv("jobs", "--once").stdout
+    assert "./inv jobs follows " in process.communicate(timeout=20)[0] and process.returncode == 130
+    assert site.place.running in site.inv("jobs", "--once").stdout
     assert "is under way already" in site.run(seconds=25).stdout
     (record,) = site.records()
-    assert record["passed"] and record["id"] == batch["cells"][0]["run"], "the list named it before it was sent"
+    assert record["passed"]
+    if site.place.on != "ssh":
+        assert record["id"] == batch["cells"][0]["run"], "the list named it before it was sent"
 
 
 def test_a_dispatcher_that_is_killed_loses_nothing(site: Site) -> None:
@@ -235,16 +302,17 @@ def test_a_dispatcher_that_is_killed_loses_nothing(site: Site) -> None:
     process.communicate()
     done = site.inv("jobs")
     assert done.returncode == 0 and "passed" in done.stdout, done.stdout + done.stderr
-    assert "has run already" in site.run(seconds=5).stdout and site.ends() == ["finished"]
+    assert site.place.again in site.run(seconds=5).stdout and site.ends() == ["finished"]
 
 
 def test_cancelled_from_another_shell_it_leaves_a_record(site: Site) -> None:
     process = site.start(seconds=55)
     done = site.inv("jobs", "--cancel")
-    assert done.returncode == 1 and "Cancelled 1 jobs" in done.stdout, done.stdout + done.stderr
+    said, code, end = ("Ending", 130, "interrupted") if site.place.on == "ssh" else ("Cancelled 1 jobs", 1, "cancelled")
+    assert done.returncode == 1 and said in done.stdout, done.stdout + done.stderr
     output = process.communicate(timeout=60)[0]
-    assert process.returncode == 1 and "cancelled" in output
-    assert site.ends() == ["cancelled"]
+    assert process.returncode == code and end in output
+    assert site.ends() == [end]
 
 
 def test_a_daemon_that_is_gone_is_waited_for(site: Site) -> None:
@@ -258,20 +326,40 @@ def test_a_daemon_that_is_gone_is_waited_for(site: Site) -> None:
     assert site.ends()[-1] == "finished" and set(site.ends()[:-1]) <= {"requeued"}
 
 
-def test_a_lost_node_is_replaced_and_both_attempts_leave_a_record(site: Site) -> None:
+def test_a_lost_node_costs_an_attempt_and_both_leave_a_record(site: Site) -> None:
     process = site.start(seconds=10)
     site.place.lose_node()
     output = process.communicate(timeout=150)[0]
-    assert process.returncode == 0, output
-    assert site.ends() == ["requeued", "finished"]
+    if site.place.on == "ssh":  # nobody but a person starts it again
+        assert process.returncode == 4 and site.ends() == ["interrupted"], output
+        assert site.run(seconds=10).returncode == 0
+        assert site.ends() == ["interrupted", "finished"]
+    else:
+        assert process.returncode == 0, output
+        assert site.ends() == ["requeued", "finished"]
 
 
+@pytest.mark.parametrize("site", ["slurm", "kubernetes"], indirect=True)
 def test_a_job_past_its_time_limit_leaves_a_record(site: Site) -> None:
     process = site.start(seconds=59)
     site.place.cut_short()
     output = process.communicate(timeout=150)[0]
     assert process.returncode == 1, output
     assert site.ends() in (["timed out"], ["cancelled"])
+
+
+def test_here_a_killed_harness_leaves_a_record_by_the_next_look_at_the_jobs(ssh: OnSsh) -> None:
+    site = Site(ssh)
+    words = ["run", "--task", "1", "--hw", "cpu", "--seed", str(site.seed), "--set", "seconds=30"]
+    process = ssh.checkout.start(*words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    drafts = ssh.checkout.results / ".unfinished"
+    site.until(lambda: any("sleeping" in log.read_text() for log in drafts.glob("[!.]*/run.log")))
+    for each in (process.pid, *processes(f"--seed {site.seed} ")):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
+    process.wait()
+    assert "Sealed a run that was killed" in site.inv("jobs").stdout
+    assert site.ends() == ["interrupted"] and site.inv("verify").returncode == 0
 
 
 # What one of them alone can have
@@ -303,6 +391,17 @@ def test_an_image_that_is_not_there_is_said_while_it_is_waited_for(kubernetes: O
     process.communicate(timeout=30)
     assert site.inv("jobs", "--cancel").returncode == 1 and site.ends() == ["cancelled"]
     kubernetes.settle()
+
+
+def test_the_real_server_takes_the_manifest_of_every_kind(kubernetes: OnKubernetes) -> None:
+    kinds = sorted(path.parent.name for path in kubernetes.checkout.folder.glob("hardware/*/hardware.yaml"))
+    words = ("run", "--task", "1", "--hw", ",".join(kinds), "--on", "kubernetes", "--dry-run")
+    done = kubernetes.checkout(*words, env=kubernetes.environment)
+    made = list(yaml.safe_load_all(done.stdout))
+    assert len(made) == len(kinds) > 10, done.stderr
+    for manifest in made:
+        kubernetes.cluster.post(f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs?dryRun=All", manifest)
+    assert kubernetes.cluster.jobs() == []
 
 
 def test_what_the_cluster_refuses_is_said_and_leaves_nothing_on_the_list(kubernetes: OnKubernetes) -> None:

@@ -205,7 +205,7 @@ def show(results: Path, once: bool, cancel: bool, schedulers: Schedulers) -> lis
     """
     statuses = jobs.look(results, schedulers)
     if not statuses:
-        print("No job is on the list. ./inv run --on slurm, or kubernetes, submits some.")
+        print("No job is on the list. ./inv run --on slurm, or kubernetes, submits some; --host begins a run over ssh.")
         return []
     if cancel:
         print(f"Cancelled {jobs.cancel(results, statuses, schedulers)} jobs; their records say so.")

@@ -1,8 +1,6 @@
 """A connection to a far machine: one ssh, over which far.py answers. All settings are ssh's own (~/.ssh/config)."""
 
 import json
-import os
-import signal
 import subprocess
 import tempfile
 import threading
@@ -10,12 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
 
 from harness.dispatch.ssh import far
-from harness.errors import EngineError, Interrupted, UsageError
+from harness.errors import EngineError, UsageError
 
 PROGRAM = Path(far.__file__)
 # No question is ever asked; a link that is dead, and does not say so, is noticed after a minute.
@@ -86,7 +83,7 @@ class Connection:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._words,
-                start_new_session=True,  # a Ctrl-C is for the far run: the connection has to outlive it
+                start_new_session=True,  # a Ctrl-C is for this side, which then asks what becomes of the run
             )
         except FileNotFoundError as error:
             raise EngineError("There is no ssh here.", "--host needs it.", "apt-get install openssh-client") from error
@@ -126,37 +123,17 @@ class Connection:
     def run(self, echo: Callable[[bytes], None], **request: Any) -> int:
         """Run ./inv there, or follow a run that goes on, its output to `echo` as it comes; its exit code.
 
-        The first Ctrl-C or SIGTERM goes to the far run, which ends and seals its record; a second one leaves it.
-
         Raises:
             Broken: the connection broke; the run goes on.
+            KeyboardInterrupt: Ctrl-C; the run goes on, and this connection answers no more.
         """
-        with self._turn, self._passing_signals_on():
+        with self._turn:
             self._write([json.dumps(request).encode() + b"\n"])
             while True:
                 answer, output = self._answer()
                 if "code" in answer:
                     return int(answer["code"])
                 echo(output)
-
-    @contextmanager
-    def _passing_signals_on(self) -> Iterator[None]:
-        passed: list[int] = []
-
-        def pass_on(number: int, frame: FrameType | None) -> None:
-            if passed:
-                raise Interrupted(number)
-            passed.append(number)
-            os.write(2, f"\nEnding the run on {self.address}; once more leaves it there.\n".encode())
-            with _no_pipe():
-                os.write(self._to.fileno(), json.dumps({"number": number}).encode() + b"\n")
-
-        former = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in former.items():
-                signal.signal(number, handler)
 
     def _write(self, contents: Iterable[bytes]) -> None:
         """Send; a side that is gone may have said why, which reading the answer tells."""
@@ -187,7 +164,7 @@ class Connection:
         with _no_pipe():
             self._to.close()
         last = next((line for line in reversed(self._said()) if line.strip()), "ssh said nothing")
-        again = "Call again: a run that had begun goes on there, and its record is fetched then."
+        again = "A run that had begun goes on there: ./inv jobs follows it, and fetches its record."
         return Broken(f"The connection to {self.address} broke.", last.strip(), again)
 
     def _explained(self) -> EngineError:
@@ -205,6 +182,7 @@ REFUSALS = {
         "Name an empty folder, or a new one: ssh://user@host/folder",
     ),
     "changed": ("a file changed on its way, or while it was sent.", "Call again."),
+    "busy": ("another run is going on.", "Call again when it is over."),
     "absent": ("a file is not there.", "Call again; ./inv run there makes it anew."),
     "system": (
         "the system there refused it.",

@@ -92,7 +92,14 @@ class Far:
             busy = self._hold()
             if not busy and not (self.folder / SENT).is_file():
                 self._write_sent({}, {"revision": None, "clean": None})
-        return {"folder": str(self.folder), "busy": busy}
+        name, code = (self._last(file) for file in (NAME, CODE))
+        return {"folder": str(self.folder), "busy": busy, "last": name, "killed": bool(name and not busy and not code)}
+
+    def _last(self, file: str) -> str:
+        """What the last run left in one of its files."""
+        with contextlib.suppress(OSError):
+            return (self.folder / file).read_text().strip()
+        return ""
 
     def _hold(self) -> str:
         """Hold the folder; if another call has it, or a run that such a call has left, who that is."""
@@ -146,7 +153,8 @@ class Far:
 
         Its output and its exit code go to files: whoever connects later reads them from where it was.
         """
-        assert self.lock is not None
+        if self.lock is None:
+            raise Refusal("busy", "another call, or a run that it has left, holds the folder")
         for file, text in ((CODE, ""), (LOG, ""), (NAME, name)):
             (self.folder / file).write_text(text)
         with (self.folder / LOG).open("ab") as log:
@@ -165,11 +173,13 @@ class Far:
         self.lock = None
         return self.follow(name, 0)
 
-    def follow(self, name: str, start: int) -> dict[str, Any]:
-        """Tell what the run of that name prints from `start` on, and how it ended; pass on the signals asked for."""
-        if not (self.folder / NAME).is_file() or (self.folder / NAME).read_text() != name:
+    def follow(self, name: str, start: int, number: int = 0) -> dict[str, Any]:
+        """Tell what the run of that name prints from `start` on, and how it ended; first send it a signal, if any."""
+        if self._last(NAME) != name:
             raise Refusal("absent", "another call has run there since")
         near = True
+        if number and not self._over():
+            self._signal(number)
         with (self.folder / LOG).open("rb") as log, selectors.DefaultSelector() as selector:
             log.seek(start)
             selector.register(0, selectors.EVENT_READ)
@@ -181,7 +191,7 @@ class Far:
                     code = (self.folder / CODE).read_text()
                     return {"code": int(code) if code.strip() else KILLED}
                 if selector.select(PAUSE):
-                    near = self._obey()
+                    near = self.channel.receive()
 
     def _over(self) -> bool:
         """Whether the run has ended, or was killed with all of its processes."""
@@ -194,17 +204,11 @@ class Far:
                 return False
             return True
 
-    def _obey(self) -> bool:
-        """Pass the signals on that the near side asks for; False once it is gone."""
-        there = self.channel.receive()
-        if sys.platform == "win32":
-            return there
-        while b"\n" in self.channel.pending:
-            asked = self.channel.request() or {}
+    def _signal(self, number: int) -> None:
+        if sys.platform != "win32":
             group = (self.folder / LOCK).read_text().rpartition(" ")[2]
             with contextlib.suppress(ProcessLookupError, ValueError):
-                os.killpg(int(group), signal.Signals(asked["number"]))
-        return there
+                os.killpg(int(group), signal.Signals(number))
 
     def records(self) -> dict[str, Any]:
         """Every record here, with the bytes of its manifest."""

@@ -58,8 +58,8 @@ def page(matrix: Matrix, catalogue: Catalogue, results: Path, room: int = ROOM) 
     return environment.get_template("page.html").render(
         style=style,
         script=script,
-        hash_of_style=_hash(style),
-        hash_of_script=_hash(script),
+        hash_of_style=hash_of(style),
+        hash_of_script=hash_of(script),
         rows=[_row(matrix, part, runs, attached.get(part.name, [])) for part in matrix.parts.values()],
         columns=[(str(each), {**catalogue.hardware, PERSON.name: PERSON}[each.kind].title) for each in matrix.columns],
         marks=MARKS,
@@ -76,8 +76,8 @@ def _text(name: str) -> str:
     return (FOLDER / name).read_text(encoding="utf-8")
 
 
-def _hash(text: str) -> str:
-    """For the page's own policy: a browser runs this script and no other."""
+def hash_of(text: str) -> str:
+    """For a page's own policy: a browser runs this script and no other."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -315,3 +316,25 @@ def test_a_record_says_which_variables_the_caller_set(results, monkeypatch):
     assert record["environment"]["MKL_DEBUG_CPU_TYPE"] == "5" and record["environment"]["FLAGS_x"] == "1"
     assert "MKL_DEBUG_CPU_TYPE" in record["environment_of_caller"]
     assert not {"FLAGS_x", "OPENBLAS_API_KEY"} & set(record["environment_of_caller"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_comes_while_the_record_is_made_waits_for_it(results, monkeypatch, number):
+    complete = runner.finishing.complete
+
+    def slowly(*args):
+        signal.raise_signal(number)
+        complete(*args)
+
+    def raised(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner.finishing, "complete", slowly)
+    former = signal.signal(number, raised)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_cell(planned(leaving('{"m": 1}')), results)
+    finally:
+        signal.signal(number, former)
+    (file,) = results.glob("*/*/*/record.json")
+    assert read(file)["exit"]["reason"] == "finished" and not list((results / ".unfinished").glob("[!.]*"))

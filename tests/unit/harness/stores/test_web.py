@@ -9,7 +9,7 @@ import pytest
 from samples import a_record
 
 from harness.errors import StoreError, UsageError, VerificationError
-from harness.stores import index, team, transfer
+from harness.stores import index, indexed, team, transfer
 from harness.stores.folder import FolderStore
 from harness.stores.opening import open_source, open_store
 from harness.stores.web import WebStore
@@ -147,3 +147,49 @@ def test_nothing_is_sent_there_and_no_secret_stands_in_an_address(host):
         with pytest.raises(UsageError) as raised:
             open_source(address)
         assert "word" not in str(raised.value)
+
+
+class Counting(FolderStore):
+    """A folder or bucket whose reads are counted."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.asked = []
+
+    def read(self, key, limit):
+        self.asked.append(key)
+        return super().read(key, limit)
+
+
+@pytest.fixture
+def many(results, store, monkeypatch):
+    monkeypatch.setattr(indexed, "FROM", 10)
+    for seed in range(20):
+        a_record(results, "4", "cpu", seed=seed)
+        if seed in (7, 14, 19):
+            upload(results, store)
+    return Counting(store.folder)
+
+
+def gathered(store, tmp_path):
+    folder, damage = team.gather([store], tmp_path / "cache", tmp_path / "segments")
+    return len(list(folder.glob("4/cpu/*/record.json"))), damage
+
+
+def test_of_a_folder_or_bucket_too_a_matrix_reads_the_index(many, tmp_path):
+    assert gathered(many, tmp_path) == (20, []) and len(many.asked) <= 1 + 3
+
+
+def test_what_the_index_lacks_is_read_by_itself(many, results, store, tmp_path):
+    a_record(results, "4", "cpu")
+    transfer.upload(results, store)  # as an earlier program did
+    assert gathered(many, tmp_path) == (21, []) and len(many.asked) <= 1 + 3 + 1
+
+
+@pytest.mark.parametrize("key", ["index/head.json", "segment"])
+def test_an_index_that_is_damaged_costs_requests_and_no_record(many, store, tmp_path, key):
+    places = [*(store.folder / "index" / "segments").glob("*")] if key == "segment" else [store.folder / key]
+    for place in places:
+        place.chmod(0o644)
+        place.write_bytes(b"{}")
+    assert gathered(many, tmp_path) == (20, []) and len(many.asked) >= 20

@@ -135,14 +135,17 @@ class Pipes:
         answer["content"] = self.read.read(int(str(answer["bytes"])))
         return answer
 
+    def close(self) -> None:
+        self.write.close()
+        assert self.process.wait(timeout=10) == 0
+        self.read.close()
+
 
 @pytest.fixture
 def pipes() -> "Pipes":
     pipes = Pipes()
     yield pipes
-    pipes.write.close()
-    assert pipes.process.wait(timeout=10) == 0
-    pipes.read.close()
+    pipes.close()
 
 
 def entry(content: bytes, mode: int = 0o644) -> list[object]:
@@ -208,6 +211,29 @@ def test_a_far_run_is_interrupted_by_a_signal_and_its_code_comes_back(pipes: Pip
     )
     (folder / "inv").chmod(0o755)
     assert pipes.ask(do="run", words=["run"], name="x")["content"] == b"begun run\n"
-    answer = pipes.ask(number=2)
-    assert answer["content"] == b"ending\n"
-    assert json.loads(pipes.read.readline())["code"] == 7
+    later = Pipes()  # from another shell
+    entered = later.ask(do="enter", folder=str(folder), make=False)
+    assert (entered["last"], entered["killed"]) == ("x", False) and entered["busy"].startswith("process ")
+    assert later.ask(do="follow", name="x", start=10, number=2)["content"] == b"ending\n"
+    assert json.loads(later.read.readline())["code"] == 7
+    later.close()
+
+
+def test_a_far_run_of_which_all_was_killed_is_said_to_be(pipes: Pipes, tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    pipes.ask(do="enter", folder=str(folder), make=True)
+    (folder / "inv").write_text("#!/bin/sh\nkill -9 0\n")
+    (folder / "inv").chmod(0o755)
+    assert pipes.ask(do="run", words=["run"], name="x")["code"] == far.KILLED
+    later = Pipes()
+    entered = later.ask(do="enter", folder=str(folder), make=False)
+    assert (entered["last"], entered["killed"], entered["busy"]) == ("x", True, "")
+    later.close()
+
+
+def test_a_run_is_not_begun_where_another_holds_the_folder(pipes: Pipes, tmp_path: Path) -> None:
+    pipes.ask(do="enter", folder=str(tmp_path / "new"), make=True)
+    later = Pipes()
+    assert later.ask(do="enter", folder=str(tmp_path / "new"), make=True)["busy"]
+    assert later.ask(do="run", words=["run"], name="y")["error"] == "busy"
+    later.close()
