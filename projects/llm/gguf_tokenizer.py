@@ -41,11 +41,22 @@ IGNORES_MERGES = ("llama-bpe", "llama3", "llama-v3", "tekken", "smaug-bpe")  # a
 UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 2, 3, 4, 5, 6  # GGUF's types of pieces
 SPACE = "▁"
 ENDS = ("eos_token_id", "eot_token_id", "eom_token_id")
+# What is read here, and what changes no token of a text; of others, the values that change none.
+READ = """
+    model pre tokens token_type scores merges bos_token_id eos_token_id eot_token_id eom_token_id unknown_token_id
+    add_bos_token add_space_prefix
+    padding_token_id seperator_token_id separator_token_id mask_token_id cls_token_id token_type_count
+    prefix_token_id suffix_token_id middle_token_id fim_pre_token_id fim_suf_token_id fim_mid_token_id
+    fim_pad_token_id fim_rep_token_id fim_sep_token_id
+"""
+NEUTRAL = {"add_eos_token": False, "add_sep_token": False, "remove_extra_whitespaces": False}
+TEMPLATE = "tokenizer.chat_template"
 
 
 def from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
     """Build the tokenizer. Raises ModelError for another kind, and for what is missing."""
     says = {name.removeprefix("tokenizer.ggml."): value for name, value in metadata.items()}
+    _refuse_keys(metadata)
     pieces = _pieces(says)
     kind = says.get("model")
     if kind == "gpt2":
@@ -66,13 +77,30 @@ def from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
     special = {
         f"{name}_token": pieces[numbers[f"{name}_token_id"]] for name in ("bos", "eos") if f"{name}_token_id" in numbers
     }
-    text = metadata.get("tokenizer.chat_template")
-    if text is not None and not isinstance(text, str):
-        raise ModelError(f"the GGUF file's chat template is {shown(text)}, no text: fetch the file again")
-    template = Template({DEFAULT: text}, special) if text else None
+    texts = _templates(metadata)
+    template = Template(texts, special) if texts else None
     begins = flag(says, "add_bos_token", kind == "llama" or says.get("pre") in IGNORES_MERGES)
     begin = [numbers["bos_token_id"]] if begins and "bos_token_id" in numbers else []
     return Tokenizer(tokenizer, template, [*(numbers[name] for name in ENDS if name in numbers), *named], begin)
+
+
+def _refuse_keys(metadata: Mapping[str, Any]) -> None:
+    """Raise ModelError for a key that may change the tokens of a text in a way that is not known here."""
+    for key, value in metadata.items():
+        name = key.removeprefix("tokenizer.ggml.")
+        if name != key and name not in READ.split() and not (name in NEUTRAL and value is NEUTRAL[name]):
+            raise ModelError(f"the GGUF file has {key} = {shown(value)}, which is not known here: take another model")
+
+
+def _templates(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """The chat templates by name. Raises ModelError for one that is no text."""
+    found = {}
+    for key, text in metadata.items():
+        if key == TEMPLATE or key.startswith(f"{TEMPLATE}."):
+            if not isinstance(text, str):
+                raise ModelError(f"the GGUF file's {key} is {shown(text)}, no text: fetch the file again")
+            found[key.removeprefix(TEMPLATE)[1:] or DEFAULT] = text
+    return {name: text for name, text in found.items() if text}
 
 
 def _pieces(says: Mapping[str, Any]) -> list[str]:
