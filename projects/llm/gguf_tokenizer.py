@@ -32,12 +32,13 @@ SPLITS = {
     "llama3": LLAMA3,
     "llama-v3": LLAMA3,
     "smaug-bpe": LLAMA3,
+    "dbrx": LLAMA3,
     "qwen2": LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}"),
     "deepseek-r1-qwen": LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}"),
     "gpt-4o": GPT4O,
     "tekken": TEKKEN,
 }
-IGNORES_MERGES = ("llama-bpe", "llama3", "llama-v3", "tekken", "smaug-bpe")  # a piece that is whole is not merged
+IGNORES_MERGES = ("llama-bpe", "llama3", "llama-v3", "tekken")  # a piece that is whole is not merged
 UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 2, 3, 4, 5, 6  # GGUF's types of pieces
 SPACE = "▁"
 ENDS = ("eos_token_id", "eot_token_id", "eom_token_id")
@@ -50,6 +51,7 @@ READ = """
     fim_pad_token_id fim_rep_token_id fim_sep_token_id
 """
 NEUTRAL = {"add_eos_token": False, "add_sep_token": False, "remove_extra_whitespaces": False}
+UNSAID = {"bos_token_id": 1, "eos_token_id": 2, "unknown_token_id": 0}  # what llama.cpp takes for SentencePiece
 TEMPLATE = "tokenizer.chat_template"
 
 
@@ -72,6 +74,8 @@ def from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
     for piece, each in zip(pieces, types, strict=True):  # what the model writes for people to see is shown
         if each in (CONTROL, USER_DEFINED):
             tokenizer.add_tokens([AddedToken(piece, special=each == CONTROL, normalized=False)])
+    if kind == "llama":
+        says = {**UNSAID, **says}
     numbers = {name: _token(says, name, len(pieces)) for name in (*ENDS, "bos_token_id") if name in says}
     named = [number for number, piece in enumerate(pieces) if types[number] == CONTROL and piece in ENDS_OF_TURNS]
     special = {
@@ -125,7 +129,7 @@ def _token(says: Mapping[str, Any], name: str, count: int) -> int:
 
 
 def _byte_level(says: Mapping[str, Any], pieces: list[str]) -> tokenizers.Tokenizer:
-    pre = says.get("pre", GPT2)
+    pre = says.get("pre", "")
     if pre not in (GPT2, SMOLLM, *SPLITS):
         raise ModelError(
             f"the tokenizer gpt2/{shown(pre)} of the GGUF file is unknown here; there is gpt2 with "
@@ -166,7 +170,8 @@ def _sentence_piece(says: Mapping[str, Any], pieces: list[str]) -> tokenizers.To
     for piece, score in zip(pieces, scores, strict=True):
         halves = ((piece[:cut], piece[cut:]) for cut in range(1, len(piece)))
         pairs = [(left, right) for left, right in halves if left in vocabulary and right in vocabulary]
-        merges += [(-score, vocabulary[left], vocabulary[right], left, right) for left, right in pairs]
+        # Of pieces that are as likely the first in the text comes first: so a run of spaces is taken from its left.
+        merges += [(-score, -len(piece), vocabulary[left], vocabulary[right], left, right) for left, right in pairs]
     ordered = [(left, right) for *_, left, right in sorted(merges)]
     unknown = pieces[_token(says, "unknown_token_id", len(pieces))] if "unknown_token_id" in says else None
     fallback = all(f"<0x{byte:02X}>" in vocabulary for byte in range(256))

@@ -84,10 +84,10 @@ def packaged_smollm2() -> Path:
 def same(file: Shards, one: str, other: str) -> bool:
     """Whether two tensors of a file are equal; some rows of each are read at a time."""
     shape = file.shape(one)
-    steps = range(0, shape[0], ROWS) if shape else ()
-    return shape == file.shape(other) and all(
-        np.array_equal(*(file.rows(name, row, min(row + ROWS, shape[0])) for name in (one, other))) for row in steps
-    )
+    if shape != file.shape(other):
+        return False
+    pieces = [(start, min(start + ROWS, shape[0])) for start in range(0, shape[0], ROWS)]
+    return all(np.array_equal(file.rows(one, *piece), file.rows(other, *piece)) for piece in pieces)
 
 
 def _from_folder(folder: Path) -> Model:

@@ -1,4 +1,4 @@
-"""What a model's file says in a way that programs read differently, or that would be passed over, is refused by name."""
+"""What a model's file says and programs read differently, or would pass over, is refused by its name."""
 
 import json
 import re
