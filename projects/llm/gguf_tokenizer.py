@@ -27,16 +27,20 @@ TEKKEN = (
     r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
     r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
+ENGLISH = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)"
+DEFAULT_PRE = "default"  # also where the file names none
 SPLITS = {
-    "llama-bpe": LLAMA3,
-    "llama3": LLAMA3,
-    "llama-v3": LLAMA3,
-    "smaug-bpe": LLAMA3,
-    "dbrx": LLAMA3,
-    "qwen2": LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}"),
-    "deepseek-r1-qwen": LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}"),
-    "gpt-4o": GPT4O,
-    "tekken": TEKKEN,
+    "llama-bpe": [LLAMA3],
+    "llama3": [LLAMA3],
+    "llama-v3": [LLAMA3],
+    "smaug-bpe": [LLAMA3],
+    "dbrx": [LLAMA3],
+    "qwen2": [QWEN2],
+    "deepseek-r1-qwen": [QWEN2],
+    "gpt-4o": [GPT4O],
+    "tekken": [TEKKEN],
+    DEFAULT_PRE: [r"[\p{P}\$\+<=>\^~\|]+", ENGLISH, r"\p{N}+", "[0-9][0-9][0-9]"],
 }
 IGNORES_MERGES = ("llama-bpe", "llama3", "llama-v3", "tekken")  # a piece that is whole is not merged
 UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 2, 3, 4, 5, 6  # GGUF's types of pieces
@@ -129,7 +133,7 @@ def _token(says: Mapping[str, Any], name: str, count: int) -> int:
 
 
 def _byte_level(says: Mapping[str, Any], pieces: list[str]) -> tokenizers.Tokenizer:
-    pre = says.get("pre", "")
+    pre = says.get("pre") or DEFAULT_PRE
     if pre not in (GPT2, SMOLLM, *SPLITS):
         raise ModelError(
             f"the tokenizer gpt2/{shown(pre)} of the GGUF file is unknown here; there is gpt2 with "
@@ -146,7 +150,8 @@ def _byte_level(says: Mapping[str, Any], pieces: list[str]) -> tokenizers.Tokeni
         raise ModelError(f"the GGUF file's merges do not fit its tokens ({error}): fetch the file again") from None
     tokenizer = tokenizers.Tokenizer(model)
     if pre in SPLITS:
-        cut = [pre_tokenizers.Split(Regex(SPLITS[pre]), "isolated"), pre_tokenizers.ByteLevel(False, use_regex=False)]
+        cut = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in SPLITS[pre]]
+        cut.append(pre_tokenizers.ByteLevel(False, use_regex=False))
     else:
         cut = [pre_tokenizers.Digits(individual_digits=True)] if pre == SMOLLM else []
         cut.append(pre_tokenizers.ByteLevel(add_prefix_space=flag(says, "add_space_prefix", False)))
