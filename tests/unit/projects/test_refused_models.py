@@ -139,6 +139,33 @@ def test_named_templates_of_a_gguf_file(tmp_path, monkeypatch):
     assert tokenizer.render([], tools=[{"type": "function"}]) == "with tools"
 
 
+OTHERS = {  # that llama.cpp loads in none of these
+    "qwen2": ("blk.0.attn_output.bias", (64,)),
+    "qwen3": ("blk.0.ffn_up.bias", (96,)),
+    "gemma2": ("output.weight", (96, 64)),
+    "smollm3": ("rope_freqs.weight", (8,)),
+}
+
+
+@pytest.mark.parametrize("case", list(OTHERS))
+def test_a_tensor_that_llama_cpp_has_in_no_such_file(tmp_path, monkeypatch, case):
+    (name, shape), plain = OTHERS[case], gguf_files.tensors_of
+    more = {name: np.ones(shape, "float32")}
+    monkeypatch.setattr(gguf_files, "tensors_of", lambda config, tensors: {**plain(config, tensors), **more})
+    with pytest.raises(llm.ModelError, match=re.escape(f"has the tensor {name}")):
+        llm.open_model(gguf_of(tmp_path / "m.gguf", monkeypatch, case))
+
+
+@pytest.mark.parametrize("key", ["yarn_beta_fast", "yarn_beta_slow", "yarn_attn_factor", "yarn_ext_factor"])
+def test_what_llama_cpp_reads_for_other_architectures(key):
+    metadata = {"general.architecture": "llama", f"llama.rope.scaling.{key}": 8.0, "llama.rope.scaling.factor": 4.0}
+    metadata |= {f"llama.{name}": 2 for name in ("block_count", "attention.head_count", "context_length")}
+    metadata |= {"llama.embedding_length": 64, "llama.feed_forward_length": 64, "tokenizer.ggml.tokens": ["a"]}
+    metadata |= {"llama.attention.layer_norm_rms_epsilon": 1e-5, "llama.rope.scaling.type": "yarn"}
+    with pytest.raises(llm.ModelError, match=rf"rope\.scaling\.{key} = 8\.0"):
+        llm.gguf_config.from_gguf(metadata, {})
+
+
 def test_experts_whose_axes_lie_otherwise(tmp_path, monkeypatch):
     def turned(config, tensors, plain=gguf_files.tensors_of):
         found = plain(config, tensors)
