@@ -154,10 +154,9 @@ def _phi3(says: Says, fields: Fields) -> Fields:
         rope[OLD] = integer(says, OLD)
     elif kind != "default":
         raise ModelError(f"rope scaling {kind!r} is none of Phi-3's: take another model")
-    parts = {each["partial_rotary_factor"] for each in (rope, says) if each.get("partial_rotary_factor") is not None}
-    if len(parts) > 1:
+    part = number(says, "partial_rotary_factor", rope.get("partial_rotary_factor", 1.0), more_than=0)
+    if rope.get("partial_rotary_factor", part) not in (None, part):
         raise ModelError("config.json has two 'partial_rotary_factor', which differ: keep one of them")
-    part = number({"partial_rotary_factor": parts.pop()} if parts else {}, "partial_rotary_factor", 1.0, more_than=0)
     theta = number(rope, "rope_theta", fields["rope_theta"], 0)
     turned = make_rope(rope | {"partial_rotary_factor": part}, theta, fields["head_dim"], fields["context"], part)
     windows = (_window(says),) * fields["layers"]

@@ -68,6 +68,7 @@ def from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
     if kind == "gpt2":
         tokenizer = _byte_level(says, pieces)
     elif kind == "llama":
+        says = {**UNSAID, **says}
         tokenizer = _sentence_piece(says, pieces)
     else:
         raise ModelError(
@@ -78,8 +79,6 @@ def from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
     for piece, each in zip(pieces, types, strict=True):  # what the model writes for people to see is shown
         if each in (CONTROL, USER_DEFINED):
             tokenizer.add_tokens([AddedToken(piece, special=each == CONTROL, normalized=False)])
-    if kind == "llama":
-        says = {**UNSAID, **says}
     numbers = {name: _token(says, name, len(pieces)) for name in (*ENDS, "bos_token_id") if name in says}
     named = [number for number, piece in enumerate(pieces) if types[number] == CONTROL and piece in ENDS_OF_TURNS]
     special = {
@@ -178,7 +177,7 @@ def _sentence_piece(says: Mapping[str, Any], pieces: list[str]) -> tokenizers.To
         # Of pieces that are as likely the first in the text comes first: so a run of spaces is taken from its left.
         merges += [(-score, -len(piece), vocabulary[left], vocabulary[right], left, right) for left, right in pairs]
     ordered = [(left, right) for *_, left, right in sorted(merges)]
-    unknown = pieces[_token(says, "unknown_token_id", len(pieces))] if "unknown_token_id" in says else None
+    unknown = pieces[_token(says, "unknown_token_id", len(pieces))]
     fallback = all(f"<0x{byte:02X}>" in vocabulary for byte in range(256))
     model = models.BPE(vocab=vocabulary, merges=ordered, unk_token=unknown, fuse_unk=True, byte_fallback=fallback)
     tokenizer = tokenizers.Tokenizer(model)
