@@ -142,6 +142,11 @@ class Asking:
         taken = {"messages", "tools", "documents", "add_generation_prompt"} & set(given)
         if taken:
             raise Refusal(400, f"Invalid 'chat_template_kwargs': {taken.pop()} is not for it.", "chat_template_kwargs")
+        for name in given:
+            if not self.tokenizer.template_reads(name):
+                place = f"chat_template_kwargs.{name}"[:200]
+                message = f"Unknown parameter: '{place}'. The model's chat template does not read it."
+                raise Refusal(400, message, place, "unknown_parameter")
         if body.reasoning_effort is not None:
             if not self.reasons and body.reasoning_effort != "none":
                 raise Refusal(

@@ -59,11 +59,12 @@ FIELDS = _fields()
 
 def _place(error: ErrorDetails) -> str:
     """messages[0].content: where the error is, without the kinds that pydantic tried there."""
-    place = ""
-    for step in error["loc"]:
+    place, last = "", len(error["loc"]) - 1
+    for number, step in enumerate(error["loc"]):
+        unknown = error["type"] == "extra_forbidden" and number == last
         if isinstance(step, int):
             place += f"[{step}]"
-        elif step in FIELDS or error["type"] == "extra_forbidden" or place.startswith(("logit_bias", "metadata")):
+        elif step in FIELDS or unknown or (place in ("logit_bias", "metadata") and step != "[key]"):
             place += f".{step}" if place else step
     return place
 

@@ -186,6 +186,8 @@ class Chat(Generation):
     def _fits_together(self) -> "Chat":
         if self.top_logprobs and not self.logprobs:
             raise ValueError("top_logprobs is only there with logprobs: true")
+        if None not in (self.max_tokens, self.max_completion_tokens) and self.max_tokens != self.max_completion_tokens:
+            raise ValueError("max_tokens and max_completion_tokens differ, and are the same limit: give one of them")
         if self.tool_choice not in (None, "none") and not self.tools:
             raise ValueError("tool_choice is only there with tools")
         names = [tool.function.name for tool in self.tools]
@@ -254,6 +256,12 @@ class TextFormat(Body):
     description: str = ""
     schema_: Schema | None = Field(None, alias="schema")
     strict: bool = True
+
+    @model_validator(mode="after")
+    def _with_its_schema(self) -> "TextFormat":
+        if (self.type == "json_schema") != (self.schema_ is not None):
+            raise ValueError("schema belongs to the type json_schema, and to no other")
+        return self
 
 
 class TextOptions(Body):

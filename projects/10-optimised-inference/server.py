@@ -170,4 +170,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    kit.main(main, llm.ModelError, NoKernels, ValueError)
+    try:
+        main()
+    except (llm.ModelError, NoKernels, ValueError) as error:
+        said = getattr(error, "exit_code", 2)
+        kit.refuse(str(error), "So nothing is served.", "What may be named: ./inv serve --help", exit_code=said)

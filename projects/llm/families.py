@@ -131,6 +131,11 @@ def _gemma3(says: Says, fields: Fields) -> Fields:
         wide, near = rope.get("full_attention") or {}, rope.get("sliding_attention") or {}
     if not isinstance(wide, Mapping) or not isinstance(near, Mapping):
         raise ModelError("config.json's rope_parameters are no objects: copy the model's folder again")
+    if any("type" in each and "rope_type" not in each for each in (wide, near)):  # as transformers reads it, is none
+        raise ModelError("config.json's rope scaling has 'type' and no 'rope_type': write the second")
+    if says.get("attn_logit_softcapping") is not None:  # which transformers reads and leaves aside
+        cap = says["attn_logit_softcapping"]
+        raise ModelError(f"config.json has 'attn_logit_softcapping': {cap!r}, which is none of Gemma 3's")
     ropes = (
         make_rope(wide, number(wide, "rope_theta", number(says, "rope_theta", more_than=0), 0), size, context),
         make_rope(
@@ -144,11 +149,14 @@ def _gemma3(says: Says, fields: Fields) -> Fields:
 def _phi3(says: Says, fields: Fields) -> Fields:
     rope = dict(rope_of(says))
     kind = rope.get("rope_type", rope.get("type")) or "default"
-    if kind in ("yarn", "su", "longrope"):  # so Phi-3's first files called it; the old context stands outside
-        rope |= {"rope_type": "longrope", OLD: integer(says, OLD)}
+    if kind in (names := ("yarn", "su", "longrope")):  # Phi-3's first files have others; the old context stands outside
+        rope |= {name: "longrope" for name in ("type", "rope_type") if rope.get(name) in names}
+        rope[OLD] = integer(says, OLD)
     elif kind != "default":
         raise ModelError(f"rope scaling {kind!r} is none of Phi-3's: take another model")
     part = number(says, "partial_rotary_factor", rope.get("partial_rotary_factor", 1.0), more_than=0)
+    if rope.get("partial_rotary_factor", part) not in (None, part):
+        raise ModelError("config.json has two 'partial_rotary_factor', which differ: keep one of them")
     theta = number(rope, "rope_theta", fields["rope_theta"], 0)
     turned = make_rope(rope | {"partial_rotary_factor": part}, theta, fields["head_dim"], fields["context"], part)
     windows = (_window(says),) * fields["layers"]
@@ -267,6 +275,8 @@ def from_hugging_face(config: Says) -> Config:
     _, family = family_of(config)
     refuse_keys(config, family.keys.split())
     # A key with null is one that is missing, except where null says that there is none.
+    if config.get("tie_word_embeddings", True) is None:  # false to old versions of transformers, an error to new ones
+        raise ModelError("config.json has 'tie_word_embeddings': None, neither true nor false: copy the folder again")
     says = {**family.defaults, **{name: value for name, value in config.items() if value is not None or name in NONE}}
     fields = plain_numbers(says)
     return Config(**{**fields, **family.fields(says, fields)})

@@ -3,7 +3,7 @@
 A key of the architecture that is in no list here is refused by its name, whatever it says.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ Says = Mapping[str, Any]  # metadata without the name of the architecture before
 Fields = dict[str, Any]
 Tensors = Mapping[str, Any]
 BIASES = {"attn_q": "q_proj", "attn_k": "k_proj", "attn_v": "v_proj", "attn_output": "o_proj"}
+QKV = ("attn_q", "attn_k", "attn_v")
 BIASES |= {"ffn_gate": "gate_proj", "ffn_up": "up_proj", "ffn_down": "down_proj"}
 READ = """
     block_count embedding_length feed_forward_length attention.head_count attention.head_count_kv attention.key_length
@@ -26,6 +27,13 @@ READ = """
     rope.scaling.finetuned rope.scaling.attn_factor rope.scaling.yarn_ext_factor rope.scaling.yarn_attn_factor
     rope.scaling.yarn_beta_fast rope.scaling.yarn_beta_slow
 """
+# llama.cpp itself reads these for other architectures alone, and takes these values.
+YARN = {
+    "rope.scaling.yarn_ext_factor": 1.0,
+    "rope.scaling.yarn_attn_factor": 1.0,
+    "rope.scaling.yarn_beta_fast": 32.0,
+    "rope.scaling.yarn_beta_slow": 1.0,
+}
 # What may be said only in the way that changes nothing.
 NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "expert_count": (0,),
@@ -105,8 +113,8 @@ def _scaling(says: Says, context: int) -> dict[str, Any]:
     # llama.cpp takes a factor without a type for linear scaling, and none for a type "none".
     factor = number(says, "rope.scaling.factor", number(says, "rope.scale_linear", 0.0)) or 1.0
     kind = says.get("rope.scaling.type", "linear")
-    for name in ("rope.scaling.yarn_ext_factor", "rope.scaling.yarn_attn_factor"):
-        if says.get(name) not in (None, 1.0):
+    for name, usual in YARN.items():
+        if says.get(name) not in (None, usual):
             _refuse(name, says)
     if kind == "none" or (kind == "linear" and factor == 1):
         if says.get("rope.scaling.attn_factor", 1.0) != 1.0:
@@ -122,14 +130,12 @@ def _scaling(says: Says, context: int) -> dict[str, Any]:
         "type": "yarn",
         "factor": factor,
         OLD: integer(says, "rope.scaling.original_context_length", context),
-        "beta_fast": number(says, "rope.scaling.yarn_beta_fast", 32.0, 0),
-        "beta_slow": number(says, "rope.scaling.yarn_beta_slow", 1.0, 0),
     }
 
 
-def biases_of(tensors: Tensors) -> frozenset[str]:
-    """The projections that have a bias in the file's first layer; model.py refuses other layers that differ."""
-    return frozenset(own for theirs, own in BIASES.items() if f"blk.0.{theirs}.bias" in tensors)
+def biases_of(tensors: Tensors, names: Iterable[str] = BIASES) -> frozenset[str]:
+    """Of the projections `names` those with a bias in the first layer; other layers that differ are refused."""
+    return frozenset(BIASES[name] for name in names if f"blk.0.{name}.bias" in tensors)
 
 
 def _llama(says: Says, fields: Fields, tensors: Tensors) -> Fields:
@@ -149,7 +155,7 @@ def _experts(says: Says, fields: Fields, inner: int) -> Experts:
 
 
 def _qwen2(says: Says, fields: Fields, tensors: Tensors) -> Fields:
-    return {"ropes": (rope_of(says, fields, {}),), "biases": biases_of(tensors)}
+    return {"ropes": (rope_of(says, fields, {}),), "biases": biases_of(tensors, QKV)}
 
 
 def _qwen3(says: Says, fields: Fields, tensors: Tensors) -> Fields:
@@ -187,6 +193,7 @@ def _gemma2(says: Says, fields: Fields, tensors: Tensors) -> Fields:
     window = integer(says, "attention.sliding_window", 4096)
     return {
         **_gemma(says, fields, largest=46),
+        "tied": True,
         "ropes": (rope_of(says, fields, {}),),
         "windows": tuple(window if slides else 0 for slides in _slides(says, fields["layers"], 2)),
         "score_cap": number(says, "attn_logit_softcapping", 50.0, 0),
@@ -239,7 +246,7 @@ def _phi3(says: Says, fields: Fields, tensors: Tensors) -> Fields:
 
 def _smollm3(says: Says, fields: Fields, tensors: Tensors) -> Fields:
     turned = tuple(-1 if (layer + 1) % 4 == 0 else 0 for layer in range(fields["layers"]))  # as llama.cpp has it
-    return {**_llama(says, fields, tensors), "turned": turned}
+    return {**_llama(says, fields, tensors), "ropes": (rope_of(says, fields, {}),), "turned": turned}
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from .values import read_object
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+HEAD, EMBEDDING, ROWS = "lm_head.weight", "model.embed_tokens.weight", 4096
 ROPE_TENSORS = {
     "factors": ("rope_freqs.weight",),
     "longrope": ("rope_factors_short.weight", "rope_factors_long.weight"),
@@ -80,6 +81,15 @@ def packaged_smollm2() -> Path:
     return files[0]
 
 
+def same(file: Shards, one: str, other: str) -> bool:
+    """Whether two tensors of a file are equal; some rows of each are read at a time."""
+    shape = file.shape(one)
+    if shape != file.shape(other):
+        return False
+    pieces = [(start, min(start + ROWS, shape[0])) for start in range(0, shape[0], ROWS)]
+    return all(np.array_equal(file.rows(one, *piece), file.rows(other, *piece)) for piece in pieces)
+
+
 def _from_folder(folder: Path) -> Model:
     settings = read_object(folder / "config.json")
     if (folder / "adapter_config.json").is_file():
@@ -88,6 +98,8 @@ def _from_folder(folder: Path) -> Model:
     shards = Shards(folder)
     shapes = expected_shapes(config)
     name, _ = family_of(settings)
-    weights = Weights(folder, shards, shapes, in_folder(name, config, shapes))
+    weights = Weights(folder, shards, shapes, in_folder(name, config, shapes), [HEAD] if config.tied else [])
+    if config.tied and HEAD in shards and not same(shards, HEAD, EMBEDDING):  # transformers then ties them not
+        raise ModelError(f"{folder}: 'tie_word_embeddings' is true, and {HEAD} is not {EMBEDDING}: set it to false")
     files = (*shards.paths, folder / "config.json")
     return Model(folder.name, files, config, weights, tokenizer_from_folder(folder))

@@ -141,6 +141,8 @@ def make_rope(says: Mapping[str, Any], theta: float, head_dim: int, context: int
     Raises ModelError for a kind or a name that is unknown, and for a number that is missing or none.
     """
     kind = says.get("rope_type", says.get("type")) or "default"
+    if says.get("type") not in (None, kind):  # one version of transformers reads the first name, another the second
+        raise ModelError(f"rope scaling has 'type': {says['type']!r} and 'rope_type': {kind!r}: keep one of them")
     if kind == "su":  # as longrope was called first
         kind = "longrope"
     if not isinstance(kind, str) or kind not in KINDS or kind == "factors":

@@ -65,14 +65,14 @@ class SafetensorsFile(Mapping[str, Array]):
         return self.rows(name, 0, math.prod(shape[:-1]) if len(shape) > 1 else shape[0]).reshape(shape)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """The shape that the header states."""
+        """The shape that the header states. Raises ModelError for numbers of a type that is not read here."""
+        if self.entries[name]["dtype"] not in DTYPES:
+            raise ModelError(f"{self.path}: {name} is {self.entries[name]['dtype']}; read here are {', '.join(DTYPES)}")
         return tuple(self.entries[name]["shape"])
 
     def rows(self, name: str, start: int, stop: int) -> Array:
         """Rows `start` to `stop` of a tensor whose first axes are one; of a vector, its numbers."""
         entry, shape = self.entries[name], self.shape(name)
-        if entry["dtype"] not in DTYPES:
-            raise ModelError(f"{self.path}: {name} is {entry['dtype']}; read here are {', '.join(DTYPES)}")
         dtype, columns = np.dtype(DTYPES[entry["dtype"]]), shape[-1] if len(shape) > 1 else 1
         place = self._start + entry["data_offsets"][0] + start * columns * dtype.itemsize
         # Read, and not mapped: mapped pages would count as this process's memory.

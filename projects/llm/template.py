@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 import jinja2.ext
 import jinja2.nodes
+from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from .errors import ModelError
@@ -77,6 +78,10 @@ class Template:
     def says(self, words: str) -> bool:
         """Whether one of the templates has these words in it."""
         return any(words in text for text in self._texts.values())
+
+    def reads(self, name: str) -> bool:
+        """Whether one of the templates asks for a variable of this name."""
+        return any(name in find_undeclared_variables(_environment().parse(text)) for text in self._texts.values())
 
     def render(self, messages: Sequence[Mapping[str, Any]], **more: Any) -> str:
         """The conversation, up to where the answer begins. Raises ModelError if the template refuses it."""

@@ -125,15 +125,16 @@ class Weights(Mapping[str, Array]):
         used: dict[str, list[str]] = {}
         for name in shapes:
             used.setdefault(pieces[name].tensor, []).append(name)
-        refuse_tensors(where, sorted(there), {*used, *known, "lm_head.weight"})  # tied ones are at times saved twice
+        refuse_tensors(where, sorted(there), {*used, *known})
         for tensor, names in used.items():
             if tensor not in there:
                 raise ModelError(f"{where} has no tensor {tensor}: the model is not whole, or of another architecture")
             rows, columns = sum(shapes[name][0] for name in names), shapes[names[0]][1:]
-            found = file.shape(tensor)
-            flat = (int(np.prod(found[:-1], dtype=object)), *found[-1:]) if len(found) > 2 else found
-            if flat != (rows, *columns):
-                raise ModelError(f"{where}: {tensor} is {found}, its configuration says {(rows, *columns)}")
+            expected: tuple[int, ...] = (rows, *columns)
+            if "_exps." in tensor:  # GGUF has all experts of a layer in one
+                expected = (len(names), *shapes[names[0]])
+            if (found := file.shape(tensor)) != expected:
+                raise ModelError(f"{where}: {tensor} is {found}, its configuration says {expected}")
 
     def rows(self, name: str, start: int, stop: int) -> Array:
         """Rows `start` to `stop` of a weight."""

@@ -72,6 +72,10 @@ class Tokenizer:
         """Whether one of the model's chat templates has these words in it."""
         return self._template is not None and self._template.says(words)
 
+    def template_reads(self, name: str) -> bool:
+        """Whether one of the model's chat templates asks for the variable of this name."""
+        return self._template is not None and self._template.reads(name)
+
     def chat(self, prompt: str) -> list[int]:
         """The tokens of a conversation that begins with `prompt`. Raises ModelError without a template."""
         return self.encode(self.render([{"role": "user", "content": prompt}]))

@@ -50,8 +50,14 @@ def refuse_keys(config: Mapping[str, Any], known: Collection[str] = ()) -> None:
     for name, value in config.items():
         harmless = name in read or name.startswith("_") or (name in neutral and value in neutral[name])
         all_full = name == "layer_types" and isinstance(value, list) and set(map(str, value)) == {"full_attention"}
-        if not harmless and not all_full:
+        if not harmless and not (all_full and _no_window(config, known)):
             raise ModelError(f"config.json has {name!r}: {value!r}, which is not computed here: take another model")
+
+
+def _no_window(config: Mapping[str, Any], known: Collection[str]) -> bool:
+    """Whether no layer slides, so that types of layers which are all full say nothing new."""
+    asked = "use_sliding_window" not in known or config.get("use_sliding_window") is True
+    return "sliding_window" not in known or config.get("sliding_window", 0) is None or not asked
 
 
 def refuse_rope(rope: Mapping[str, Any], known: Collection[str] = ()) -> None:

@@ -83,7 +83,7 @@ def test_values_of_wrong_types(folder, tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "case", ["gemma3-stretched", "phi3-longrope", "smollm3-window", "qwen3-moe-some", "llama-yarn"]
+    "case", ["gemma3-stretched", "phi3-longrope", "phi3-part", "smollm3-window", "qwen3-moe-some", "llama-yarn"]
 )
 def test_values_of_wrong_types_in_every_family(tmp_path, case):
     config = cases.CASES[case]

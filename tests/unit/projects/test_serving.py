@@ -170,6 +170,7 @@ WRONG = [
     ({"temperature": 3}, 400, "invalid_value", "Invalid 'temperature': .* less than or equal to 2"),
     ({"temperature": "hot"}, 400, "invalid_value", "Invalid 'temperature': .* valid number"),
     ({"max_tokens": True}, 400, "invalid_value", "Invalid 'max_tokens': .* valid integer"),
+    ({"logit_bias": {"a": 1}}, 400, "invalid_value", "Invalid 'logit_bias.a': String"),
     ({"stream_options": {"include": 1}}, 400, "unknown_parameter", "'stream_options.include'"),
     ({"model": "gpt-4o"}, 404, "model_not_found", "`gpt-4o` does not exist; there is `tiny`"),
     ({"prompt": "x" * 510}, 400, "context_length_exceeded", "This model's maximum context length is 512 tokens"),
@@ -192,6 +193,20 @@ def test_what_cannot_be_answered_is_refused_in_openais_shape(client, wishes, sta
     with pytest.raises(openai.APIStatusError, match=words) as refusal:
         client.completions.create(**{**GREEDY, "prompt": "one", "max_tokens": 8, **wishes})
     assert (refusal.value.status_code, refusal.value.code) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        ({"chat_template_kwargs": {"enable_thinking": False}}, "Unknown parameter: 'chat_template_kwargs.enable_thin"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "a", "b": 1}]}]}, r"content\[0\]\.b'"),
+        ({"max_tokens": 3, "max_completion_tokens": 4}, "max_tokens and max_completion_tokens differ"),
+    ],
+)
+def test_what_a_chat_asks_in_vain_is_refused_by_its_name(client, wishes, words):
+    asked = {"messages": [{"role": "user", "content": "one"}], **wishes}
+    with pytest.raises(openai.BadRequestError, match=words):
+        client.chat.completions.create(**GREEDY, messages=asked.pop("messages"), extra_body=asked)
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,9 @@ def test_every_program_of_bench_that_names_a_stack_is_a_measurement():
         ("--weights int3", "invalid choice: 'int3'"),
         ("--blocks 1", "--blocks must be 4 to 1048576"),
         ("--host 0.0.0.0", "set a key"),
+        ("--por 8001", "unrecognized arguments: --por 8001"),
+        ("--device gpu:x", "--device gpu:x is no device"),
+        ("--model nowhere", "there is no model at nowhere"),
     ],
 )
 def test_what_the_server_refuses_is_a_usage_error_before_it_is_started(arguments, says, monkeypatch):
@@ -67,6 +70,28 @@ def test_what_the_server_refuses_is_a_usage_error_before_it_is_started(arguments
         tools.require_options("serve", SERVER_OPTIONS, arguments.split())
     assert says in caught.value.what and len(str(caught.value).splitlines()) == 3
     tools.require_options("serve", SERVER_OPTIONS, ["--weights", "int4", "--port=0"])
+
+
+@pytest.mark.parametrize(
+    ("files", "model", "says"),
+    [
+        ({"m/notes.txt": "x"}, "m", "has no config.json and 0 GGUF files"),
+        ({"m/a.gguf": "GGUF", "m/b.gguf": "GGUF"}, "m", "has no config.json and 2 GGUF files"),
+        ({"m/a.gguf": ""}, "m", "a.gguf is no GGUF file"),
+        ({"m.txt": "hello"}, "m.txt", "m.txt is no GGUF file"),
+        ({"m/config.json": "{"}, "m", "config.json is not JSON"),
+        ({"m/config.json": "[" * 100_000}, "m", "config.json is not JSON"),
+        ({"m/config.json": "[]"}, "m", "names no architecture"),
+        ({"m/config.json": '{"architectures": ["X"]}', "m/pytorch_model.bin": ""}, "m", "neither model.safetensors"),
+    ],
+)
+def test_what_is_no_model_is_refused_before_the_server_is_installed(tmp_path, files, model, says):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError) as caught:
+        tools.require_options("serve", SERVER_OPTIONS, ["--model", str(tmp_path / model)])
+    assert says in caught.value.what and len(str(caught.value).splitlines()) == 3
 
 
 def test_the_servers_own_options_and_defaults_are_shown():

@@ -1,0 +1,177 @@
+"""What a model's file says and programs read differently, or would pass over, is refused by its name."""
+
+import json
+import re
+
+import llm
+import numpy as np
+import pytest
+from test_families import cases, gguf_files, shapes_of
+
+FULL = ["full_attention"] * 4
+GONE = object()
+
+
+def changed(config, changes):
+    config = {**config, **changes}
+    return {name: value for name, value in config.items() if value is not GONE}
+
+
+@pytest.mark.parametrize(
+    ("case", "changes", "named"),
+    [
+        ("mistral-window", {"layer_types": FULL}, "'layer_types'"),
+        ("mistral", {"layer_types": FULL, "sliding_window": GONE}, "'layer_types'"),  # 4096 where it is not said
+        ("mixtral", {"layer_types": FULL, "sliding_window": 8}, "'layer_types'"),
+        ("phi3-window", {"layer_types": FULL}, "'layer_types'"),
+        ("qwen3-moe", {"layer_types": FULL, "sliding_window": 8, "use_sliding_window": True}, "'layer_types'"),
+        ("gemma3", {"rope_scaling": {"type": "linear", "factor": 2}}, "'type' and no 'rope_type'"),
+        ("gemma3", {"attn_logit_softcapping": 5.0}, "'attn_logit_softcapping': 5.0"),
+        ("llama", {"rope_scaling": {"type": "linear", "rope_type": "dynamic", "factor": 2.0}}, "'type': 'linear'"),
+        ("phi3-longrope", {"rope_scaling": {**cases.LONGROPE, "rope_type": "default"}}, "'type': 'longrope'"),
+        (
+            "phi3-part",
+            {"rope_parameters": {"rope_type": "default", "rope_theta": 500.0, "partial_rotary_factor": 0.5}},
+            "two 'partial_rotary_factor'",
+        ),
+        ("gemma2", {"tie_word_embeddings": None}, "'tie_word_embeddings': None"),
+        ("smollm3", {"tie_word_embeddings": None}, "'tie_word_embeddings': None"),
+    ],
+)
+def test_what_programs_read_differently(case, changes, named):
+    with pytest.raises(llm.ModelError, match=re.escape(named)):
+        llm.families.from_hugging_face(changed(cases.CASES[case], changes))
+
+
+@pytest.mark.parametrize("case", ["llama", "mistral", "qwen3", "qwen3-moe", "smollm3"])
+def test_layers_that_are_all_full_change_nothing_without_a_window(case):
+    config = cases.CASES[case]
+    plain = llm.families.from_hugging_face(config)
+    assert llm.families.from_hugging_face({**config, "layer_types": FULL}) == plain
+
+
+@pytest.mark.parametrize("name", ["type", "rope_type"])
+@pytest.mark.parametrize("kind", ["su", "longrope", "yarn"])
+def test_phi3_has_three_names_for_one_scaling(name, kind):
+    rope = {**cases.LONGROPE, "type": GONE, name: kind}
+    config = {**cases.CASES["phi3-longrope"], "rope_scaling": changed(rope, {})}
+    assert llm.families.from_hugging_face(config) == llm.families.from_hugging_face(cases.CASES["phi3-longrope"])
+
+
+# Tensors
+
+
+def folder_of(path, case, change):
+    """The model's folder whose tensors `change` has changed."""
+    tensors = cases.write_folder(path, cases.CASES[case], shapes_of(case))
+    change(tensors)
+    cases.write_safetensors(path / "model.safetensors", tensors)
+    return str(path)
+
+
+def test_an_output_layer_that_is_not_the_tied_embedding(tmp_path):
+    def of_its_own(tensors):
+        tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"] + np.float32(1)
+
+    def saved_twice(tensors):
+        tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
+
+    with pytest.raises(llm.ModelError, match=r"'tie_word_embeddings' is true, and lm_head\.weight is not"):
+        llm.open_model(folder_of(tmp_path / "m", "llama", of_its_own))
+    assert llm.open_model(folder_of(tmp_path / "n", "llama", saved_twice)).config.tied
+
+
+def test_numbers_of_a_type_that_is_not_read_are_refused_as_the_model_is_opened(tmp_path):
+    path = tmp_path / "m"
+    tensors = cases.write_folder(path, cases.CASES["llama"], shapes_of("llama"))
+    data, name = (path / "model.safetensors").read_bytes(), "model.layers.1.mlp.up_proj.weight"
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header[name]["dtype"] = "F8_E4M3"
+    begin, _ = header[name]["data_offsets"]
+    header[name]["data_offsets"] = [begin, begin + tensors[name].size]
+    text = json.dumps(header).encode()
+    (path / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+    with pytest.raises(llm.ModelError, match=rf"{name} is F8_E4M3"):
+        llm.open_model(str(path))
+
+
+@pytest.mark.parametrize("shape", [(4, 16, 64), (64, 64, 1), (64 * 64,)])
+def test_a_tensor_of_as_many_numbers_in_another_shape(tmp_path, shape):
+    name = "model.layers.0.self_attn.q_proj.weight"
+
+    def reshaped(tensors):
+        tensors[name] = tensors[name].reshape(shape)
+
+    with pytest.raises(llm.ModelError, match=f"{name} is"):
+        llm.open_model(folder_of(tmp_path / "m", "llama", reshaped))
+
+
+# GGUF
+
+
+def gguf_of(path, monkeypatch, case="llama", tensors=None, **more):
+    """The case's GGUF file with more of the tokenizer's metadata."""
+    plain = gguf_files.add_tokenizer
+
+    def add(writer, vocabulary):
+        plain(writer, vocabulary)
+        for key, value in more.items():
+            key = f"tokenizer.{key.replace('__', '.')}"
+            writer.add_bool(key, value) if isinstance(value, bool) else writer.add_string(key, value)
+
+    monkeypatch.setattr(gguf_files, "add_tokenizer", add)
+    gguf_files.write(path, case, tensors or cases.weights(shapes_of(case)))
+    return str(path)
+
+
+@pytest.mark.parametrize("key", ["add_eos_token", "add_sep_token", "remove_extra_whitespaces", "lowercase"])
+def test_a_key_that_changes_the_tokens_of_a_text(tmp_path, monkeypatch, key):
+    file = gguf_of(tmp_path / "m.gguf", monkeypatch, **{f"ggml__{key}": True})
+    with pytest.raises(llm.ModelError, match=rf"tokenizer\.ggml\.{key} = True"):
+        llm.open_model(file)
+
+
+def test_named_templates_of_a_gguf_file(tmp_path, monkeypatch):
+    file = gguf_of(tmp_path / "m.gguf", monkeypatch, chat_template="plain", chat_template__tool_use="with tools")
+    tokenizer = llm.open_model(file).tokenizer
+    assert tokenizer.render([]) == "plain"
+    assert tokenizer.render([], tools=[{"type": "function"}]) == "with tools"
+
+
+OTHERS = {  # that llama.cpp loads in none of these
+    "qwen2": ("blk.0.attn_output.bias", (64,)),
+    "qwen3": ("blk.0.ffn_up.bias", (96,)),
+    "gemma2": ("output.weight", (96, 64)),
+    "smollm3": ("rope_freqs.weight", (8,)),
+}
+
+
+@pytest.mark.parametrize("case", list(OTHERS))
+def test_a_tensor_that_llama_cpp_has_in_no_such_file(tmp_path, monkeypatch, case):
+    (name, shape), plain = OTHERS[case], gguf_files.tensors_of
+    more = {name: np.ones(shape, "float32")}
+    monkeypatch.setattr(gguf_files, "tensors_of", lambda config, tensors: {**plain(config, tensors), **more})
+    with pytest.raises(llm.ModelError, match=re.escape(f"has the tensor {name}")):
+        llm.open_model(gguf_of(tmp_path / "m.gguf", monkeypatch, case))
+
+
+@pytest.mark.parametrize("key", ["yarn_beta_fast", "yarn_beta_slow", "yarn_attn_factor", "yarn_ext_factor"])
+def test_what_llama_cpp_reads_for_other_architectures(key):
+    metadata = {"general.architecture": "llama", f"llama.rope.scaling.{key}": 8.0, "llama.rope.scaling.factor": 4.0}
+    metadata |= {f"llama.{name}": 2 for name in ("block_count", "attention.head_count", "context_length")}
+    metadata |= {"llama.embedding_length": 64, "llama.feed_forward_length": 64, "tokenizer.ggml.tokens": ["a"]}
+    metadata |= {"llama.attention.layer_norm_rms_epsilon": 1e-5, "llama.rope.scaling.type": "yarn"}
+    with pytest.raises(llm.ModelError, match=rf"rope\.scaling\.{key} = 8\.0"):
+        llm.gguf_config.from_gguf(metadata, {})
+
+
+def test_experts_whose_axes_lie_otherwise(tmp_path, monkeypatch):
+    def turned(config, tensors, plain=gguf_files.tensors_of):
+        found = plain(config, tensors)
+        name = "blk.2.ffn_up_exps.weight"
+        return {**found, name: found[name].swapaxes(0, 1)}
+
+    monkeypatch.setattr(gguf_files, "tensors_of", turned)
+    with pytest.raises(llm.ModelError, match=r"blk\.2\.ffn_up_exps\.weight is"):
+        llm.open_model(gguf_of(tmp_path / "m.gguf", monkeypatch, "qwen3-moe"))
