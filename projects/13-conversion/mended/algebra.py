@@ -5,6 +5,7 @@ from collections import namedtuple
 import paddle
 
 from .common import method
+from .reductions import norm
 
 Svd, LinalgSvd = namedtuple("svd", "U S V"), namedtuple("linalg_svd", "U S Vh")
 Qr, Lu = namedtuple("linalg_qr", "Q R"), namedtuple("linalg_lu", "P L U")
@@ -54,6 +55,33 @@ def lu(x, *, pivot=True):
 
 def lstsq(x, other, rcond=None, *, driver=None):
     return Lstsq(*paddle.linalg.lstsq(x, other, rcond))
+
+
+def matrix_norm(x, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None):
+    """By singular values, or by sums along one axis."""
+    x = x if dtype is None else x.astype(dtype)
+    row, column = (each % x.ndim for each in dim)
+    if ord == "fro":
+        return norm(x, 2, (row, column), keepdim)
+    if ord in ("nuc", 2, -2):
+        rest = [each for each in range(x.ndim) if each not in (row, column)]
+        values = paddle.linalg.svd(paddle.transpose(x, [*rest, row, column]))[1]
+        found = {"nuc": paddle.sum, 2: paddle.amax, -2: paddle.amin}[ord](values, -1)
+    elif abs(ord) in (1, float("inf")):
+        summed, other = (row, column) if abs(ord) == 1 else (column, row)
+        sums = paddle.sum(paddle.abs(x), summed, keepdim=True)
+        found = (paddle.amax if ord > 0 else paddle.amin)(sums, other).squeeze(summed - (summed > other))
+    else:
+        raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
+    return found.unsqueeze(sorted((row, column))) if keepdim else found
+
+
+def linalg_norm(x, ord=None, dim=None, keepdim=False, *, dtype=None):
+    """Of a matrix where `ord` is given with two axes, else of vectors."""
+    two = x.ndim == 2 if dim is None else isinstance(dim, (tuple, list)) and len(dim) == 2
+    if ord is not None and two:
+        return matrix_norm(x, ord, (-2, -1) if dim is None else dim, keepdim, dtype=dtype)
+    return norm(x, 2 if ord is None else ord, dim, keepdim, dtype=dtype)
 
 
 @method

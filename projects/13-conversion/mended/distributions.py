@@ -6,6 +6,7 @@ import paddle
 import paddle.nn.functional as F
 
 from . import chance
+from .kinds import Size
 
 
 def _tensor(value):
@@ -17,7 +18,7 @@ def _as(value, shape):
 
 
 class Distribution:
-    batch_shape = event_shape = ()
+    batch_shape = event_shape = Size()
 
     def rsample(self, sample_shape=()):
         raise NotImplementedError(f"{type(self).__name__}.rsample")
@@ -31,7 +32,7 @@ class Normal(Distribution):
     def __init__(self, loc, scale, validate_args=None):
         loc, scale = _tensor(loc), _tensor(scale)
         shape = paddle.broadcast_shape(loc.shape, scale.shape)
-        self.loc, self.scale, self.batch_shape = _as(loc, shape), _as(scale, shape), tuple(shape)
+        self.loc, self.scale, self.batch_shape = _as(loc, shape), _as(scale, shape), Size(shape)
         self.mean, self.stddev, self.variance = self.loc, self.scale, self.scale**2
 
     def rsample(self, sample_shape=()):
@@ -55,7 +56,7 @@ class Normal(Distribution):
 class Uniform(Distribution):
     def __init__(self, low, high, validate_args=None):
         self.low, self.high = _tensor(low), _tensor(high)
-        self.batch_shape = tuple(paddle.broadcast_shape(self.low.shape, self.high.shape))
+        self.batch_shape = Size(paddle.broadcast_shape(self.low.shape, self.high.shape))
 
     def rsample(self, sample_shape=()):
         return self.low + (self.high - self.low) * chance.rand(*sample_shape, *self.batch_shape)
@@ -89,7 +90,7 @@ class Categorical(Distribution):
         else:
             self.logits = logits - paddle.logsumexp(logits, -1, keepdim=True)
             self.probs = F.softmax(self.logits, -1)
-        self.batch_shape = tuple(self.logits.shape[:-1])
+        self.batch_shape = Size(self.logits.shape[:-1])
 
     def sample(self, sample_shape=()):
         count = math.prod(sample_shape)
@@ -121,7 +122,7 @@ class Bernoulli(Distribution):
         else:
             self.logits = _tensor(logits)
             self.probs = F.sigmoid(self.logits)
-        self.batch_shape = tuple(self.probs.shape)
+        self.batch_shape = Size(self.probs.shape)
         self.mean, self.variance = self.probs, self.probs * (1 - self.probs)
 
     def sample(self, sample_shape=()):

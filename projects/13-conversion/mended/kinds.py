@@ -272,6 +272,9 @@ class iinfo:
 class Size(tuple):
     """PyTorch's shape: a tuple that can count."""
 
+    def __repr__(self):
+        return f"torch.Size({list(self)})"
+
     def numel(self):
         return int(np.prod(self)) if self else 1
 

@@ -168,6 +168,15 @@ def triplet_margin_loss(
     return _reduced(clamp(near - far + margin, 0), reduction, size_average, reduce)
 
 
+def triplet_margin_with_distance_loss(
+    anchor, positive, negative, *, distance_function=None, margin=1.0, swap=False, reduction="mean"
+):
+    apart = distance_function or pairwise_distance
+    near, far = apart(anchor, positive), apart(anchor, negative)
+    far = paddle.minimum(far, apart(positive, negative)) if swap else far
+    return _reduced(clamp(near - far + margin, 0), reduction)
+
+
 def poisson_nll_loss(
     input, target, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean"
 ):

@@ -211,7 +211,8 @@ def stack(tensors, dim=0, *, out=None):
     return paddle.stack([each if each.dtype == kind else each.astype(kind) for each in tensors], dim)
 
 
-def where(condition, x=None, y=None):
+def where(condition, input=None, other=None):
+    x, y = input, other
     if x is None:
         return nonzero(condition, as_tuple=True)
     tensors = [each for each in (x, y) if isinstance(each, Tensor)]

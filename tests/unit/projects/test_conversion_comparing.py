@@ -32,6 +32,7 @@ def record(comparing, *events):
             "Tensor(shape=[], dtype=int64, place=Place(cpu), stop_gradient=False,\n       3)",
         ),
         ("accuracy 0.123", "accuracy 0.124"),
+        ("dict_keys([1])", "odict_keys([1])"),
     ],
 )
 def test_texts_that_say_the_same(comparing, theirs, ours):
@@ -70,6 +71,12 @@ def test_the_first_difference_is_named_by_line(comparing):
 def test_what_only_one_side_prints_differs(comparing):
     one, two = record(comparing, (3, "a")), record(comparing, (3, "a"), (4, "b"))
     assert comparing.compare(one, two) and comparing.compare(two, one) and not comparing.compare(one, one)
+
+
+def test_a_variable_that_only_paddle_has_is_part_of_what_was_one_call(comparing):
+    plain = comparing.Record(events=[("value", "x", 0, 1.0)])
+    parts = comparing.Record(events=[("value", "x", 0, 1.0), ("value", "x_0", 0, 2.0)])
+    assert not comparing.compare(plain, parts) and comparing.compare(parts, plain)
 
 
 def test_both_sides_draw_the_same_numbers_and_a_nudge_moves_each_a_little(observing):
