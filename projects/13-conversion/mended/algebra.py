@@ -1,10 +1,11 @@
-"""torch.linalg, where results have names, other shapes or another order in Paddle."""
+"""torch.linalg, angles and exponents, where results have names, other shapes or another order in Paddle."""
 
+import math
 from collections import namedtuple
 
 import paddle
 
-from .common import method
+from .common import is_integer, method
 from .reductions import norm
 
 Svd, LinalgSvd = namedtuple("svd", "U S V"), namedtuple("linalg_svd", "U S Vh")
@@ -96,5 +97,43 @@ def solve_triangular(A, B, *, upper, left=True, unitriangular=False):
 
 
 @method
+def cholesky_inverse(x, upper=False):
+    """Of the triangle alone, whatever stands in the other."""
+    part = paddle.triu(x) if upper else paddle.tril(x)
+    return paddle.linalg.inv(paddle.matmul(part, part, upper, not upper))
+
+
+@method
 def cholesky_solve(x, L, upper=False):
     return paddle.linalg.cholesky_solve(x, L, upper)
+
+
+def polar(x, angle):
+    return paddle.complex(x * paddle.cos(angle), x * paddle.sin(angle))
+
+
+def pinv(x, *, atol=None, rtol=None, hermitian=False):
+    """With PyTorch's bound for what counts as 0."""
+    if atol is not None:
+        raise NotImplementedError("pinv with atol")
+    own = paddle.finfo(x.dtype).eps * max(x.shape[-2:])
+    return paddle.linalg.pinv(x, own if rtol is None else rtol, hermitian)
+
+
+Frexp = namedtuple("frexp", "mantissa exponent")
+
+
+@method
+def frexp(x):
+    mantissa, exponent = paddle.frexp(x)
+    return Frexp(mantissa, exponent.astype("int32"))
+
+
+@method
+def deg2rad(x):
+    return (x.astype(paddle.get_default_dtype()) if is_integer(x) else x) * (math.pi / 180)
+
+
+@method
+def rad2deg(x):
+    return (x.astype(paddle.get_default_dtype()) if is_integer(x) else x) * (180 / math.pi)

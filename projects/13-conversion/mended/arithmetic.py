@@ -1,6 +1,5 @@
 """Arithmetic with PyTorch's arguments, and in place where PyTorch writes in place."""
 
-import builtins
 import operator
 import sys
 
@@ -372,15 +371,3 @@ def _with_numbers(name):
         return before(self, paddle.full([], other, self.dtype) if isinstance(other, (bool, int)) else other)
 
     setattr(Tensor, name, combined)
-
-
-def polar(x, angle):
-    return paddle.complex(x * paddle.cos(angle), x * paddle.sin(angle))
-
-
-def pinv(x, *, atol=None, rtol=None, hermitian=False):
-    """With PyTorch's bound for what counts as 0."""
-    if atol is not None:
-        raise NotImplementedError("pinv with atol")
-    own = paddle.finfo(x.dtype).eps * builtins.max(x.shape[-2:])
-    return paddle.linalg.pinv(x, own if rtol is None else rtol, hermitian)

@@ -20,6 +20,10 @@ def _added(mask, kind):
     return paddle.where(mask, paddle.full(mask.shape, float("-inf"), kind), paddle.zeros(mask.shape, kind))
 
 
+class NonDynamicallyQuantizableLinear(Linear):
+    """A Linear by the name that PyTorch prints."""
+
+
 class MultiheadAttention(Module):
     def __init__(self, embed_dim, num_heads, dropout=0.0, bias=True, add_bias_kv=False, add_zero_attn=False, kdim=None,
                  vdim=None, batch_first=False, device=None, dtype=None):  # fmt: skip
@@ -29,7 +33,7 @@ class MultiheadAttention(Module):
         self.embed_dim, self.num_heads, self.dropout, self.batch_first = embed_dim, num_heads, dropout, batch_first
         self.in_proj_weight = _zeros(3 * embed_dim, embed_dim)
         self.in_proj_bias = _zeros(3 * embed_dim) if bias else None
-        self.out_proj = Linear(embed_dim, embed_dim, bias=bias)
+        self.out_proj = NonDynamicallyQuantizableLinear(embed_dim, embed_dim, bias=bias)
         starts.xavier_uniform_(self.in_proj_weight)
         if bias:
             starts.zeros_(self.out_proj.bias)

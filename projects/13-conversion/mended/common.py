@@ -6,7 +6,7 @@ import inspect
 import numpy as np
 import paddle
 
-from .views import take, written
+from .views import allow, take, written
 
 Tensor = paddle.Tensor
 
@@ -47,7 +47,9 @@ def refuse(what):
 def cast(x, kind):
     """To another type; to halves rounded to the nearest, where Paddle's CPU cuts off."""
     if kind != paddle.float16 or x.dtype not in (paddle.float32, paddle.float64) or not x.place.is_cpu_place():
-        return x.astype(kind)
+        made = x.astype(kind)
+        made.stop_gradient = x.stop_gradient or is_integer(made)
+        return made
     near = paddle.to_tensor(x.detach().numpy().astype("float16").astype("float64")).astype(x.dtype)
     if not x.stop_gradient:
         near = x + paddle.where(x == near, paddle.zeros_like(near), near - x).detach()
@@ -75,10 +77,9 @@ def put(into, values):
 
 def write(x, made):
     """Put `made` in x's place, with its gradient."""
+    allow(x)
     if not paddle.is_grad_enabled() or (x.stop_gradient and made.stop_gradient):
         return put(x, made)
-    if x.is_leaf and not x.stop_gradient:
-        raise RuntimeError("a leaf that requires grad is used in an in-place operation")
     if made.stop_gradient:
         made = paddle.where(paddle.ones(made.shape, "bool"), made, x.clone())  # no gradient goes to what x was
     take(x, made)

@@ -232,6 +232,7 @@ def _caster(name, kind):
 
 to_float, to_double, to_half = _caster("float", float32), _caster("double", float64), _caster("half", float16)
 to_long, to_int, to_short = _caster("long", int64), _caster("int", int32), _caster("short", int16)
+to_char = _caster("char", int8)
 to_bool, to_byte, to_bfloat16 = _caster("bool", bool_), _caster("byte", uint8), _caster("bfloat16", paddle.bfloat16)
 
 

@@ -239,6 +239,19 @@ def median(x, dim=None, keepdim=False):
     return kthvalue(x, (x.shape[dim] - 1) // 2 + 1, dim, keepdim)
 
 
+@method
+def nanmedian(x, dim=None, keepdim=False):
+    """The lower one of what is a number."""
+    if dim is None:
+        return median(x[~paddle.isnan(x)])
+    none = paddle.isnan(x)
+    order = paddle.argsort(paddle.where(none, paddle.full_like(x, float("inf")), x), axis=dim, stable=True)
+    middle = paddle.clip(((~none).astype("int64").sum(dim, keepdim=True) - 1) // 2, min=0)
+    index = paddle.take_along_axis(order, middle, dim)
+    values = paddle.take_along_axis(x, index, dim)
+    return Pair(values, index) if keepdim else Pair(values.squeeze(dim), index.squeeze(dim))
+
+
 def numel(x):
     return int(np.prod(x.shape)) if x.shape else 1
 

@@ -301,6 +301,44 @@ def diagonal(x, offset=0, dim1=0, dim2=1):
 
 
 @method
+def diagonal_scatter(x, src, offset=0, dim1=0, dim2=1):
+    return paddle.diagonal_scatter(x, src.astype(x.dtype), offset, dim1, dim2)
+
+
+@method
+def diag_embed(x, offset=0, dim1=-2, dim2=-1):
+    """Paddle's has no gradient."""
+    made = x.unsqueeze(-1) * paddle.eye(x.shape[-1], dtype=x.dtype)
+    if offset:
+        side, more = made.shape[-1], abs(offset)
+        rows = paddle.zeros([*made.shape[:-2], more, side], x.dtype)
+        made = paddle.concat([made, rows] if offset > 0 else [rows, made], -2)
+        columns = paddle.zeros([*made.shape[:-2], side + more, more], x.dtype)
+        made = paddle.concat([columns, made] if offset > 0 else [made, columns], -1)
+    return paddle.moveaxis(made, [-2, -1], [dim1, dim2])
+
+
+def _split_along(x, given, axis):
+    given = given[0] if len(given) == 1 else given
+    return tensor_split(x, given if isinstance(given, int) else list(given), axis)
+
+
+@method
+def hsplit(x, *given):
+    return _split_along(x, given, 0 if x.ndim == 1 else 1)
+
+
+@method
+def vsplit(x, *given):
+    return _split_along(x, given, 0)
+
+
+@method
+def dsplit(x, *given):
+    return _split_along(x, given, 2)
+
+
+@method
 def diag(x, diagonal=0):
     return paddle.diag(x, diagonal)
 

@@ -6,6 +6,7 @@ from .common import put
 from .files import Device
 
 Tensor = paddle.Tensor
+TRACED = {paddle.float16, paddle.bfloat16, paddle.float32, paddle.float64, paddle.complex64, paddle.complex128}
 
 
 def requires_grad_(self, requires_grad=True):
@@ -48,5 +49,5 @@ def install():
         kind.grad_fn = _grad_fn(kind.grad_fn)
         kind.device = property(lambda self: Device(str(self.place)[6:-1].replace("gpu", "cuda")))
         kind.requires_grad = property(
-            lambda self: not self.stop_gradient, lambda self, value: setattr(self, "stop_gradient", not value)
+            lambda self: not self.stop_gradient and self.dtype in TRACED, lambda self, value: setattr(self, "stop_gradient", not value)
         )

@@ -79,13 +79,21 @@ def of_array(given):
     return made
 
 
+def allow(x):
+    """Before a write with gradients: into a leaf, or a part of one, it is refused as in PyTorch."""
+    while paddle.is_grad_enabled():
+        if x.is_leaf and not x.stop_gradient:
+            raise RuntimeError("a leaf that requires grad, or a view of it, is used in an in-place operation")
+        if not hasattr(x, "_of"):
+            return
+        x = x._of[0]
+
+
 def written(x):
     """After a write into x: the memory is shared, the history is not, and copies have neither."""
     if hasattr(x, "_of"):
         base, back, copied = x._of
         if copied or _matters(base, x):
-            if base.is_leaf and not base.stop_gradient and paddle.is_grad_enabled():
-                raise RuntimeError("a view of a leaf that requires grad is used in an in-place operation")
             take(base, back(base.clone(), x))
         written(base)
     else:
@@ -128,6 +136,7 @@ def read(self, index):
 def put_at(self, index, value):
     if isinstance(value, Tensor) and hasattr(value, "_of") and not value.stop_gradient:
         value = value.clone()  # a write into what it is a view of is a write into it
+    allow(self)
     _put(self, index, value)
     written(self)
 
