@@ -254,6 +254,18 @@ def ne(x, other):
     return _pair(x, other)[0] != _pair(x, other)[1]
 
 
+def _compared(name, compare):
+    def compared(x, other):
+        return compare(*_pair(x, other))
+
+    compared.__name__ = name
+    return method(compared)
+
+
+lt, le, gt, ge = (_compared(name, getattr(operator, name)) for name in ("lt", "le", "gt", "ge"))
+less, less_equal, greater, greater_equal = lt, le, gt, ge
+
+
 @method
 def item(x):
     found = x.item()

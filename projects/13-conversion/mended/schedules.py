@@ -206,9 +206,15 @@ class CyclicLR(LRScheduler):
                  scale_fn=None, scale_mode="cycle", cycle_momentum=True, base_momentum=0.8, max_momentum=0.9,
                  last_epoch=-1, **_):  # fmt: skip
         count = len(optimizer.param_groups)
-        self.least, self.most = (each if isinstance(each, (list, tuple)) else [each] * count for each in (base_lr, max_lr))
+        self.least, self.most = (
+            each if isinstance(each, (list, tuple)) else [each] * count for each in (base_lr, max_lr)
+        )
         self.up, self.total = step_size_up, step_size_up + (step_size_up if step_size_down is None else step_size_down)
-        by_mode = {"triangular": lambda x: 1.0, "triangular2": lambda x: 0.5 ** (x - 1), "exp_range": lambda x: gamma**x}
+        by_mode = {
+            "triangular": lambda x: 1.0,
+            "triangular2": lambda x: 0.5 ** (x - 1),
+            "exp_range": lambda x: gamma**x,
+        }
         self.scale_fn = scale_fn or by_mode[mode]
         self.by_cycle = scale_mode == "cycle" if scale_fn else mode != "exp_range"
         self.momentum = (base_momentum, max_momentum) if cycle_momentum else None

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import paddle
 
-from .common import Tensor, dims, method, put
+from .common import Tensor, dims, method
 from .common import write as _write
 from .views import noted, refusing, reshaped, transposed
 

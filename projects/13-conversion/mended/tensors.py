@@ -49,5 +49,6 @@ def install():
         kind.grad_fn = _grad_fn(kind.grad_fn)
         kind.device = property(lambda self: Device(str(self.place)[6:-1].replace("gpu", "cuda")))
         kind.requires_grad = property(
-            lambda self: not self.stop_gradient and self.dtype in TRACED, lambda self, value: setattr(self, "stop_gradient", not value)
+            lambda self: not self.stop_gradient and self.dtype in TRACED,
+            lambda self, value: setattr(self, "stop_gradient", not value),
         )
