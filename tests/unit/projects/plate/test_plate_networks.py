@@ -13,8 +13,15 @@ from plates import JUDGED, relative_l2
 
 from harness.catalogue import entries, expressions
 
-pytest.importorskip("paddle")
+paddle = pytest.importorskip("paddle")
 pytest.importorskip("matplotlib")
+
+
+@pytest.fixture(autouse=True)
+def to_static_stays_on():
+    """PaddleScience's Solver turns it off for the whole process."""
+    yield
+    paddle.jit.enable_to_static(True)
 
 
 # The trained networks
