@@ -25,8 +25,10 @@ def noted(base, made, forward, back, copied=False):
     """`made` is forward(base) and shares its memory, or would; back(base, made) is the base with other values there."""
     if copied or (made is not base and made._is_shared_buffer_with(base)):
         made._of = (base, back, copied)
-        base._views = [each for each in getattr(base, "_views", []) if each[0]() is not None]
-        base._views.append((weakref.ref(made), forward, copied))
+        if not hasattr(base, "_views"):
+            base._views = {}
+        views, key = base._views, id(made)
+        views[key] = weakref.ref(made, lambda _: views.pop(key, None)), forward, copied
     return made
 
 
@@ -101,7 +103,7 @@ def written(x):
 
 
 def _down(x):
-    for reference, forward, copied in getattr(x, "_views", ()):
+    for reference, forward, copied in list(getattr(x, "_views", {}).values()):
         view = reference()
         if view is not None and (copied or _matters(x, view)):
             take(view, forward(x))
