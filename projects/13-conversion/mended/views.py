@@ -71,6 +71,8 @@ def array(x):
 
 def of_array(given):
     """A tensor over an array's memory; where that cannot be, a copy, and writes into either are refused."""
+    if given.dtype.name in ("uint16", "uint32", "uint64"):
+        raise NotImplementedError(f"a tensor of {given.dtype.name}, which Paddle has not, is not converted")
     whole = given.flags.c_contiguous and given.flags.writeable and given.dtype.kind in "iufc" and given.size
     if whole and paddle.get_device() == "cpu":
         return paddle.utils.dlpack.from_dlpack(given.__dlpack__())
