@@ -79,6 +79,8 @@ def _outcome(snippet: tuple[str, str], name: str, records: Path, found: Any) -> 
         return Outcome(*snippet, "open" if found.open.get(f"{name}.py") else "invalid", str(theirs.fault))
     if some := found.open.get(f"{name}.py"):
         return Outcome(*snippet, "open", f"{some[0].text} ({some[0].hint})")
+    if theirs.apart is not None:
+        return Outcome(*snippet, "open", f"not compared: {theirs.apart[1]}")
     if not ours.ended or ours.fault:
         return Outcome(*snippet, "refused", str(ours.fault or "the process died"))
     wrong = [each for each in comparing.compare(theirs, ours) if each.error > comparing.ROUNDING]

@@ -76,7 +76,7 @@ def _prepare(path: Path, name: str, rules: mending.Rules, found: Conversion) -> 
     first = head[-1].end_lineno or 0 if head else 0
     kept = places.comments(text, tree, first)
     mender = mending.Mender(rules, mending.Names(tree))
-    found.open[name] = leftovers.in_source(tree, mender.names, rules)
+    found.open[name] = leftovers.in_source(tree, rules)
     tree = mender.visit(tree)
     found.heads[name] = "\n".join(text.splitlines()[:first])
     del tree.body[: len(head)]

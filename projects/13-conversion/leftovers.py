@@ -4,13 +4,13 @@ import ast
 import re
 from collections.abc import Iterator
 
-from mending import Names, Open, Rules
+from mending import Open, Rules
 from places import MARK
 
 PYTORCH = ("torch", "torchvision", "torchaudio", "torchtext")
 
 
-def in_source(tree: ast.Module, names: Names, rules: Rules) -> list[Open]:
+def in_source(tree: ast.Module, rules: Rules) -> list[Open]:
     """Packages made for PyTorch, modules of PyTorch that are only known while it runs, and names in strings."""
     found = []
     for node in ast.walk(tree):
@@ -25,32 +25,7 @@ def in_source(tree: ast.Module, names: Names, rules: Rules) -> list[Open]:
             if called in ("import_module", "__import__", "exec", "eval") and "torch" in ast.unparse(node):
                 found.append(Open(node.lineno, ast.unparse(node), "PyTorch in a string: write it out"))
     found += [Open(line, text, "the name of something of PyTorch in a string") for line, text in _strings(tree)]
-    found += _shared_memory(tree, names)
     return list({each.line: each for each in reversed(found)}.values())[::-1]
-
-
-def _shared_memory(tree: ast.Module, names: Names) -> list[Open]:
-    """Writes into a tensor that PyTorch made of an array without a copy: they would not reach the array."""
-    shared = {
-        target.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
-        if names.full(node.value.func) == "torch.from_numpy" and isinstance(node.value.args[0], ast.Name)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    found = []
-    for node in ast.walk(tree):
-        written = None
-        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
-            written = node.value
-        elif isinstance(node, ast.AugAssign):
-            written = node.target
-        elif isinstance(node, ast.Attribute) and re.fullmatch(r"[a-z]\w*[a-z]_", node.attr):
-            written = node.value
-        if isinstance(written, ast.Name) and written.id in shared:
-            found.append(Open(node.lineno, ast.unparse(node), "it writes into the array of from_numpy: Paddle copies"))
-    return found
 
 
 def _third(name: str, rules: Rules) -> str:

@@ -115,6 +115,11 @@ class Mender(ast.NodeTransformer):
         full = self.names.full(called)
         if isinstance(called, ast.Name) and called.id in ("getattr", "vars", "hasattr"):
             self._dynamic(node)
+        if full is not None and full.startswith("torch.") and (out := _without(node, "out")):
+            self.used["out="] += 1
+            return ast.copy_location(ast.Call(_name("into"), [self.visit(node), self.visit(out)], []), node)
+        if full in self.rules.names and full != "torch.where" and not node.args and (x := _without(node, "input")):
+            node.args = [x]  # always the first, whatever it is called here
         if not isinstance(called, ast.Attribute) or full is not None or _is_super(called.value):
             return self.generic_visit(node)
         if isinstance(called.value, ast.Name) and called.value.id == "self":  # a method or layer of the person's own
@@ -232,6 +237,15 @@ class Mender(ast.NodeTransformer):
 
 def _is_super(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super"
+
+
+def _without(node: ast.Call, keyword: str) -> ast.expr | None:
+    """The value of a keyword, which is taken out of the call; None where there is none, or None is given."""
+    given = next((each for each in node.keywords if each.arg == keyword), None)
+    if given is None:
+        return None
+    node.keywords.remove(given)
+    return None if isinstance(given.value, ast.Constant) and given.value.value is None else given.value
 
 
 def _name(name: str) -> ast.Name:

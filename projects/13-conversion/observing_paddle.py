@@ -10,8 +10,10 @@ PLACES: Counter[str] = Counter()
 
 
 def array(value: Any) -> np.ndarray | None:
-    if not isinstance(value, paddle.Tensor) or not value._is_initialized():
+    if not isinstance(value, paddle.Tensor):
         return None
+    if not value._is_initialized():
+        return np.zeros(value.shape, str(value.dtype).split(".")[-1]) if 0 in value.shape else None
     value = value.detach()
     if value.is_sparse():
         value = value.to_dense()

@@ -47,6 +47,25 @@ def _dropout_within(observer: Any) -> None:
     torch.nn.modules.module.register_module_forward_pre_hook(note_it)
 
 
+OWN = ("poisson", "binomial", "_standard_gamma", "_sample_dirichlet")
+OWN_METHODS = ("log_normal_", "geometric_", "cauchy_")
+
+
+def _drawn_within(observer: Any) -> None:
+    """Note where other functions of PyTorch draw numbers, which Paddle's are not given."""
+    for owner, names in ((torch, OWN), (torch.Tensor, OWN_METHODS)):
+        for name in names:
+            setattr(owner, name, _noted(getattr(owner, name), name, observer))
+
+
+def _noted(function: Any, name: str, observer: Any) -> Any:
+    def called(*given: Any, **named: Any) -> Any:
+        observer.write("apart", "", 0, f"torch.{name.strip('_')} draws numbers of its own")
+        return function(*given, **named)
+
+    return called
+
+
 def _torchvision() -> None:
     """A torchvision for another build of PyTorch lacks its operators, without which it is not imported."""
     if find_spec("torchvision") is None:
@@ -64,6 +83,7 @@ def prepare(stream: Any, device: str, observer: Any) -> None:
     """Put the functions of this file in the place of PyTorch's."""
     STREAMS[:] = [stream]
     _dropout_within(observer)
+    _drawn_within(observer)
     _torchvision()
     torch.set_printoptions(precision=8, sci_mode=False, linewidth=100000)
     torch.compile = lambda model=None, **_: (
@@ -76,6 +96,8 @@ def prepare(stream: Any, device: str, observer: Any) -> None:
     F.scaled_dot_product_attention = attend
     torch.nn.init.trunc_normal_ = trunc_normal_
     F.dropout = torch.dropout = dropout_over(0)
+    F.alpha_dropout, F.feature_alpha_dropout = alpha_dropout_over(0), alpha_dropout_over(2)
+    torch.alpha_dropout, F.rrelu = F.alpha_dropout, rrelu
     F.dropout1d = F.dropout2d = F.dropout3d = dropout_over(2)
     drawing = (rand, randn, randint, randperm, normal, rand_like, randn_like, randint_like, bernoulli, multinomial)
     for function in drawing:
@@ -213,11 +235,37 @@ def dropout_over(axes: int) -> Any:
     def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
         if not training or p == 0:
             return input
-        shape = list(input.shape) if not axes else [*input.shape[:2], *[1] * (input.dim() - 2)]
-        kept = torch.from_numpy(STREAMS[0].uniform(math.prod(shape)).reshape(shape) >= p).to(input.dtype)
-        return input * kept / (1 - p) if p < 1 else input * 0
+        kept = drawn(input, axes) >= p
+        made = input * kept.to(input.dtype) / (1 - p) if p < 1 else input * 0
+        return input.copy_(made) if inplace else made
 
     return dropout
+
+
+def drawn(input: torch.Tensor, axes: int) -> torch.Tensor:
+    """Uniform numbers for all of it, or for its channels."""
+    shape = list(input.shape) if not axes else [*input.shape[:2], *[1] * (input.dim() - 2)]
+    return torch.from_numpy(STREAMS[0].uniform(math.prod(shape)).reshape(shape))
+
+
+def alpha_dropout_over(axes: int) -> Any:
+    def dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> torch.Tensor:
+        if not training or p == 0:
+            return input
+        kept, least = (drawn(input, axes) >= p).to(input.dtype), -1.7580993408473766
+        scale = ((least**2 * p + 1) * (1 - p)) ** -0.5 if p < 1 else 0.0
+        made = input * (kept * scale) + ((kept - 1) * least * scale + least * scale * p)
+        return input.copy_(made) if inplace else made
+
+    return dropout
+
+
+def rrelu(
+    input: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False
+) -> torch.Tensor:
+    slope = lower + (upper - lower) * drawn(input, 0).to(input.dtype) if training else (lower + upper) / 2
+    made = torch.where(input > 0, input, input * slope)
+    return input.copy_(made) if inplace else made
 
 
 def attend(

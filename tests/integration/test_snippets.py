@@ -11,10 +11,11 @@ from harness.environments import stacks
 pytestmark = pytest.mark.slow
 
 
-def test_no_snippet_of_a_sample_is_silently_wrong():
+@pytest.mark.parametrize("words", [("--every", "20"), ("--topic", "viewgrad3")], ids=["a sample", "writes into views"])
+def test_no_snippet_is_silently_wrong(words):
     python = stacks.prepare(stacks.stack("convert")).python
-    words = [python, "-W", "ignore", ROOT / "bench" / "snippets.py", "--every", "20"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=1200)
+    command = [python, "-W", "ignore", ROOT / "bench" / "snippets.py", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
     if done.returncode == 2:
         pytest.skip(done.stderr.strip())
     *_, last = done.stdout.strip().splitlines()

@@ -2,10 +2,12 @@
 
 # ruff: noqa: F401, F403, I001
 
-from . import arithmetic, chance, modules
+from . import arithmetic, chance, modules, views
+from .algebra import *
 from .arithmetic import *
 from .attention import *
 from .chance import *
+from .common import into
 from .data import *
 from .distributions import *
 from .files import *
@@ -25,4 +27,5 @@ from .tensors import install as _install
 
 modules.install()
 arithmetic.install()
+views.install()
 _install()

@@ -1,6 +1,6 @@
 """Arithmetic with PyTorch's arguments, and in place where PyTorch writes in place."""
 
-import builtins
+import operator
 import sys
 
 import paddle
@@ -8,6 +8,7 @@ import paddle
 from .common import Tensor, is_integer, method
 from .common import write as _write
 from .shapes import wider
+from .views import array
 
 
 def _number(x, other):
@@ -44,7 +45,8 @@ def _promoted(x, other):
     """A tensor with axes outranks one without, within a kind of numbers."""
     a, b = _rank(x), _rank(other)
     if a != b:
-        return x.dtype if a > b else other.dtype
+        high, low = (x, other) if a > b else (other, x)
+        return paddle.complex128 if a + b == 5 and low.dtype == paddle.float64 and low.ndim else high.dtype
     if bool(x.ndim) != bool(other.ndim):
         return x.dtype if x.ndim else other.dtype
     if {x.dtype, other.dtype} == {paddle.float16, paddle.bfloat16}:
@@ -252,6 +254,18 @@ def ne(x, other):
     return _pair(x, other)[0] != _pair(x, other)[1]
 
 
+def _compared(name, compare):
+    def compared(x, other):
+        return compare(*_pair(x, other))
+
+    compared.__name__ = name
+    return method(compared)
+
+
+lt, le, gt, ge = (_compared(name, getattr(operator, name)) for name in ("lt", "le", "gt", "ge"))
+less, less_equal, greater, greater_equal = lt, le, gt, ge
+
+
 @method
 def item(x):
     found = x.item()
@@ -267,7 +281,7 @@ def tolist(x):
 def numpy(x, *, force=False):
     if not x.stop_gradient and not force:
         raise RuntimeError("numpy() of a tensor that requires grad: use tensor.detach().numpy()")
-    return x.numpy()
+    return array(x)
 
 
 @method
@@ -293,7 +307,7 @@ def cpu(x, *_, **__):
 
 def _in_place(name, function):
     def changed(x, *given, **named):
-        made = function(x, *given, **named)
+        made = function(x.clone() if paddle.is_grad_enabled() else x, *given, **named)
         if list(made.shape) != list(x.shape):
             raise RuntimeError(f"{name}: the result has shape {made.shape}, in place it has to be {x.shape}")
         if is_integer(x) and not is_integer(made):
@@ -346,18 +360,26 @@ def _promoting(name):
 def install():
     for name in ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "eq", "ne", "lt", "le", "gt", "ge"]:
         _promoting(f"__{name}__")
+    for name in _BITS:
+        _with_numbers(f"__{name}__")
     scope = globals()
-    for name, function in (("add", "add_"), ("sub", "sub_"), ("mul", "mul_"), ("truediv", "div_"), ("pow", "pow_")):
+    for name, function in _CHANGING.items():
         _operator(f"__i{name}__", scope[function])
 
 
-def polar(x, angle):
-    return paddle.complex(x * paddle.cos(angle), x * paddle.sin(angle))
+_BITS = {"and": operator.and_, "or": operator.or_, "xor": operator.xor, "lshift": operator.lshift,
+         "rshift": operator.rshift}  # fmt: skip
+_CHANGING = {"add": "add_", "sub": "sub_", "mul": "mul_", "truediv": "div_", "floordiv": "floor_divide_",
+             "mod": "remainder_", "pow": "pow_", **{name: f"_{name}_" for name in _BITS}}  # fmt: skip
+for _name, _function in _BITS.items():
+    globals()[f"_{_name}_"] = _in_place(f"_{_name}_", _function)
 
 
-def pinv(x, *, atol=None, rtol=None, hermitian=False):
-    """With PyTorch's bound for what counts as 0."""
-    if atol is not None:
-        raise NotImplementedError("pinv with atol")
-    own = paddle.finfo(x.dtype).eps * builtins.max(x.shape[-2:])
-    return paddle.linalg.pinv(x, own if rtol is None else rtol, hermitian)
+def _with_numbers(name):
+    """Bits of a tensor and of a whole number, which Paddle refuses."""
+    before = getattr(Tensor, name)
+
+    def combined(self, other):
+        return before(self, paddle.full([], other, self.dtype) if isinstance(other, (bool, int)) else other)
+
+    setattr(Tensor, name, combined)

@@ -20,6 +20,10 @@ def _added(mask, kind):
     return paddle.where(mask, paddle.full(mask.shape, float("-inf"), kind), paddle.zeros(mask.shape, kind))
 
 
+class NonDynamicallyQuantizableLinear(Linear):
+    """A Linear by the name that PyTorch prints."""
+
+
 class MultiheadAttention(Module):
     def __init__(self, embed_dim, num_heads, dropout=0.0, bias=True, add_bias_kv=False, add_zero_attn=False, kdim=None,
                  vdim=None, batch_first=False, device=None, dtype=None):  # fmt: skip
@@ -29,7 +33,7 @@ class MultiheadAttention(Module):
         self.embed_dim, self.num_heads, self.dropout, self.batch_first = embed_dim, num_heads, dropout, batch_first
         self.in_proj_weight = _zeros(3 * embed_dim, embed_dim)
         self.in_proj_bias = _zeros(3 * embed_dim) if bias else None
-        self.out_proj = Linear(embed_dim, embed_dim, bias=bias)
+        self.out_proj = NonDynamicallyQuantizableLinear(embed_dim, embed_dim, bias=bias)
         starts.xavier_uniform_(self.in_proj_weight)
         if bias:
             starts.zeros_(self.out_proj.bias)
@@ -132,11 +136,26 @@ class TransformerEncoder(Module):
     def __init__(self, encoder_layer, num_layers, norm=None, enable_nested_tensor=True, mask_check=True):
         super().__init__()
         self.layers, self.num_layers, self.norm = copies(encoder_layer, num_layers), num_layers, norm
+        self.enable_nested_tensor = enable_nested_tensor
 
     def forward(self, src, mask=None, src_key_padding_mask=None, is_causal=None):
+        nested = mask is None and src_key_padding_mask is not None and self._nests(src, src_key_padding_mask)
         for layer in self.layers:
             src = layer(src, mask, src_key_padding_mask)
+        if nested:
+            src = paddle.where((src_key_padding_mask != 0).unsqueeze(-1), paddle.zeros_like(src), src)
         return src if self.norm is None else self.norm(src)
+
+    def _nests(self, src, padding):
+        """Whether PyTorch leaves padding at the end out of the computation: then 0 comes out of it."""
+        first = self.layers[0]
+        plain = first.activation in (functions.relu, functions.gelu) and not first.norm_first and not first.training
+        whole = first.self_attn.batch_first and first.self_attn.in_proj_bias is not None and src.ndim == 3
+        even = first.self_attn.num_heads % 2 == 0 and first.norm1.eps == first.norm2.eps
+        traced = paddle.is_grad_enabled() and not all(each.stop_gradient for each in [src, *first.parameters()])
+        padded = (padding != 0).astype("int32")
+        at_end = bool((padded[:, 1:] >= padded[:, :-1]).all())
+        return self.enable_nested_tensor and plain and whole and even and not traced and at_end
 
 
 class TransformerDecoder(Module):

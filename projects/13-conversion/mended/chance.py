@@ -5,7 +5,7 @@ import math
 import numpy as np
 import paddle
 
-from .common import Tensor, dims, finish, method, put
+from .common import Tensor, dims, finish, method, put, writes
 
 
 class Own:
@@ -216,12 +216,40 @@ def _drop(x, p, training, shape):
     return x * kept / (1 - p) if p < 1 else x * 0
 
 
+@writes
 def dropout(input, p=0.5, training=True, inplace=False):
     return _drop(input, p, training, list(input.shape))
 
 
+@writes
 def dropout2d(input, p=0.5, training=True, inplace=False):
     return _drop(input, p, training, [*input.shape[:2], *[1] * (input.ndim - 2)])
 
 
 dropout1d = dropout3d = dropout2d
+
+
+def _alpha(x, p, training, shape):
+    if not training or p == 0:
+        return x
+    kept = (source.uniform(shape) >= p).astype(x.dtype)
+    least = -1.7580993408473766  # of SELU
+    scale = ((least**2 * p + 1) * (1 - p)) ** -0.5 if p < 1 else 0.0
+    return x * kept * scale + ((kept - 1) * least * scale + least * scale * p)
+
+
+@writes
+def alpha_dropout(input, p=0.5, training=False, inplace=False):
+    return _alpha(input, p, training, list(input.shape))
+
+
+@writes
+def feature_alpha_dropout(input, p=0.5, training=False, inplace=False):
+    return _alpha(input, p, training, [*input.shape[:2], *[1] * (input.ndim - 2)])
+
+
+@writes
+def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
+    slope = lower + (upper - lower) * source.uniform(list(input.shape)) if training else (lower + upper) / 2
+    slope = slope.astype(input.dtype) if training else slope
+    return paddle.where(input > 0, input, input * slope)

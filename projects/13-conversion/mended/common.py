@@ -1,9 +1,12 @@
 """What the other files share."""
 
 import functools
+import inspect
 
 import numpy as np
 import paddle
+
+from .views import allow, take, written
 
 Tensor = paddle.Tensor
 
@@ -44,7 +47,9 @@ def refuse(what):
 def cast(x, kind):
     """To another type; to halves rounded to the nearest, where Paddle's CPU cuts off."""
     if kind != paddle.float16 or x.dtype not in (paddle.float32, paddle.float64) or not x.place.is_cpu_place():
-        return x.astype(kind)
+        made = x.astype(kind)
+        made.stop_gradient = x.stop_gradient or is_integer(made)
+        return made
     near = paddle.to_tensor(x.detach().numpy().astype("float16").astype("float64")).astype(x.dtype)
     if not x.stop_gradient:
         near = x + paddle.where(x == near, paddle.zeros_like(near), near - x).detach()
@@ -65,20 +70,54 @@ def put(into, values):
         values = values.astype(into.dtype)
         if list(values.shape) != list(into.shape):
             values = paddle.expand(values, into.shape)
-        if into.is_contiguous():
-            paddle.assign(values, into)
-        else:
-            into.zero_()
-            into.add_(values)
+        take(into, values)
+        written(into)
     return into
 
 
 def write(x, made):
     """Put `made` in x's place, with its gradient."""
-    if x.stop_gradient and made.stop_gradient:
+    allow(x)
+    if not paddle.is_grad_enabled() or (x.stop_gradient and made.stop_gradient):
         return put(x, made)
-    if x.is_leaf and not x.stop_gradient and paddle.is_grad_enabled():
-        raise RuntimeError("a leaf that requires grad is used in an in-place operation")
-    if not paddle.is_grad_enabled():
-        return put(x, made)
-    return paddle.assign(made, x)
+    if made.stop_gradient:
+        made = paddle.where(paddle.ones(made.shape, "bool"), made, x.clone())  # no gradient goes to what x was
+    take(x, made)
+    written(x)
+    return x
+
+
+def writes(function):
+    """With `inplace` x takes the result too; the gradient is of what x was before."""
+    signature = inspect.signature(function)
+    (first, *_) = signature.parameters
+
+    @functools.wraps(function)
+    def called(*given, **named):
+        bound = signature.bind(*given, **named)
+        if not bound.arguments.get("inplace"):
+            return function(*given, **named)
+        x = bound.arguments[first]
+        bound.arguments[first] = x.clone()
+        return write(x, function(*bound.args, **bound.kwargs))
+
+    return called
+
+
+def into(made, out):
+    """`out=`: the result is written there."""
+    if isinstance(out, (tuple, list)):
+        return type(made)(*map(into, made, out)) if hasattr(made, "_fields") else tuple(map(into, made, out))
+    if list(made.shape) == list(out.shape):
+        return put(out, made)
+    return paddle.assign(made.astype(out.dtype), out)
+
+
+def root(x, degree=2):
+    """Of sums of powers: at 0 its gradient is 0, as PyTorch's norms have it."""
+    if x.stop_gradient:
+        return paddle.sqrt(x) if degree == 2 else x ** (1 / degree)
+    none = x == 0
+    found = paddle.where(none, paddle.ones_like(x), x)
+    found = paddle.sqrt(found) if degree == 2 else found ** (1 / degree)
+    return paddle.where(none, paddle.zeros_like(x), found)

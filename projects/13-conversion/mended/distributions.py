@@ -6,14 +6,19 @@ import paddle
 import paddle.nn.functional as F
 
 from . import chance
+from .kinds import Size
 
 
 def _tensor(value):
     return value if isinstance(value, paddle.Tensor) else paddle.to_tensor(float(value))
 
 
+def _as(value, shape):
+    return value if list(value.shape) == list(shape) else value.expand(shape)
+
+
 class Distribution:
-    batch_shape = ()
+    batch_shape = event_shape = Size()
 
     def rsample(self, sample_shape=()):
         raise NotImplementedError(f"{type(self).__name__}.rsample")
@@ -27,7 +32,7 @@ class Normal(Distribution):
     def __init__(self, loc, scale, validate_args=None):
         loc, scale = _tensor(loc), _tensor(scale)
         shape = paddle.broadcast_shape(loc.shape, scale.shape)
-        self.loc, self.scale, self.batch_shape = loc.expand(shape), scale.expand(shape), tuple(shape)
+        self.loc, self.scale, self.batch_shape = _as(loc, shape), _as(scale, shape), Size(shape)
         self.mean, self.stddev, self.variance = self.loc, self.scale, self.scale**2
 
     def rsample(self, sample_shape=()):
@@ -41,6 +46,9 @@ class Normal(Distribution):
     def entropy(self):
         return 0.5 + 0.5 * math.log(2 * math.pi) + paddle.log(self.scale)
 
+    def icdf(self, value):
+        return self.loc + self.scale * paddle.erfinv(2 * value - 1) * math.sqrt(2)
+
     def cdf(self, value):
         return 0.5 * (1 + paddle.erf((value - self.loc) / self.scale / math.sqrt(2)))
 
@@ -48,7 +56,7 @@ class Normal(Distribution):
 class Uniform(Distribution):
     def __init__(self, low, high, validate_args=None):
         self.low, self.high = _tensor(low), _tensor(high)
-        self.batch_shape = tuple(paddle.broadcast_shape(self.low.shape, self.high.shape))
+        self.batch_shape = Size(paddle.broadcast_shape(self.low.shape, self.high.shape))
 
     def rsample(self, sample_shape=()):
         return self.low + (self.high - self.low) * chance.rand(*sample_shape, *self.batch_shape)
@@ -60,6 +68,18 @@ class Uniform(Distribution):
     def entropy(self):
         return paddle.log(self.high - self.low)
 
+    @property
+    def mean(self):
+        return (self.high + self.low) / 2
+
+    @property
+    def variance(self):
+        return (self.high - self.low) ** 2 / 12
+
+    @property
+    def stddev(self):
+        return paddle.sqrt(self.variance)
+
 
 class Categorical(Distribution):
     def __init__(self, probs=None, logits=None, validate_args=None):
@@ -70,7 +90,7 @@ class Categorical(Distribution):
         else:
             self.logits = logits - paddle.logsumexp(logits, -1, keepdim=True)
             self.probs = F.softmax(self.logits, -1)
-        self.batch_shape = tuple(self.logits.shape[:-1])
+        self.batch_shape = Size(self.logits.shape[:-1])
 
     def sample(self, sample_shape=()):
         count = math.prod(sample_shape)
@@ -87,6 +107,10 @@ class Categorical(Distribution):
     def entropy(self):
         return -(self.logits * self.probs).sum(-1)
 
+    @property
+    def mode(self):
+        return self.probs.argmax(-1)
+
 
 class Bernoulli(Distribution):
     def __init__(self, probs=None, logits=None, validate_args=None):
@@ -98,7 +122,8 @@ class Bernoulli(Distribution):
         else:
             self.logits = _tensor(logits)
             self.probs = F.sigmoid(self.logits)
-        self.batch_shape = tuple(self.probs.shape)
+        self.batch_shape = Size(self.probs.shape)
+        self.mean, self.variance = self.probs, self.probs * (1 - self.probs)
 
     def sample(self, sample_shape=()):
         return chance.bernoulli(self.probs.detach().expand([*sample_shape, *self.batch_shape]))

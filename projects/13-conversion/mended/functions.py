@@ -7,7 +7,8 @@ import paddle
 import paddle.nn.functional as F
 
 from .chance import dropout
-from .common import is_integer, method
+from .common import is_integer, method, writes
+from .reductions import norm
 
 _conv = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _transpose = {1: F.conv1d_transpose, 2: F.conv2d_transpose, 3: F.conv3d_transpose}
@@ -101,8 +102,15 @@ def _normal(input, axes, eps):
 def instance_norm(
     input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5
 ):
-    found = _normal(input, list(range(2, input.ndim)), eps)
-    shape = [1, -1, *[1] * (input.ndim - 2)]
+    axes, shape = list(range(2, input.ndim)), [1, -1, *[1] * (input.ndim - 2)]
+    if not use_input_stats:
+        found = (input - running_mean.reshape(shape)) / paddle.sqrt(running_var.reshape(shape) + eps)
+    else:
+        found = _normal(input, axes, eps)
+        if running_mean is not None:
+            with paddle.no_grad():
+                for kept, now in ((running_mean, input.mean(axes)), (running_var, input.var(axes))):
+                    paddle.assign((1 - momentum) * kept + momentum * now.mean(0), kept)
     found = found if weight is None else found * weight.reshape(shape)
     return found if bias is None else found + bias.reshape(shape)
 
@@ -128,22 +136,19 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
 
 
 def normalize(input, p=2.0, dim=1, eps=1e-12):
-    size = (
-        paddle.sum(paddle.abs(input) ** p, dim, keepdim=True) ** (1 / p)
-        if p != 2
-        else paddle.sqrt(paddle.sum(input * input, dim, keepdim=True))
-    )
-    return input / paddle.clip(size, min=eps)
+    return input / paddle.clip(norm(input, p, dim, keepdim=True), min=eps)
 
 
 # Activations
 
 
+@writes
 @method
 def relu(x, inplace=False):
     return F.relu(x) if not is_integer(x) else paddle.maximum(x, paddle.zeros_like(x))
 
 
+@writes
 def relu6(x, inplace=False):
     return F.relu6(x)
 
@@ -162,28 +167,34 @@ def gelu(x, approximate="none"):
     return F.gelu(x, approximate == "tanh")
 
 
+@writes
 def silu(x, inplace=False):
     return F.silu(x)
 
 
+@writes
 def elu(x, alpha=1.0, inplace=False):
     return F.elu(x, alpha)
 
 
+@writes
 def selu(x, inplace=False):
     return F.selu(x)
 
 
+@writes
 def celu(x, alpha=1.0, inplace=False):
     return F.celu(x, alpha)
 
 
+@writes
 def mish(x, inplace=False):
     return F.mish(x)
 
 
+@writes
 def leaky_relu(x, negative_slope=0.01, inplace=False):
-    return F.leaky_relu(x, negative_slope)
+    return paddle.where(x > 0, x, x * negative_slope)  # at 0 its gradient is the slope, in Paddle 1
 
 
 def prelu(x, weight):
@@ -198,16 +209,19 @@ def softsign(x):
     return F.softsign(x)
 
 
+@writes
 def hardtanh(x, min_val=-1.0, max_val=1.0, inplace=False):
     return F.hardtanh(x, min_val, max_val)
 
 
+@writes
 def hardswish(x, inplace=False):
     return F.hardswish(x)
 
 
+@writes
 def hardsigmoid(x, inplace=False):
-    return paddle.clip(x / 6 + 0.5, 0.0, 1.0)
+    return F.hardtanh(x / 6 + 0.5, 0.0, 1.0)
 
 
 def logsigmoid(x):
@@ -223,9 +237,10 @@ def softshrink(x, lambd=0.5):
 
 
 def hardshrink(x, lambd=0.5):
-    return F.hardshrink(x, lambd)
+    return paddle.where(paddle.abs(x) > lambd, x, paddle.zeros_like(x))
 
 
+@writes
 def threshold(x, threshold, value, inplace=False):
     return paddle.where(x > threshold, x, paddle.full_like(x, value))
 
@@ -252,14 +267,6 @@ def log_softmax(x, dim=None, _stacklevel=3, dtype=None):
 
 def softmin(x, dim=None):
     return F.softmax(-x, _old_axis(x, dim))
-
-
-def flatten(x, start_dim=0, end_dim=-1):
-    return paddle.flatten(x, start_dim, end_dim)
-
-
-def unflatten(x, dim, sizes):
-    return paddle.reshape(x, [*x.shape[: dim % x.ndim], *sizes, *x.shape[dim % x.ndim + 1 :]])
 
 
 def one_hot(x, num_classes=-1):

@@ -1,10 +1,13 @@
 """Types of numbers, and tensors that are made from numbers."""
 
+import builtins
+
 import numpy as np
 import paddle
 
 from .common import Tensor, dims, finish, is_integer, method
 from .common import cast as convert
+from .views import of_array
 
 float16 = half = paddle.float16
 float32 = float_ = paddle.float32
@@ -68,6 +71,20 @@ def _first(data, made):
     return "float32" if data.dtype == np.float64 and made.dtype == float64 else None
 
 
+class _IsTensor(builtins.type):
+    def __instancecheck__(cls, thing):
+        return isinstance(thing, Tensor)
+
+
+class Variable(metaclass=_IsTensor):
+    """The name of tensors in old code."""
+
+    def __new__(cls, data, requires_grad=False):
+        made = data.detach()
+        made.stop_gradient = not requires_grad
+        return made
+
+
 def as_tensor(data, dtype=None, device=None):
     if isinstance(data, Tensor):
         return data if dtype is None or data.dtype == dtype else data.astype(dtype)
@@ -75,11 +92,8 @@ def as_tensor(data, dtype=None, device=None):
 
 
 def from_numpy(array, dtype=None):
-    """Paddle copies where PyTorch shares: a later write into the array is refused, for it would not arrive."""
-    made = paddle.to_tensor(np.ascontiguousarray(array))
-    if array.flags.owndata:
-        array.flags.writeable = False
-    return made if dtype is None else made.astype(dtype)
+    made = of_array(array)
+    return made if dtype is None or made.dtype == dtype else made.astype(dtype)
 
 
 def _size(given, size):
@@ -218,6 +232,7 @@ def _caster(name, kind):
 
 to_float, to_double, to_half = _caster("float", float32), _caster("double", float64), _caster("half", float16)
 to_long, to_int, to_short = _caster("long", int64), _caster("int", int32), _caster("short", int16)
+to_char = _caster("char", int8)
 to_bool, to_byte, to_bfloat16 = _caster("bool", bool_), _caster("byte", uint8), _caster("bfloat16", paddle.bfloat16)
 
 
@@ -257,6 +272,9 @@ class iinfo:
 
 class Size(tuple):
     """PyTorch's shape: a tuple that can count."""
+
+    def __repr__(self):
+        return f"torch.Size({list(self)})"
 
     def numel(self):
         return int(np.prod(self)) if self else 1

@@ -194,7 +194,13 @@ class _BatchNorm(Module):
         else:
             self.running_mean = self.running_var = self.num_batches_tracked = None
 
+    def reset_running_stats(self):
+        if self.track_running_stats:
+            starts.zeros_(self.running_mean), starts.ones_(self.running_var)
+            self.num_batches_tracked.zero_()
+
     def reset_parameters(self):
+        self.reset_running_stats()
         if self.affine:
             starts.ones_(self.weight), starts.zeros_(self.bias)
 
@@ -226,12 +232,13 @@ class _InstanceNorm(_BatchNorm):
     def __init__(
         self, num_features, eps=1e-5, momentum=0.1, affine=False, track_running_stats=False, device=None, dtype=None
     ):
-        if track_running_stats:
-            raise NotImplementedError("InstanceNorm with track_running_stats")
-        super().__init__(num_features, eps, momentum, affine, False, device, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
 
     def forward(self, input):
-        return functions.instance_norm(input, weight=self.weight, bias=self.bias, eps=self.eps)
+        use = self.training or self.running_mean is None
+        return functions.instance_norm(
+            input, self.running_mean, self.running_var, self.weight, self.bias, use, self.momentum, self.eps
+        )
 
 
 class InstanceNorm1d(_InstanceNorm):
@@ -290,7 +297,7 @@ class _Dropout(Module):
         self.p, self.inplace = p, inplace
 
     def forward(self, input):
-        return type(self).drop(input, self.p, self.training)
+        return type(self).drop(input, self.p, self.training, self.inplace)
 
     def extra_repr(self):
         return f"p={self.p}, inplace={self.inplace}"
@@ -310,6 +317,23 @@ class Dropout2d(Dropout1d):
 
 class Dropout3d(Dropout1d):
     pass
+
+
+class AlphaDropout(_Dropout):
+    drop = staticmethod(chance.alpha_dropout)
+
+
+class FeatureAlphaDropout(_Dropout):
+    drop = staticmethod(chance.feature_alpha_dropout)
+
+
+class RReLU(Module):
+    def __init__(self, lower=1.0 / 8, upper=1.0 / 3, inplace=False):
+        super().__init__()
+        self.lower, self.upper, self.inplace = lower, upper, inplace
+
+    def forward(self, input):
+        return chance.rrelu(input, self.lower, self.upper, self.training, self.inplace)
 
 
 class PReLU(Module):

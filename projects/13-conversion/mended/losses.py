@@ -5,16 +5,21 @@ import math
 import paddle
 import paddle.nn.functional as F
 
+from .arithmetic import clamp
+from .common import root
+from .reductions import norm
+
 
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     def length(x):
-        return paddle.clip(paddle.sqrt(paddle.sum(x * x, dim, keepdim=True)), min=eps)
+        found = root(paddle.sum(x * x, dim, keepdim=True))
+        return found + (paddle.clip(found, min=eps) - found).detach()
 
     return paddle.sum((x1 / length(x1)) * (x2 / length(x2)), dim)
 
 
 def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
-    return paddle.sum(paddle.abs(x1 - x2 + eps) ** p, -1, keepdim=keepdim) ** (1 / p)
+    return norm(x1 - x2 + eps, p, -1, keepdim)
 
 
 def _reduced(loss, reduction, size_average=None, reduce=None):
@@ -130,16 +135,16 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
 
 
 def margin_ranking_loss(input1, input2, target, margin=0.0, size_average=None, reduce=None, reduction="mean"):
-    return _reduced(F.relu(-target * (input1 - input2) + margin), reduction, size_average, reduce)
+    return _reduced(clamp(-target * (input1 - input2) + margin, 0), reduction, size_average, reduce)
 
 
 def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
-    return _reduced(paddle.where(target == 1, input, F.relu(margin - input)), reduction, size_average, reduce)
+    return _reduced(paddle.where(target == 1, input, clamp(margin - input, 0)), reduction, size_average, reduce)
 
 
 def cosine_embedding_loss(input1, input2, target, margin=0.0, size_average=None, reduce=None, reduction="mean"):
     alike = cosine_similarity(input1, input2, input1.ndim - 1)
-    return _reduced(paddle.where(target == 1, 1 - alike, F.relu(alike - margin)), reduction, size_average, reduce)
+    return _reduced(paddle.where(target == 1, 1 - alike, clamp(alike - margin, 0)), reduction, size_average, reduce)
 
 
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
@@ -160,15 +165,26 @@ def triplet_margin_loss(
 ):
     near, far = pairwise_distance(anchor, positive, p, eps), pairwise_distance(anchor, negative, p, eps)
     far = paddle.minimum(far, pairwise_distance(positive, negative, p, eps)) if swap else far
-    return _reduced(F.relu(near - far + margin), reduction, size_average, reduce)
+    return _reduced(clamp(near - far + margin, 0), reduction, size_average, reduce)
+
+
+def triplet_margin_with_distance_loss(
+    anchor, positive, negative, *, distance_function=None, margin=1.0, swap=False, reduction="mean"
+):
+    apart = distance_function or pairwise_distance
+    near, far = apart(anchor, positive), apart(anchor, negative)
+    far = paddle.minimum(far, apart(positive, negative)) if swap else far
+    return _reduced(clamp(near - far + margin, 0), reduction)
 
 
 def poisson_nll_loss(
     input, target, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean"
 ):
-    if full:
-        raise NotImplementedError("poisson_nll_loss with full")
     loss = paddle.exp(input) - target * input if log_input else input - target * paddle.log(input + eps)
+    if full:
+        large = paddle.where(target > 1, target, paddle.ones_like(target))
+        stirling = target * paddle.log(large) - target + 0.5 * paddle.log(2 * math.pi * large)
+        loss = loss + paddle.where(target > 1, stirling, paddle.zeros_like(loss))
     return _reduced(loss, reduction, size_average, reduce)
 
 

@@ -4,6 +4,7 @@ from collections import OrderedDict, namedtuple
 
 import paddle
 
+from . import shown
 from .common import Tensor, put
 
 Layer = paddle.nn.Layer
@@ -21,6 +22,8 @@ Keys.__name__ = "_IncompatibleKeys"  # which it prints
 
 class Module(Layer):
     """torch.nn.Module: a layer that may be begun with `super().__init__()` alone."""
+
+    extra_repr, __repr__ = shown.extra, shown.text
 
     def __init__(self, *given, **named):
         super().__init__()
@@ -224,10 +227,6 @@ def apply(self, fn):
         child.apply(fn)
     fn(self)
     return self
-
-
-def extra_repr(self):
-    return ""
 
 
 def _cast(kind):

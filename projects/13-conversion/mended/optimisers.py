@@ -45,7 +45,7 @@ class Optimizer:
                 for each in group["params"]:
                     if each.grad is not None and not each.stop_gradient:
                         gradient = -each.grad if group.get("maximize") else each.grad
-                        self.move(each, gradient.detach(), group, self.state[id(each)])
+                        self.move(each, gradient.detach(), group, self.state[each])
         return loss
 
     def state_dict(self):
@@ -54,14 +54,14 @@ class Optimizer:
             for each in group["params"]:
                 numbers.setdefault(id(each), len(numbers))
             groups.append({**group, "params": [numbers[id(each)] for each in group["params"]]})
-        return {"state": {numbers[key]: value for key, value in self.state.items()}, "param_groups": groups}
+        return {"state": {numbers[id(key)]: value for key, value in self.state.items()}, "param_groups": groups}
 
     def load_state_dict(self, given):
         every = [each for group in self.param_groups for each in group["params"]]
         for group, loaded in zip(self.param_groups, given["param_groups"], strict=False):
             group.update({name: value for name, value in loaded.items() if name != "params"})
         for number, state in given["state"].items():
-            self.state[id(every[int(number)])] = {
+            self.state[every[int(number)]] = {
                 name: value.clone() if isinstance(value, paddle.Tensor) else value for name, value in state.items()
             }
 
@@ -211,6 +211,63 @@ class Adamax(Optimizer):
         state["exp_avg"] = state.get("exp_avg", zero) + (gradient - state.get("exp_avg", zero)) * (1 - first)
         state["exp_inf"] = paddle.maximum(state.get("exp_inf", zero) * second, paddle.abs(gradient) + group["eps"])
         _set(p, p - group["lr"] / (1 - first ** state["step"]) * state["exp_avg"] / state["exp_inf"])
+
+
+class ASGD(Optimizer):
+    def __init__(self, params, lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0, **_):
+        super().__init__(params, {"lr": lr, "lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay})
+
+    def move(self, p, gradient, group, state):
+        gradient = gradient + group["weight_decay"] * p if group["weight_decay"] else gradient
+        if "step" not in state:
+            state.update(step=0, eta=group["lr"], mu=1.0, ax=paddle.zeros_like(p))
+        state["step"] += 1
+        _set(p, p * (1 - group["lambd"] * state["eta"]) - state["eta"] * gradient)
+        state["ax"] = state["ax"] + (p.detach() - state["ax"]) * state["mu"]
+        state["eta"] = group["lr"] / (1 + group["lambd"] * group["lr"] * state["step"]) ** group["alpha"]
+        state["mu"] = 1 / max(1, state["step"] - group["t0"])
+
+
+class RAdam(Optimizer):
+    def __init__(
+        self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, decoupled_weight_decay=False, **_
+    ):
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+                                  "decoupled": decoupled_weight_decay})  # fmt: skip
+
+    def move(self, p, gradient, group, state):
+        (first, second), value = group["betas"], p
+        if group["decoupled"]:
+            value = p * (1 - group["lr"] * group["weight_decay"])
+        elif group["weight_decay"]:
+            gradient = gradient + group["weight_decay"] * p
+        if "step" not in state:
+            state.update(step=0, exp_avg=paddle.zeros_like(p), exp_avg_sq=paddle.zeros_like(p))
+        step = state["step"] = state["step"] + 1
+        state["exp_avg"] = state["exp_avg"] + (gradient - state["exp_avg"]) * (1 - first)
+        state["exp_avg_sq"] = state["exp_avg_sq"] * second + (1 - second) * gradient * gradient
+        moved, most = state["exp_avg"] / (1 - first**step), 2 / (1 - second) - 1
+        long = most - 2 * step * second**step / (1 - second**step)
+        if long > 5:
+            rectified = math.sqrt((long - 4) * (long - 2) * most / ((most - 4) * (most - 2) * long))
+            moved = moved * rectified * math.sqrt(1 - second**step) / (paddle.sqrt(state["exp_avg_sq"]) + group["eps"])
+        _set(p, value - group["lr"] * moved)
+
+
+class Rprop(Optimizer):
+    def __init__(self, params, lr=1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50), **_):
+        super().__init__(params, {"lr": lr, "etas": etas, "step_sizes": step_sizes})
+
+    def move(self, p, gradient, group, state):
+        if "step" not in state:
+            state.update(step=0, prev=paddle.zeros_like(p), step_size=paddle.full_like(p, group["lr"]))
+        state["step"] += 1
+        turned, (less, more) = paddle.sign(gradient * state["prev"]), group["etas"]
+        factor = paddle.where(turned > 0, paddle.full_like(p, more), paddle.ones_like(p))
+        factor = paddle.where(turned < 0, paddle.full_like(p, less), factor)
+        state["step_size"] = paddle.clip(state["step_size"] * factor, *group["step_sizes"])
+        state["prev"] = paddle.where(turned < 0, paddle.zeros_like(p), gradient)
+        _set(p, p - paddle.sign(state["prev"]) * state["step_size"])
 
 
 def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False, foreach=None):

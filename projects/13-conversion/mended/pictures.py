@@ -20,27 +20,67 @@ def _max_pool(axes):
 
     def call(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
         if dilation not in (1, [1] * axes, (1,) * axes):
-            raise NotImplementedError("max_pool with dilation")
+            if ceil_mode or return_indices:
+                raise NotImplementedError("max_pool with dilation and ceil_mode or indices")
+            return _dilated(x, axes, kernel_size, stride or kernel_size, padding, dilation)
         named = {"ceil_mode": ceil_mode, "return_mask": return_indices}
         found = _pooled(x, axes, lambda x: function(x, kernel_size, stride, padding, **named))
+        if ceil_mode:
+            sides = zip(x.shape[-axes:], _sides(axes, kernel_size, stride or kernel_size, padding), strict=True)
+            kept = (..., *(slice(0, _count(length, *side)) for length, side in sides))
+            found = tuple(each[kept] for each in found) if return_indices else found[kept]
         return (found[0], found[1].astype("int64")) if return_indices else found
 
     return call
 
 
+def _dilated(x, axes, *settings):
+    """The greatest of windows with gaps, one axis after the other."""
+    for axis, (size, step, edge, gap) in enumerate(_sides(axes, *settings), x.ndim - axes):
+        pads = [0] * 2 * (x.ndim - 1 - axis) + [edge, edge]
+        x = pad(x, pads, value=-math.inf)
+        count = (x.shape[axis] - gap * (size - 1) - 1) // step + 1
+        parts = [
+            paddle.strided_slice(x, [axis], [first], [first + step * (count - 1) + 1], [step])
+            for first in range(0, gap * size, gap)
+        ]
+        x = paddle.stack(parts).amax(0)
+    return x
+
+
 max_pool1d, max_pool2d, max_pool3d = map(_max_pool, (1, 2, 3))
+
+
+def _sides(axes, *settings):
+    """One of each setting for each axis."""
+    return zip(*([one] * axes if isinstance(one, int) else one for one in settings), strict=True)
+
+
+def _count(length, size, step, edge, gap=1):
+    """How many windows ceil_mode makes: none begins beyond what was there and the edge before it."""
+    count = -(-(length + 2 * edge - gap * (size - 1) - 1) // step) + 1
+    return count - ((count - 1) * step >= length + edge)
 
 
 def _avg_pool(axes):
     function = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}[axes]
 
     def call(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None):
-        named = {"divisor_override": divisor_override} if axes > 1 else {}
-        if ceil_mode and count_include_pad and padding:
-            raise NotImplementedError("avg_pool with ceil_mode and padding")
-        return _pooled(x, axes, lambda x: function(
-            x, kernel_size, stride, padding, exclusive=not count_include_pad, ceil_mode=ceil_mode, **named,
-        ))  # fmt: skip
+        sides = list(_sides(axes, kernel_size, stride or kernel_size, padding))
+        if not ceil_mode and not divisor_override:
+            sizes, steps, edges = map(list, zip(*sides, strict=True))
+            return _pooled(x, axes, lambda x: function(x, sizes, steps, edges, exclusive=not count_include_pad))
+        pads, counted = [], paddle.ones([])
+        for length, (size, step, edge) in zip(x.shape[-axes:], sides, strict=True):
+            count = _count(length, size, step, edge) if ceil_mode else (length + 2 * edge - size) // step + 1
+            first = np.arange(count) * step - edge
+            last = np.minimum(first + size, length + edge)
+            pads = [edge, (count - 1) * step + size - length - edge, *pads]
+            inside = last - first if count_include_pad else np.minimum(last, length) - np.maximum(first, 0)
+            counted = counted.unsqueeze(-1) * paddle.to_tensor(inside.astype("float32"))
+        sizes, steps, _ = map(list, zip(*sides, strict=True))
+        sums = _pooled(pad(x, pads), axes, lambda x: function(x, sizes, steps, 0, exclusive=False)) * math.prod(sizes)
+        return sums / (divisor_override or counted.astype(x.dtype))
 
     return call
 
@@ -87,26 +127,54 @@ def pad(x, pad, mode="constant", value=None):
 def interpolate(
     x, size=None, scale_factor=None, mode="nearest", align_corners=None, recompute_scale_factor=None, antialias=False
 ):
-    if antialias:
-        raise NotImplementedError("interpolate with antialias")
-    axes = x.ndim - 2
+    axes, steps = x.ndim - 2, None
     if size is None:
         factors = [scale_factor] * axes if isinstance(scale_factor, (int, float)) else list(scale_factor)
         size = [math.floor(side * factor) for side, factor in zip(x.shape[2:], factors, strict=False)]
-        if mode != "nearest" and any(
-            side * factor != whole for side, factor, whole in zip(x.shape[2:], factors, size, strict=False)
-        ):
-            raise NotImplementedError("interpolate by a factor that gives no whole size")
+        steps = None if recompute_scale_factor else [1 / factor for factor in factors]
     size = [int(size)] * axes if isinstance(size, (int, np.integer)) else [int(each) for each in size]
-    if mode == "nearest":
-        for axis, wanted in enumerate(size, 2):
-            index = np.floor(np.arange(wanted, dtype="float32") * np.float32(x.shape[axis] / wanted)).astype("int64")
+    steps = steps or [side / wanted for side, wanted in zip(x.shape[2:], size, strict=True)]
+    if mode.startswith("nearest"):
+        middle = np.float32(0.5 if mode == "nearest-exact" else 0)
+        for axis, (wanted, step) in enumerate(zip(size, steps, strict=True), 2):
+            index = np.floor((np.arange(wanted, dtype="float32") + middle) * np.float32(step)).astype("int64")
             x = paddle.index_select(x, paddle.to_tensor(np.minimum(index, x.shape[axis] - 1)), axis)
         return x
     if mode == "area":
         return {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d}[axes](x, size)
-    order = {1: "NCW", 2: "NCHW", 3: "NCDHW"}[axes]
-    return F.interpolate(x, size, None, mode, bool(align_corners), 0, data_format=order)
+    for axis, (wanted, step) in enumerate(zip(size, steps, strict=True), 2):
+        weights = paddle.to_tensor(_weights(x.shape[axis], wanted, step, mode == "bicubic", align_corners, antialias))
+        x = paddle.moveaxis(paddle.matmul(paddle.moveaxis(x, axis, -1), weights.astype(x.dtype)), -1, axis)
+    return x
+
+
+def _cubic(x, a):
+    near, far = ((a + 2) * x - (a + 3)) * x * x + 1, (((x - 5) * x + 8) * x - 4) * a
+    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
+
+
+def _weights(length, wanted, step, cubic, corners, antialias):
+    """What each of the old positions gives to each of the new ones: (length, wanted)."""
+    reach = 2 if cubic else 1
+    if corners:
+        step = (length - 1) / (wanted - 1) if wanted > 1 else 0.0
+    at = np.arange(wanted) * step if corners else (np.arange(wanted) + 0.5) * step - 0.5
+    if antialias:
+        wide = max(step, 1.0)
+        apart = np.abs(np.arange(length)[:, None] - at) / wide
+        made = _cubic(apart, -0.5) if cubic else np.maximum(1 - apart, 0)
+        inside = np.abs(np.arange(length)[:, None] - at) < reach * wide
+        return made * inside / (made * inside).sum(0)
+    at = at if cubic else np.maximum(at, 0)
+    made, first = np.zeros((length, wanted)), np.floor(at).astype(int)
+    for more in range(1 - reach, reach + 1):
+        apart = np.abs(first + more - at)
+        np.add.at(
+            made,
+            (np.clip(first + more, 0, length - 1), np.arange(wanted)),
+            _cubic(apart, -0.75) if cubic else np.maximum(1 - apart, 0),
+        )
+    return made
 
 
 upsample = interpolate

@@ -45,6 +45,7 @@ _of.names = {
     "BCEWithLogitsLoss": "binary_cross_entropy_with_logits", "KLDivLoss": "kl_div",
     "MarginRankingLoss": "margin_ranking_loss", "HingeEmbeddingLoss": "hinge_embedding_loss",
     "CosineEmbeddingLoss": "cosine_embedding_loss", "TripletMarginLoss": "triplet_margin_loss",
+    "TripletMarginWithDistanceLoss": "triplet_margin_with_distance_loss",
     "SoftMarginLoss": "soft_margin_loss", "PoissonNLLLoss": "poisson_nll_loss", "GaussianNLLLoss": "gaussian_nll_loss",
 }  # fmt: skip
 
@@ -87,6 +88,7 @@ MarginRankingLoss, HingeEmbeddingLoss = (
 )
 CosineEmbeddingLoss, SoftMarginLoss = _of("CosineEmbeddingLoss", "margin", *_OLD), _of("SoftMarginLoss", *_OLD)
 TripletMarginLoss = _of("TripletMarginLoss", "margin", "p", "eps", "swap", *_OLD)
+TripletMarginWithDistanceLoss = _of("TripletMarginWithDistanceLoss", "distance_function", "margin", "swap", "reduction")
 
 
 class _Pad(Module):

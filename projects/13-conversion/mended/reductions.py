@@ -5,7 +5,7 @@ from collections import namedtuple
 import numpy as np
 import paddle
 
-from .common import Tensor, is_half, is_integer, method
+from .common import Tensor, is_half, is_integer, method, root
 
 Pair = namedtuple("Pair", "values indices")
 
@@ -40,7 +40,20 @@ def mean(x, dim=None, keepdim=False, *, dtype=None, axis=None, keepdims=False):
 @method
 def prod(x, dim=None, keepdim=False, *, dtype=None):
     x = _wide(x) if dtype is None else x.astype(dtype)
-    return paddle.prod(x, dim, keepdim=keepdim)
+    if x.stop_gradient or not bool((x == 0).any()):
+        return paddle.prod(x, dim, keepdim=keepdim)
+    found = _product(x.flatten(), 0) if dim is None else _product(x, dim % x.ndim)
+    return found if dim is not None and keepdim else found.squeeze(0 if dim is None else dim)
+
+
+def _product(x, axis):
+    """By pairs, since the gradient of Paddle's product divides by its factors."""
+    while x.shape[axis] > 1:
+        if x.shape[axis] % 2:
+            x = paddle.concat([x, paddle.ones([*x.shape[:axis], 1, *x.shape[axis + 1 :]], x.dtype)], axis)
+        a, b = paddle.split(x, 2, axis)
+        x = a * b
+    return x
 
 
 @method
@@ -50,7 +63,15 @@ def cumsum(x, dim, *, dtype=None):
 
 @method
 def cumprod(x, dim, *, dtype=None):
-    return paddle.cumprod(_wide(x) if dtype is None else x.astype(dtype), dim)
+    x = _wide(x) if dtype is None else x.astype(dtype)
+    if x.stop_gradient or not bool((x == 0).any()):
+        return paddle.cumprod(x, dim)
+    step, length, axis = 1, x.shape[dim], dim % x.ndim
+    while step < length:
+        first, last = paddle.split(x, [step, length - step], axis)
+        before, _ = paddle.split(x, [length - step, step], axis)
+        x, step = paddle.concat([first, last * before], axis), 2 * step
+    return x
 
 
 def _correction(dim, unbiased, correction):
@@ -74,7 +95,7 @@ def var(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
 
 @method
 def std(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
-    return paddle.sqrt(var(x, dim, unbiased, keepdim, correction=correction))
+    return root(var(x, dim, unbiased, keepdim, correction=correction))
 
 
 def var_mean(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
@@ -218,6 +239,19 @@ def median(x, dim=None, keepdim=False):
     return kthvalue(x, (x.shape[dim] - 1) // 2 + 1, dim, keepdim)
 
 
+@method
+def nanmedian(x, dim=None, keepdim=False):
+    """The lower one of what is a number."""
+    if dim is None:
+        return median(x[~paddle.isnan(x)])
+    none = paddle.isnan(x)
+    order = paddle.argsort(paddle.where(none, paddle.full_like(x, float("inf")), x), axis=dim, stable=True)
+    middle = paddle.clip(((~none).astype("int64").sum(dim, keepdim=True) - 1) // 2, min=0)
+    index = paddle.take_along_axis(order, middle, dim)
+    values = paddle.take_along_axis(x, index, dim)
+    return Pair(values, index) if keepdim else Pair(values.squeeze(dim), index.squeeze(dim))
+
+
 def numel(x):
     return int(np.prod(x.shape)) if x.shape else 1
 
@@ -269,25 +303,14 @@ def norm(x, p="fro", dim=None, keepdim=False, *, dtype=None):
     axis = list(range(x.ndim)) if dim is None else [dim] if isinstance(dim, int) else list(dim)
     size = paddle.abs(x)
     if p == float("inf"):
-        return paddle.max(size, axis, keepdim)
+        return paddle.amax(size, axis, keepdim)
     if p == float("-inf"):
-        return paddle.min(size, axis, keepdim)
+        return paddle.amin(size, axis, keepdim)
     if p == 0:
         return paddle.sum((size != 0).astype(x.dtype), axis, keepdim=keepdim)
     if p == 1:
         return paddle.sum(size, axis, keepdim=keepdim)
-    if p == 2:
-        return (
-            paddle.linalg.norm(
-                x.flatten() if dim is None and not keepdim else x,
-                2.0,
-                None if dim is None and not keepdim else axis,
-                keepdim,
-            )
-            if dim is None and not keepdim
-            else paddle.sqrt(paddle.sum(x * x, axis, keepdim=keepdim))
-        )
-    return paddle.sum(size**p, axis, keepdim=keepdim) ** (1.0 / p)
+    return root(paddle.sum(size * size if p == 2 else size**p, axis, keepdim=keepdim), p)
 
 
 def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):

@@ -5,25 +5,26 @@ import itertools
 import numpy as np
 import paddle
 
-from .common import Tensor, dims, method, put
+from .common import Tensor, dims, method
 from .common import write as _write
+from .views import noted, refusing, reshaped, transposed
 
 
 @method
 def view(x, *given, dtype=None, size=None):
     if given and isinstance(given[0], paddle.dtype):
         return paddle.view(x, {paddle.int32: "int32", paddle.float32: "float32"}.get(given[0], given[0]))
-    return paddle.reshape(x, dims(given if size is None else (size,)))
+    return reshaped(x, paddle.reshape(x, dims(given if size is None else (size,))))
 
 
 @method
 def reshape(x, *given, shape=None):
-    return paddle.reshape(x, dims(given if shape is None else (shape,)))
+    return reshaped(x, paddle.reshape(x, dims(given if shape is None else (shape,))))
 
 
 @method
 def view_as(x, other):
-    return paddle.reshape(x, other.shape)
+    return reshaped(x, paddle.reshape(x, other.shape))
 
 
 @method
@@ -32,7 +33,7 @@ def transpose(x, dim0, dim1):
     if not order:
         return x
     order[dim0], order[dim1] = order[dim1], order[dim0]
-    return paddle.transpose(x, order)
+    return transposed(x, order)
 
 
 swapaxes = swapdims = transpose
@@ -41,16 +42,16 @@ swapaxes = swapdims = transpose
 @method
 def permute(x, *given, dims=None):
     order = dims if dims is not None else given[0] if len(given) == 1 and not isinstance(given[0], int) else given
-    return paddle.transpose(x, [each % x.ndim for each in order])
+    return transposed(x, [each % x.ndim for each in order])
 
 
 @method
 def t(x):
-    return x if x.ndim < 2 else paddle.transpose(x, [1, 0])
+    return x if x.ndim < 2 else transposed(x, [1, 0])
 
 
 def T(x):
-    return paddle.transpose(x, list(range(x.ndim))[::-1]) if isinstance(x, Tensor) else x.T
+    return transposed(x, list(range(x.ndim))[::-1]) if isinstance(x, Tensor) else x.T
 
 
 def mT(x):
@@ -117,12 +118,20 @@ def unbind(x, dim=0):
 def expand(x, *given, size=None):
     wanted = dims(given if size is None else (size,))
     old = [1] * (len(wanted) - x.ndim) + list(x.shape)
-    return paddle.expand(x, [b if a == -1 else a for a, b in zip(wanted, old, strict=False)])
+    return _expanded(x, [b if a == -1 else a for a, b in zip(wanted, old, strict=False)])
+
+
+def _expanded(x, shape):
+    """Paddle copies: it follows what is written into x, and is not written into itself."""
+    if shape == list(x.shape):
+        return reshaped(x, paddle.reshape(x, shape))
+    made = paddle.expand(x, shape)
+    return noted(x, made, lambda x: paddle.expand(x, shape), refusing("what was expanded"), copied=True)
 
 
 @method
 def expand_as(x, other):
-    return paddle.expand(x, other.shape)
+    return _expanded(x, list(other.shape))
 
 
 @method
@@ -148,25 +157,25 @@ def repeat_interleave(x, repeats, dim=None, *, output_size=None):
 
 @method
 def flatten(x, start_dim=0, end_dim=-1):
-    return paddle.flatten(x, start_dim, end_dim) if x.ndim else x.reshape([1])
+    return reshaped(x, paddle.flatten(x, start_dim, end_dim) if x.ndim else x.reshape([1]))
 
 
 @method
 def unflatten(x, dim, sizes):
     dim %= x.ndim
-    return paddle.reshape(x, [*x.shape[:dim], *sizes, *x.shape[dim + 1 :]])
+    return reshaped(x, paddle.reshape(x, [*x.shape[:dim], *sizes, *x.shape[dim + 1 :]]))
 
 
 @method
 def squeeze(x, dim=None):
     if dim is None:
-        return paddle.squeeze(x)
-    return paddle.squeeze(x, list(dim) if isinstance(dim, tuple) else dim)
+        return reshaped(x, paddle.squeeze(x))
+    return reshaped(x, paddle.squeeze(x, list(dim) if isinstance(dim, tuple) else dim))
 
 
 @method
 def unsqueeze(x, dim):
-    return paddle.unsqueeze(x, dim)
+    return reshaped(x, paddle.unsqueeze(x, dim))
 
 
 @method
@@ -202,7 +211,8 @@ def stack(tensors, dim=0, *, out=None):
     return paddle.stack([each if each.dtype == kind else each.astype(kind) for each in tensors], dim)
 
 
-def where(condition, x=None, y=None):
+def where(condition, input=None, other=None):
+    x, y = input, other
     if x is None:
         return nonzero(condition, as_tuple=True)
     tensors = [each for each in (x, y) if isinstance(each, Tensor)]
@@ -259,7 +269,8 @@ def copy_(x, source, non_blocking=False):
 
 @method
 def fill_(x, value):
-    return put(x, value.detach() if isinstance(value, Tensor) else paddle.full([], value, x.dtype))
+    value = value.astype(x.dtype) if isinstance(value, Tensor) else paddle.full([], value, x.dtype)
+    return _write(x, value.expand(x.shape))
 
 
 @method
@@ -281,7 +292,50 @@ def meshgrid(*tensors, indexing="ij"):
 
 @method
 def diagonal(x, offset=0, dim1=0, dim2=1):
-    return paddle.diagonal(x, offset, dim1, dim2)
+    return noted(
+        x,
+        paddle.diagonal(x, offset, dim1, dim2),
+        lambda x: paddle.diagonal(x, offset, dim1, dim2),
+        lambda x, part: paddle.diagonal_scatter(x, part, offset, dim1, dim2),
+    )
+
+
+@method
+def diagonal_scatter(x, src, offset=0, dim1=0, dim2=1):
+    return paddle.diagonal_scatter(x, src.astype(x.dtype), offset, dim1, dim2)
+
+
+@method
+def diag_embed(x, offset=0, dim1=-2, dim2=-1):
+    """Paddle's has no gradient."""
+    made = x.unsqueeze(-1) * paddle.eye(x.shape[-1], dtype=x.dtype)
+    if offset:
+        side, more = made.shape[-1], abs(offset)
+        rows = paddle.zeros([*made.shape[:-2], more, side], x.dtype)
+        made = paddle.concat([made, rows] if offset > 0 else [rows, made], -2)
+        columns = paddle.zeros([*made.shape[:-2], side + more, more], x.dtype)
+        made = paddle.concat([columns, made] if offset > 0 else [made, columns], -1)
+    return paddle.moveaxis(made, [-2, -1], [dim1, dim2])
+
+
+def _split_along(x, given, axis):
+    given = given[0] if len(given) == 1 else given
+    return tensor_split(x, given if isinstance(given, int) else list(given), axis)
+
+
+@method
+def hsplit(x, *given):
+    return _split_along(x, given, 0 if x.ndim == 1 else 1)
+
+
+@method
+def vsplit(x, *given):
+    return _split_along(x, given, 0)
+
+
+@method
+def dsplit(x, *given):
+    return _split_along(x, given, 2)
 
 
 @method
@@ -291,7 +345,10 @@ def diag(x, diagonal=0):
 
 @method
 def unfold(x, dimension, size, step):
-    return paddle.unfold(x, dimension, size, step)
+    def windows(x):
+        return paddle.unfold(x, dimension, size, step)
+
+    return noted(x, windows(x), windows, refusing("windows"), copied=True)
 
 
 @method

@@ -6,6 +6,7 @@ from .common import put
 from .files import Device
 
 Tensor = paddle.Tensor
+TRACED = {paddle.float16, paddle.bfloat16, paddle.float32, paddle.float64, paddle.complex64, paddle.complex128}
 
 
 def requires_grad_(self, requires_grad=True):
@@ -32,6 +33,10 @@ def _gradient(given):
     return property(read, write)
 
 
+def _grad_fn(given):
+    return property(lambda self: None if self.is_leaf or self.stop_gradient else given.__get__(self))
+
+
 def _data(self, value):
     put(self, value.detach())
 
@@ -41,7 +46,9 @@ def install():
     for kind in (Tensor, paddle.base.framework.EagerParamBase):
         kind.requires_grad_ = requires_grad_
         kind.data = property(lambda self: self.detach(), _data)
+        kind.grad_fn = _grad_fn(kind.grad_fn)
         kind.device = property(lambda self: Device(str(self.place)[6:-1].replace("gpu", "cuda")))
         kind.requires_grad = property(
-            lambda self: not self.stop_gradient, lambda self, value: setattr(self, "stop_gradient", not value)
+            lambda self: not self.stop_gradient and self.dtype in TRACED,
+            lambda self, value: setattr(self, "stop_gradient", not value),
         )

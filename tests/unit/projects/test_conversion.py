@@ -54,6 +54,11 @@ HEAD = "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n"
         ("[m for m in net.modules()]", "[m for m in net.modules()]"),
         ("isinstance(m, nn.Linear)", "isinstance(m, mended.Linear)"),
         ("torch.from_numpy(a)", "mended.from_numpy(a)"),
+        ("torch.add(a, b, out=c)", "mended.into(mended.add(a, b), c)"),
+        ("torch.exp(a, out=c)", "mended.into(torch.exp(a), c)"),
+        ("torch.add(a, b, out=None)", "mended.add(a, b)"),
+        ("F.relu(input=a, inplace=True)", "mended.F.relu(a, inplace=True)"),
+        ("torch.where(c, input=a, other=b)", "mended.where(c, input=a, other=b)"),
         ("self.norm(x)", "self.norm(x)"),
         ("super().train()", "super().train()"),
         ("a, b = x.shape", "a, b = x.shape"),
@@ -133,14 +138,14 @@ def test_what_no_function_of_paddle_does_is_open_with_a_hint(mending, line, hint
 )
 def test_pytorch_where_paconvert_does_not_look_is_open(mending, leftovers, line):
     tree = ast.parse(line)
-    (found,) = leftovers.in_source(tree, mending.Names(tree), mending.rules((3, 0, 0)))
+    (found,) = leftovers.in_source(tree, mending.rules((3, 0, 0)))
     assert found.line == 1 and found.hint
 
 
 @pytest.mark.parametrize("line", ["'''How to use torch.nn here.'''", "print('torch is fast')", "import torch.nn"])
 def test_talk_of_pytorch_is_not_open(mending, leftovers, line):
     tree = ast.parse(line)
-    assert leftovers.in_source(tree, mending.Names(tree), mending.rules((3, 0, 0))) == []
+    assert leftovers.in_source(tree, mending.rules((3, 0, 0))) == []
 
 
 def test_a_mark_stays_open_whatever_is_in_the_line(leftovers):

@@ -1,5 +1,8 @@
 """Task 13-1: two records are equal to float32's last bits, or the first difference is named."""
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -32,6 +35,7 @@ def record(comparing, *events):
             "Tensor(shape=[], dtype=int64, place=Place(cpu), stop_gradient=False,\n       3)",
         ),
         ("accuracy 0.123", "accuracy 0.124"),
+        ("dict_keys([1])", "odict_keys([1])"),
     ],
 )
 def test_texts_that_say_the_same(comparing, theirs, ours):
@@ -70,6 +74,28 @@ def test_the_first_difference_is_named_by_line(comparing):
 def test_what_only_one_side_prints_differs(comparing):
     one, two = record(comparing, (3, "a")), record(comparing, (3, "a"), (4, "b"))
     assert comparing.compare(one, two) and comparing.compare(two, one) and not comparing.compare(one, one)
+
+
+def test_a_variable_that_only_paddle_has_is_part_of_what_was_one_call(comparing):
+    plain = comparing.Record(events=[("value", "x", 0, 1.0)])
+    parts = comparing.Record(events=[("value", "x", 0, 1.0), ("value", "x_0", 0, 2.0)])
+    assert not comparing.compare(plain, parts) and comparing.compare(parts, plain)
+
+
+def test_how_often_a_framework_asks_for_a_length_is_no_result(observing, comparing, tmp_path):
+    text = "class Set:\n    def __len__(self): return 3\n    def size(self): return 4\nlen(Set())\nSet().size()"
+    code = compile(text, str(tmp_path / "main.py"), "exec")
+    side = SimpleNamespace(array=lambda value: None, note=lambda variables: None)
+    observer = observing.Observer(tmp_path, tmp_path / "record", side)
+    before = sys.getprofile()
+    sys.setprofile(observer.watch)
+    try:
+        exec(code, {"__name__": "main"})
+    finally:
+        sys.setprofile(before)
+    observer.file.close()
+    returned = [where for kind, where, *_ in comparing.read(tmp_path / "record").events if kind == "return"]
+    assert returned == ["main.py Set", "main.py Set.size"] and ("main.py", 2) in observer.executed
 
 
 def test_both_sides_draw_the_same_numbers_and_a_nudge_moves_each_a_little(observing):
