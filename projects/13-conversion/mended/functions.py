@@ -9,6 +9,7 @@ import paddle.nn.functional as F
 from .chance import dropout
 from .common import is_integer, method, writes
 from .reductions import norm
+from .shapes import flatten, unflatten  # noqa: F401
 
 _conv = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _transpose = {1: F.conv1d_transpose, 2: F.conv2d_transpose, 3: F.conv3d_transpose}

@@ -111,6 +111,22 @@ def test_every_rule_names_something_that_is_there(mending):
     assert not missing
 
 
+def test_every_layer_without_weights_calls_a_function_that_is_there(mending):
+    known = set()
+    for name in ("functions.py", "losses.py", "pictures.py"):
+        for node in ast.walk(ast.parse((mending.HERE / "mended" / name).read_text())):
+            if isinstance(node, ast.FunctionDef):
+                known.add(node.name)
+            elif isinstance(node, ast.ImportFrom):
+                known |= {each.asname or each.name for each in node.names}
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                known.add(node.id)
+    tree = ast.parse((mending.HERE / "mended" / "plain.py").read_text())
+    (called,) = (node.value for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict)
+                 and ast.unparse(node.targets[0]) == "_of.names")  # fmt: skip
+    assert not {each.value for each in called.values} - known
+
+
 @pytest.mark.parametrize(
     ("line", "hint"),
     [
