@@ -12,7 +12,9 @@ UNREAD, SAID, LOOKED = "its lines are not understood", 160, 1000  # characters
 COLOURS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07|.)|[\x00-\x08\x0b\x0c\x0e-\x1f\ufeff]")
 FRAMES = str.maketrans({"│": "|", "┃": "|", "║": "|", "\u00a0": " ", "\u202f": " "})
 # A numbered line that names a place on the PCI bus: a card, whatever form the table has.
-ANY_ROW = r"^[| ]*(?P<index>\d+)\b[^\n]*?\b(?:[0-9A-Fa-f]{4,8}:)?[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-9A-Fa-f]\b"
+ANY_ROW = (
+    r"^[| ]*(?P<index>\d{1,3})(?![\w.:/-])[^\n]*?\b(?:[0-9A-Fa-f]{4,8}:)?[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-9A-Fa-f]\b"
+)
 RECORDED = ("index", "model", "driver", "architecture", "memory")
 FREE_SHARE = 0.25  # a card with less memory free is another program's
 

@@ -145,5 +145,12 @@ def test_a_card_is_counted_once_where_its_second_line_names_the_place():
     assert [(card.index, bool(card.fault)) for card in read(told, **below)] == [("0", False), ("1", True)]
 
 
+@pytest.mark.parametrize(
+    "line", ["2025-06-06 06:40:08.0 late", "06:40:08.0 late", "10/06 06:40:08.0", "3.1 of 40:08.0"]
+)
+def test_a_time_is_no_place_on_the_bus(line):
+    assert len(read(f"{line}\n| 0 A1 | 0000:01:00.0 |\n|  80MiB |\n", **PLACED)) == 1
+
+
 def test_another_tools_numbered_lines_are_no_cards():
     assert read("| 0 B1 | 0000:01:00.0 |\n|  80MiB |\n", **PLACED) == ()
