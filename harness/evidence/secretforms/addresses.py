@@ -41,7 +41,11 @@ ADDRESSES = (
         is_one=is_random,
     ),
     secret("://", rb"""(?P<kept>://)[^\s/@:"'<>]{0,256}:[^\s/"'<>]{1,1024}(?=@)"""),
-    secret("://", rb"""(?P<kept>://)[^\s/@:"'<>]{20,1024}(?=@)""", is_one=is_random),
+    secret(  # a token for a user; a mail address and a nameInWords are none
+        "://",
+        rb"""(?P<kept>://)(?![A-Za-z][a-z]{1,15}(?:[A-Z][a-z]{2,15}){1,5}@|[^\s/@:"'<>]{0,128}%40)[^\s/@:"'<>]{20,1024}(?=@)""",
+        cased=True,
+    ),
     secret("/bot", rb"(?P<kept>/bot\d{6,12}:)[a-z0-9_-]{30,64}"),
     secret(":thin:", rb"(?P<kept>jdbc:oracle:thin:[^\s/@]{1,64}/)[^\s@\"']{1,256}(?=@)"),
     secret(
