@@ -32,7 +32,7 @@ def segment(read: Callable[[str, int], bytes], name: str, cache: Path = CACHE) -
 def manifests(store: Source, wanted: Iterable[str], cache: Path = CACHE) -> dict[str, bytes]:
     """Those of the manifests that the store's index has, by their keys, compressed; none where it has no sound index.
 
-    The newest segments come first, and no more of them than are needed.
+    No more segments are read than are needed.
     """
     left, found = set(wanted), dict[str, bytes]()
     try:
