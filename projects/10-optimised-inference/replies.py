@@ -91,12 +91,12 @@ class Reply:
             message["reasoning_content"] = said.reasoning
         return {**message, "tool_calls": calls} if calls else message
 
-    def first(self, index: int) -> dict[str, Any]:
-        """The chunk that begins an answer of a chat."""
-        return self._chunk([self._choice(index, {"delta": {"role": "assistant", "content": ""}}, [], None)])
+    def first(self, index: int, counted: Sequence[Writing] = ()) -> dict[str, Any]:
+        """The chunk that begins an answer of a chat, with what those that are `counted` have used so far."""
+        return self._chunk([self._choice(index, {"delta": {"role": "assistant", "content": ""}}, [], None)], counted)
 
-    def chunk(self, grown: Grown) -> dict[str, Any]:
-        """A piece of an answer; the last one has the reason why it ends."""
+    def chunk(self, grown: Grown, counted: Sequence[Writing] = ()) -> dict[str, Any]:
+        """A piece of an answer; the last one has the reason why it ends. `counted` as for the first."""
         content: dict[str, Any] = {"text": grown.piece.content}
         if self._chat:
             named = {"content": grown.piece.content, "reasoning_content": grown.piece.reasoning}
@@ -104,11 +104,11 @@ class Reply:
             if grown.piece.calls:
                 delta["tool_calls"] = list(toolcalls.deltas(grown.piece.calls))
             content = {"delta": delta}
-        return self._chunk([self._choice(grown.index, content, grown.logprobs, grown.reason)])
+        return self._chunk([self._choice(grown.index, content, grown.logprobs, grown.reason)], counted)
 
     def usage(self, writings: Sequence[Writing]) -> dict[str, Any]:
         """The chunk after the last one, for those who asked for it."""
-        return {**self._chunk([]), "usage": usage(writings)}
+        return self._chunk([], writings)
 
     def _choice(
         self, index: int, content: dict[str, Any], logprobs: Sequence[LogProb], reason: str | None
@@ -120,6 +120,7 @@ class Reply:
             self._offsets[index] = offset + self._pieces.length(logprobs)
         return {"index": index, **content, "logprobs": found, "finish_reason": reason}
 
-    def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
+    def _chunk(self, choices: list[dict[str, Any]], counted: Sequence[Writing] = ()) -> dict[str, Any]:
         kind = f"{self._kind}.chunk" if self._chat else self._kind
-        return {**self._head, "object": kind, "choices": choices}
+        used = {"usage": usage(counted)} if counted else {}
+        return {**self._head, "object": kind, "choices": choices, **used}

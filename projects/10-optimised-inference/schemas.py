@@ -42,7 +42,7 @@ class Passed(Body):
 
 class StreamOptions(Body):
     include_usage: bool = False
-    continuous_usage_stats: Literal[False] = False
+    continuous_usage_stats: bool = False  # vLLM's: in every chunk what was used so far
     include_obfuscation: Literal[False] = False
 
 

@@ -191,11 +191,12 @@ class Service:
 
         async def events() -> AsyncIterator[str]:
             """Server-sent events, as OpenAI's: chunks, perhaps the usage, and [DONE]."""
+            shown = writings if body.stream_options.continuous_usage_stats else []
             for writing in writings if chat else ():
-                yield event(reply.first(writing.index))
+                yield event(reply.first(writing.index, shown))
             try:
                 async for grown in merged(writings):
-                    yield event(reply.chunk(grown))
+                    yield event(reply.chunk(grown, shown))
             except Failed as error:
                 yield event(Refusal(500, str(error)).body())
                 return

@@ -104,6 +104,11 @@ def test_a_chat_is_answered_whole_and_streamed_alike(client):
     assert "".join(c.choices[0].delta.content or "" for c in chunks[:-1]) == whole.choices[0].message.content
     assert chunks[-2].choices[0].finish_reason == "length"
     assert chunks[-1].choices == [] and chunks[-1].usage == whole.usage
+    options = {"include_usage": True, "continuous_usage_stats": True}  # as guidellm asks
+    counts = [
+        c.usage.completion_tokens for c in client.chat.completions.create(**asked, stream=True, stream_options=options)
+    ]
+    assert counts[0] == 0 and counts == sorted(counts) and counts[-1] == whole.usage.completion_tokens
 
 
 def test_a_completion_is_the_models_own_text(client, load, folder):
