@@ -96,7 +96,6 @@ def table(found: list[Outcome]) -> str:
 
 
 def main() -> int:
-    import conversion
     import environments
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
