@@ -145,16 +145,7 @@ def run(
     reason: Reason = "finished"
     with _Interrupts() as interrupts:
         try:
-            process = subprocess.Popen(
-                command,
-                cwd=folder,
-                env={**environment, MARK: mark},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=inherit,
-            )
+            process = _start(command, folder, {**environment, MARK: mark}, inherit)
         except OSError as error:
             output.write(f"{command[0]}: {error.strerror}\n".encode())
             output.close()
@@ -179,6 +170,22 @@ def run(
         round(time.monotonic() - start, 3),
         output.received,
         output.left_out,
+    )
+
+
+def _start(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], inherit: Sequence[int]
+) -> "subprocess.Popen[bytes]":
+    """The program, as the leader of a session of its own, with its output in one pipe."""
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        pass_fds=inherit,
     )
 
 

@@ -70,6 +70,16 @@ class HeatLoss(ppsci.equation.PDE):
         self.add_equation("outflow", outflow)
 
 
+def networks(conductivity_guess: float) -> ppsci.arch.ModelList:
+    """The temperature u(x, t), 0 at first, and log k(x), which begins near the log of `conductivity_guess`."""
+    temperature = ppsci.arch.MLP(("x", "t"), ("u",), num_layers=3, hidden_size=32, activation="tanh")
+    temperature.register_output_transform(lambda given, made: {"u": made["u"] * given["t"]})
+    conductivity = ppsci.arch.MLP(("x",), ("logk",), num_layers=2, hidden_size=16, activation="tanh")
+    first = float(np.log(conductivity_guess))
+    conductivity.register_output_transform(lambda given, made: {"logk": made["logk"] + first})
+    return ppsci.arch.ModelList((temperature, conductivity))
+
+
 def solve(
     bar: Bar,
     times: np.ndarray,
@@ -89,11 +99,7 @@ def solve(
     ppsci.utils.logger.init_logger("ppsci", None, "info")
     if not sys.stdout.isatty():
         os.environ["NO_COLOR"] = "1"  # else the log is coloured in a file too
-    temperature = ppsci.arch.MLP(("x", "t"), ("u",), num_layers=3, hidden_size=32, activation="tanh")
-    temperature.register_output_transform(lambda given, made: {"u": made["u"] * given["t"]})  # u = 0 at first
-    conductivity = ppsci.arch.MLP(("x",), ("logk",), num_layers=2, hidden_size=16, activation="tanh")
-    conductivity.register_output_transform(lambda given, made: {"logk": made["logk"] + float(np.log(guess[0]))})
-    models = ppsci.arch.ModelList((temperature, conductivity))
+    models = networks(guess[0])
     equation = HeatLoss(bar, guess[1])
 
     constraints = conditions(bar, equation, times, positions, readings, seed)
