@@ -114,7 +114,7 @@ def _train(case: Case, model: Any, kind: str, used: list[Any]) -> Arrays:
     for name, (value, _) in weights(model).items():
         if value.grad is None:
             continue
-        state = optimiser.state[id(value)]
+        state = optimiser.state[value]
         moments = [state[key] for key in ("exp_avg", "exp_avg_sq", "momentum_buffer") if key in state]
         found[f"trained/{name}"] = np.array([float((array(each) ** 2).sum()) for each in (value, *moments)])
     return found | _evaluated(case, model, kind)
