@@ -1,5 +1,6 @@
-// contiguous and strided_copy: between tensors that are views into others and tensors that lie in one piece. They are
-// the two kernels for which Paddle has no way round: without them x.t() + 1 is an error on a custom device.
+// contiguous, strided_copy and fill: between tensors that are views into others and tensors that lie in one piece. They
+// are the kernels for which Paddle has no way round: without them x.t() + 1, or the gradient of a view, is an error on a
+// custom device.
 #include "kernels.h"
 
 namespace sim {
@@ -52,6 +53,14 @@ void StridedCopy(const Context&, const phi::DenseTensor& input, const std::vecto
   ForEachElement(meta.dims, meta.strides, [&](int64_t i, int64_t place) { to[place] = values[i]; });
 }
 
+// One number everywhere, in a tensor that may be a view: a gradient begins as zeros.
+template <typename T, typename Context>
+void Fill(const Context& ctx, const phi::DenseTensor&, const phi::Scalar& value, phi::DenseTensor* output) {
+  T* to = ctx.template Alloc<T>(output);
+  const T number = value.to<T>();
+  ForEachElement(output->dims(), output->strides(), [&](int64_t, int64_t place) { to[place] = number; });
+}
+
 }  // namespace sim
 
 #define ALL_TYPES                                                                                                 \
@@ -60,3 +69,4 @@ void StridedCopy(const Context&, const phi::DenseTensor& input, const std::vecto
 
 PD_REGISTER_PLUGIN_KERNEL(contiguous, sim, ALL_LAYOUT, sim::Contiguous, ALL_TYPES) {}
 PD_REGISTER_PLUGIN_KERNEL(strided_copy, sim, ALL_LAYOUT, sim::StridedCopy, ALL_TYPES) {}
+PD_REGISTER_PLUGIN_KERNEL(fill, sim, ALL_LAYOUT, sim::Fill, ALL_TYPES) {}
