@@ -102,7 +102,7 @@ def test_results_and_gradients_are_those_of_float64_where_several_are_taken_apar
         partial._hookers[:0] = [hook] if route == "python" else []
         _ = partial.train_program
     assert hook.calls == before + 3
-    found, exact = accuracy.evaluate(static, inputs, slope), accuracy.reference(twice, inputs, slope)
+    found, exact = accuracy.evaluate(static, inputs, [slope]), accuracy.reference(twice, inputs, [slope])
     assert max(accuracy.errors(found, exact)) < 1e-5
 
 
