@@ -20,6 +20,7 @@ NAMED = [  # what is called, and how its message begins
     ("pack --task 1 --to results", "--to results: it is a folder."),
     ("report --out nowhere/report.html", "--out nowhere/report.html: no such folder."),
     ("report --out inv/report.html", "--out inv/report.html: no such folder."),
+    ("report --board --signers nowhere", "--signers nowhere: no such file."),
     ("verify nowhere.zip", "RUN nowhere.zip: no such file."),
     ("verify nowhere", "'nowhere': no such run."),
     ("verify --signers nowhere", "--signers nowhere: no such file."),
