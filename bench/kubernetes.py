@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from killing import calls_until_well
 from measuring import ROOT, goal
 
 sys.path.insert(0, str(ROOT))
@@ -37,7 +38,6 @@ from harness.environments import stacks
 STACK = "test"  # that ./inv bench runs it in
 CELLS = 20
 VICTIMS = ("node", "kube-apiserver", "dispatcher")
-REPEATS = 8
 
 
 @contextlib.contextmanager
@@ -112,7 +112,8 @@ def _round(
 ) -> int:
     """Start the command, kill the victim, and give the command until it succeeds; how many calls it took."""
     command = words(seed, 1.0)
-    log = (checkout.folder / ".cache" / "log").open("a")
+    path = checkout.folder / ".cache" / "log"
+    log = path.open("a")
     options: dict[str, Any] = {"env": environment, "stdout": log, "stderr": log, "stdin": subprocess.DEVNULL}
     process = checkout.start(*command, **options)
     time.sleep(chance.uniform(1, 20))
@@ -124,14 +125,8 @@ def _round(
         cluster.kill_daemon(victim)
         time.sleep(chance.uniform(0, 8))
         cluster.start()
-    for call in range(1, REPEATS + 1):
-        try:
-            if process.wait(timeout=240) == 0:
-                return call
-        except subprocess.TimeoutExpired:
-            sys.exit(f"round {seed}: no end\n{(checkout.folder / '.cache' / 'log').read_text()[-3000:]}")
-        process = checkout.start(*command, **options)
-    return REPEATS
+    calls: int = calls_until_well(process, lambda: checkout.start(*command, **options), path)
+    return calls
 
 
 def _mistakes(checkout: Checkout, seed: int) -> str:

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from killing import calls_until_well
 from measuring import ROOT, goal, keep
 
 sys.path.insert(0, str(ROOT))
@@ -30,7 +31,7 @@ from checkouts import Checkout
 
 STACK = "test"  # that ./inv bench runs it in
 VICTIMS = ("node", "sshd", "dispatcher")
-ROUNDS, REPEATS, PARTS = 60, 8, 2
+ROUNDS, PARTS = 60, 2
 
 
 @contextlib.contextmanager
@@ -81,7 +82,8 @@ def _round(
     there = ["--host", server.address(str(far)), "--missing"]
     own = ["--seed", str(seed), "--set", f"seconds={1 + seed / 1000}"]  # --missing goes by the parameters
     command = ["run", "--task", "all", "--hw", "cpu", *there, *own]
-    with (checkout.folder / ".cache" / "log").open("a") as log:
+    path = checkout.folder / ".cache" / "log"
+    with path.open("a") as log:
         options: dict[str, Any] = {"env": server.environment(), "stdout": log, "stderr": log}
         options["stdin"] = subprocess.DEVNULL
         process = checkout.start(*command, **options)
@@ -94,14 +96,8 @@ def _round(
             server.kill()
         time.sleep(chance.uniform(0, 4))
         server.start()
-        for call in range(1, REPEATS + 1):
-            try:
-                if process.wait(timeout=240) == 0:
-                    return call
-            except subprocess.TimeoutExpired:
-                sys.exit(f"round {seed}: no end\n{(checkout.folder / '.cache' / 'log').read_text()[-3000:]}")
-            process = checkout.start(*command, **options)
-    return REPEATS
+        calls: int = calls_until_well(process, lambda: checkout.start(*command, **options), path)
+        return calls
 
 
 def _mistakes(checkout: Checkout, far: Path, seed: int) -> str:

@@ -137,14 +137,15 @@ Key = Annotated[
         must=option.file("It is a private SSH key.", "Make one: ssh-keygen -t ed25519"),
     ),
 ]
+ALLOWED_SIGNERS = option.file(
+    "It has a line for each signer: NAME KEY.", "man ssh-keygen, under ALLOWED SIGNERS, shows one."
+)
 Signers = Annotated[
     str,
     Option(
         help="an allowed_signers file (man ssh-keygen): every record, or the pack, must be signed by one of them",
         metavar="FILE",
-        must=option.file(
-            "It has a line for each signer: NAME KEY.", "man ssh-keygen, under ALLOWED SIGNERS, shows one."
-        ),
+        must=ALLOWED_SIGNERS,
     ),
 ]
 PackFile = Annotated[
@@ -157,7 +158,7 @@ Names = Annotated[
     Option(
         help="an allowed_signers file (man ssh-keygen), whose names are shown for their keys",
         metavar="FILE",
-        must=option.file("It has a line for each name: NAME KEY.", "man ssh-keygen, under ALLOWED SIGNERS, shows one."),
+        must=ALLOWED_SIGNERS,
     ),
 ]
 Board = Annotated[bool, Option(help="the public board, by the records of many; results/board.html unless --out")]

@@ -7,8 +7,9 @@ import boto3
 import ceph_server
 import pytest
 import s3_server
-from faults import Harm, Proxy, Request
+from faults import Harm, Proxy
 from results_samples import a_sealed_record, contents
+from whole import spoiling_each_first
 
 from harness.errors import StoreError
 from harness.stores import bucket, repairing, s3, transfer
@@ -53,14 +54,7 @@ def test_everything_arrives_as_it_was(server: s3_server.Server, place: str, resu
 def test_a_body_that_is_damaged_on_its_way_is_sent_again(
     server: s3_server.Server, proxy: Proxy, place: str, results: Path, tmp_path: Path, checksum: str
 ) -> None:
-    seen: set[str] = set()
-
-    def spoil(request: Request) -> Harm:
-        fresh = request.method == "PUT" and request.path not in seen
-        seen.add(request.path)
-        return Harm(spoil_up=fresh)
-
-    proxy.harm = spoil
+    proxy.harm = spoiling_each_first()
     assert transfer.upload(results, opened(place, proxy, f"checksum={checksum}")).refused == {}
     transfer.download(tmp_path / "elsewhere", opened(place, server))
     assert contents(tmp_path / "elsewhere") == contents(results)

@@ -14,7 +14,7 @@ import pytest
 import s3_server
 from faults import NONE, Harm, Proxy, Request
 from results_samples import a_sealed_record, contents
-from whole import address_of, is_whole, untold
+from whole import address_of, is_whole, spoiling_each_first, untold
 
 from harness.errors import HomeworkError, StoreError, VerificationError
 from harness.evidence import hashing
@@ -176,14 +176,7 @@ def test_a_service_that_is_overloaded_for_a_while_is_asked_again(
 def test_what_arrives_changed_is_refused_by_the_far_side_and_sent_again(
     proxy: Proxy, behind_proxy: str, results: Path, checksum: str
 ) -> None:
-    seen: set[str] = set()
-
-    def spoil(request: Request) -> Harm:
-        fresh = request.method == "PUT" and request.path not in seen
-        seen.add(request.path)
-        return Harm(spoil_up=fresh)
-
-    proxy.harm = spoil
+    proxy.harm = spoiling_each_first()
     store = open_store(f"{behind_proxy}&checksum={checksum}")
     assert transfer.upload(results, store).refused == {}
     proxy.harm = lambda request: NONE

@@ -1,4 +1,8 @@
-"""What a store must be after whatever happened: whole."""
+"""What a store must be after whatever happened: whole; and a way that damages what goes along it."""
+
+from collections.abc import Callable
+
+from faults import Harm, Request
 
 from harness.stores import transfer
 from harness.stores.store import Store, object_key
@@ -19,3 +23,15 @@ def is_whole(store: Store) -> int:
 
 def untold(_: int) -> None:
     """Progress that nobody is told."""
+
+
+def spoiling_each_first() -> Callable[[Request], Harm]:
+    """A proxy's harm: each body arrives changed the first time, and whole when it is sent again."""
+    seen: set[str] = set()
+
+    def spoil(request: Request) -> Harm:
+        fresh = request.method == "PUT" and request.path not in seen
+        seen.add(request.path)
+        return Harm(spoil_up=fresh)
+
+    return spoil

@@ -20,6 +20,7 @@ from harness.runs.processes import Ending
 from harness.runs.runner import Planned
 
 FINISHED = Ending("finished", 0, None, 1.5, 5, 0)
+GOOD_DEVICE = {"device": "cpu:0", "places": {"Place(cpu)": 3}, "kernels": {"matmul": True}}
 CPU_DATA = {
     "name": "cpu",
     "title": "CPU",
@@ -254,3 +255,8 @@ def unfinished(results: Path) -> list[str]:
     """The runs that a results folder has and that are not sealed."""
     folder = results / ".unfinished"
     return sorted(os.listdir(folder)) if folder.exists() else []
+
+
+def failures(checks):
+    """Why each of the checks that failed did, by name."""
+    return {check.name: check.why for check in checks if not check.passed}

@@ -7,32 +7,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from samples import FINISHED, a_kind, a_part
+from samples import FINISHED, GOOD_DEVICE, a_kind, a_part, failures
 
 from harness.catalogue.entries import Metric
 from harness.runs.judge import bounds, judge, place_type, proof_file, read_measurements
 from harness.runs.processes import Ending
-
-GOOD_DEVICE = {"device": "cpu:0", "places": {"Place(cpu)": 3}, "kernels": {"matmul": True}}
-
-
-@pytest.fixture
-def verdict(tmp_path):
-    """Judge a run that left these files (objects, or text as it stands; None: no file)."""
-
-    def of(metrics={"error": 0.01}, device=GOOD_DEVICE, part=a_part(), kind=a_kind(), ending=FINISHED, **parameters):  # noqa: B006, B008
-        for name, content in (("metrics.json", metrics), ("device.json", device)):
-            path = tmp_path / name
-            path.unlink(missing_ok=True)
-            if content is not None:
-                path.write_text(content if isinstance(content, str) else json.dumps(content))
-        return judge(part, kind, parameters, ending, read_measurements(tmp_path))
-
-    return of
-
-
-def failures(checks):
-    return {check.name: check.why for check in checks if not check.passed}
 
 
 def test_a_good_run_passes_every_check(verdict):

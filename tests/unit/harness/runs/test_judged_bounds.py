@@ -1,42 +1,10 @@
 """Bounds that are expressions, and the third verdict: not judged."""
 
-import json
-
 import pytest
-from samples import FINISHED, a_kind, a_part
+from samples import a_part, failures
 
 from harness.catalogue.entries import Metric
-from harness.runs.judge import judge, judge_metric, limits, read_measurements
-
-GOOD_DEVICE = {"device": "cpu:0", "places": {"Place(cpu)": 3}, "kernels": {"matmul": True}}
-
-
-@pytest.fixture
-def verdict(tmp_path):
-    """Judge a run that left these files (objects, or text as it stands; None: no file)."""
-
-    def of(metrics={"error": 0.01}, device=GOOD_DEVICE, part=a_part(), kind=a_kind(), ending=FINISHED, **parameters):  # noqa: B006, B008
-        for name, content in (("metrics.json", metrics), ("device.json", device)):
-            path = tmp_path / name
-            path.unlink(missing_ok=True)
-            if content is not None:
-                path.write_text(content if isinstance(content, str) else json.dumps(content))
-        return judge(part, kind, parameters, ending, read_measurements(tmp_path))
-
-    return of
-
-
-def failures(checks):
-    return {check.name: check.why for check in checks if not check.passed}
-
-
-def test_a_good_run_passes_every_check(verdict):
-    assert [(check.name, check.passed) for check in verdict()] == [
-        ("program", True), ("device", True), ("error", True),
-    ]  # fmt: skip
-
-
-# Bounds that are expressions, and the third verdict
+from harness.runs.judge import judge_metric, limits
 
 ROUNDING = Metric(name="error", at_most="8 * u_float32 * sqrt(grid)", when={})
 AGAINST = Metric(name="ours", at_most="max(1e-5, 4 * theirs)", when={})
