@@ -104,8 +104,8 @@ class Reader:
         return argument, values
 
     def _unknown(self, name: str) -> UsageError:
-        options = [f"--{each.name}" for each in self.arguments.values() if not each.option.operand]
-        near = did_you_mean(f"--{name.lstrip('-')}", [*options, "--help", "--debug"])
+        options = [each.name for each in self.arguments.values() if not each.option.operand]
+        near = did_you_mean(name.lstrip("-"), [*options, "help", "debug"]).replace("mean ", "mean --")
         return UsageError(f"{name}: no such option.", f"It is not an option of {self.command}.{near}", self.see)
 
     def _operand(self, word: str, given: Mapping[str, Sequence[str]]) -> Argument:

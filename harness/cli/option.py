@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,12 @@ def one_name(written: str, value: str) -> None:
 def pack(written: str, value: str) -> None:
     if value.endswith(".zip"):
         file("It is a pack, made by ./inv pack.", "Name a pack that is there.")(written, value)
+
+
+def test_paths(written: str, value: str) -> None:
+    for word in takewhile(lambda word: not word.startswith("-"), value.split()):
+        if not (ROOT / word.partition("::")[0]).exists():
+            raise UsageError(f"{written} {word}: no such file.", "Paths begin at the checkout.", f"Write {written} tests")
 
 
 def known_stack(written: str, value: str) -> None:

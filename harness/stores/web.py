@@ -78,7 +78,7 @@ class WebStore:
         try:
             yield from answer.stream(CHUNK, decode_content=False)  # of a .gz some hosts say that it is encoded so
         except HTTPError as error:
-            raise self._silent(str(error)) from error
+            raise self._silent(_cause(error)) from error
 
     def _asked(self, key: str, headers: dict[str, str]) -> Any:
         try:
@@ -89,7 +89,7 @@ class WebStore:
                 preload_content=False,
             )
         except HTTPError as error:
-            raise self._silent(str(error)) from error
+            raise self._silent(_cause(error)) from error
         if answer.status in (403, 404, 410) and key == index.HEAD:
             why = f"There is no {index.HEAD} ({answer.status})."
             remedy = "Whoever may write there: ./inv upload makes one. The address is that of the store's own folder."
@@ -102,3 +102,8 @@ class WebStore:
 
     def _silent(self, why: str) -> StoreError:
         return StoreError(f"{self.address} does not answer.", f"{why}.", "Open the address in a browser; call again.")
+
+
+def _cause(error: HTTPError) -> str:
+    """What failed at last, without the names of urllib3's own classes before it."""
+    return str(getattr(error, "reason", None) or error).split("): ", 1)[-1]

@@ -136,8 +136,9 @@ def test_a_segment_that_was_changed_is_refused(results, store, host, tmp_path):
 def test_a_host_without_an_index_and_one_that_is_off_are_said(host):
     with pytest.raises(StoreError, match="no store that can be read over HTTP"):
         WebStore(host[0])
-    with pytest.raises(StoreError, match="does not answer"):
+    with pytest.raises(StoreError, match="does not answer") as raised:
         WebStore("http://127.0.0.1:1")
+    assert raised.value.why.endswith("Connection refused.") and "HTTPConnection" not in raised.value.why
 
 
 def test_nothing_is_sent_there_and_no_secret_stands_in_an_address(host):
