@@ -31,8 +31,10 @@ def settings(pip: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]
     chosen |= {variable: pip[name] for name, variable in names.items() if pip.get(name)}
     if "default-timeout" in pip:  # as a variable it has this name
         chosen.setdefault("UV_HTTP_TIMEOUT", pip["default-timeout"])
-    if "find-links" in pip:
-        chosen["UV_FIND_LINKS"] = ",".join(pip["find-links"].split())
+    # pip passes over a folder that is not there; uv would end.
+    links = [each for each in pip.get("find-links", "").split() if "://" in each or os.path.exists(each)]
+    if links:
+        chosen["UV_FIND_LINKS"] = ",".join(links)
     if pip.get("no-index", "").lower() in ("1", "true", "yes", "on"):
         chosen["UV_NO_INDEX"] = "1"
     return {name: value for name, value in chosen.items() if name not in given and name.lower() not in given}

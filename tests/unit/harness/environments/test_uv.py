@@ -8,7 +8,7 @@ from harness.checkout import ROOT
 from harness.environments import uv
 
 PIP = {
-    "index-url": "https://a/", "extra-index-url": "https://b/ https://c/", "find-links": "/x /y", "cert": "/ca",
+    "index-url": "https://a/", "extra-index-url": "https://b/ https://c/", "find-links": "/usr https://w/ /not/there", "cert": "/ca",
     "client-cert": "/me", "trusted-host": "a b", "timeout": "60", "retries": "2", "proxy": "http://p:3128",
     "keyring-provider": "subprocess", "no-index": "true",
 }  # fmt: skip
@@ -19,7 +19,7 @@ def test_pip_s_settings_become_uv_s():
         "UV_INDEX_STRATEGY": "unsafe-best-match",
         "UV_DEFAULT_INDEX": "https://a/",
         "UV_INDEX": "https://b/ https://c/",
-        "UV_FIND_LINKS": "/x,/y",
+        "UV_FIND_LINKS": "/usr,https://w/",
         "SSL_CERT_FILE": "/ca",
         "SSL_CLIENT_CERT": "/me",
         "UV_INSECURE_HOST": "a b",
