@@ -387,11 +387,11 @@ def serve(context: Context, arguments: options.ServerArguments) -> None:
 
 
 @command("develop")
-def test(context: Context, only: options.TestPaths = "tests", fast: options.Fast = False) -> None:
+def test(context: Context, only: options.TestPaths = "", fast: options.Fast = False) -> None:
     """Run the tests."""
     from harness.cli import tools
 
-    tools.run("test", ["pytest", *only.split(), *(["-m", "not slow"] if fast else [])])
+    tools.test(only, fast)
 
 
 @command("develop")

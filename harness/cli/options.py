@@ -268,7 +268,9 @@ Freed = Annotated[
 Once = Annotated[bool, Option(help="show them, and do not follow")]
 Cancel = Annotated[bool, Option(help="cancel those that are not over")]
 
-TestPaths = Annotated[str, Option(help="paths or pytest's own options, in quotes", metavar="WORDS")]
+TestPaths = Annotated[
+    str, Option(help="paths or pytest's own options, in quotes; else all, in two processes", metavar="WORDS")
+]
 Fast = Annotated[bool, Option(help="leave out the tests that run real programs")]
 Served = Annotated[bool, Option(help="show it at http://127.0.0.1:8000 and again when a text changes")]
 Measurements = Annotated[
