@@ -41,7 +41,7 @@ def become(stack: str, command: Sequence[str]) -> NoReturn:
 
 def test(only: str, fast: bool) -> None:
     """Run the tests that are named, or all of them in two processes, which take half the time of one."""
-    chosen = only.split() or ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder", "tests"]
+    chosen = only.split() or ["-n", "2", "--no-loadscope-reorder", "tests"]
     run("test", ["pytest", *chosen, *(["-m", "not slow and not thorough"] if fast else [])])
 
 

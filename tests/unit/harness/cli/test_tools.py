@@ -106,6 +106,6 @@ def test_all_tests_take_two_processes_and_fast_ones_are_never_thorough(monkeypat
     tools.test("", fast=False)
     tools.test("tests/unit/test_entry.py -q", fast=True)
     assert calls == [
-        ["test", "pytest", "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder", "tests"],
+        ["test", "pytest", "-n", "2", "--no-loadscope-reorder", "tests"],
         ["test", "pytest", "tests/unit/test_entry.py", "-q", "-m", "not slow and not thorough"],
     ]
