@@ -11,12 +11,13 @@ from chat_endpoint import Endpoint, block, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.assistant import conversations, dialogue, sandbox
+from harness.assistant import conversations, dialogue
 from harness.errors import EngineError, UsageError, VerificationError
 from harness.evidence import screen, sessions, transcripts
 from harness.evidence.hashing import hash_files, seal_of, write_json
 from harness.evidence.sealed import here
 
+pytestmark = pytest.mark.usefixtures("namespaces")
 RIGHT = "def add(a, b):\n    return a + b\n"
 WRONG = "def add(a, b):\n    return a - b\n"
 TESTS = "from sums import add\n\ndef test_add():\n    assert add(2, 3) == 5\n"
@@ -27,14 +28,6 @@ def tests_file(tmp_path: Path) -> str:
     path = tmp_path / "test_sums.py"
     path.write_text(TESTS)
     return str(path)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def namespaces() -> None:
-    try:
-        sandbox.require()
-    except EngineError as error:
-        pytest.skip(str(error))
 
 
 def ask(results: Path, endpoint: Endpoint, tests: str = "", most: int = 3) -> tuple[Path, bool]:
