@@ -16,7 +16,7 @@ from harness.catalogue import cells
 from harness.catalogue.cells import CellRequest
 from harness.catalogue.entries import Cards, Metric, Requirement
 from harness.engines.engine import Launch
-from harness.errors import BuildError, UsageError
+from harness.errors import BuildError, Interrupted, UsageError
 from harness.evidence.record import Record
 from harness.evidence.records import read
 from harness.machine.devices import Card
@@ -233,6 +233,26 @@ def test_a_run_that_was_killed_is_explained_by_how_it_ended(results):
 
 def test_what_is_not_known_is_not_explained(results):
     assert "explanations" not in read(run_cell(planned("raise SystemExit(1)"), results).file)
+
+
+def test_what_a_scheduler_ended_has_the_schedulers_reason(results):
+    job = runner.Job(
+        run="20260101T000000.000Z-abcdef", facts={"id": "7"}, true_ending=lambda end: replace(end, reason="node failed")
+    )
+    record = run_cell(planned("raise SystemExit(1)"), results, job=job)
+    found = read(record.file)
+    assert (found["id"], found["job"], found["exit"]["reason"]) == (job.run, job.facts, "node failed")
+
+
+def test_a_run_that_was_interrupted_is_sealed_without_an_explanation_and_goes_on_as_that_signal(results, monkeypatch):
+    """What its log says is not why it ended."""
+    run, how = runner.processes.run, {"reason": "interrupted", "signal": "SIGTERM"}
+    monkeypatch.setattr(runner.processes, "run", lambda *words, **more: replace(run(*words, **more), **how))
+    with pytest.raises(Interrupted) as caught:
+        run_cell(planned("print('OSError: [Errno 28] No space left on device'); raise SystemExit(1)"), results)
+    assert caught.value.code == 128 + signal.SIGTERM
+    (path,) = results.glob("*/*/*/record.json")
+    assert read(path)["exit"]["reason"] == "interrupted" and "explanations" not in read(path)
 
 
 def test_a_cpu_takes_any_number_of_processes_and_says_so():
