@@ -255,6 +255,13 @@ def test_a_run_that_was_interrupted_is_sealed_without_an_explanation_and_goes_on
     assert read(path)["exit"]["reason"] == "interrupted" and "explanations" not in read(path)
 
 
+def test_the_summary_names_what_was_left_out_and_not_what_a_person_does(results, capsys):
+    entry = replace(planned(""), engine=None)
+    runner.run_all([replace(entry, why="it runs on 8 cards"), replace(entry, why=cells.BY_HAND)], results)
+    said = capsys.readouterr().out
+    assert "it runs on 8 cards" in said and cells.BY_HAND not in said
+
+
 def test_a_cpu_takes_any_number_of_processes_and_says_so():
     entry = planned_on(a_kind(), "0")
     assert entry.engine and entry.chosen == the_cards("0")
