@@ -130,7 +130,17 @@ def test_a_runtime_that_cannot_be_made_leaves_nothing(results, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["PADDLE_TOKEN", "FLAGS_SECRET_x", "PADDLE_API_KEY", "AWS_SECRET_ACCESS_KEY", "HOME", "MY_FLAGS_x"]
+    "name",
+    [
+        "PADDLE_TOKEN",
+        "FLAGS_SECRET_x",
+        "PADDLE_API_KEY",
+        "OMP_PASSWORD",
+        "PADDLE_CREDENTIALS",
+        "SIM_AUTH",
+        "HOME",
+        "MY_FLAGS_x",
+    ],
 )
 def test_a_secret_or_a_stranger_s_variable_is_not_recorded(results, monkeypatch, name):
     monkeypatch.setenv(name, "hush-hush")
