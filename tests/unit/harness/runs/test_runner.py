@@ -144,8 +144,8 @@ def test_a_runtime_that_cannot_be_made_leaves_nothing(results, monkeypatch):
 )
 def test_a_secret_or_a_stranger_s_variable_is_not_recorded(results, monkeypatch, name):
     monkeypatch.setenv(name, "hush-hush")
-    folder = run_cell(planned(leaving('{"m": 1}')), results).folder
-    assert "hush-hush" not in (folder / "record.json").read_text()
+    record = run_cell(planned(leaving('{"m": 1}')), results)
+    assert "hush-hush" not in record.file.read_text() and name not in read(record.file)["environment"]
 
 
 @pytest.mark.parametrize("name", ["PADDLE_token", "PADDLE_PASSWD", "PADDLE_CREDENTIALS", "FLAGS_proxy_auth"])
