@@ -239,6 +239,7 @@ ANOTHER = {"id": "20261122T231953.042Z-4fa01c", "seal": f"sha256:{'0' * 64}"}
         (lambda folder, said: said.update(id=ANOTHER["id"]), f"it is the session pairing/12/{ANOTHER['id']}"),
         (lambda folder, said: said.update(tests=["test_x.py"]), "its tests test_x.py are missing"),
         (lambda folder, said: said.update(continues=ANOTHER), f"{ANOTHER['id']}/session.json: missing"),
+        (lambda folder, said: said.update(continues={**ANOTHER, "id": folder.name}), "not the session with the seal"),
         (lambda folder, said: said.update(key="mine"), "'key' was unexpected"),
         (lambda folder, said: (folder / "conversation.md").write_text("I did it."), "not what the transcript says"),
     ],
