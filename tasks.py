@@ -7,10 +7,11 @@ from pathlib import Path
 
 from invoke import Context
 
+from harness import cli
 from harness.catalogue import cells
 from harness.catalogue import entries as catalogues
 from harness.checkout import ROOT
-from harness.cli import evidence, options
+from harness.cli import options
 from harness.cli.commands import command
 
 RESULTS = ROOT / "results"
@@ -41,20 +42,18 @@ def run(
 
     Every cell leaves a sealed record under results/, with the program's log, which -v shows as well.
     """
-    from harness.cli import running
-
-    request = running.select(
+    request = cli.running.select(
         catalogues.load(), RESULTS, task=task, timeout=timeout, profile=profile or None, hw=hw, on=on, host=host,
         settings=set_ or (), cards=cards, seed=seed, missing=missing, failed=failed, verbose=verbose,
         paddle=paddle, wheels=wheels,
         key=options.path(sign),
     )  # fmt: skip
-    dispatcher = running.dispatcher(on, host)
+    dispatcher = cli.running.dispatcher(on, host)
     plan = dispatcher.plan(request)
     if dry_run:
         return dispatcher.show(plan)
     outcome = dispatcher.run(plan, RESULTS)
-    running.show(outcome, request, format)
+    cli.running.show(outcome, request, format)
     outcome.require_passed()
 
 
@@ -79,11 +78,10 @@ def build(
     An image that was made from the files as they are is not built again.
     """
     from harness.catalogue import releases
-    from harness.cli import building
 
     asked = [(kind, each) for kind in cells.select_hardware(catalogues.load(), hw) for each in releases.asked(paddle)]
-    images = [building.image(kind, stack, source, base, wheels, tree, offline, each) for kind, each in asked]
-    building.build_all(images, building.Wishes(pin=pin, twice=check_reproducible, push=push, dry_run=dry_run))
+    images = [cli.building.image(kind, stack, source, base, wheels, tree, offline, each) for kind, each in asked]
+    cli.building.build_all(images, cli.building.Wishes(pin=pin, twice=check_reproducible, push=push, dry_run=dry_run))
 
 
 @command("run")
@@ -93,7 +91,7 @@ def reproduce(context: Context, run: options.RunOrReference, hw: options.Kind = 
     Part, parameters, seed and engine are those of the record; what differs beyond tolerance, and what differs in the
     environment, is printed. Exit code 1 on a difference beyond tolerance.
     """
-    evidence.reproduce(RESULTS, run, catalogues.load(), hw)
+    cli.evidence.reproduce(RESULTS, run, catalogues.load(), hw)
 
 
 @command("run")
@@ -102,9 +100,7 @@ def python(context: Context, program: options.Program) -> None:
 
     Its exit code is the answer. It leaves no record; ./inv run does.
     """
-    from harness.cli import tools
-
-    tools.lesson(catalogues.load(), program).run()
+    cli.tools.lesson(catalogues.load(), program).run()
 
 
 @command("look")
@@ -116,9 +112,7 @@ def matrix(
     from_: options.Stores = "",
 ) -> None:
     """Show the points of every part on every kind of hardware."""
-    from harness.cli import listing
-
-    listing.matrix(catalogues.load(), RESULTS, from_, format, explain, paddle)
+    cli.listing.matrix(catalogues.load(), RESULTS, from_, format, explain, paddle)
 
 
 @command("look", bare="task")
@@ -126,21 +120,17 @@ def tasks(
     context: Context, task: options.Parts = "", paddle: options.Paddle = "", format: options.Format = "table"
 ) -> None:
     """List the tasks, or show one with its parameters, or what each runs with in a version of Paddle."""
-    from harness.cli import listing
-
     parts = cells.select_parts(catalogues.load(), task or "all")
     if paddle and format == "table":
-        return print(listing.versions(parts, paddle))
-    print(listing.parts_json(parts) if format == "json" else listing.parts(parts, detailed=bool(task)))
+        return print(cli.listing.versions(parts, paddle))
+    print(cli.listing.parts_json(parts) if format == "json" else cli.listing.parts(parts, detailed=bool(task)))
 
 
 @command("look", bare="hw")
 def hardware(context: Context, hw: options.Kinds = "", format: options.Format = "table") -> None:
     """List the kinds of hardware, or show one."""
-    from harness.cli import listing
-
     kinds = cells.select_hardware(catalogues.load(), hw or "all")
-    print(listing.kinds_json(kinds) if format == "json" else listing.kinds(kinds, detailed=bool(hw)))
+    print(cli.listing.kinds_json(kinds) if format == "json" else cli.listing.kinds(kinds, detailed=bool(hw)))
 
 
 @command("look", bare="hw")
@@ -151,17 +141,13 @@ def doctor(context: Context, hw: options.Kinds = "auto", paddle: options.Paddle 
 
     Exit code 3 when something that was asked for is missing.
     """
-    from harness.cli import diagnosing
-
-    diagnosing.diagnose(catalogues.load(), hw, log, paddle)
+    cli.diagnosing.diagnose(catalogues.load(), hw, log, paddle)
 
 
 @command("look")
 def show(context: Context, run: options.Run, format: options.Format = "table") -> None:
     """Show a record: what ran, where, with what result."""
-    from harness.cli import listing
-
-    listing.show(RESULTS, run, format)
+    cli.listing.show(RESULTS, run, format)
 
 
 @command("look", bare="task", apart=[("run", "hw"), ("run", "task")])
@@ -207,9 +193,9 @@ def report(
     """
     if board:
         path = options.path(out) or RESULTS / "board.html"
-        evidence.board(RESULTS, catalogues.load(), path, from_, options.path(signers), paddle, address)
+        cli.evidence.board(RESULTS, catalogues.load(), path, from_, options.path(signers), paddle, address)
     else:
-        evidence.report(RESULTS, catalogues.load(), options.path(out) or RESULTS / "report.html")
+        cli.evidence.report(RESULTS, catalogues.load(), options.path(out) or RESULTS / "report.html")
 
 
 @command("look", apart=[("free", "format")])
@@ -218,9 +204,7 @@ def clean(context: Context, free: options.Freed = "", format: options.Format = "
 
     Records and what you attached are never among it. What is freed is made or fetched again when it is needed.
     """
-    from harness.cli import cleaning
-
-    cleaning.clean(free, format)
+    cli.cleaning.clean(free, format)
 
 
 @command("evidence")
@@ -230,7 +214,7 @@ def verify(context: Context, run: options.RunOrPack, signers: options.Signers = 
     Everything is computed and judged again; exit code 6 on any difference.
     A pack is taken for hostile: nothing of it is run, and what is not as a pack is made is refused.
     """
-    print(evidence.verify(RESULTS, run, catalogues.load(), options.path(signers)))
+    print(cli.evidence.verify(RESULTS, run, catalogues.load(), options.path(signers)))
 
 
 @command("evidence")
@@ -254,7 +238,7 @@ def attach(
     something is attached. One on this machine or in its network is refused, and one that is not where the part asks
     for it. The same picture counts once, and a part takes only what it asks for.
     """
-    evidence.attach(RESULTS, catalogues.load(), what, task, kind, note, date, zone, radius, check)
+    cli.evidence.attach(RESULTS, catalogues.load(), what, task, kind, note, date, zone, radius, check)
 
 
 @command("evidence")
@@ -281,7 +265,7 @@ def pair(
     """
     part = cells.select_part(catalogues.load(), task).name
     asked = {"question": question, "endpoint": endpoint, "model": model, "tests": tests, "file": file}
-    evidence.pair(RESULTS, part, continue_, turns, **asked)
+    cli.evidence.pair(RESULTS, part, continue_, turns, **asked)
 
 
 @command("evidence")
@@ -290,7 +274,7 @@ def detach(context: Context, attachment: options.Attachment, note: options.Note 
 
     A withdrawal is sealed beside it, so that it does not count again when it comes back from a store.
     """
-    evidence.detach(RESULTS, attachment, note)
+    cli.evidence.detach(RESULTS, attachment, note)
 
 
 @command("evidence", bare="task")
@@ -300,7 +284,7 @@ def reference(context: Context, task: options.Parts = "all", hw: options.KindOfR
     Metrics and a sample of each trace, in results/reference/PART.json; ./inv compare --reference and
     ./inv reproduce reference/PART hold other runs against them.
     """
-    evidence.keep_references(RESULTS, catalogues.load(), task, hw)
+    cli.evidence.keep_references(RESULTS, catalogues.load(), task, hw)
 
 
 @command("share", bare="to")
@@ -316,9 +300,7 @@ def upload(
     What is there is not sent again, a transfer that broke off goes on, and nothing that is whole is ever overwritten or
     deleted. Keys that may only write do for it.
     """
-    from harness.cli import moving
-
-    moving.move(RESULTS, ["repair" if repair else "up"], to, cells.names(catalogues.load(), task), dry_run)
+    cli.moving.move(RESULTS, ["repair" if repair else "up"], to, cells.names(catalogues.load(), task), dry_run)
 
 
 @command("share", bare="from")
@@ -329,9 +311,7 @@ def download(
 
     Each is checked, seal and every hash, before it comes among the others; exit code 6 if one failed verification.
     """
-    from harness.cli import moving
-
-    moving.move(RESULTS, ["down"], from_, cells.names(catalogues.load(), task), dry_run)
+    cli.moving.move(RESULTS, ["down"], from_, cells.names(catalogues.load(), task), dry_run)
 
 
 @command("share", bare="with")
@@ -339,9 +319,7 @@ def sync(
     context: Context, with_: options.Store = "", task: options.Parts = "", dry_run: options.DryRun = False
 ) -> None:
     """Upload what a store lacks, and download what is not here."""
-    from harness.cli import moving
-
-    moving.move(RESULTS, ["up", "down"], with_, cells.names(catalogues.load(), task), dry_run)
+    cli.moving.move(RESULTS, ["up", "down"], with_, cells.names(catalogues.load(), task), dry_run)
 
 
 @command("share", bare="task")
@@ -357,7 +335,7 @@ def pack(
     It is byte-identical when it is made again, and ./inv verify FILE.zip checks it anywhere.
     """
     file = options.path(to) or Path(f"homework-{task}.zip")
-    evidence.pack(RESULTS, catalogues.load(), task, file, crate, options.path(sign))
+    cli.evidence.pack(RESULTS, catalogues.load(), task, file, crate, options.path(sign))
 
 
 @command("elsewhere", apart=[("once", "cancel")])
@@ -381,26 +359,20 @@ def serve(context: Context, arguments: options.ServerArguments) -> None:
     first Ctrl-C lets every answer end, a second one stops at once. PADDLEHOMEWORK_API_KEY in the environment is the
     key that requests must show.
     """
-    from harness.cli import tools
-
-    tools.serve(arguments)
+    cli.tools.serve(arguments)
 
 
 @command("develop")
-def test(context: Context, only: options.TestPaths = "tests", fast: options.Fast = False) -> None:
+def test(context: Context, only: options.TestPaths = "", fast: options.Fast = False) -> None:
     """Run the tests."""
-    from harness.cli import tools
-
-    tools.run("test", ["pytest", *only.split(), *(["-m", "not slow"] if fast else [])])
+    cli.tools.test(only, fast)
 
 
 @command("develop")
 def lint(context: Context) -> None:
     """Check style, types, what imports what, scripts and data files."""
-    from harness.cli import tools
-
     catalogues.load()
-    tools.lint()
+    cli.tools.lint()
 
 
 @command("develop")
@@ -410,9 +382,7 @@ def docs(context: Context, serve: options.Served = False) -> None:
     Pages of hardware, tasks, images, commands and files are made from this project's own texts and data. It fails at a
     dead link, and at a number in the article that no record has. The pages need no network to be read.
     """
-    from harness.cli import tools
-
-    tools.docs(serve)
+    cli.tools.docs(serve)
 
 
 @command("develop", bare="only")
@@ -421,6 +391,4 @@ def bench(context: Context, only: options.Measurements = "all") -> None:
 
     Both sides run in turn; medians and ratios are printed, and kept in docs/benchmarks.md.
     """
-    from harness.cli import tools
-
-    tools.bench(only)
+    cli.tools.bench(only)

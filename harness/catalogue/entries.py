@@ -234,13 +234,6 @@ def rooted(text: str) -> str:
     return text.replace("{root}", str(ROOT))
 
 
-def locked_paddle(root: Path = ROOT) -> str:
-    """The homework's Paddle version, from the one place that names it: docker/paddle.yaml."""
-    match = re.search(r"^homework: (\S+)", (root / "docker" / "paddle.yaml").read_text(), re.MULTILINE)
-    assert match, "the schema asks for it"
-    return match.group(1)
-
-
 def _of_this_machine(cases: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The variables of those cases whose file exists on this machine and holds their pattern."""
     chosen: dict[str, str] = {}

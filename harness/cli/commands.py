@@ -1,18 +1,70 @@
-"""A command of tasks.py: a function whose annotations declare its options, as a task of invoke."""
+"""A command of tasks.py, as a task of invoke: a function whose annotations declare its options."""
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import invoke
 
-from harness.cli.option import Option
+from harness.cli import values
 from harness.errors import UsageError
 
 GROUPS = ("run", "look", "evidence", "share", "elsewhere", "develop")
 LARGEST = 2**31 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """An option of a command, or its operand.
+
+    Args:
+        metavar: what stands for its value in help: FILE, KIND.
+        short: another name, of a dash and a letter.
+        choices: the values that it may have, if these are few.
+        values: what completion offers, given the arguments typed so far; `choices` where it is left out.
+        must: refuses a value that cannot be meant, given how the option is written and the value.
+        at_least, at_most: the range of a number; at_most 0: as large as a number gets.
+        default: of an operand that may be left out; an option's is its parameter's.
+        repeated: whether it may be given again.
+        listed: whether its value is a list, with commas.
+        operand: whether it stands alone, without a name before it.
+        several: whether the operand is a list.
+        handed_on: whether it is all that stands behind the command, handed on to a program as it stands.
+        more: what help adds below: the options of such a program.
+    """
+
+    help: str
+    metavar: str = ""
+    short: str = ""
+    choices: tuple[str, ...] = ()
+    values: Callable[[Sequence[str]], Iterable[str]] | None = None
+    must: Callable[[str, str], None] | None = None
+    at_least: int = 0
+    at_most: int = 0
+    default: str | None = None
+    repeated: bool = False
+    listed: bool = False
+    operand: bool = False
+    several: bool = False
+    handed_on: bool = False
+    more: Callable[[], str] | None = None
+
+    def check(self, written: str, value: str) -> None:
+        """Refuse a value that is none of the choices, or cannot be meant.
+
+        Raises:
+            UsageError: it is such a one.
+        """
+        if self.choices:
+            values.require_known(written, value, self.choices)
+        if self.must:
+            self.must(written, value)
+
+    def offered(self, typed: Sequence[str]) -> list[str]:
+        """What completion offers behind `typed`."""
+        return list(dict.fromkeys(self.values(typed))) if self.values else list(self.choices)
 
 
 @dataclass(frozen=True)

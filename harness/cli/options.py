@@ -7,8 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from harness.cli import option
-from harness.cli.option import Option
+from harness.cli import values
+from harness.cli.commands import Option
+
+
+def one_of(*choices: str, help: str = "") -> Option:
+    """An option whose values are few."""
+    return Option(help=help or f"{', '.join(choices[:-1])} or {choices[-1]}", choices=choices)
 
 
 def path(text: str) -> Path | None:
@@ -21,31 +26,31 @@ Parts = Annotated[
     Option(
         help="number, part or slug (4, 8-2, plate), several with commas, or all",
         metavar="TASK",
-        values=option.parts,
+        values=values.parts,
         listed=True,
     ),
 ]
 PartOfEvidence = Annotated[
-    str, Option(help="the part that they belong to: 6, 13-1", metavar="TASK", values=option.parts, must=option.one_name)
+    str, Option(help="the part that they belong to: 6, 13-1", metavar="TASK", values=values.parts, must=values.one_name)
 ]
 Kinds = Annotated[
     str,
     Option(
         help="names or aliases, several with commas, or auto: what this machine has",
         metavar="KIND",
-        values=option.kinds,
+        values=values.kinds,
         listed=True,
     ),
 ]
-Kind = Annotated[str, Option(help="another kind to run it on", metavar="KIND", values=option.kinds)]
-KindOfReference = Annotated[str, Option(help="the kind whose runs are taken", metavar="KIND", values=option.kinds)]
+Kind = Annotated[str, Option(help="another kind to run it on", metavar="KIND", values=values.kinds)]
+KindOfReference = Annotated[str, Option(help="the kind whose runs are taken", metavar="KIND", values=values.kinds)]
 Place = Annotated[
     str,
     Option(
         help="engine: auto, container, local; a job per cell: slurm, slurm:container, kubernetes",
         metavar="WHERE",
-        values=option.places,
-        must=option.known_place,
+        values=values.places,
+        must=values.known_place,
     ),
 ]
 Host = Annotated[
@@ -60,11 +65,11 @@ Settings = Annotated[
     Option(
         help="a parameter of the part, or several: --set pp=1 dp=2",
         metavar="NAME=VALUE...",
-        values=option.settings,
+        values=values.settings,
         repeated=True,
     ),
 ]
-Profile = Annotated[str, Option(help="a named set of parameters, e.g. full", metavar="NAME", values=option.profiles)]
+Profile = Annotated[str, Option(help="a named set of parameters, e.g. full", metavar="NAME", values=values.profiles)]
 Cards = Annotated[
     int,
     Option(
@@ -75,7 +80,7 @@ Cards = Annotated[
 ]
 Seed = Annotated[int, Option(help="seed of the random numbers [0]", at_most=2**32 - 1)]
 Timeout = Annotated[
-    str, Option(help="a longer time limit than the part's own: 2h, 90min, 600s", metavar="TIME", must=option.time)
+    str, Option(help="a longer time limit than the part's own: 2h, 90min, 600s", metavar="TIME", must=values.time)
 ]
 Missing = Annotated[bool, Option(help="only what has no passing run here yet")]
 Failed = Annotated[bool, Option(help="only what failed when it ran last")]
@@ -86,15 +91,15 @@ Repair = Annotated[
 DryRun = Annotated[bool, Option(help="say what would be done, and do nothing")]
 
 Stack = Annotated[
-    str, Option(help="which lock goes in: base, science", metavar="NAME", values=option.stacks, must=option.known_stack)
+    str, Option(help="which lock goes in: base, science", metavar="NAME", values=values.stacks, must=values.known_stack)
 ]
 Paddle = Annotated[
     str,
     Option(
         help="versions of Paddle, several with commas, or all listed ones; any other 3.x runs as unlisted",
         metavar="VERSION",
-        values=option.paddles,
-        must=option.known_paddles,
+        values=values.paddles,
+        must=values.known_paddles,
         listed=True,
     ),
 ]
@@ -116,11 +121,11 @@ Push = Annotated[
     str, Option(help="push the image afterwards, under this name: registry and repository", metavar="NAME")
 ]
 
-Format = Annotated[str, option.one_of("table", "json")]
-MatrixFormat = Annotated[str, option.one_of("table", "markdown", "json", "html")]
+Format = Annotated[str, one_of("table", "json")]
+MatrixFormat = Annotated[str, one_of("table", "markdown", "json", "html")]
 RunFormat = Annotated[
     str,
-    option.one_of("table", "json", "bare", help="table, json: the records' paths as the last line, or bare: no matrix"),
+    one_of("table", "json", "bare", help="table, json: the records' paths as the last line, or bare: no matrix"),
 ]
 Explain = Annotated[bool, Option(help="say why a cell does not count")]
 Stores = Annotated[
@@ -134,10 +139,10 @@ Key = Annotated[
     Option(
         help="an SSH key that signs what is made",
         metavar="FILE",
-        must=option.file("It is a private SSH key.", "Make one: ssh-keygen -t ed25519"),
+        must=values.file("It is a private SSH key.", "Make one: ssh-keygen -t ed25519"),
     ),
 ]
-ALLOWED_SIGNERS = option.file(
+ALLOWED_SIGNERS = values.file(
     "It has a line for each signer: NAME KEY.", "man ssh-keygen, under ALLOWED SIGNERS, shows one."
 )
 Signers = Annotated[
@@ -150,9 +155,9 @@ Signers = Annotated[
 ]
 PackFile = Annotated[
     str,
-    Option(help="the file; homework-TASK.zip where it is left out", metavar="FILE.zip", must=option.written(".zip")),
+    Option(help="the file; homework-TASK.zip where it is left out", metavar="FILE.zip", must=values.written(".zip")),
 ]
-PageFile = Annotated[str, Option(help="the file to write", metavar="FILE.html", must=option.written(".html", ".htm"))]
+PageFile = Annotated[str, Option(help="the file to write", metavar="FILE.html", must=values.written(".html", ".htm"))]
 Names = Annotated[
     str,
     Option(
@@ -167,20 +172,20 @@ Address = Annotated[
     Option(
         help="where readers find the store, for the commands on the page; where --from is https://… that",
         metavar="ADDRESS",
-        must=option.published,
+        must=values.published,
     ),
 ]
 Crate = Annotated[bool, Option(help="add Workflow-Run RO-Crate metadata")]
 
 Run = Annotated[
-    str, Option(help="a run id, a prefix of one, or latest", values=option.runs, operand=True, default="latest")
+    str, Option(help="a run id, a prefix of one, or latest", values=values.runs, operand=True, default="latest")
 ]
 RunOrPack = Annotated[
     str,
     Option(
         help="a run id, a prefix of one, latest, all, or a pack: FILE.zip",
-        values=option.runs,
-        must=option.pack,
+        values=values.runs,
+        must=values.pack,
         operand=True,
         default="all",
     ),
@@ -188,12 +193,12 @@ RunOrPack = Annotated[
 RunOrReference = Annotated[
     str,
     Option(
-        help="a run id, a prefix of one, latest, or reference/PART", values=option.runs, operand=True, default="latest"
+        help="a run id, a prefix of one, latest, or reference/PART", values=values.runs, operand=True, default="latest"
     ),
 ]
 Runs = Annotated[
     str,
-    Option(help="runs instead, with commas: ids, prefixes or latest", metavar="RUN", values=option.runs, listed=True),
+    Option(help="runs instead, with commas: ids, prefixes or latest", metavar="RUN", values=values.runs, listed=True),
 ]
 Reference = Annotated[bool, Option(help="hold the latest run of each against results/reference, metrics as well")]
 
@@ -237,7 +242,7 @@ Tests = Annotated[
     Option(
         help="a Python file of unittest cases or test_ functions",
         metavar="FILE",
-        must=option.file("The code is run against it.", "Name a Python file."),
+        must=values.file("The code is run against it.", "Name a Python file."),
     ),
 ]
 CodeFile = Annotated[
@@ -253,15 +258,15 @@ Program = Annotated[
     Option(help="a file of projects/, and its own arguments behind it", operand=True, handed_on=True, default=""),
 ]
 ServerArguments = Annotated[
-    Sequence[str], Option(help="its own options", operand=True, handed_on=True, default="", more=option.about_server)
+    Sequence[str], Option(help="its own options", operand=True, handed_on=True, default="", more=values.about_server)
 ]
 Freed = Annotated[
     str,
     Option(
         help="what to free: names that are listed, several with commas, or all",
         metavar="NAME",
-        values=option.kept,
-        must=option.known_kept,
+        values=values.kept,
+        must=values.known_kept,
         listed=True,
     ),
 ]
@@ -269,7 +274,12 @@ Once = Annotated[bool, Option(help="show them, and do not follow")]
 Cancel = Annotated[bool, Option(help="cancel those that are not over")]
 
 TestPaths = Annotated[
-    str, Option(help="paths or pytest's own options, in quotes", metavar="WORDS", must=option.test_paths)
+    str,
+    Option(
+        help="paths or pytest's own options, in quotes; else all, in two processes",
+        metavar="WORDS",
+        must=values.test_paths,
+    ),
 ]
 Fast = Annotated[bool, Option(help="leave out the tests that run real programs")]
 Served = Annotated[bool, Option(help="show it at http://127.0.0.1:8000 and again when a text changes")]
@@ -278,9 +288,9 @@ Measurements = Annotated[
     Option(
         help="all, or several with commas: the programs of bench/, listed below",
         metavar="NAME",
-        values=option.measurements,
-        must=option.known_measurements,
-        more=option.about_measurements,
+        values=values.measurements,
+        must=values.known_measurements,
+        more=values.about_measurements,
         listed=True,
     ),
 ]

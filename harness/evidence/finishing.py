@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness.errors import HomeworkError
-from harness.evidence import hashing, records, redactedfiles, screen, signatures, statements
+from harness.evidence import hashing, records, redacted_files, screen, signatures, statements
 from harness.evidence.record import RecordData
 from harness.evidence.redaction import Redactor
 
@@ -35,9 +35,9 @@ def redact_files(folder: Path, redactor: Redactor) -> None:
     """
     for path in sorted(folder.rglob("*"), key=lambda path: -len(path.parts)):  # a folder's files before itself
         if path.is_dir() and not path.is_symlink():
-            redactedfiles.rename(path, redactor)
+            redacted_files.rename(path, redactor)
         elif path.name not in (records.FILE, records.LOG, hashing.LOCK):
-            redactedfiles.redact(path, redactor)
+            redacted_files.redact(path, redactor)
 
 
 def complete_here(folder: Path, record: dict[str, Any]) -> None:

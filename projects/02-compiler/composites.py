@@ -4,14 +4,11 @@ The formulas are those of Paddle's kernels, ties included: the gradient of `clip
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from layout import Seen, shape_of
+from layout import Scope, Seen, shape_of
 from operators import constant_of, elementwise, row_reduction, rule, split_places
 from values import Unsupported, constant
-
-if TYPE_CHECKING:
-    from lowering import Lowering
 
 MOST_FACTORS = 8  # of a whole power
 
@@ -46,13 +43,13 @@ class Formula:
             product = self("multiply", product, x)
         return self("divide", 1, product) if exponent < 0 else product
 
-    def along(self, lowering: "Lowering", kind: str, seen: Seen, shape: Sequence[int], axes: Sequence[int]) -> Seen:
+    def along(self, scope: Scope, kind: str, seen: Seen, shape: Sequence[int], axes: Sequence[int]) -> Seen:
         """The row's `kind` ("sum", "max") over `axes`, which are kept with size 1."""
         places = {axis % len(shape) for axis in axes}
-        inner, leading, _ = split_places(self.name, lowering.layout, seen, shape, places)
+        inner, leading, _ = split_places(self.name, scope.layout, seen, shape, places)
         if leading or seen.reduced:
             raise Unsupported(self.name, "over leading axes")
-        value = row_reduction(kind, lowering.layout, seen.value, inner) if inner else seen.value
+        value = row_reduction(kind, scope.layout, seen.value, inner) if inner else seen.value
         return Seen(value, tuple(None if place in places else axis for place, axis in enumerate(seen.axes)))
 
 
@@ -66,79 +63,79 @@ def expanded(seen: Seen, like: Seen, axes: Sequence[int]) -> Seen:
 
 
 @rule("pow")
-def pow_(lowering: "Lowering", operation: Any, arguments: Sequence[Any]) -> Seen:
-    return Formula("pow").power(lowering.see("pow", arguments[0]), float(operation.attrs()["y"]))
+def pow_(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
+    return Formula("pow").power(scope.see("pow", arguments[0]), float(operation.attrs()["y"]))
 
 
 @rule("elementwise_pow")
-def elementwise_pow(lowering: "Lowering", _: Any, arguments: Sequence[Any]) -> Seen:
+def elementwise_pow(scope: Scope, _: Any, arguments: Sequence[Any]) -> Seen:
     name = "elementwise_pow"
-    x, exponent = (lowering.see(name, value) for value in arguments)
+    x, exponent = (scope.see(name, value) for value in arguments)
     if exponent.value.operation != "constant":
         raise Unsupported(name, "to a power that is no constant")
     return Formula(name).power(x, exponent.value.number)
 
 
 @rule("clip")
-def clip(lowering: "Lowering", _: Any, arguments: Sequence[Any]) -> Seen:
+def clip(scope: Scope, _: Any, arguments: Sequence[Any]) -> Seen:
     formula, (least, most) = Formula("clip"), (float(constant_of("clip", value)) for value in arguments[1:])
-    return formula("minimum", formula("maximum", lowering.see("clip", arguments[0]), least), most)
+    return formula("minimum", formula("maximum", scope.see("clip", arguments[0]), least), most)
 
 
 @rule("clip_grad")
-def clip_grad(lowering: "Lowering", _: Any, arguments: Sequence[Any]) -> Seen:
+def clip_grad(scope: Scope, _: Any, arguments: Sequence[Any]) -> Seen:
     f = Formula("clip_grad")
-    x, slope = lowering.see(f.name, arguments[0]), lowering.see(f.name, arguments[3])
+    x, slope = scope.see(f.name, arguments[0]), scope.see(f.name, arguments[3])
     least, most = (float(constant_of(f.name, value)) for value in arguments[1:3])
     return f("where", f("greater_than", x, least), f("where", f("less_than", x, most), slope, 0), 0)
 
 
 @rule("softplus")
-def softplus(lowering: "Lowering", operation: Any, arguments: Sequence[Any]) -> Seen:
+def softplus(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
     attributes = operation.attrs()
     return Formula("softplus").softplus(
-        lowering.see("softplus", arguments[0]), attributes["beta"], attributes["threshold"]
+        scope.see("softplus", arguments[0]), attributes["beta"], attributes["threshold"]
     )
 
 
 @rule("softplus_grad")
-def softplus_grad(lowering: "Lowering", operation: Any, arguments: Sequence[Any]) -> Seen:
+def softplus_grad(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
     f, attributes = Formula("softplus_grad"), operation.attrs()
-    x, slope = (lowering.see(f.name, value) for value in arguments)
+    x, slope = (scope.see(f.name, value) for value in arguments)
     scaled = f("multiply", x, attributes["beta"])
     inner = f("multiply", slope, f("sigmoid", scaled))
     return f("where", f("greater_than", scaled, attributes["threshold"]), slope, inner)
 
 
 @rule("mish")
-def mish(lowering: "Lowering", operation: Any, arguments: Sequence[Any]) -> Seen:
-    f, x = Formula("mish"), lowering.see("mish", arguments[0])
+def mish(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
+    f, x = Formula("mish"), scope.see("mish", arguments[0])
     return f("multiply", x, f("tanh", f.softplus(x, 1.0, operation.attrs()["lambda"])))
 
 
 @rule("mish_grad")
-def mish_grad(lowering: "Lowering", operation: Any, arguments: Sequence[Any]) -> Seen:
+def mish_grad(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
     """tanh(s) + x σ(x) (1 - tanh(s)²), with s the softplus of x."""
     f = Formula("mish_grad")
-    x, slope = (lowering.see(f.name, value) for value in arguments)
+    x, slope = (scope.see(f.name, value) for value in arguments)
     t = f("tanh", f.softplus(x, 1.0, operation.attrs()["lambda"]))
     inner = f("multiply", f("multiply", x, f("sigmoid", x)), f("subtract", 1, f("multiply", t, t)))
     return f("multiply", slope, f("add", t, inner))
 
 
 @rule("log_softmax")
-def log_softmax(lowering: "Lowering", operation: Any, arguments: Sequence[Any]) -> Seen:
+def log_softmax(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
     f, axes = Formula("log_softmax"), [operation.attrs()["axis"]]
-    x, shape = lowering.see(f.name, arguments[0]), shape_of(arguments[0])
-    centred = f("subtract", x, f.along(lowering, "max", x, shape, axes))
-    return f("subtract", centred, f("log", f.along(lowering, "sum", f("exp", centred), shape, axes)))
+    x, shape = scope.see(f.name, arguments[0]), shape_of(arguments[0])
+    centred = f("subtract", x, f.along(scope, "max", x, shape, axes))
+    return f("subtract", centred, f("log", f.along(scope, "sum", f("exp", centred), shape, axes)))
 
 
 @rule("log_softmax_grad")
-def log_softmax_grad(lowering: "Lowering", operation: Any, arguments: Sequence[Any]) -> Seen:
+def log_softmax_grad(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
     f, axes = Formula("log_softmax_grad"), [operation.attrs()["axis"]]
-    result, slope = (lowering.see(f.name, value) for value in arguments)
-    total = f.along(lowering, "sum", slope, shape_of(arguments[1]), axes)
+    result, slope = (scope.see(f.name, value) for value in arguments)
+    total = f.along(scope, "sum", slope, shape_of(arguments[1]), axes)
     return f("subtract", slope, f("multiply", f("exp", result), total))
 
 
@@ -148,11 +145,11 @@ def axes_of(operation: Any, rank: int) -> list[int]:
 
 
 @rule("logsumexp")
-def logsumexp(lowering: "Lowering", operation: Any, arguments: Sequence[Any]) -> Seen:
-    f, x, shape = Formula("logsumexp"), lowering.see("logsumexp", arguments[0]), shape_of(arguments[0])
+def logsumexp(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
+    f, x, shape = Formula("logsumexp"), scope.see("logsumexp", arguments[0]), shape_of(arguments[0])
     axes = axes_of(operation, len(shape))
-    most = f.along(lowering, "max", x, shape, axes)
-    total = f.along(lowering, "sum", f("exp", f("subtract", x, most)), shape, axes)
+    most = f.along(scope, "max", x, shape, axes)
+    total = f.along(scope, "sum", f("exp", f("subtract", x, most)), shape, axes)
     found = f("add", most, f("log", total))
     if operation.attrs()["keepdim"]:
         return found
@@ -161,9 +158,9 @@ def logsumexp(lowering: "Lowering", operation: Any, arguments: Sequence[Any]) ->
 
 
 @rule("logsumexp_grad")
-def logsumexp_grad(lowering: "Lowering", operation: Any, arguments: Sequence[Any]) -> Seen:
+def logsumexp_grad(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
     f = Formula("logsumexp_grad")
-    x, result, slope = (lowering.see(f.name, value) for value in arguments)
+    x, result, slope = (scope.see(f.name, value) for value in arguments)
     axes = axes_of(operation, len(x.axes))
     share = f("exp", f("subtract", x, expanded(result, x, axes)))
     return f("multiply", share, expanded(slope, x, axes))

@@ -1,4 +1,7 @@
-"""Where the tensors of a kernel lie: the domain over which they broadcast, its row, and its leading axes."""
+"""Where the tensors of a kernel lie: the domain over which they broadcast, its row, and its leading axes.
+
+A Scope holds what was seen of a program so far: all that the rules of operators know.
+"""
 
 import math
 from collections.abc import Sequence
@@ -117,3 +120,20 @@ class Layout:
         if spoil:
             inner = Value("multiply", (inner, Value("constant", number=2.0)), inner.width, inner.axes)
         return Result(inner, self.tensor(value, seen.axes), axes, width, seen.reduced)
+
+
+class Scope:
+    """All that a rule knows: the layout, and in `seen` what each PIR value is: a Seen, or a list of values or Seens."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.seen: dict[int, Any] = {}
+
+    def see(self, name: str, value: Any, truth: bool = False) -> Seen:
+        """What `value` is; a truth value only where the operator `name` can take one."""
+        seen = self.seen.get(value.id)
+        if not isinstance(seen, Seen):
+            raise Unsupported(name, "an argument that is no tensor of the kernel")
+        if seen.value.truth and not truth:
+            raise Unsupported(name, "a truth value in place of a number")
+        return seen

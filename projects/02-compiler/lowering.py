@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import composites  # noqa: F401  its rules are entered when it is imported
-from layout import TYPES, Layout, Seen, name_of, shape_of, type_of
+from layout import TYPES, Layout, Scope, name_of, shape_of, type_of
 from operators import RULES
 from values import Kernel, Unsupported
 
@@ -31,12 +31,8 @@ def lower(program: Any, inputs: Sequence[Any], outputs: Sequence[Any], spoil: bo
     raise first
 
 
-class Lowering:
-    """One attempt, with one layout; `seen` holds what each PIR value is: a Seen, or a list of PIR values or Seens."""
-
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
-        self.seen: dict[int, Any] = {}
+class Lowering(Scope):
+    """One attempt, with one layout."""
 
     def kernel(self, program: Any, outputs: Sequence[Any], spoil: bool) -> Kernel:
         layout, sources = self.layout, []
@@ -54,15 +50,6 @@ class Lowering:
             input_widths=tuple(seen.value.width for seen in sources),
             results=tuple(layout.result(value, self.see("output", value, truth=True), spoil) for value in outputs),
         )
-
-    def see(self, name: str, value: Any, truth: bool = False) -> Seen:
-        """What `value` is; a truth value only where the operator `name` can take one."""
-        seen = self.seen.get(value.id)
-        if not isinstance(seen, Seen):
-            raise Unsupported(name, "an argument that is no tensor of the kernel")
-        if seen.value.truth and not truth:
-            raise Unsupported(name, "a truth value in place of a number")
-        return seen
 
     def _operation(self, operation: Any) -> None:
         name = name_of(operation)

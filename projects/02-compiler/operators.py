@@ -1,24 +1,21 @@
 """A lowering rule for each operator of a decomposed PIR program that a kernel can hold.
 
-A rule is called with the Lowering, the operator, and the PIR values it takes; it returns what the result is seen as
+A rule is called with the Scope, the operator, and the PIR values it takes; it returns what the result is seen as
 (for split: a list), or raises Unsupported.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from layout import Layout, Seen, name_of, shape_of, type_of
+from layout import Layout, Scope, Seen, name_of, shape_of, type_of
 from values import COMPARISONS, Unsupported, Value, combine, constant, joined
-
-if TYPE_CHECKING:
-    from lowering import Lowering
 
 UNARY = {"exp", "log", "tanh", "erf", "sqrt", "rsqrt", "sigmoid", "abs"}
 BINARY = {"add", "subtract", "multiply", "divide", "maximum", "minimum", *COMPARISONS}
 SAME_VALUE = {"assign", "cast", "expand", "reshape", "squeeze", "unsqueeze", "share_data"}  # seen from inside the loop
 REDUCTIONS = {"sum": "sum", "mean": "sum", "max": "max", "min": "min", "reduce_as": "sum"}
 
-Rule = Callable[["Lowering", Any, Sequence[Any]], Any]
+Rule = Callable[[Scope, Any, Sequence[Any]], Any]
 RULES: dict[str, Rule] = {}
 
 
@@ -41,9 +38,9 @@ def constant_of(name: str, value: Any) -> Any:
 
 
 @rule("full")
-def full(lowering: "Lowering", operation: Any, _: Sequence[Any]) -> Seen:
+def full(scope: Scope, operation: Any, _: Sequence[Any]) -> Seen:
     shape = shape_of(operation.result(0))
-    return Seen(constant(float(operation.attrs()["value"])), lowering.layout.axes_of(shape))
+    return Seen(constant(float(operation.attrs()["value"])), scope.layout.axes_of(shape))
 
 
 # Elementwise operators.
@@ -64,14 +61,14 @@ def elementwise(name: str, operation: str, arguments: Sequence[Seen]) -> Seen:
 
 
 @rule(*sorted(UNARY | BINARY))
-def itself(lowering: "Lowering", operation: Any, arguments: Sequence[Any]) -> Seen:
+def itself(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
     name = name_of(operation)
-    return elementwise(name, name, [lowering.see(name, value) for value in arguments])
+    return elementwise(name, name, [scope.see(name, value) for value in arguments])
 
 
 @rule("scale")
-def scale(lowering: "Lowering", operation: Any, arguments: Sequence[Any]) -> Seen:
-    seen, attributes = lowering.see("scale", arguments[0]), operation.attrs()
+def scale(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
+    seen, attributes = scope.see("scale", arguments[0]), operation.attrs()
     factor, bias = constant(float(constant_of("scale", arguments[1]))), constant(float(attributes["bias"]))
     if seen.reduced:
         raise Unsupported("scale", "it uses a sum over leading axes, which is known only after the last row")
@@ -81,16 +78,16 @@ def scale(lowering: "Lowering", operation: Any, arguments: Sequence[Any]) -> See
 
 
 @rule("where")
-def where(lowering: "Lowering", _: Any, arguments: Sequence[Any]) -> Seen:
-    condition = lowering.see("where", arguments[0], truth=True)
+def where(scope: Scope, _: Any, arguments: Sequence[Any]) -> Seen:
+    condition = scope.see("where", arguments[0], truth=True)
     if not condition.value.truth:
         raise Unsupported("where", "a condition that no comparison computes")
-    return elementwise("where", "where", [condition, *(lowering.see("where", value) for value in arguments[1:])])
+    return elementwise("where", "where", [condition, *(scope.see("where", value) for value in arguments[1:])])
 
 
 @rule("add_n")
-def add_n(lowering: "Lowering", _: Any, arguments: Sequence[Any]) -> Seen:
-    terms = [lowering.see("add_n", value) for value in lowering.seen[arguments[0].id]]
+def add_n(scope: Scope, _: Any, arguments: Sequence[Any]) -> Seen:
+    terms = [scope.see("add_n", value) for value in scope.seen[arguments[0].id]]
     total = terms[0]
     for term in terms[1:]:
         total = elementwise("add_n", "add", [total, term])
@@ -98,19 +95,19 @@ def add_n(lowering: "Lowering", _: Any, arguments: Sequence[Any]) -> Seen:
 
 
 @rule("relu")
-def relu(lowering: "Lowering", _: Any, arguments: Sequence[Any]) -> Seen:
-    return elementwise("relu", "maximum", [lowering.see("relu", arguments[0]), Seen(constant(0), ())])
+def relu(scope: Scope, _: Any, arguments: Sequence[Any]) -> Seen:
+    return elementwise("relu", "maximum", [scope.see("relu", arguments[0]), Seen(constant(0), ())])
 
 
 @rule("square")
-def square(lowering: "Lowering", _: Any, arguments: Sequence[Any]) -> Seen:
-    seen = lowering.see("square", arguments[0])
+def square(scope: Scope, _: Any, arguments: Sequence[Any]) -> Seen:
+    seen = scope.see("square", arguments[0])
     return elementwise("square", "multiply", [seen, seen])
 
 
 @rule("silu")
-def silu(lowering: "Lowering", _: Any, arguments: Sequence[Any]) -> Seen:
-    seen = lowering.see("silu", arguments[0])
+def silu(scope: Scope, _: Any, arguments: Sequence[Any]) -> Seen:
+    seen = scope.see("silu", arguments[0])
     return elementwise("silu", "multiply", [seen, elementwise("silu", "sigmoid", [seen])])
 
 
@@ -118,12 +115,12 @@ def silu(lowering: "Lowering", _: Any, arguments: Sequence[Any]) -> Seen:
 
 
 @rule(*sorted(SAME_VALUE))
-def same_value(lowering: "Lowering", operation: Any, arguments: Sequence[Any]) -> Seen:
+def same_value(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
     name, result = name_of(operation), operation.result(0)
-    seen = lowering.see(name, arguments[0], truth=True)
+    seen = scope.see(name, arguments[0], truth=True)
     if name == "cast":
         seen = cast(seen, result)
-    return reshaped(lowering.layout, name, seen, shape_of(arguments[0]), shape_of(result))
+    return reshaped(scope.layout, name, seen, shape_of(arguments[0]), shape_of(result))
 
 
 def cast(seen: Seen, after: Any) -> Seen:
@@ -155,18 +152,18 @@ def reshaped(layout: Layout, name: str, seen: Seen, old: Sequence[int], new: Seq
 
 
 @rule(*REDUCTIONS)
-def reduction(lowering: "Lowering", operation: Any, arguments: Sequence[Any]) -> Seen:
+def reduction(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
     name = name_of(operation)
-    seen = lowering.see(name, arguments[0])
+    seen = scope.see(name, arguments[0])
     if seen.reduced:
         raise Unsupported(name, "a sum of a sum over leading axes")
     places, axes = reduced_places(name, operation, arguments, seen)
     if len(axes) != len(shape_of(operation.result(0))):
         raise Unsupported(name, "a result of a shape that is not understood")
-    inner, leading, count = split_places(name, lowering.layout, seen, shape_of(arguments[0]), places)
-    value = row_reduction(name, lowering.layout, seen.value, inner) if inner else seen.value
+    inner, leading, count = split_places(name, scope.layout, seen, shape_of(arguments[0]), places)
+    value = row_reduction(name, scope.layout, seen.value, inner) if inner else seen.value
     if leading:
-        left = lowering.layout.walked - {axis for axis in axes if axis is not None}
+        left = scope.layout.walked - {axis for axis in axes if axis is not None}
         if REDUCTIONS[name] != "sum" or left != set(leading):
             raise Unsupported(name, "over leading axes, other than as a sum over all that the result lacks")
     if name == "mean" and count != 1:
@@ -253,9 +250,9 @@ def sliced_axis(name: str, operation: Any) -> int:
 
 
 @rule("slice")
-def slice_(lowering: "Lowering", operation: Any, arguments: Sequence[Any]) -> Seen:
-    seen = lowering.see("slice", arguments[0])
-    require_last("slice", lowering.layout, sliced_axis("slice", operation), seen)
+def slice_(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
+    seen = scope.see("slice", arguments[0])
+    require_last("slice", scope.layout, sliced_axis("slice", operation), seen)
     size, width = shape_of(arguments[0])[-1], shape_of(operation.result(0))[-1]
     start, _ = bounds(arguments[1], arguments[2], size)
     if width == 1 != size:
@@ -264,10 +261,10 @@ def slice_(lowering: "Lowering", operation: Any, arguments: Sequence[Any]) -> Se
 
 
 @rule("slice_grad")
-def slice_grad(lowering: "Lowering", operation: Any, arguments: Sequence[Any]) -> Seen:
+def slice_grad(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
     """The slope of a slice: zeros around it."""
-    seen, size = lowering.see("slice_grad", arguments[1]), shape_of(operation.result(0))[-1]
-    require_last("slice_grad", lowering.layout, sliced_axis("slice_grad", operation), seen)
+    seen, size = scope.see("slice_grad", arguments[1]), shape_of(operation.result(0))[-1]
+    require_last("slice_grad", scope.layout, sliced_axis("slice_grad", operation), seen)
     start, stop = bounds(arguments[2], arguments[3], size)
     zero = Value("constant")
     parts = [(zero, start), (seen.value, stop - start), (zero, size - stop)]
@@ -276,9 +273,9 @@ def slice_grad(lowering: "Lowering", operation: Any, arguments: Sequence[Any]) -
 
 
 @rule("split")
-def split(lowering: "Lowering", _: Any, arguments: Sequence[Any]) -> list[Seen]:
-    seen = lowering.see("split", arguments[0])
-    require_last("split", lowering.layout, int(constant_of("split", arguments[2])), seen)
+def split(scope: Scope, _: Any, arguments: Sequence[Any]) -> list[Seen]:
+    seen = scope.see("split", arguments[0])
+    require_last("split", scope.layout, int(constant_of("split", arguments[2])), seen)
     start, parts = 0, []
     for width in constant_of("split", arguments[1]):
         parts.append(part_of(seen, start, width))
@@ -287,12 +284,12 @@ def split(lowering: "Lowering", _: Any, arguments: Sequence[Any]) -> list[Seen]:
 
 
 @rule("concat")
-def concat(lowering: "Lowering", _: Any, arguments: Sequence[Any]) -> Seen:
-    combined = lowering.seen.get(arguments[0].id)
+def concat(scope: Scope, _: Any, arguments: Sequence[Any]) -> Seen:
+    combined = scope.seen.get(arguments[0].id)
     if not isinstance(combined, list):
         raise Unsupported("concat", "of what is no list of tensors")
-    parts = [lowering.see("concat", value) for value in combined]
+    parts = [scope.see("concat", value) for value in combined]
     for part in parts:
-        require_last("concat", lowering.layout, int(constant_of("concat", arguments[1])), part)
+        require_last("concat", scope.layout, int(constant_of("concat", arguments[1])), part)
     widths = [shape_of(value)[-1] for value in combined]
     return Seen(joined([part.value for part in parts], widths), parts[0].axes)

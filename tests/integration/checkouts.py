@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@localhost")
 
 
 class Checkout:
@@ -67,6 +68,23 @@ def _stand_in_stack(folder: Path) -> None:
     (stack / "bin" / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     (stack / "bin" / "python").chmod(0o755)
     (stack / "recipe.txt").write_text((ROOT / "docker" / "locks" / "base.txt").read_text() + "\n")
+
+
+def commit(checkout: Checkout) -> None:
+    """Make it a git checkout that ignores what this one does, where a link stands for a folder too."""
+    ignored = (ROOT / ".gitignore").read_text().replace("/.stacks", "/.stacks/\n/.stacks")
+    (checkout.folder / ".gitignore").write_text(ignored)
+    for words in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "The toy")):
+        subprocess.run([*GIT, *words], cwd=checkout.folder, check=True)
+
+
+def sent_before(near: Checkout, folder: Path) -> Checkout:
+    """The far folder as an earlier call left it: sent to, and set up."""
+    folder.mkdir()
+    (folder / ".sent.json").write_text('{"revision": null, "clean": null, "files": {}}')
+    for name in (".venv", ".stacks"):
+        (folder / name).symlink_to(near.folder / name)
+    return Checkout(folder)
 
 
 def clean_environment(home: Path) -> dict[str, str]:

@@ -1,37 +1,11 @@
-"""The fixtures of the integration tests; what they are made of stands in checkouts.py and containers.py."""
+"""The fixture of the integration tests; what it is made of stands in checkouts.py."""
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from checkouts import Checkout, copy_of_this_checkout
-from containers import BUILD_SECONDS, CPU, an_engine, checkout_on_the_base
-
-from harness.environments.client import Client
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
     return copy_of_this_checkout(tmp_path / "checkout")
-
-
-@pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """One engine with one base for all tests of the session."""
-    with an_engine(tmp_path_factory.mktemp("dockerd") / "log") as found:
-        yield found
-
-
-@pytest.fixture(scope="session")
-def place(engine: Client, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout with the real projects, whose images stand on the base made here."""
-    return checkout_on_the_base(tmp_path_factory.mktemp("checkout"))
-
-
-@pytest.fixture(scope="session")
-def built(place: Checkout, engine: Client) -> Mapping[str, Any] | None:
-    """The CPU's image, built by the word that a person types."""
-    done = place("build", "--hw", "cpu", timeout=BUILD_SECONDS)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return engine.inspect(CPU)

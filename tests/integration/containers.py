@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from checkouts import Checkout
 
+from harness import system
 from harness.catalogue import entries
 from harness.environments import client, images
 from harness.environments.client import Client
@@ -85,13 +86,19 @@ def _wait_for_docker(daemon: "subprocess.Popen[bytes]") -> Client | None:
 
 
 def base_archive(suite: str = "bookworm", name: str = "bookworm", packages: str = PACKAGES) -> Path:
-    """A Debian system as a tar, made once with debootstrap: no registry is needed."""
+    """A Debian system as a tar, made once with debootstrap: no registry is needed. A second process waits for it."""
     archive = ROOT / ".cache" / "base" / f"{name}.tar"
-    if archive.is_file():
-        return archive
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with archive.with_name("lock").open("w") as lock:
+        system.lock(lock.fileno())
+        if not archive.is_file():
+            _debootstrap(suite, packages, archive)
+    return archive
+
+
+def _debootstrap(suite: str, packages: str, archive: Path) -> None:
     if os.getuid() != 0 or not shutil.which("debootstrap"):
         pytest.skip("debootstrap is not here, or this is not root, so no base image can be made")
-    archive.parent.mkdir(parents=True, exist_ok=True)
     tree, beside, debs = archive.with_suffix(""), archive.with_suffix(".part"), archive.with_name("debs")
     for folder in (tree, debs):
         folder.mkdir(exist_ok=True)
@@ -101,7 +108,6 @@ def base_archive(suite: str = "bookworm", name: str = "bookworm", packages: str 
         pytest.skip(f"debootstrap made no base image: {(made.stdout + made.stderr)[-300:]}")
     beside.rename(archive)
     tree.rmdir()
-    return archive
 
 
 def checkout_on_the_base(folder: Path) -> Checkout:

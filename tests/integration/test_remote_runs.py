@@ -2,22 +2,14 @@
 
 import json
 import os
-import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import ssh_server
-from checkouts import ROOT, Checkout, copy_of_this_checkout
-from containers import NAMES, checkout_on_the_base
-
-from harness.environments.client import Client
-
-GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@localhost")
-KEPT = (".venv", ".stacks")
+from checkouts import Checkout, commit, copy_of_this_checkout, sent_before
 
 
 @pytest.fixture(scope="module")
@@ -30,18 +22,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ssh_server.Serv
 def near(tmp_path: Path, server: ssh_server.Server, monkeypatch: pytest.MonkeyPatch) -> Checkout:
     """A git checkout with the toy, from which the words are typed."""
     near = copy_of_this_checkout(tmp_path / "near")
-    (near.folder / ".gitignore").write_text(
-        (ROOT / ".gitignore").read_text().replace("/.stacks", "/.stacks/\n/.stacks")
-    )
-    for words in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "The toy")):
-        subprocess.run([*GIT, *words], cwd=near.folder, check=True)
+    commit(near)
     monkeypatch.setenv("PATH", server.environment()["PATH"])
     return near
 
 
 @pytest.fixture
 def far(tmp_path: Path, near: Checkout) -> Checkout:
-    return _sent_before(near, tmp_path / "far")
+    return sent_before(near, tmp_path / "far")
 
 
 @pytest.fixture
@@ -184,38 +172,6 @@ def test_a_full_disk_there_is_said(near: Checkout, server: ssh_server.Server, tm
     finally:
         subprocess.run(["umount", small], check=True)
     assert done.returncode == 4 and "No space left" in done.stderr, done.stdout + done.stderr
-
-
-@pytest.mark.slow
-def test_a_cell_runs_in_a_container_there(
-    built: Mapping[str, Any], engine: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With the engine of the far machine, in the image that was built there."""
-    near = checkout_on_the_base(tmp_path / "near")
-    _commit(near)
-    far = _sent_before(near, tmp_path / "far")
-    with ssh_server.running(tmp_path / "ssh", DOCKER_HOST=engine.address, HOMEWORK_IMAGES=NAMES) as server:
-        monkeypatch.setenv("PATH", server.environment()["PATH"])
-        there = ("run", "--host", server.address(str(far.folder)), "--on", "container")
-        done = near(*there, "--task", "8-1", "--hw", "cpu", "--set", "steps=20")
-    assert done.returncode == 0, done.stdout + done.stderr
-    (record,) = near.records()
-    assert record["engine"]["name"] == "container" and record["engine"]["image"] == built["Id"]
-
-
-def _commit(near: Checkout) -> None:
-    shutil.copy(ROOT / ".gitignore", near.folder)
-    for words in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "The toy")):
-        subprocess.run([*GIT, *words], cwd=near.folder, check=True)
-
-
-def _sent_before(near: Checkout, folder: Path) -> Checkout:
-    """The far folder as an earlier call left it: sent to, and set up."""
-    folder.mkdir()
-    (folder / ".sent.json").write_text('{"revision": null, "clean": null, "files": {}}')
-    for name in KEPT:
-        (folder / name).symlink_to(near.folder / name)
-    return Checkout(folder)
 
 
 def _until_it_says(process: "subprocess.Popen[str]", words: str) -> None:

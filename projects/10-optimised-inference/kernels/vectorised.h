@@ -3,9 +3,8 @@
 // one program, and the linker would keep one copy of a shared function, perhaps one that this CPU cannot run.
 #pragma once
 #include <cstring>
-#include <initializer_list>
 
-#include "kernels.h"
+#include "attention.h"
 
 namespace llm {
 
@@ -252,222 +251,23 @@ struct Vectorised {
     static void panel(Kind kind, const uint8_t* w, const Activations& x, int tokens, float* y, long stride) {
         const auto visit = [&](auto size, int token) { tile<size()>(kind, w, x, token, y, stride); };
         if (kind == FLOAT32 || kind == BFLOAT16)
-            each_tile<FLOAT_TILE>(tokens, visit);
+            Tiles<V>::template each_tile<FLOAT_TILE>(tokens, visit);
         else
-            each_tile<TILE>(tokens, visit);
-    }
-
-    template <int T>
-    struct Size {
-        constexpr int operator()() const { return T; }
-    };
-
-    // Call visit(size, first token) for tiles of all the tokens, at most MOST in each.
-    template <int MOST, class Visit>
-    static void each_tile(int tokens, Visit visit) {
-        int token = 0;
-        for (; token + MOST <= tokens; token += MOST) visit(Size<MOST>(), token);
-        if constexpr (MOST > 4)
-            for (; token + 4 <= tokens; token += 4) visit(Size<4>(), token);
-        for (; token + 2 <= tokens; token += 2) visit(Size<2>(), token);
-        for (; token < tokens; token++) visit(Size<1>(), token);
-    }
-
-    // --- what stands between the products
-
-    static void rms_norm(const float* x, const float* weight, float* y, int size, int count, float epsilon) {
-        F squares = V::zero();
-        for (int i = 0; i < size; i += LANES) squares = V::fma(V::load(x + i), V::load(x + i), squares);
-        const F scale = V::all(1 / __builtin_sqrtf(V::total(squares) / count + epsilon));
-        for (int i = 0; i < size; i += LANES)
-            V::store(y + i, V::multiply(V::multiply(V::load(x + i), scale), V::load(weight + i)));
-    }
-
-    static void rotate(float* x, const float* cos, const float* sin, int width) {
-        const int half = width / 2;
-        for (int i = 0; i < half; i += LANES) {
-            const F a = V::load(x + i), b = V::load(x + i + half), c = V::load(cos + i), s = V::load(sin + i);
-            V::store(x + i, V::fma(a, c, V::multiply(V::multiply(b, s), V::all(-1))));
-            V::store(x + i + half, V::fma(b, c, V::multiply(a, s)));
-        }
-    }
-
-    // e^x by 2^n e^r with |r| <= log(2) / 2, and the polynomial of Cephes' expf.
-    static F exponential(F x) {
-        x = V::max(V::all(-87.0f), V::minimum(x, V::all(87.0f)));
-        const F n = V::nearest(V::multiply(x, V::all(1.44269504f)));
-        F r = V::fma(n, V::all(-0.693359375f), x);
-        r = V::fma(n, V::all(2.12194440e-4f), r);
-        F p = V::all(1.9875691500e-4f);
-        for (float c : {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 0.5f})
-            p = V::fma(p, r, V::all(c));
-        p = V::fma(V::multiply(p, r), r, V::add(r, V::all(1)));
-        return V::multiply(p, V::power_of_two(n));
-    }
-
-    // x / (1 + e^-z)
-    static F by_sigmoid(F x, F z) {
-        return V::divide(x, V::add(V::all(1), exponential(V::multiply(z, V::all(-1)))));
-    }
-
-    // (1 + tanh u) / 2 is the sigmoid of 2 u.
-    static F gelu_tanh(F x) {
-        const F inner = V::fma(V::multiply(V::multiply(x, x), x), V::all(0.044715f), x);
-        return by_sigmoid(x, V::multiply(inner, V::all(1.5957691216f)));
-    }
-
-    static void gated(Activation activation, const float* gate, const float* up, float* y, int size) {
-        if (activation == GELU) {
-            for (int i = 0; i < size; i++) y[i] = gate[i] / 2 * (1 + __builtin_erff(gate[i] * 0.70710678f)) * up[i];
-            return;
-        }
-        for (int i = 0; i < size; i += LANES) {
-            const F g = V::load(gate + i);
-            const F active = activation == SILU ? by_sigmoid(g, g) : gelu_tanh(g);
-            V::store(y + i, V::multiply(active, V::load(up + i)));
-        }
-    }
-
-    static void add(float* x, const float* y, int size) {
-        for (int i = 0; i < size; i += LANES) V::store(x + i, V::add(V::load(x + i), V::load(y + i)));
-    }
-
-    // --- attention
-
-    // Call visit(first position, how many, their numbers, their scales or null) for each block that has some.
-    template <class T, class Visit>
-    static void each_block(const Pages& p, int length, int width, Visit visit) {
-        for (int first = 0, block = 0; first < length; first += p.size, block++) {
-            const long slot = ((long)p.table[block] * p.heads + p.head) * p.size;
-            const int count = length - first < p.size ? length - first : p.size;
-            visit(first, count, (const T*)p.base + slot * width, p.bytes == 1 ? p.scales + slot : nullptr);
-        }
-    }
-
-    // out[h * stride + s] = query h · key s for H heads and NEIGHBOURS positions of a block.
-    template <int H, class T>
-    static void dots(const float* query, const T* keys, int size, int width, float* out, long stride) {
-        constexpr int PART = NEIGHBOURS / LANES;
-        constexpr int CHAINS = 4 / PART;  // one sum would wait for itself
-        F sum[H][CHAINS][PART];
-        for (int h = 0; h < H; h++)
-            for (int c = 0; c < CHAINS; c++)
-                for (int j = 0; j < PART; j++) sum[h][c][j] = V::zero();
-        for (int i = 0; i < width; i += CHAINS)
-            for (int c = 0; c < CHAINS; c++)
-                for (int j = 0; j < PART; j++) {
-                    const F key = V::load(keys + (long)(i + c) * size + j * LANES);
-                    for (int h = 0; h < H; h++)
-                        sum[h][c][j] = V::fma(key, V::all(query[h * width + i + c]), sum[h][c][j]);
-                }
-        for (int h = 0; h < H; h++)
-            for (int j = 0; j < PART; j++) {
-                for (int c = 1; c < CHAINS; c++) sum[h][0][j] = V::add(sum[h][0][j], sum[h][c][j]);
-                V::store(out + h * stride + j * LANES, sum[h][0][j]);
-            }
-    }
-
-    // out[h * width + i] = Σ shares[h * stride + s] values[s * width + i] for H heads, and PART registers of i.
-    template <int H, int PART, class T>
-    static void mix_part(const float* shares, long stride, const Pages& values, int length, int width, int i,
-                         float* out) {
-        F sum[H][PART];
-        for (int h = 0; h < H; h++)
-            for (int j = 0; j < PART; j++) sum[h][j] = V::zero();
-        each_block<T>(values, length, width, [&](int first, int count, const T* numbers, const float*) {
-            for (int s = 0; s < count; s++)
-                for (int j = 0; j < PART; j++) {
-                    const F value = V::load(numbers + (long)s * width + i + j * LANES);
-                    for (int h = 0; h < H; h++)
-                        sum[h][j] = V::fma(V::all(shares[h * stride + first + s]), value, sum[h][j]);
-                }
-        });
-        for (int h = 0; h < H; h++)
-            for (int j = 0; j < PART; j++) V::store(out + h * width + i + j * LANES, sum[h][j]);
-    }
-
-    template <int H, class T>
-    static void mix(const float* shares, long stride, const Pages& values, int length, int width, float* out) {
-        int i = 0;
-        for (; i + 4 * LANES <= width; i += 4 * LANES) mix_part<H, 4, T>(shares, stride, values, length, width, i, out);
-        for (; i < width; i += 2 * LANES) mix_part<H, 2, T>(shares, stride, values, length, width, i, out);
-    }
-
-    // scores[h * stride + s] *= unit, and the scale of position s where numbers have one.
-    template <class T>
-    static void rescale(float* scores, int group, long stride, const Pages& numbers, int length, int width,
-                        float unit) {
-        each_block<T>(numbers, length, width, [&](int first, int count, const T*, const float* scales) {
-            for (int h = 0; h < group; h++)
-                for (int s = 0; s < count; s++) scores[h * stride + first + s] *= scales ? unit * scales[s] : unit;
-        });
-    }
-
-    // cap tanh(x / cap)
-    static void soften(float* x, int size, float cap) {
-        for (int i = 0; i < size; i++) x[i] = cap * __builtin_tanhf(x[i] / cap);
-    }
-
-    // A key or value that is read serves three heads, as many as there are registers for.
-    template <class T>
-    static void attend_to(const float* query, int group, int width, const Pages& keys, const Pages& values, int length,
-                          int unseen, float scale, float cap, float* scores, float* out) {
-        const long stride = (length + NEIGHBOURS - 1) / NEIGHBOURS * NEIGHBOURS;
-        each_block<T>(keys, length, width, [&](int first, int count, const T* numbers, const float*) {
-            each_tile<3>(group, [&](auto heads, int h) {
-                for (int s = 0; s < count; s += NEIGHBOURS)
-                    dots<heads()>(query + h * width, numbers + s, keys.size, width, scores + h * stride + first + s,
-                                  stride);
-            });
-        });
-        rescale<T>(scores, group, stride, keys, length, width, scale);
-        for (int h = 0; h < group; h++) {
-            if (cap) soften(scores + h * stride, length, cap);
-            for (int s = 0; s < unseen; s++) scores[h * stride + s] = -1e30f;
-            softmax(scores + h * stride, length);
-        }
-        if (values.bytes == 1) rescale<T>(scores, group, stride, values, length, width, 1);
-        each_tile<3>(group, [&](auto heads, int h) {
-            mix<heads(), T>(scores + h * stride, stride, values, length, width, out + h * width);
-        });
-    }
-
-    static void softmax(float* x, int size) {
-        const int whole = size - size % LANES;
-        float most = x[0];
-        if (whole) {
-            F lanes = V::load(x);
-            for (int i = LANES; i < whole; i += LANES) lanes = V::max(lanes, V::load(x + i));
-            most = V::largest(lanes);
-        }
-        for (int i = whole; i < size; i++) most = x[i] > most ? x[i] : most;
-        F lanes = V::zero();
-        for (int i = 0; i < whole; i += LANES) {
-            const F e = exponential(V::add(V::load(x + i), V::all(-most)));
-            V::store(x + i, e);
-            lanes = V::add(lanes, e);
-        }
-        float total = V::total(lanes);
-        for (int i = whole; i < size; i++) total += x[i] = __builtin_expf(x[i] - most);
-        for (int i = 0; i < whole; i += LANES) V::store(x + i, V::divide(V::load(x + i), V::all(total)));
-        for (int i = whole; i < size; i++) x[i] /= total;
-    }
-
-    static void attend(const float* query, int group, int width, const Pages& keys, const Pages& values, int length,
-                       int unseen, float scale, float cap, float* scores, float* out) {
-        const auto to = [&](auto* attend_to) {
-            attend_to(query, group, width, keys, values, length, unseen, scale, cap, scores, out);
-        };
-        switch (keys.bytes) {
-            case 4: return to(&attend_to<float>);
-            case 2: return to(&attend_to<uint16_t>);
-            case 1: return to(&attend_to<int8_t>);
-        }
+            Tiles<V>::template each_tile<TILE>(tokens, visit);
     }
 
     static const Kernels* table() {
-        static const Kernels kernels = {V::NAME, ROWS,   prepare, panel,    rms_norm,
-                                        rotate,  gated,  add,     compress, halve, attend};
+        static const Kernels kernels = {V::NAME,
+                                        ROWS,
+                                        prepare,
+                                        panel,
+                                        Elementwise<V>::rms_norm,
+                                        Elementwise<V>::rotate,
+                                        Elementwise<V>::gated,
+                                        Elementwise<V>::add,
+                                        compress,
+                                        halve,
+                                        Attention<V>::attend};
         return &kernels;
     }
 };

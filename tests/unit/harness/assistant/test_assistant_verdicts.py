@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from harness.assistant import sandbox, verdicts
-from harness.errors import EngineError
 
+pytestmark = pytest.mark.usefixtures("namespaces")
 DATA = Path(__file__).parents[3] / "data" / "pairing"
 ATTACKS = yaml.safe_load((DATA / "attacks.yaml").read_text())
 QUICK = sandbox.Limits(seconds=6, memory=512 * 2**20, disk=2**20, processes=32)
@@ -27,14 +27,6 @@ class Sums(unittest.TestCase):
         with self.assertRaises(TypeError):
             add(1)
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def possible() -> None:
-    try:
-        sandbox.require()
-    except EngineError as error:
-        pytest.skip(str(error))
 
 
 def judged(code: str, tests: str = TESTS) -> sandbox.Outcome:

@@ -11,12 +11,13 @@ from chat_endpoint import Endpoint, block, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.assistant import conversations, dialogue, sandbox
+from harness.assistant import conversations, dialogue
 from harness.errors import EngineError, UsageError, VerificationError
 from harness.evidence import screen, sessions, transcripts
 from harness.evidence.hashing import hash_files, seal_of, write_json
 from harness.evidence.sealed import here
 
+pytestmark = pytest.mark.usefixtures("namespaces")
 RIGHT = "def add(a, b):\n    return a + b\n"
 WRONG = "def add(a, b):\n    return a - b\n"
 TESTS = "from sums import add\n\ndef test_add():\n    assert add(2, 3) == 5\n"
@@ -27,14 +28,6 @@ def tests_file(tmp_path: Path) -> str:
     path = tmp_path / "test_sums.py"
     path.write_text(TESTS)
     return str(path)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def namespaces() -> None:
-    try:
-        sandbox.require()
-    except EngineError as error:
-        pytest.skip(str(error))
 
 
 def ask(results: Path, endpoint: Endpoint, tests: str = "", most: int = 3) -> tuple[Path, bool]:
@@ -246,6 +239,7 @@ ANOTHER = {"id": "20261122T231953.042Z-4fa01c", "seal": f"sha256:{'0' * 64}"}
         (lambda folder, said: said.update(id=ANOTHER["id"]), f"it is the session pairing/12/{ANOTHER['id']}"),
         (lambda folder, said: said.update(tests=["test_x.py"]), "its tests test_x.py are missing"),
         (lambda folder, said: said.update(continues=ANOTHER), f"{ANOTHER['id']}/session.json: missing"),
+        (lambda folder, said: said.update(continues={**ANOTHER, "id": folder.name}), "not the session with the seal"),
         (lambda folder, said: said.update(key="mine"), "'key' was unexpected"),
         (lambda folder, said: (folder / "conversation.md").write_text("I did it."), "not what the transcript says"),
     ],

@@ -8,15 +8,8 @@ import pytest
 from harness.assistant import memory, sandbox
 from harness.errors import EngineError
 
+pytestmark = pytest.mark.usefixtures("namespaces")
 QUICK = sandbox.Limits(seconds=3, memory=512 * 2**20, disk=2**20, processes=32)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def possible() -> None:
-    try:
-        sandbox.require()
-    except EngineError as error:
-        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ from invoke.exceptions import Exit
 
 from harness import errors
 from harness.cli import pages
-from harness.cli.commands import command
-from harness.cli.option import Option
+from harness.cli.commands import Option, command
 from harness.cli.program import Program
 from harness.errors import Interrupted
 

@@ -98,3 +98,14 @@ def test_the_servers_own_options_and_defaults_are_shown():
     shown = tools.options_of(SERVER_OPTIONS)
     assert "--cache {float32,float16,int8}" in shown and "keys and values [float16]" in shown
     assert tools.options_of(ROOT / "nowhere.py") == ""
+
+
+def test_all_tests_take_two_processes_and_fast_ones_are_never_thorough(monkeypatch):
+    calls = []
+    monkeypatch.setattr(tools, "run", lambda stack, command: calls.append([stack, *command]))
+    tools.test("", fast=False)
+    tools.test("tests/unit/test_entry.py -q", fast=True)
+    assert calls == [
+        ["test", "pytest", "-n", "2", "--no-loadscope-reorder", "tests"],
+        ["test", "pytest", "tests/unit/test_entry.py", "-q", "-m", "not slow and not thorough"],
+    ]

@@ -10,7 +10,7 @@ import zipfile
 import pytest
 from secretsamples import Draw
 
-from harness.evidence.redactedfiles import cleaned
+from harness.evidence.redacted_files import cleaned
 from harness.evidence.redaction import Redactor
 
 SECRET = Draw(7)("abcdef0123456789", 40)

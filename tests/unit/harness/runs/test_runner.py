@@ -16,7 +16,7 @@ from harness.catalogue import cells
 from harness.catalogue.cells import CellRequest
 from harness.catalogue.entries import Cards, Metric, Requirement
 from harness.engines.engine import Launch
-from harness.errors import BuildError, UsageError
+from harness.errors import BuildError, Interrupted, UsageError
 from harness.evidence.record import Record
 from harness.evidence.records import read
 from harness.machine.devices import Card
@@ -130,12 +130,22 @@ def test_a_runtime_that_cannot_be_made_leaves_nothing(results, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["PADDLE_TOKEN", "FLAGS_SECRET_x", "PADDLE_API_KEY", "AWS_SECRET_ACCESS_KEY", "HOME", "MY_FLAGS_x"]
+    "name",
+    [
+        "PADDLE_TOKEN",
+        "FLAGS_SECRET_x",
+        "PADDLE_API_KEY",
+        "OMP_PASSWORD",
+        "PADDLE_CREDENTIALS",
+        "SIM_AUTH",
+        "HOME",
+        "MY_FLAGS_x",
+    ],
 )
 def test_a_secret_or_a_stranger_s_variable_is_not_recorded(results, monkeypatch, name):
     monkeypatch.setenv(name, "hush-hush")
-    folder = run_cell(planned(leaving('{"m": 1}')), results).folder
-    assert "hush-hush" not in (folder / "record.json").read_text()
+    record = run_cell(planned(leaving('{"m": 1}')), results)
+    assert "hush-hush" not in record.file.read_text() and name not in read(record.file)["environment"]
 
 
 @pytest.mark.parametrize("name", ["PADDLE_token", "PADDLE_PASSWD", "PADDLE_CREDENTIALS", "FLAGS_proxy_auth"])
@@ -233,6 +243,33 @@ def test_a_run_that_was_killed_is_explained_by_how_it_ended(results):
 
 def test_what_is_not_known_is_not_explained(results):
     assert "explanations" not in read(run_cell(planned("raise SystemExit(1)"), results).file)
+
+
+def test_what_a_scheduler_ended_has_the_schedulers_reason(results):
+    job = runner.Job(
+        run="20260101T000000.000Z-abcdef", facts={"id": "7"}, true_ending=lambda end: replace(end, reason="node failed")
+    )
+    record = run_cell(planned("raise SystemExit(1)"), results, job=job)
+    found = read(record.file)
+    assert (found["id"], found["job"], found["exit"]["reason"]) == (job.run, job.facts, "node failed")
+
+
+def test_a_run_that_was_interrupted_is_sealed_without_an_explanation_and_goes_on_as_that_signal(results, monkeypatch):
+    """What its log says is not why it ended."""
+    run, how = runner.processes.run, {"reason": "interrupted", "signal": "SIGTERM"}
+    monkeypatch.setattr(runner.processes, "run", lambda *words, **more: replace(run(*words, **more), **how))
+    with pytest.raises(Interrupted) as caught:
+        run_cell(planned("print('OSError: [Errno 28] No space left on device'); raise SystemExit(1)"), results)
+    assert caught.value.code == 128 + signal.SIGTERM
+    (path,) = results.glob("*/*/*/record.json")
+    assert read(path)["exit"]["reason"] == "interrupted" and "explanations" not in read(path)
+
+
+def test_the_summary_names_what_was_left_out_and_not_what_a_person_does(results, capsys):
+    entry = replace(planned(""), engine=None)
+    runner.run_all([replace(entry, why="it runs on 8 cards"), replace(entry, why=cells.BY_HAND)], results)
+    said = capsys.readouterr().out
+    assert "it runs on 8 cards" in said and cells.BY_HAND not in said
 
 
 def test_a_cpu_takes_any_number_of_processes_and_says_so():

@@ -7,7 +7,9 @@ import subprocess
 import time
 
 import pytest
-from containers import BUILD_SECONDS, CPU, ROOT
+import ssh_server
+from checkouts import commit, sent_before
+from containers import BUILD_SECONDS, CPU, NAMES, ROOT, checkout_on_the_base
 
 from harness.catalogue import entries
 from harness.catalogue.cells import Cell
@@ -163,3 +165,17 @@ def test_simulated_cards_run_in_their_image(place, engine):
     for record in records:
         assert record["passed"] and record["engine"]["name"] == "container"
         assert any("sim" in where for where in record["device"]["places"]), record["device"]
+
+
+def test_a_cell_runs_in_a_container_of_another_machine(built, engine, tmp_path, monkeypatch):
+    """By ssh, with the engine of the far machine, in the image that was built there."""
+    near = checkout_on_the_base(tmp_path / "near")
+    commit(near)
+    far = sent_before(near, tmp_path / "far")
+    with ssh_server.running(tmp_path / "ssh", DOCKER_HOST=engine.address, HOMEWORK_IMAGES=NAMES) as server:
+        monkeypatch.setenv("PATH", server.environment()["PATH"])
+        there = ("run", "--host", server.address(str(far.folder)), "--on", "container")
+        done = near(*there, "--task", "8-1", "--hw", "cpu", "--set", "steps=20")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (record,) = near.records()
+    assert record["engine"]["name"] == "container" and record["engine"]["image"] == built["Id"]

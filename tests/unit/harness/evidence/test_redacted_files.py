@@ -6,7 +6,7 @@ import json
 import pytest
 from secretsamples import SAMPLES, Draw
 
-from harness.evidence import redactedfiles
+from harness.evidence import redacted_files
 from harness.evidence.finishing import redact_files
 from harness.evidence.redaction import Redactor
 
@@ -43,7 +43,7 @@ ENCODINGS = ["utf-8", "utf-8-sig", "gb18030", "utf-16", "utf-16-le", "utf-16-be"
 
 
 def redacted(path):
-    redactedfiles.redact(path, Redactor())
+    redacted_files.redact(path, Redactor())
     return path
 
 
@@ -107,8 +107,8 @@ def test_a_table_of_passwords_loses_its_rows(tmp_path):
 
 
 def test_a_text_too_large_for_the_memory_goes_through_in_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(redactedfiles, "AT_ONCE", 1000)
-    monkeypatch.setattr(redactedfiles, "PIECE", 100)
+    monkeypatch.setattr(redacted_files, "AT_ONCE", 1000)
+    monkeypatch.setattr(redacted_files, "PIECE", 100)
     (tmp_path / "x").write_text(TEXT * 100)
     (tmp_path / "x").chmod(0o640)
     assert redacted(tmp_path / "x").read_text() == CLEAN * 100

@@ -1,8 +1,7 @@
-"""An option: its help, what it may be, what is refused, and what completes it."""
+"""The values of options: what is refused, what completes them, and what help adds."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -11,63 +10,6 @@ from harness.checkout import ROOT
 from harness.errors import UsageError, did_you_mean
 
 LONGEST_TIME = 30 * 24 * 3600
-
-
-@dataclass(frozen=True, kw_only=True)
-class Option:
-    """An option of a command, or its operand.
-
-    Args:
-        metavar: what stands for its value in help: FILE, KIND.
-        short: another name, of a dash and a letter.
-        choices: the values that it may have, if these are few.
-        values: what completion offers, given the arguments typed so far; `choices` where it is left out.
-        must: refuses a value that cannot be meant, given how the option is written and the value.
-        at_least, at_most: the range of a number; at_most 0: as large as a number gets.
-        default: of an operand that may be left out; an option's is its parameter's.
-        repeated: whether it may be given again.
-        listed: whether its value is a list, with commas.
-        operand: whether it stands alone, without a name before it.
-        several: whether the operand is a list.
-        handed_on: whether it is all that stands behind the command, handed on to a program as it stands.
-        more: what help adds below: the options of such a program.
-    """
-
-    help: str
-    metavar: str = ""
-    short: str = ""
-    choices: tuple[str, ...] = ()
-    values: Callable[[Sequence[str]], Iterable[str]] | None = None
-    must: Callable[[str, str], None] | None = None
-    at_least: int = 0
-    at_most: int = 0
-    default: str | None = None
-    repeated: bool = False
-    listed: bool = False
-    operand: bool = False
-    several: bool = False
-    handed_on: bool = False
-    more: Callable[[], str] | None = None
-
-    def check(self, written: str, value: str) -> None:
-        """Refuse a value that is none of the choices, or cannot be meant.
-
-        Raises:
-            UsageError: it is such a one.
-        """
-        if self.choices:
-            require_known(written, value, self.choices)
-        if self.must:
-            self.must(written, value)
-
-    def offered(self, typed: Sequence[str]) -> list[str]:
-        """What completion offers behind `typed`."""
-        return list(dict.fromkeys(self.values(typed))) if self.values else list(self.choices)
-
-
-def one_of(*choices: str, help: str = "") -> Option:
-    """An option whose values are few."""
-    return Option(help=help or f"{', '.join(choices[:-1])} or {choices[-1]}", choices=choices)
 
 
 # What is refused
