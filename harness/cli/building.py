@@ -98,7 +98,7 @@ def _require_taken(image: images.Image, package: str, own: Sequence[Path]) -> No
         if not any(hashing.sha256(path) in lock for path in fitting):
             what = f"--wheels {folder}: {fitting[0].name} is not the index's file of that name."
             why = f"{version} is listed, and an image takes it by the hashes of its lock alone."
-            raise UsageError(what, why, f"Build it as {version}+own and name that by --paddle; ./inv run takes it as it is.")
+            raise UsageError(what, why, f"Call it {version}+own and name that by --paddle, or run it without an image.")
 
 
 def _variant(hardware: Hardware, paddle: str) -> Hardware:

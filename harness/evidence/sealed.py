@@ -264,8 +264,8 @@ def require_folder(results: Path) -> None:
         StoreError: it is no folder.
     """
     if os.path.lexists(results) and not results.is_dir():
-        why = "It is a file, or a link that leads to no folder."
-        raise StoreError(f"{results}: results are kept in a folder of that name.", why, "Move it away, then call again.")
+        what = f"{results}: results are kept in a folder of that name."
+        raise StoreError(what, "It is a file, or a link that leads to no folder.", "Move it away, then call again.")
 
 
 def folders(results: Path) -> Iterator[tuple[str, str, os.DirEntry[str]]]:

@@ -78,13 +78,14 @@ def image_with(wheels, kind="cpu", paddle="", content=b"own"):
 @pytest.mark.parametrize(
     ("kind", "wheel", "paddle", "said"),
     [
-        pytest.param("cpu", "paddlepaddle-3.4.0.dev1", "", r"no paddlepaddle 3\.0\.0 there[\s\S]*--paddle 3\.4\.0\.dev1", id="nightly"),
-        pytest.param("cpu", "paddlepaddle-3.3.1", "", r"no paddlepaddle 3\.0\.0 there[\s\S]*--paddle 3\.3\.1", id="another"),
-        pytest.param("cuda", "paddlepaddle_gpu-3.4.0", "", r"no paddlepaddle-gpu 3\.0\.0 there", id="a vendor's"),
-        pytest.param("cpu", "paddlepaddle-3.3.1", "3.3.1", r"not the index's file[\s\S]*3\.3\.1\+own", id="a listed number"),
-        pytest.param("cpu", "paddlepaddle-3.3.1+own", "3.3.1", r"not the index's file", id="a local version for a listed one"),
+        ("cpu", "paddlepaddle-3.4.0.dev1", "", r"no paddlepaddle 3\.0\.0 there[\s\S]*--paddle 3\.4\.0\.dev1"),
+        ("cpu", "paddlepaddle-3.3.1", "", r"no paddlepaddle 3\.0\.0 there[\s\S]*--paddle 3\.3\.1"),
+        ("cuda", "paddlepaddle_gpu-3.4.0", "", r"no paddlepaddle-gpu 3\.0\.0 there"),
+        ("cpu", "paddlepaddle-3.3.1", "3.3.1", r"not the index's file[\s\S]*3\.3\.1\+own"),
+        ("cpu", "paddlepaddle-3.3.1+own", "3.3.1", r"not the index's file"),
     ],
-)  # fmt: skip
+    ids=["a nightly", "another listed", "a vendor's", "a listed number", "a local version for a listed one"],
+)
 def test_an_own_paddle_that_the_build_would_not_take_is_refused(kind, wheel, paddle, said, tmp_path):
     """pip would take the index's wheel in its place, and the image would not say so."""
     with pytest.raises(UsageError, match=said):
@@ -98,7 +99,7 @@ def test_an_own_paddle_that_is_named_goes_into_the_image(version, tmp_path):
     context = images.stage(replace(wanted, root=linked(tmp_path / "checkout")))
     lock = (context / "docker" / "locks" / "base.txt").read_text()
     assert [line for line in lock.splitlines() if line.startswith("paddlepaddle==")] == [f"paddlepaddle=={version}"]
-    assert [path.name for path in (context / "wheels").iterdir()] == [f"paddlepaddle-{version}-cp310-cp310-linux_x86_64.whl"]
+    assert [path.name.split("-")[1] for path in (context / "wheels").iterdir()] == [version]
 
 
 def test_the_index_s_own_file_and_a_folder_without_paddle_are_taken(tmp_path, monkeypatch):

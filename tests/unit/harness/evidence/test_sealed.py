@@ -61,7 +61,7 @@ READERS = {
     "show": lambda results: records.find(results, "latest"),
     "verify": lambda results: verifying.verify_all(results, "all", entries.load()),
     "attach": lambda results: attachments.read_all(results),
-    "compare": lambda results: pairs.choose(entries.load(), results, list(entries.load().parts.values()), "", "", False),
+    "compare": lambda results: pairs.latest(results, entries.load().parts["4"], entries.load().hardware["cpu"]),
     "run": lambda results: records.adopt_unfinished(results),
 }
 
