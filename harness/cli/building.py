@@ -73,8 +73,9 @@ def image(
         arguments=_arguments(),
     )
     assert wanted.lock, "an unknown stack is refused here"
-    for package in hardware.data["wheels"]["packages"] if folder else ():
-        _require_taken(wanted, package, sorted(folder.glob(f"{package.replace('-', '_')}-*.whl")))
+    if folder:
+        for package in hardware.data["wheels"]["packages"]:
+            _require_taken(wanted, package, sorted(folder.glob(f"{package.replace('-', '_')}-*.whl")))
     if source:
         sources.variables(wanted)  # a kind that names no source is refused here
     return wanted
