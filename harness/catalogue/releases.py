@@ -84,7 +84,8 @@ class Releases:
         untagged = asked is not None and asked.base_version == UNTAGGED
         if asked is None or asked.epoch or not (asked.major == 3 or untagged):
             why = f"Listed: {', '.join(self.listed)}, or all; any other 3.x runs as unlisted."
-            raise UsageError(f"--paddle {text}: no version of Paddle 3.", why, "Write one, as --paddle 3.3.1")
+            shown = text or repr(text)
+            raise UsageError(f"--paddle {shown}: no version of Paddle 3.", why, "Write one, as --paddle 3.3.1")
         # Untagged sources are newer than all that has a number.
         near = known[max(known) if untagged else min(known, key=lambda each: _distance(each, asked))]
         return Release(

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from packaging.specifiers import SpecifierSet
+
 from harness import checkout
-from harness.catalogue import entries
+from harness.catalogue import entries, releases
 from harness.catalogue.entries import Hardware
 from harness.catalogue.releases import Release
 from harness.checkout import ROOT
@@ -18,6 +20,7 @@ from harness.environments import client as clients
 from harness.environments import images, reproducibility, sources
 from harness.environments.client import Client
 from harness.errors import BuildError, EngineError, UsageError
+from harness.evidence import hashing
 from harness.machine import probe
 from harness.terminal import green
 
@@ -70,9 +73,33 @@ def image(
         arguments=_arguments(),
     )
     assert wanted.lock, "an unknown stack is refused here"
+    if folder:
+        for package in hardware.data["wheels"]["packages"]:
+            _require_taken(wanted, package, sorted(folder.glob(f"{package.replace('-', '_')}-*.whl")))
     if source:
         sources.variables(wanted)  # a kind that names no source is refused here
     return wanted
+
+
+def _require_taken(image: images.Image, package: str, own: Sequence[Path]) -> None:
+    """Refuse wheels of Paddle that the build would leave lying, to take the index's without a word.
+
+    Raises:
+        UsageError: they are of another version, or of a listed one and not the file that the lock names.
+    """
+    version, folder = image.paddle.version, own[0].parent if own else ""
+    wanted = SpecifierSet(f"=={version}", prereleases=True)
+    fitting = [path for path in own if (number := releases.parsed(path.name.split("-")[1])) and number in wanted]
+    if own and not fitting:
+        what = f"--wheels {folder}: no {package} {version} there, which the image is for."
+        there = sorted({path.name.split("-")[1] for path in own})
+        raise UsageError(what, f"It has: {', '.join(there)}.", f"Name it: --paddle {there[-1]}")
+    if fitting and package == "paddlepaddle" and image.paddle.listed:
+        lock = image.lock.read_text(encoding="utf-8")
+        if not any(hashing.sha256(path) in lock for path in fitting):
+            what = f"--wheels {folder}: {fitting[0].name} is not the index's file of that name."
+            why = f"{version} is listed, and an image takes it by the hashes of its lock alone."
+            raise UsageError(what, why, f"Call it {version}+own and name that by --paddle, or run it without an image.")
 
 
 def _variant(hardware: Hardware, paddle: str) -> Hardware:

@@ -12,6 +12,7 @@ from harness.comparison import references
 from harness.comparison.comparing import Outcome, outcome
 from harness.errors import DataFileError, UsageError
 from harness.evidence import records
+from harness.evidence.sealed import require_folder
 
 Pair = tuple[Part, Outcome, Outcome]
 FROM_OUTSIDE = ("interrupted", "cancelled", "requeued")
@@ -69,6 +70,7 @@ def latest(
         paddle: the version of Paddle; empty, that of `like` where it says one, else the kind's own.
         any: whether one that did not pass will do; one that was broken off from outside never does.
     """
+    require_folder(results)
     wanted = paddle or records.paddle_version(like or {}) or releases.load().own(kind).version
     for folder in sorted((results / part.name / kind.name).glob("*Z-*"), reverse=True):
         with contextlib.suppress(DataFileError):  # a damaged record is no run; ./inv verify names it

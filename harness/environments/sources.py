@@ -104,7 +104,7 @@ def variables(image: Image) -> dict[str, str]:
 def _source(image: Image) -> dict[str, Any]:
     if "source" not in image.hardware.data:
         raise BuildError(
-            f"{image.hardware.title} is not built from source.",
+            f"{image.hardware.title}: not built from source.",
             f"hardware/{image.hardware.name}/hardware.yaml names no source.",
             f"./inv build --hw {image.hardware.name} takes the wheels.",
         )

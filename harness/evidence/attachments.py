@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.errors import DataFileError
 from harness.evidence.hashing import new_id, timestamp, unwritable
-from harness.evidence.sealed import ATTACHMENT, Document, of_document, of_folder
+from harness.evidence.sealed import ATTACHMENT, Document, of_document, of_folder, require_folder
 from harness.terminal import harmless
 
 FOLDER = ATTACHMENT.under
@@ -82,6 +82,7 @@ def read_all(results: Path, files: bool = True) -> tuple[list[Attachment], list[
         results: the folder that they stand in.
         files: whether their files are there to be held against their hashes; of a team's stores only manifests are.
     """
+    require_folder(results)
     found, damaged = [], []
     for folder in sorted((results / FOLDER).glob("*/[!.]*")):
         if folder.is_dir() and not folder.is_symlink():

@@ -17,7 +17,7 @@ from harness import system
 from harness.errors import DataFileError, UsageError
 from harness.evidence.hashing import LOCK, RUN_ID, new_id, timestamp, unwritable, write_json
 from harness.evidence.record import Reason, Record, RecordData
-from harness.evidence.sealed import RECORD, folders, of_document
+from harness.evidence.sealed import RECORD, folders, of_document, require_folder
 
 SCHEMA_VERSION = max(RECORD.versions)
 FILE = RECORD.manifest
@@ -86,6 +86,7 @@ def adopt_unfinished(results: Path, complete: Callable[[Path, dict[str, Any]], N
     a job left is sealed by dispatch/listed/jobs.py, once its scheduler says that it is over. `complete` may add to a
     folder and its record before they are sealed.
     """
+    require_folder(results)
     places = []
     for folder in sorted((results / ".unfinished").glob("[!.]*")):
         try:

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.catalogue import datafiles
-from harness.errors import DataFileError, VerificationError
+from harness.errors import DataFileError, StoreError, VerificationError
 from harness.evidence.hashing import LOCK, RUN_ID, hash_files, seal_of, write_json
 
 PREFIX = "sealed/"
@@ -257,8 +257,24 @@ def _file(kind: Kind, name: str, entry: Any) -> File:
 # All of a machine
 
 
+def require_folder(results: Path) -> None:
+    """Refuse a file where results should be: it would read as if nothing had run. None there is none yet.
+
+    Raises:
+        StoreError: it is no folder.
+    """
+    if os.path.lexists(results) and not results.is_dir():
+        what = f"{results}: results are kept in a folder of that name."
+        raise StoreError(what, "It is a file, or a link that leads to no folder.", "Move it away, then call again.")
+
+
 def folders(results: Path) -> Iterator[tuple[str, str, os.DirEntry[str]]]:
-    """Every run's folder as (part, kind, entry); unsorted, for it may be a hundred thousand."""
+    """Every run's folder as (part, kind, entry); unsorted, for it may be a hundred thousand.
+
+    Raises:
+        StoreError: `results` is no folder.
+    """
+    require_folder(results)
     for part in _subfolders(results):
         if part.name.startswith(".") or part.name in _others():
             continue

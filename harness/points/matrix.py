@@ -63,10 +63,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Matrix:
+    """`paddle`: the versions that alone were read, empty where all were."""
+
     parts: Mapping[str, Part]
     cells: Sequence[CellPoints]
     tally: Tally
     damaged: Sequence[str]
+    paddle: str = ""
 
     @property
     def kinds(self) -> list[str]:
@@ -98,7 +101,7 @@ def build(catalogue: Catalogue, results: Path, paddle: str = "", files: bool = T
     Raises:
         UsageError: one is no version of Paddle.
     """
-    asked = {each.version for each in releases.load().select(paddle)} if paddle else set()
+    asked = [each.version for each in releases.load().select(paddle)] if paddle else []
     found, damaged = index.results_of(results, [name for name, part in catalogue.parts.items() if _daily(part)])
     by_part: dict[str, list[Result]] = {name: [] for name in catalogue.parts}
     for result in found:
@@ -114,7 +117,7 @@ def build(catalogue: Catalogue, results: Path, paddle: str = "", files: bool = T
         for name, part in catalogue.parts.items()
         for cell in _cells(part, catalogue.hardware, by_part[name], attached.get(name, []))
     ]
-    return Matrix(catalogue.parts, cells, tally(catalogue.parts, cells), [*damaged, *unreadable])
+    return Matrix(catalogue.parts, cells, tally(catalogue.parts, cells), [*damaged, *unreadable], ", ".join(asked))
 
 
 def _cells(
@@ -179,7 +182,8 @@ def _table(matrix: Matrix, explain: bool) -> str:
     lines += [terminal.bold(line) for line in textwrap.wrap(sum_line(matrix.tally, str), width)]
     legend = ";  ".join(f"{MARKS[state]} {words}" for state, words in WORDS.items() if state in states)
     silent = [kind for kind in dict.fromkeys(cell.hardware for cell in matrix.cells) if kind not in (*ran, PERSON.name)]
-    for text in (legend, f"No run yet on: {', '.join(silent)}" if silent else ""):
+    only = f" with Paddle {matrix.paddle}" if matrix.paddle else ""
+    for text in (legend, f"No run yet{only} on: {', '.join(silent)}" if silent else ""):
         lines += [terminal.dim(line) for line in textwrap.wrap(text, width)]
     return "\n".join([*lines, *_explanations(matrix, explain, width)])
 

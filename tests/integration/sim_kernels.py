@@ -114,6 +114,22 @@ def test_reductions(data, name, keep, dtype):
 
 
 @MANY
+@given(st.data(), st.lists(st.integers(0, 4), min_size=1, max_size=9), st.sampled_from([None, 0, 3, -1]), TYPES)
+def test_embedding(data, rows, padding, dtype):
+    """Rows taken twice add up, the padding row has no gradient, and it lies on the card."""
+    table, seed = tensor(numbers((5, 3), dtype)), numbers((len(rows), 3), dtype, 1)
+    ids = paddle.to_tensor(rows, dtype=data.draw(st.sampled_from(["int32", "int64"])))
+    out = paddle.nn.functional.embedding(ids, table, padding_idx=padding)
+    out.backward(paddle.to_tensor(seed))
+    wanted = np.zeros((5, 3), dtype)
+    np.add.at(wanted, rows, seed)
+    if padding is not None:
+        wanted[padding] = 0
+    assert str(table.grad.place) == "Place(sim:0)"
+    close(table.grad, wanted)
+
+
+@MANY
 @given(st.data(), st.sampled_from(["float32", "int64", "bool", "float16", "complex64"]))
 def test_views(data, dtype):
     """Transposed, sliced and written into."""

@@ -38,7 +38,8 @@ def launched():
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", folder]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        environment.pop("CUSTOM_DEVICE_ROOT", None)  # the launcher would take the plug-in's cards
+        for name in ("CUSTOM_DEVICE_ROOT", "PADDLE_XCCL_BACKEND"):  # the launcher would take the plug-in's cards
+            environment.pop(name, None)
         with subprocess.Popen(
             [*command, __file__, "rank"],
             env=environment,

@@ -13,7 +13,8 @@ void StrikeOffKernels(const std::set<std::string>& names) {
 
 void StrikeOffFloat64() {
   for (auto& named : phi::CustomKernelMap::Instance().Kernels()) {
-    if (named.first == "contiguous" || named.first == "strided_copy") continue;  // they move bytes, and have no fall-back
+    const std::string& name = named.first;  // these three move bytes, and have no fall-back
+    if (name == "contiguous" || name == "strided_copy" || name == "fill") continue;
     auto& kernels = named.second;
     for (auto kernel = kernels.begin(); kernel != kernels.end();) {
       kernel = kernel->first.dtype() == phi::DataType::FLOAT64 ? kernels.erase(kernel) : std::next(kernel);

@@ -96,6 +96,11 @@ def test_several_are_named_with_commas_or_by_all():
     assert BOOK.select("all") == list(BOOK.listed.values())
 
 
+def test_nothing_between_commas_is_shown_as_nothing():
+    with pytest.raises(UsageError, match="--paddle '': no version"):
+        BOOK.select("3.0.0,,3.3.1")
+
+
 @given(st.text())
 def test_what_is_no_version_of_paddle_3_is_refused_by_name(text):
     try:

@@ -3,14 +3,16 @@
 import itertools
 import shlex
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.catalogue import entries
+from harness.catalogue import entries, releases
 from harness.checkout import ROOT
 from harness.cli import building
-from harness.environments import uv
+from harness.environments import images, uv
+from harness.errors import UsageError
 
 KINDS = entries.load().hardware
 WAYS = [
@@ -21,13 +23,19 @@ WAYS = [
 ]
 
 
-@pytest.fixture
-def printed(tmp_path, monkeypatch, capsys):
-    """The lines of a dry run where no engine answers, in a checkout with a .cache of its own."""
+def linked(folder):
+    """A checkout of links to this one's files, with a .cache of its own."""
+    folder.mkdir(exist_ok=True)
     for path in ROOT.iterdir():
         if path.name not in (".cache", ".git"):
-            (tmp_path / path.name).symlink_to(path)
-    monkeypatch.setattr(building, "ROOT", tmp_path)
+            (folder / path.name).symlink_to(path)
+    return folder
+
+
+@pytest.fixture
+def printed(tmp_path, monkeypatch, capsys):
+    """The lines of a dry run where no engine answers."""
+    monkeypatch.setattr(building, "ROOT", linked(tmp_path))
     monkeypatch.setattr(building.clients, "find", lambda **_: None)
     monkeypatch.setattr(uv, "pip_settings", dict)
 
@@ -58,3 +66,46 @@ def test_the_commands_of_a_build_are_shell_and_what_they_read_is_there(printed, 
             assert Path(words[2]).is_dir(), "a folder that is copied into the container"
     assert (ROOT / ".cache" / "builds").as_posix() not in script
     assert not any("{" in word for words in commands for word in words if word.startswith(("BASE=", "INDEX="))), script
+
+
+def image_with(wheels, kind="cpu", paddle="", content=b"own"):
+    for name in wheels:
+        (Path(name)).write_bytes(content)
+    release = releases.load().of(paddle) if paddle else None
+    return building.image(KINDS[kind], "base", False, "", str(Path(wheels[0]).parent), release=release)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wheel", "paddle", "said"),
+    [
+        ("cpu", "paddlepaddle-3.4.0.dev1", "", r"no paddlepaddle 3\.0\.0 there[\s\S]*--paddle 3\.4\.0\.dev1"),
+        ("cpu", "paddlepaddle-3.3.1", "", r"no paddlepaddle 3\.0\.0 there[\s\S]*--paddle 3\.3\.1"),
+        ("cuda", "paddlepaddle_gpu-3.4.0", "", r"no paddlepaddle-gpu 3\.0\.0 there"),
+        ("cpu", "paddlepaddle-3.3.1", "3.3.1", r"not the index's file[\s\S]*3\.3\.1\+own"),
+        ("cpu", "paddlepaddle-3.3.1+own", "3.3.1", r"not the index's file"),
+    ],
+    ids=["a nightly", "another listed", "a vendor's", "a listed number", "a local version for a listed one"],
+)
+def test_an_own_paddle_that_the_build_would_not_take_is_refused(kind, wheel, paddle, said, tmp_path):
+    """pip would take the index's wheel in its place, and the image would not say so."""
+    with pytest.raises(UsageError, match=said):
+        image_with([tmp_path / f"{wheel}-cp310-cp310-linux_x86_64.whl"], kind, paddle)
+
+
+@pytest.mark.parametrize("version", ["3.4.0.dev1", "3.3.1+own", "0.0.0"])
+def test_an_own_paddle_that_is_named_goes_into_the_image(version, tmp_path):
+    wanted = image_with([tmp_path / f"paddlepaddle-{version}-cp310-cp310-linux_x86_64.whl"], paddle=version)
+    assert wanted.tag == f"base-{version.replace('+', '-')}" and not wanted.paddle.listed
+    context = images.stage(replace(wanted, root=linked(tmp_path / "checkout")))
+    lock = (context / "docker" / "locks" / "base.txt").read_text()
+    assert [line for line in lock.splitlines() if line.startswith("paddlepaddle==")] == [f"paddlepaddle=={version}"]
+    assert [path.name.split("-")[1] for path in (context / "wheels").iterdir()] == [version]
+
+
+def test_the_index_s_own_file_and_a_folder_without_paddle_are_taken(tmp_path, monkeypatch):
+    lock = building.image(KINDS["cpu"], "base", False, "").lock.read_text()
+    known = lock[lock.index("\npaddlepaddle==") :].partition("--hash=sha256:")[2][:64]
+    monkeypatch.setattr(building.hashing, "sha256", lambda path: known)
+    image_with([tmp_path / "paddlepaddle-3.0.0-cp310-cp310-linux_x86_64.whl", tmp_path / "numpy-1-py3-none-any.whl"])
+    (tmp_path / "paddlepaddle-3.0.0-cp310-cp310-linux_x86_64.whl").unlink()
+    image_with([tmp_path / "numpy-1-py3-none-any.whl"])

@@ -11,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import a_catalogue, a_record
 
-from harness.catalogue import datafiles
-from harness.errors import VerificationError
+from harness.catalogue import datafiles, entries
+from harness.comparison import pairs
+from harness.errors import StoreError, VerificationError
+from harness.evidence import attachments, records
 from harness.evidence import sealed as sealed_folders
 from harness.evidence.hashing import RUN_ID, seal_of
 from harness.evidence.sealed import ATTACHMENT, PART, RECORD, Kind, Sealed, here, of_document, of_key
+from harness.points import index
 from harness.stores import transfer
 from harness.stores.opening import open_store
 from harness.verification import verifying
@@ -50,6 +53,29 @@ def test_an_attachment_is_found_too(results: Path) -> None:
     (folder / "attachment.json").write_text("{}")
     assert list(here(results)) == [Sealed(ATTACHMENT, "attached/8-1/20261122T000000.000Z-0a1b2c")]
     assert next(here(results)).part == "8-1"
+
+
+READERS = {
+    "list": lambda results: list(here(results)),
+    "matrix": lambda results: index.results_of(results),
+    "show": lambda results: records.find(results, "latest"),
+    "verify": lambda results: verifying.verify_all(results, "all", entries.load()),
+    "attach": lambda results: attachments.read_all(results),
+    "compare": lambda results: pairs.latest(results, entries.load().parts["4"], entries.load().hardware["cpu"]),
+    "run": lambda results: records.adopt_unfinished(results),
+}
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_a_file_where_results_should_be_is_no_empty_folder(read: Any, tmp_path: Path) -> None:
+    """It would read as if nothing had run, and be verified as whole."""
+    for name in ("file", "link"):
+        (tmp_path / "file").write_text("kept")
+        (tmp_path / "link").unlink(missing_ok=True)
+        (tmp_path / "link").symlink_to("nowhere")
+        with pytest.raises(StoreError, match="kept in a folder of that name"):
+            read(tmp_path / name)
+    assert (tmp_path / "file").read_text() == "kept"
 
 
 def test_what_is_being_made_is_not_sealed(results: Path) -> None:

@@ -73,6 +73,8 @@ def test_the_table_fits_the_terminal_whatever_ran(results, monkeypatch, columns)
 def test_before_any_run_the_table_has_no_kind(results):
     text = matrix.show(matrix.build(BOOK, results), "table", explain=False)
     assert text.splitlines()[0].split() == ["part", "task", "points"] and "No run yet on: cpu, cuda" in text
+    text = matrix.show(matrix.build(BOOK, results, "3.9.9,3.3.1"), "table", explain=False)
+    assert "No run yet with Paddle 3.9.9, 3.3.1 on: cpu, cuda" in " ".join(text.split())
 
 
 def test_explain_says_once_why_cells_do_not_count(built):
