@@ -83,7 +83,7 @@ def llama_cpp(form: str) -> Iterator[str]:
         command = [str(program), "--model", str(llama_file(form, Path(folder)))]
         command += ["--alias", "smollm2", "--parallel", str(CONVERSATIONS), "--port", str(port)]
         command += ["--ctx-size", str(CONVERSATIONS * CONTEXT), "--threads", str(THREADS)]
-        command += ["--flash-attn", "on", "--no-mmap"]
+        command += ["--flash-attn", "on", "--load-mode", "none"]
         log = Path(folder) / "log.txt"
         with (
             log.open("w") as file,
