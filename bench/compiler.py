@@ -1,15 +1,16 @@
-"""Generated kernels beside torch.compile, on the five subgraphs of part 2-1 that both sides write out by hand.
+"""Generated kernels beside torch.compile and JAX, on the five subgraphs of part 2-1, which all write out by hand.
 
     ./inv bench --only compiler
-    PYTHON bench/compiler.py [--rows 4096] [--columns 1024] [--rounds 15] [--default-allocator]
+    PYTHON bench/compiler.py [--rows 1 128 4096] [--columns 1024] [--rounds 15] [--default-allocator]
 
 the latter with a Python that has the packages of docker/locks/bench-compiler.txt. Each side lives in a process of its
 own (compiler_sides.py), so that their threads do not disturb each other; they take turns, a batch of calls each, and
-medians count. Both have the same allocator settings, by default those of hardware/cpu/hardware.yaml.
+medians count. All have the same allocator settings, by default those of hardware/cpu/hardware.yaml. torch.compile
+stands there as it is and with mode="max-autotune"; what counts is the best peer of each subgraph.
 
-After the comparison comes its profile: how much of a call are the kernels themselves, how much is what the framework
-does around them, and how fast a plain copy of the same tensor is. A sentence for each subgraph says where a difference
-lies.
+After the comparison with the most rows comes its profile beside torch.compile: how much of a call are the kernels
+themselves, how much is what the framework does around them, and how fast a plain copy of the same tensor is. A sentence
+for each subgraph says where a difference lies.
 """
 
 import argparse
@@ -21,12 +22,16 @@ from pathlib import Path
 
 import yaml
 from compiler_sides import MODES, NAMES
+from measuring import keep
 from tabulate import tabulate
 
 STACK = "bench-compiler"  # that ./inv bench runs it in
 ROOT = Path(__file__).resolve().parents[1]
+PEERS = ("torch", "torch-autotune", "jax")
 QUESTIONS = [f"{name} {mode}" for mode in MODES for name in NAMES]
 ASKED = {"paddle": ("call", "kernels", "small", "faults", "eager"), "torch": ("call", "kernels", "small", "faults")}
+ASKED |= {"torch-autotune": ("call",), "jax": ("call",)}
+CALLED = ("call", "eager")  # without the profile
 Medians = dict[tuple[str, str, str], float]  # by side, what was asked, and question
 
 
@@ -65,28 +70,33 @@ class Side:
         self.process.wait()
 
 
-def measured(sides: dict[str, Side], rounds: int) -> Medians:
+def measured(sides: dict[str, Side], rounds: int, profiled: bool) -> Medians:
     """Medians of all that is asked; in every round the sides are asked the same, one after the other."""
+    asked = (
+        ASKED if profiled else {name: tuple(what for what in each if what in CALLED) for name, each in ASKED.items()}
+    )
     times: dict[tuple[str, str, str], list[float]] = {}
     for _ in range(rounds):
         for question in QUESTIONS:
             for what in ASKED["paddle"]:
                 for name, side in sides.items():
-                    if what in ASKED[name]:
+                    if what in asked[name]:
                         times.setdefault((name, what, question), []).append(side.answer(f"{what} {question}"))
         times.setdefault(("torch", "copy", ""), []).append(sides["torch"].answer(f"copy {QUESTIONS[0]}"))
     return {asked: statistics.median(taken) for asked, taken in times.items()}
 
 
-def comparison(medians: Medians) -> str:
-    """Milliseconds of a call on each side, and the ratios that the goals name."""
-    rows = []
+def comparison(medians: Medians) -> tuple[str, list[float]]:
+    """Milliseconds of a call on each side, and the ratio to the best peer, which the goal names; the ratios."""
+    rows, ratios = [], []
     for question in QUESTIONS:
-        ours, theirs, eager = (medians[side, what, question] for side, what in (
-            ("paddle", "call"), ("torch", "call"), ("paddle", "eager")))  # fmt: skip
-        rows.append((question, eager, theirs, ours, eager / ours, theirs / ours))
-    headers = ("ms", "Paddle eager", "torch.compile", "generated", "over eager", "over torch.compile")
-    return str(tabulate(rows, headers, floatfmt=("", ".2f", ".2f", ".2f", ".1f", ".2f")))
+        ours = medians["paddle", "call", question]
+        peers = {name: medians[name, "call", question] for name in PEERS}
+        best = min(peers, key=lambda name: peers[name])
+        ratios.append(peers[best] / ours)
+        rows.append((question, medians["paddle", "eager", question], *peers.values(), ours, best, ratios[-1]))
+    headers = ("ms", "Paddle eager", *PEERS, "generated", "best peer", "over it")
+    return str(tabulate(rows, headers, floatfmt=("", *[".3f"] * 5, "", ".2f"))), ratios
 
 
 def profile(medians: Medians) -> str:
@@ -117,7 +127,7 @@ def explained(medians: Medians, question: str) -> str:
 def main() -> None:
     """Start both sides, ask them in turn, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=4096)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1, 128, 4096])
     parser.add_argument("--columns", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--default-allocator", action="store_true")
@@ -127,20 +137,28 @@ def main() -> None:
     environment = {name: value for name, value in os.environ.items() if name not in tuned}
     environment |= {} if given.default_allocator else tuned
     load = os.getloadavg()[0]
-    sides = {name: Side(name, given.rows, given.columns, environment) for name in ("paddle", "torch")}
-    medians = measured(sides, given.rounds)
-    for side in sides.values():
-        side.close()
+    numbers: dict[str, float] = {}
     print(
-        f"{given.rows}x{given.columns} float32, {'default' if given.default_allocator else 'tuned'} allocator, "
+        f"{given.columns} columns of float32, {'default' if given.default_allocator else 'tuned'} allocator, "
         f"{len(os.sched_getaffinity(0))} processors, load {load:.1f} before it began, medians of {given.rounds} rounds"
     )
     if load > 1:
         print("Others use the machine: torch's waiting threads spin, the generator's sleep, so that the ratios lie.")
-    print(comparison(medians))
+    for rows in sorted(given.rows):
+        sides = {name: Side(name, rows, given.columns, environment) for name in ASKED}
+        medians = measured(sides, given.rounds, rows == max(given.rows))
+        for side in sides.values():
+            side.close()
+        table, ratios = comparison(medians)
+        print(f"\n{rows} rows\n{table}", flush=True)
+        numbers |= {
+            f"rows{rows}_least_over_best": min(ratios),
+            f"rows{rows}_median_over_best": statistics.median(ratios),
+        }
     print(f"\nprofile; a copy of the tensor takes {medians['torch', 'copy', '']:.2f} ms")
     print(profile(medians))
     print("", *(explained(medians, question) for question in QUESTIONS), sep="\n")
+    keep(numbers)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""One side of bench/compiler.py: a process that says how long torch.compile, or Paddle with the generator, takes.
+"""One side of bench/compiler.py: a process that says how long a compiler, or Paddle with the generator, takes.
 
     PYTHON bench/compiler_sides.py torch 4096 1024
 
-A question is a line `what name`, an answer a number: milliseconds, or page faults. `what` is one of
+The sides are paddle, torch, torch-autotune (torch.compile with mode="max-autotune") and jax. A question is a line
+`what name`, an answer a number: milliseconds, or page faults. `what` is one of
 
     call     the compiled subgraph as a program calls it
     eager    the subgraph as it stands (Paddle's side)
@@ -13,6 +14,7 @@ A question is a line `what name`, an answer a number: milliseconds, or page faul
 """
 
 import ctypes
+import functools
 import json
 import resource
 import statistics
@@ -27,14 +29,15 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("rms_norm", "softmax", "layer_norm", "gelu", "swish")
 MODES = ("forward", "forward and backward")
+USED = {"rms_norm": 2, "softmax": 1, "layer_norm": 3, "gelu": 1, "swish": 3}  # of the inputs x, weight, bias
 CALLS = 4  # in a batch; the first of them is not counted, its threads may have slept
 
 Call = Callable[[], Any]
 Answers = dict[str, dict[str, Call]]  # by what is asked, by name and mode
 
 
-def torch_side(rows: int, columns: int) -> Answers:
-    """The subgraphs in PyTorch, compiled."""
+def torch_side(rows: int, columns: int, mode: str | None = None) -> Answers:
+    """The subgraphs in PyTorch, compiled; without gradients in its inference mode."""
     import torch
 
     def rms_norm(x: Any, weight: Any, _: Any) -> Any:
@@ -65,19 +68,17 @@ def torch_side(rows: int, columns: int) -> Answers:
         def backward(context: Any, *_: Any) -> Any:
             return context.slope, None
 
-    used = {"rms_norm": 2, "softmax": 1, "layer_norm": 3, "gelu": 1, "swish": 3}
-
     def calls(size: int) -> dict[str, Call]:
         torch.manual_seed(0)
         inputs = [torch.randn(*shape).requires_grad_() for shape in ((size, columns), (columns,), (columns,))]
         slope = torch.randn(size, columns)
         found: dict[str, Call] = {}
         for function in (rms_norm, softmax, layer_norm, gelu, swish):
-            compiled: Any = torch.compile(function, dynamic=False)
-            name, leaves = function.__name__, inputs[: used[function.__name__]]
+            compiled: Any = torch.compile(function, dynamic=False, mode=mode)
+            name, leaves = function.__name__, inputs[: USED[function.__name__]]
 
             def forward(compiled: Any = compiled) -> None:
-                with torch.no_grad():
+                with torch.inference_mode():
                     compiled(*inputs)
 
             def training(compiled: Any = compiled, leaves: Any = leaves) -> None:
@@ -96,6 +97,53 @@ def torch_side(rows: int, columns: int) -> Answers:
         "kernels": {name: inductor_kernels(call) for name, call in large.items()},
         "copy": dict.fromkeys(large, lambda: target.copy_(source)),
     }
+
+
+def jax_side(rows: int, columns: int) -> Answers:
+    """The subgraphs in JAX, jitted; backward gives the result and the gradients, as torch's does."""
+    import jax
+    import jax.numpy as jnp
+
+    def rms_norm(x: Any, weight: Any) -> Any:
+        return x * jax.lax.rsqrt((x * x).mean(-1, keepdims=True) + 1e-6) * weight
+
+    def layer_norm(x: Any, weight: Any, bias: Any) -> Any:
+        centred = x - x.mean(-1, keepdims=True)
+        return centred * jax.lax.rsqrt((centred * centred).mean(-1, keepdims=True) + 1e-5) * weight + bias
+
+    def softmax(x: Any) -> Any:
+        exponential = jnp.exp(x - x.max(-1, keepdims=True))
+        return exponential / exponential.sum(-1, keepdims=True)
+
+    def gelu(x: Any) -> Any:
+        return 0.5 * x * (1.0 + jnp.tanh(0.7978845608 * (x + 0.044715 * x * x * x)))
+
+    def swish(x: Any, weight: Any, bias: Any) -> Any:
+        return x * jax.nn.sigmoid(x) * weight + bias
+
+    drawn = np.random.default_rng(0)
+    shapes = ((rows, columns), (columns,), (columns,), (rows, columns))
+    *inputs, slope = [jnp.asarray(drawn.standard_normal(shape, dtype="float32")) for shape in shapes]
+    found: dict[str, Call] = {}
+    for function in (rms_norm, softmax, layer_norm, gelu, swish):
+        name, leaves = function.__name__, inputs[: USED[function.__name__]]
+
+        def both(leaves: Any, slope: Any, function: Any = function) -> Any:
+            result, pull = jax.vjp(function, *leaves)
+            return result, pull(slope)
+
+        plain, trained = jax.jit(function), jax.jit(both)
+
+        def forward(jitted: Any = plain, leaves: Any = leaves) -> None:
+            jitted(*leaves).block_until_ready()
+
+        def training(jitted: Any = trained, leaves: Any = leaves) -> None:
+            jax.block_until_ready(jitted(leaves, slope))
+
+        found |= {f"{name} forward": forward, f"{name} forward and backward": training}
+        forward()
+        training()
+    return {"call": found}
 
 
 def inductor_kernels(call: Call) -> Call:
@@ -217,7 +265,13 @@ def milliseconds(call: Call) -> float:
 
 def main() -> None:
     side, rows, columns = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    answers = {"torch": torch_side, "paddle": paddle_side}[side](rows, columns)
+    sides: dict[str, Callable[[int, int], Answers]] = {
+        "paddle": paddle_side,
+        "torch": torch_side,
+        "torch-autotune": functools.partial(torch_side, mode="max-autotune"),
+        "jax": jax_side,
+    }
+    answers = sides[side](rows, columns)
     print("ready", flush=True)
     for line in sys.stdin:
         what, _, name = line.strip().partition(" ")

@@ -98,6 +98,15 @@ def silent_llama_cpp() -> tuple[Any, Any]:
     return llama_cpp, callback
 
 
+def set_fields(structure: Any, **values: Any) -> None:
+    """Set fields of llama.cpp's structure. Raises AttributeError for one that it has not: ctypes would say nothing."""
+    names = {name for name, *_ in structure._fields_}
+    if unknown := set(values) - names:
+        raise AttributeError(f"llama.cpp's {type(structure).__name__} has no {', '.join(sorted(unknown))}")
+    for name, value in values.items():
+        setattr(structure, name, value)
+
+
 def llama_file(form: str, folder: Path) -> Path:
     """SmolLM2 with weights of llama.cpp's form, made by it in `folder` unless the file itself is that."""
     sys.path.insert(0, str(PROJECTS))
@@ -108,7 +117,7 @@ def llama_file(form: str, folder: Path) -> Path:
         return file
     llama_cpp, _ = silent_llama_cpp()
     wanted = llama_cpp.llama_model_quantize_default_params()
-    wanted.ftype, wanted.allow_requantize = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{form}"), True
+    set_fields(wanted, ftype=getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{form}"), allow_requantize=True)
     made = folder / "model.gguf"
     if llama_cpp.llama_model_quantize(str(file).encode(), str(made).encode(), wanted) != 0:
         raise RuntimeError(f"llama.cpp does not make {form} of the file")
@@ -123,12 +132,12 @@ class LlamaCpp:
         llama_cpp = self.api
         with tempfile.TemporaryDirectory() as folder:
             loading = llama_cpp.llama_model_default_params()
-            loading.use_mmap, loading.use_extra_bufts = False, True
+            set_fields(loading, load_mode=llama_cpp.LLAMA_LOAD_MODE_NONE, use_extra_bufts=True)
             self.model = llama_cpp.llama_model_load_from_file(str(llama_file(form, Path(folder))).encode(), loading)
         wanted = llama_cpp.llama_context_default_params()
-        wanted.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
-        wanted.n_ctx, wanted.n_batch, wanted.n_ubatch, wanted.n_seq_max = BATCH * ROOM, 512, 512, BATCH
-        wanted.n_threads = wanted.n_threads_batch = THREADS
+        set_fields(wanted, n_ctx=BATCH * ROOM, n_batch=512, n_ubatch=512, n_seq_max=BATCH)
+        set_fields(wanted, n_threads=THREADS, n_threads_batch=THREADS)
+        set_fields(wanted, flash_attn_type=llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED)
         self.context = llama_cpp.llama_init_from_model(self.model, wanted)
         self.memory = llama_cpp.llama_get_memory(self.context)
 

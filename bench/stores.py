@@ -84,9 +84,10 @@ def uploads(what: str, rounds: int, count: int, files: int, size: Callable[[int]
                 turn = turn[number % len(turn) :] + turn[: number % len(turn)]  # a fresh server is slow at first
                 for each, seconds in interleaved(turn, 1, warm=False).items():
                     timings.setdefault(each, []).extend(seconds)
-    print(f"{what}, {rounds} rounds in turn\n{table(timings, ratio_to=CLI)}", flush=True)
-    ratio = statistics.median(mine / theirs for mine, theirs in zip(timings[OURS], timings[CLI], strict=True))
-    print(goal(f"{what}: time against the AWS CLI's", ratio, at_most=1, unit="") + "\n", flush=True)
+    print(f"{what}, {rounds} rounds in turn\n{table(timings, ratio_to=S5CMD)}", flush=True)
+    best = min((CLI, S5CMD), key=lambda name: statistics.median(timings[name]))
+    ratio = statistics.median(mine / theirs for mine, theirs in zip(timings[OURS], timings[best], strict=True))
+    print(goal(f"{what}: time over that of the best peer, {best}", ratio, at_most=2, unit="") + "\n", flush=True)
 
 
 def small() -> None:

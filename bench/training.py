@@ -1,11 +1,12 @@
-"""Task 7's trainer beside PyTorch eager, and over two processes beside one.
+"""Task 7's trainer beside PyTorch at its best, and over two processes beside one.
 
     ./inv bench --only training
     PYTHON bench/training.py [--rounds 7] [--steps 4] [--scaling-rounds 3] [--threads 1]
 
 the latter with a Python that has the packages of docker/locks/bench-compiler.txt. Each side of the first table lives in
 a process of its own (training_sides.py); they take turns, a few steps each, and medians count. All have the allocator
-settings of hardware/cpu/hardware.yaml and the same number of threads. Before anything is timed, the losses of the
+settings of hardware/cpu/hardware.yaml and the same number of threads. PyTorch's sides have its MKL unlocked, as that
+file unlocks Paddle's; of them the fastest counts. Before anything is timed, the losses of the
 sides' first steps have to be the same, so that it is one model that is compared.
 
 The second table is part 7 itself, started by its launcher with one process and with two, of one thread each; and as
@@ -30,7 +31,7 @@ from training_sides import CONTEXT
 
 STACK = "bench-compiler"  # that ./inv bench runs it in
 ROOT = Path(__file__).resolve().parents[1]
-SIDES = ("paddle", "torch", "torch, fused")
+SIDES = ("paddle", "torch", "torch, fused", "torch, compiled")
 SIZES = ((64, 2, 32), (128, 4, 16))  # channels, layers, sequences in a batch; the first are those of part 7
 STEPS = {32: 40, 256: 10}  # by the batch that the processes share; the first is that of part 7
 SAME = 1e-4  # relative difference of losses
@@ -106,9 +107,18 @@ class Side:
         self.process.wait()
 
 
-def compared(size: Size, threads: int, rounds: int, steps: int) -> dict[str, Times]:
+def unlocked(folder: str) -> dict[str, str]:
+    """What makes PyTorch's MKL take its fast code on processors that are not Intel's: the function that it asks."""
+    source, library = Path(folder, "intel.c"), Path(folder, "intel.so")
+    source.write_text("int mkl_serv_intel_cpu_true(void) { return 1; }\n")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+    return {"LD_PRELOAD": str(library)}
+
+
+def compared(size: Size, threads: int, rounds: int, steps: int, preload: dict[str, str]) -> dict[str, Times]:
     """Times of every side; each takes `steps` steps in a round, one side after the other."""
-    sides = {name: Side(name, size, environment(threads)) for name in SIDES}
+    shared = environment(threads)
+    sides = {name: Side(name, size, shared if name == "paddle" else {**shared, **preload}) for name in SIDES}
     losses = {name: [step[-1] for step in side.train(steps)] for name, side in sides.items()}
     for name in SIDES[1:]:
         worst = max(abs(a / b - 1) for a, b in zip(losses[name], losses["paddle"], strict=True))
@@ -140,10 +150,10 @@ def environment(threads: int) -> dict[str, str]:
     return {**os.environ, **tuned, "OMP_NUM_THREADS": str(threads)}
 
 
-def comparison(size: Size, threads: int, rounds: int, steps: int) -> str:
+def comparison(size: Size, threads: int, rounds: int, steps: int, preload: dict[str, str]) -> str:
     """Tokens a second of each side, Paddle's ratio to it, and of what its steps are made."""
     channels, layers, batch = size
-    found = compared(size, threads, rounds, steps)
+    found = compared(size, threads, rounds, steps, preload)
     rows = [
         (name, batch * CONTEXT / time.step, time.step / found["paddle"].step, *(1e3 * seconds for seconds in time[1:4]))
         for name, time in found.items()
@@ -151,9 +161,9 @@ def comparison(size: Size, threads: int, rounds: int, steps: int) -> str:
     model = f"{channels} x {layers}, batch {batch}"
     headers = (model, "tokens/s", "Paddle over it", "forward ms", "backward ms", "optimiser ms")
     speeds = tabulate(rows, headers, floatfmt=("", ".0f", ".2f", ".1f", ".1f", ".1f"), tablefmt="github")
-    ours, theirs = found["paddle"], found["torch"]
-    reached = goal("tokens/s over PyTorch eager's", theirs.step / ours.step, 1.0)
-    return f"{speeds}\n{reached}\n\n{by_operator(ours, theirs)}"
+    ours, best = found["paddle"], min(SIDES[1:], key=lambda name: found[name].step)
+    reached = goal(f"tokens/s over the best of PyTorch, {best}", found[best].step / ours.step, 1.0)
+    return f"{speeds}\n{reached}\n\n{by_operator(ours, found['torch'])}"
 
 
 def goal(what: str, number: float, at_least: float) -> str:
@@ -219,8 +229,10 @@ def main() -> None:
     given = parser.parse_args()
     print(f"float32, {given.threads} threads, medians of {given.rounds} rounds of {given.steps} steps, "
           f"{len(os.sched_getaffinity(0))} processors")  # fmt: skip
-    for size in SIZES:
-        print("\n" + comparison(size, given.threads, given.rounds, given.steps), flush=True)
+    with tempfile.TemporaryDirectory(prefix="homework-bench-") as folder:
+        preload = unlocked(folder)
+        for size in SIZES:
+            print("\n" + comparison(size, given.threads, given.rounds, given.steps, preload), flush=True)
     print(f"\npart 7 over two processes of one thread each, medians of {given.scaling_rounds} runs")
     print(scaling(given.scaling_rounds))
 

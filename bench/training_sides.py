@@ -4,9 +4,10 @@
 
 The words: the side, channels, layers, sequences in a batch. The sides are
 
-    paddle        projects/07-new-accelerator/transformer.py, and a step as the trainer there does it
-    torch         the same model in PyTorch, operator by operator, with the optimiser as torch.optim gives it
-    torch, fused  PyTorch with its fused causal attention and its fused AdamW
+    paddle           projects/07-new-accelerator/transformer.py, and a step as the trainer there does it
+    torch            the same model in PyTorch, operator by operator, with the optimiser as torch.optim gives it
+    torch, fused     PyTorch with its fused causal attention and its fused AdamW
+    torch, compiled  the latter with its forward and backward compiled by torch.compile
 
 All begin from the same weights, see the same letters, and compute in float32. A question is the number of steps to
 take, an answer one JSON list for each of them: seconds of forward, backward, optimiser; and the loss. "profile N" is
@@ -77,7 +78,7 @@ def paddle_side(channels: int, layers: int) -> Step:
     return step
 
 
-def torch_side(channels: int, layers: int, fused: bool) -> Step:
+def torch_side(channels: int, layers: int, fused: bool, compiled: bool) -> Step:
     """The same model in PyTorch; names of weights are those of part 7."""
     import torch
     import torch.nn.functional as F
@@ -130,10 +131,14 @@ def torch_side(channels: int, layers: int, fused: bool) -> Step:
             value.copy_(torch.from_numpy(start.T if turned else start))
     optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=DECAY, fused=fused)
 
+    def loss_of(letters: Any, following: Any) -> Any:
+        return F.cross_entropy(network(letters).reshape(-1, ALPHABET), following.reshape(-1))
+
+    forward_pass: Any = torch.compile(loss_of, dynamic=False) if compiled else loss_of
+
     def step(letters: Any, following: Any) -> tuple[float, float, float, float]:
         started = time.perf_counter()
-        logits = network(torch.tensor(letters))
-        loss = F.cross_entropy(logits.reshape(-1, ALPHABET), torch.tensor(following).reshape(-1))
+        loss = forward_pass(torch.tensor(letters), torch.tensor(following))
         forward = time.perf_counter()
         loss.backward()
         backward = time.perf_counter()
@@ -176,7 +181,10 @@ def torch_profile(step: Step, drawn: list[Any]) -> dict[str, float]:
 
 def main() -> None:
     side, (channels, layers, batch) = sys.argv[1], map(int, sys.argv[2:])
-    step = paddle_side(channels, layers) if side == "paddle" else torch_side(channels, layers, side == "torch, fused")
+    if side == "paddle":
+        step = paddle_side(channels, layers)
+    else:
+        step = torch_side(channels, layers, side != "torch", side == "torch, compiled")
     drawn = batches(batch)
     print("ready", flush=True)
     for line in sys.stdin:

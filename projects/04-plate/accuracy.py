@@ -2,7 +2,7 @@
 
 First polynomials alone; where they do not do, together with what is singular in the corners (corners.py).
 
-All lower degrees of a network cost nothing: the leading block of the triangle is theirs. So what the series of features
+All lower degrees of an answer cost nothing: the leading block of the triangle is theirs. So what the series of features
 leaves out at degree N is estimated from the differences to degrees ⅔N and ⁴⁄₉N. If these say that an error shrinks by a
 factor ρ from one to the next, the error left is about the last difference / (ρ - 1); twice that is stated, no more than
 the whole difference and never less than a share of it (`least_share`).
@@ -18,6 +18,7 @@ from itertools import pairwise
 
 import features
 import numpy as np
+import quadrature
 from plate import Plate
 
 # (degree, with what is singular in the corners): beyond the last, rounding takes more than the degree gives.
@@ -50,12 +51,12 @@ class Answer:
     estimate: Estimate
     met: bool
     history: list[tuple[int, float]]  # (features, estimated error)
-    curve: list[tuple[int, np.ndarray]]  # (features, output layer) of the lower degrees of the chosen network
+    curve: list[tuple[int, np.ndarray]]  # (features, output layer) of the lower degrees of the chosen one
 
 
 def layers(solution: features.Solution) -> np.ndarray:
     """The output layer, those of two lower degrees, and samples of its rounding: (columns, LAYERS + SAMPLES)."""
-    top = solution.network.degree
+    top = solution.basis.degree
     found = [solution.output(k) for k in (top, even(2 * top / 3), even(4 * top / 9))]
     return np.column_stack([*found, solution.roundings(SAMPLES)])
 
@@ -80,7 +81,7 @@ def estimate(
 
 def estimate_deflection(solution: features.Solution) -> Estimate:
     """The estimated relative L2 error of the deflection over the plate."""
-    nodes, weights = np.polynomial.legendre.leggauss(16)
+    nodes, weights = quadrature.line(16)
     x, y = (axis.ravel() for axis in np.meshgrid(nodes * solution.plate.length / 2, nodes * solution.plate.width / 2))
     root = np.sqrt(np.outer(weights, weights).ravel())
     values = solution.derivatives(x, y, [(0, 0)], layers(solution))[0]
@@ -92,12 +93,12 @@ def even(number: float) -> int:
     return 2 * round(number / 2)
 
 
-def solve(plate: Plate, tolerance: float, seed: int, dtype: str) -> Answer:
+def solve(plate: Plate, tolerance: float, dtype: str) -> Answer:
     """The cheapest solution whose estimated relative L2 error is at most `tolerance`, else the best one found."""
     history: list[tuple[int, float]] = []
     best: tuple[Estimate, features.Solution] | None = None
     for degree, in_corners in LADDER[dtype]:
-        solution = features.solve(plate, degree, seed, dtype, in_corners)
+        solution = features.solve(plate, degree, dtype, in_corners)
         error = estimate_deflection(solution)
         history.append((len(solution.work), error.total))
         if best is None or error.total < best[0].total:
@@ -106,6 +107,6 @@ def solve(plate: Plate, tolerance: float, seed: int, dtype: str) -> Answer:
             break
     assert best is not None
     error, solution = best
-    degrees = range(4, solution.network.degree, 2)
+    degrees = range(4, solution.basis.degree, 2)
     curve = [(solution.columns(k), solution.output(k)) for k in degrees]
     return Answer(solution, error, error.total <= tolerance, history, curve)

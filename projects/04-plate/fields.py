@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 from plate import Plate
-from quadrature import graded
+from quadrature import graded, line
 
 ORDERS = [(0, 0), (1, 0), (0, 1), (2, 0), (0, 2), (1, 1), (3, 0), (2, 1), (1, 2), (0, 3)]
 UNITS = {"w": "m", "slope_x": "1", "slope_y": "1", "Mx": "N", "My": "N", "Mxy": "N", "Qx": "N/m", "Qy": "N/m"}
@@ -100,7 +100,7 @@ def edge_reactions(solution: Bent, part: float = 1.0) -> list[float]:
     Of the inner `part` of the plate, along its four cuts.
     """
     plate, forces = solution.plate, []
-    t, weights = np.polynomial.legendre.leggauss(EDGE_NODES)
+    t, weights = line(EDGE_NODES)
     half = part * plate.length / 2, part * plate.width / 2
     for side, letter in enumerate(plate.edges):
         axis, sign = side % 2, (-1, -1, 1, 1)[side]

@@ -4,8 +4,8 @@
     ./inv python projects/04-plate/main.py --part 4 --set edges=CFFF load=point load_x=1 magnitude=50 thickness=0.02
 
 The steps, in order: the plate (plate.py) and its load (loads.py), its exact deflection for reference where there is
-a series (levy.py), then a random-feature network whose output layer comes from one linear solve (features.py), a
-trained network (ritz.py), or PaddleScience's physics-informed network (pinn.py), each held against the reference.
+a series (levy.py), then the deflection of least energy in polynomials, by one linear solve (features.py), a trained
+network (ritz.py), or PaddleScience's physics-informed network (pinn.py), each held against the reference.
 What is measured on them stands in measured.py. No data are read: the points are drawn here, and what must hold at
 them is the equation.
 """
@@ -52,14 +52,14 @@ def plate_from(parameters: Mapping[str, Any]) -> Plate:
 
 
 def by_features(program: Any, plate: Plate, x: np.ndarray, y: np.ndarray, reference: np.ndarray | None) -> np.ndarray:
-    """The random-feature network, and all that is read off it. Returns the deflection (grid, grid) in metres."""
+    """One linear solve, and all that is read off it. Returns the deflection (grid, grid) in metres."""
     tolerance = program.parameters["tolerance"]
     dtype, reason = kit.choose_dtype()
-    print(f"random-feature network: features in {dtype} ({reason}), solve in float64 on the host")
+    print(f"one Ritz solve: features in {dtype} ({reason}), solve in float64 on the host")
     started = time.perf_counter()
-    answer = accuracy.solve(plate, tolerance, program.seed, dtype)
+    answer = accuracy.solve(plate, tolerance, dtype)
     program.metric("seconds", time.perf_counter() - started)
-    program.used(*answer.solution.network.parameters)
+    program.used(*answer.solution.basis.layers)
     found = measured.features(answer, x, y, reference)
     tell(answer, found.metrics, tolerance)
     for name, value in found.metrics.items():
@@ -109,7 +109,7 @@ def by_ritz(program: Any, plate: Plate, x: np.ndarray, y: np.ndarray, reference:
     deflection = solution.deflection(x, y)
     program.used(*solution.weights)
     print(f"  {len(solution.energies) - 1} steps, energy {solution.energies[0]:.6g} to {solution.energies[-1]:.9g}")
-    metrics = measured.ritz(solution, deflection, reference, program.seed, dtype)
+    metrics = measured.ritz(solution, deflection, reference, dtype)
     say_errors(metrics, seconds, "ritz_")
     for name, value in {**metrics, "ritz_seconds": seconds}.items():
         program.metric(name, value)
@@ -161,7 +161,7 @@ def main() -> None:
 
     # 3. The methods: one solve, a network trained on the energy, a network trained on the equation.
     ways = {
-        "features": ("Random features, one Ritz solve", by_features),
+        "features": ("Polynomials, one Ritz solve", by_features),
         "ritz": ("Deep Ritz, trained", by_ritz),
         "pinn": ("PaddleScience PINN", by_pinn),
     }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import accuracy
-import features as random_features
+import features as one_solve
 import fields
 import levy
 import numpy as np
@@ -18,7 +18,7 @@ MOMENTS = fields.TOGETHER["moments"]
 
 @dataclass(frozen=True)
 class Measured:
-    """The metrics of a random-feature network, its fields by name (rows, columns), and errors for the picture."""
+    """The metrics of a Ritz solve, its fields by name (rows, columns), and errors for the picture."""
 
     metrics: dict[str, Any]
     fields: dict[str, np.ndarray]
@@ -40,12 +40,12 @@ def against_series(plate: Plate, found: np.ndarray, reference: np.ndarray | None
 
 
 def features(answer: accuracy.Answer, x: np.ndarray, y: np.ndarray, reference: np.ndarray | None) -> Measured:
-    """All that is measured on a random-feature network, on the grid of `x` (columns,) and `y` (rows,)."""
+    """All that is measured on a Ritz solve, on the grid of `x` (columns,) and `y` (rows,)."""
     solution, plate = answer.solution, answer.solution.plate
     layers = fields.on_grid(solution, x, y, accuracy.layers(solution))  # (rows, columns, layers)
     found = {name: values[..., 0] for name, values in layers.items()}
     metrics: dict[str, Any] = {
-        "compute_dtype": solution.network.dtype,
+        "compute_dtype": solution.basis.dtype,
         "tolerance_met": answer.met,
         "features": len(solution.work),
         "energy_error": fields.energy_error(solution),
@@ -70,15 +70,15 @@ def features(answer: accuracy.Answer, x: np.ndarray, y: np.ndarray, reference: n
     return Measured(metrics, found, [] if reference is None else true_errors(answer, x, y, reference))
 
 
-def energy_rounding(solution: random_features.Solution) -> float:
+def energy_rounding(solution: one_solve.Solution) -> float:
     """What rounding may make of the energy, relatively."""
     return accuracy.estimate(solution.work * solution.lengths @ accuracy.layers(solution), 1.0).rounding
 
 
-def ritz(solution: Any, deflection: np.ndarray, reference: np.ndarray | None, seed: int, dtype: str) -> dict[str, Any]:
+def ritz(solution: Any, deflection: np.ndarray, reference: np.ndarray | None, dtype: str) -> dict[str, Any]:
     """Of a trained network (ritz.Solution): how far its energy is from the least one, and its errors."""
     degree, in_corners = accuracy.LADDER[dtype][-1]
-    least = random_features.solve(solution.plate, degree, seed, dtype, in_corners).energy
+    least = one_solve.solve(solution.plate, degree, dtype, in_corners).energy
     excess = float((solution.energies[-1] - least) / abs(least))
     return {"ritz_energy_excess": excess, **against_series(solution.plate, deflection, reference, "ritz_")}
 

@@ -76,13 +76,13 @@ def compare(
 def convergence(
     estimated: list[tuple[int, float]], true: list[tuple[int, float]], tolerance: float, path: Path
 ) -> None:
-    """Draw the error over the number of hidden units: estimates and, if there are any, true ones. A PNG."""
+    """Draw the error over the number of features: estimates and, if there are any, true ones. A PNG."""
     figure, axes = plt.subplots(figsize=(6.5, 4.2), layout="constrained")
-    axes.semilogy(*zip(*estimated, strict=True), "o", label="estimated, of each network tried")
+    axes.semilogy(*zip(*estimated, strict=True), "o", label="estimated, of each degree tried")
     if true:
-        axes.semilogy(*zip(*true, strict=True), "s-", label="true, of the best one's leading units", markersize=4)
+        axes.semilogy(*zip(*true, strict=True), "s-", label="true, of the best one's leading features", markersize=4)
     axes.axhline(tolerance, color="grey", linewidth=0.8, label="tolerance")
-    axes.set(xlabel="hidden units", ylabel="relative L2 error of the deflection", title="Convergence")
+    axes.set(xlabel="features", ylabel="relative L2 error of the deflection", title="Convergence")
     axes.grid(True, which="major", alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=130)

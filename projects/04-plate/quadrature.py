@@ -1,5 +1,7 @@
 """Quadratures over the square |ξ| ≤ 1, |η| ≤ 1: points and weights, each float64 (points,)."""
 
+from functools import cache
+
 import numpy as np
 
 Rule = tuple[np.ndarray, np.ndarray, np.ndarray]  # ξ, η, weights
@@ -8,10 +10,15 @@ FINE = 22  # points in a corner, towards it and across
 GRADING = 3  # towards a corner points lie like t³
 
 
+@cache
+def line(nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """`nodes` Gauss points between -1 and 1, and weights: float64 (nodes,) each."""
+    return np.polynomial.legendre.leggauss(nodes)  # type: ignore[no-any-return]
+
+
 def gauss(nodes: int) -> Rule:
     """`nodes` x `nodes` Gauss points: exact for polynomials of degree 2 `nodes` - 1 in ξ and in η."""
-    t, w = np.polynomial.legendre.leggauss(nodes)
-    return over((t, w), (t, w))
+    return over(line(nodes), line(nodes))
 
 
 def graded(degree: int) -> Rule:
@@ -35,7 +42,7 @@ def graded(degree: int) -> Rule:
 
 def interval(start: float, end: float, nodes: int) -> tuple[np.ndarray, np.ndarray]:
     """Gauss points and weights, float64 (nodes,) each."""
-    t, w = np.polynomial.legendre.leggauss(nodes)
+    t, w = line(nodes)
     half = (end - start) / 2
     return start + half * (t + 1), half * w
 

@@ -1,6 +1,6 @@
 """A network that is really trained: the deep Ritz method, minimised by Gauss and Newton instead of Adam.
 
-The deflection is w = q/D g(ξ, η) N(ξ, η): N a network of two hidden layers of tanh, g as in features.py, so that
+The deflection is w = q/D g(ξ, η) N(ξ, η): N a network of two hidden layers of tanh, g as in polynomials.py, so that
 the essential edge conditions hold exactly. Its energy, strain energy minus work, is a sum of squares minus a
 linear term; the network is linearised, J its derivatives with respect to all weights, and each step solves
 
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import paddle
-from features import hat
 from plate import Plate
+from polynomials import hat
 from quadrature import gauss
 from scipy import linalg
 

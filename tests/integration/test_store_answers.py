@@ -120,6 +120,27 @@ def address(fake: Fake) -> str:
     return str(fake.address)  # type: ignore[attr-defined]
 
 
+# What is sent
+
+
+def test_only_a_large_body_waits_for_leave_to_be_sent(fake: Fake, tmp_path: Path) -> None:
+    """A small file is one round trip; boto3 would ask first, and wait for 100 Continue."""
+    waited, ask = {}, fake.ask
+
+    def watched(method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
+        if method == "PUT":
+            waited[len(body)] = "expect" in headers
+        return ask(method, path, headers, body)
+
+    fake.ask = watched  # type: ignore[method-assign]
+    store = open_store(address(fake))
+    for size in (0, 1000, bucket.AT_ONCE, bucket.AT_ONCE + 1):
+        path = tmp_path / str(size)
+        path.write_bytes(b"a" * size)
+        assert store.put(str(size), path, hashlib.sha256(path.read_bytes()).hexdigest(), lambda count: None)
+    assert waited == {0: False, 1000: False, bucket.AT_ONCE: False, bucket.AT_ONCE + 1: True}
+
+
 # What is no S3
 
 

@@ -22,6 +22,11 @@ def features(load):
 
 
 @pytest.fixture(scope="module")
+def polynomials(load):
+    return load("04-plate/polynomials.py")
+
+
+@pytest.fixture(scope="module")
 def fields(load):
     return load("04-plate/fields.py")
 
@@ -49,12 +54,12 @@ def judged():
 
 @pytest.fixture
 def measure(accuracy, measured, levy):
-    """`measure(plate)`: every metric of the random-feature network, by the program's own code."""
+    """`measure(plate)`: every metric of the Ritz solve, by the program's own code."""
 
     def measure(plate, tolerance=1e-9, dtype="float64") -> dict:
         x, y = plate.grid(21)
         reference = levy.deflection(plate, x, y) if levy.exists(plate) else None
-        return measured.features(accuracy.solve(plate, tolerance, 0, dtype), x, y, reference).metrics
+        return measured.features(accuracy.solve(plate, tolerance, dtype), x, y, reference).metrics
 
     return measure
 

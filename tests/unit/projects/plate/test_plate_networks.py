@@ -47,7 +47,7 @@ def trained(plate, levy, load, measured):
 
     def trained() -> dict:
         solution = ritz.train(plate, steps=30)
-        return measured.ritz(solution, solution.deflection(x, y), levy.deflection(plate, x, y), 0, "float64")
+        return measured.ritz(solution, solution.deflection(x, y), levy.deflection(plate, x, y), "float64")
 
     return trained
 

@@ -43,7 +43,7 @@ def test_a_load_off_by_one_in_a_million_fails(plate, load, accuracy, measured, l
     assert Load.__name__ == type(plate.load).__name__
     with monkeypatch.context() as patch:
         patch.setattr(type(plate.load), "quadrature", wrong)
-        answer = accuracy.solve(plate, 1e-9, 0, "float64")
+        answer = accuracy.solve(plate, 1e-9, "float64")
     metrics = measured.features(answer, *x_y, levy.deflection(plate, *x_y)).metrics
     assert judged("relative_l2", metrics) == "failed" and judged("energy_error", metrics) == "failed"
 
@@ -117,7 +117,7 @@ for edges, kind, width in PLATES:
     x, y = plate.grid(21)
     exact = levy.deflection(plate, x, y)
     for degree, in_corners in RUNGS:
-        solution = features.solve(plate, degree, 0, "float64", in_corners)
+        solution = features.solve(plate, degree, "float64", in_corners)
         true = np.linalg.norm(solution.deflection(x, y) - exact) / np.linalg.norm(exact)
         estimate = accuracy.estimate_deflection(solution)
         print(edges, degree, in_corners, true, estimate.truncation, estimate.rounding)
@@ -150,7 +150,7 @@ def test_the_rounding_is_that_of_the_solution(make, features, accuracy, levy, dt
     """Where nothing but rounding is left, the estimate is above the error and not above it by a thousand."""
     plate = make({"kind": "sinusoidal"}, edges="SCSS", width=1.5)
     x, y = plate.grid(21)
-    solution = features.solve(plate, {"float64": 24, "float32": 16}[dtype], 0, dtype)
+    solution = features.solve(plate, {"float64": 24, "float32": 16}[dtype], dtype)
     true = relative_l2(solution.deflection(x, y), levy.deflection(plate, x, y))
     rounding = accuracy.estimate_deflection(solution).rounding
     assert true / accuracy.TRUST < rounding < 1000 * true
