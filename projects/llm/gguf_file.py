@@ -10,6 +10,7 @@ import mmap
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -170,17 +171,27 @@ class GGUFFile(Mapping[str, Array]):
 
     def _block(self, kind: int) -> tuple[int, int]:
         """How many numbers a block of this type has, and how many bytes. Raises ModelError."""
-        if kind in PLAIN:
-            return 1, PLAIN[kind].itemsize
-        if kind in QUANTISED:
-            return BLOCK, QUANTISED[kind].itemsize
-        import gguf  # seconds: only for the rarer types
+        found = block_of(kind)
+        if found is None:
+            raise ModelError(f"{self.path} has tensors of type {kind}, which is not read here: convert the file")
+        return found
 
-        try:
-            block, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType(kind)]
-        except (ValueError, KeyError):
-            raise ModelError(f"{self.path} has tensors of unknown type {kind}: convert the file") from None
-        return int(block), int(size)
+
+@cache
+def block_of(kind: int) -> tuple[int, int] | None:
+    """How many numbers a block of GGML's type `kind` has, and how many bytes; None for one that is not read."""
+    if kind in PLAIN:
+        return 1, PLAIN[kind].itemsize
+    if kind in QUANTISED:
+        return BLOCK, QUANTISED[kind].itemsize
+    import gguf  # seconds: only for the rarer types
+
+    try:
+        block, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType(kind)]
+        gguf.dequantize(np.zeros(size, np.uint8), gguf.GGMLQuantizationType(kind))
+    except (ValueError, KeyError, NotImplementedError):  # it knows some by name alone
+        return None
+    return int(block), int(size)
 
 
 def dequantise(raw: Array, kind: int, shape: tuple[int, ...]) -> Array:
