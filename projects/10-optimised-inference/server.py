@@ -22,6 +22,7 @@ if __name__ == "__main__" and (threads := arguments().threads):  # also read whe
 
 import asyncio
 import contextlib
+import gc
 import resource
 import signal
 import socket
@@ -156,6 +157,8 @@ def main() -> None:
 
     keys = [key for key in os.environ.get(KEY, "").split(",") if key]
     service = Service(name, model, thread, keys, chosen.pooling)
+    service.asking.guides.pieces  # noqa: B018  # made now: no other thread runs meanwhile, for a large vocabulary a second
+    gc.freeze()  # what is there stays: to look through it takes 0.06 s, in which no other thread runs either
     print(f"tools as {service.asking.format.name}, embeddings are {POOLING[chosen.pooling]}", flush=True)
     config = uvicorn.Config(
         service.application(chosen.cors),

@@ -196,7 +196,8 @@ class Service:
                 yield event(reply.first(writing.index, shown))
             try:
                 async for grown in merged(writings):
-                    yield event(reply.chunk(grown, shown))
+                    large = len(grown.logprobs) > 256  # the prompt's own, of an echo
+                    yield event(await asyncio.to_thread(reply.chunk, grown, shown) if large else reply.chunk(grown, shown))
             except Failed as error:
                 yield event(Refusal(500, str(error)).body())
                 return
@@ -230,7 +231,7 @@ class Service:
                     pass
             except Failed as error:
                 raise Refusal(500, str(error)) from None
-            return JSONResponse(whole())
+            return await asyncio.to_thread(lambda: JSONResponse(whole()))  # a long text's log probabilities: megabytes
 
         try:
             return await unless_gone(request, answer())
