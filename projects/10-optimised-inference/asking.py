@@ -86,10 +86,7 @@ class Asking:
             tokens = self.tokenizer.encode_raw(text)
         else:
             tokens = list(text)
-            if any(token >= self.vocabulary for token in tokens):
-                raise Refusal(
-                    400, f"Invalid '{parameter}': a token is none of the model's {self.vocabulary}.", parameter
-                )
+        self._known(tokens, parameter)  # a tokenizer may have pieces that the model knows nothing of
         if not tokens:
             raise Refusal(400, f"Invalid '{parameter}': it is empty.", parameter, "invalid_value")
         return Prompt(tokens, text if isinstance(text, str) else "")
@@ -135,7 +132,7 @@ class Asking:
         tokens = self.tokenizer.encode(text)
         if not tokens:
             raise Refusal(400, "Invalid 'messages': the conversation is empty.", "messages", "invalid_value")
-        return Prompt(tokens)
+        return Prompt(self._known(tokens, "messages"))
 
     def _render(self, body: Chat, tools: Sequence[schemas.Tool], thinks: bool) -> str:
         given: dict[str, Any] = dict(body.chat_template_kwargs)

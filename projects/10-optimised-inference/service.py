@@ -171,7 +171,10 @@ class Service:
             named = getattr(body, "model", "")
             if named and named != self.name:
                 raise protocol.of_another_model(named, self.name)
-            return body, then(body)
+            try:
+                return body, then(body)
+            except llm.ModelError as error:  # a text that the model has no tokens for
+                raise Refusal(400, str(error)) from None
 
         return await asyncio.to_thread(read)
 

@@ -115,6 +115,8 @@ class GGUFFile(Mapping[str, Array]):
         self.metadata: dict[str, Any] = {}
         for _ in range(values):
             name = reader.string()
+            if name in self.metadata:
+                raise ModelError(f"{path} is damaged: {shown(name)} is there twice; fetch the file again")
             self.metadata[name] = reader.value(reader.number("I"))
         self.entries: dict[str, Entry] = {}
         for _ in range(tensors):
@@ -124,11 +126,16 @@ class GGUFFile(Mapping[str, Array]):
             shape = tuple(reader.number("Q") for _ in range(axes))[::-1]  # GGML counts from the last
             self.entries[name] = Entry(shape, reader.number("I"), reader.number("Q"))
         alignment = self.metadata.get("general.alignment", 32)
-        if not isinstance(alignment, int) or alignment <= 0:
+        if type(alignment) is not int or alignment <= 0 or alignment & (alignment - 1):
             raise ModelError(f"{path} is damaged: its data are aligned to {shown(alignment)}; fetch the file again")
         self._start = -(-reader.at // alignment) * alignment
+        place = 0  # as ggml has it: each behind the one before, from the next multiple of the alignment on
         for name, entry in self.entries.items():
-            if self._start + entry.offset + self._bytes(entry) > len(self._data):
+            if entry.offset != place:
+                raise ModelError(f"{path} is damaged: {name} begins at {entry.offset}, not {place}; fetch the file again")
+            size = self._bytes(entry)
+            place += -(-size // alignment) * alignment
+            if self._start + entry.offset + size > len(self._data):
                 raise ModelError(f"{path} is truncated: it ends before the data of {name}; fetch the file again")
 
     def __getitem__(self, name: str) -> Array:
