@@ -200,7 +200,9 @@ class Service:
             try:
                 async for grown in merged(writings):
                     large = len(grown.logprobs) > 256  # the prompt's own, of an echo
-                    yield event(await asyncio.to_thread(reply.chunk, grown, shown) if large else reply.chunk(grown, shown))
+                    yield event(
+                        await asyncio.to_thread(reply.chunk, grown, shown) if large else reply.chunk(grown, shown)
+                    )
             except Failed as error:
                 yield event(Refusal(500, str(error)).body())
                 return

@@ -132,7 +132,9 @@ class GGUFFile(Mapping[str, Array]):
         place = 0  # as ggml has it: each behind the one before, from the next multiple of the alignment on
         for name, entry in self.entries.items():
             if entry.offset != place:
-                raise ModelError(f"{path} is damaged: {name} begins at {entry.offset}, not {place}; fetch the file again")
+                raise ModelError(
+                    f"{path} is damaged: {name} begins at {entry.offset}, not {place}; fetch the file again"
+                )
             size = self._bytes(entry)
             place += -(-size // alignment) * alignment
             if self._start + entry.offset + size > len(self._data):

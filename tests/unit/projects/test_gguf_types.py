@@ -6,8 +6,10 @@ import gguf
 import llm
 import numpy as np
 import pytest
+from llm import exact
+from llm.decoder import KVCache, Llama
 from llm.gguf_file import GGUFFile, dequantise
-from test_families import FAMILIES, cases, gguf_files, shapes_of
+from test_families import ALLOWED, FAMILIES, cases, gguf_files, relative, shapes_of
 
 GGML = json.loads((FAMILIES / "ggml.json").read_text())["blocks"]
 READ = [*GGML, "F32", "F16", "BF16"]
@@ -45,6 +47,14 @@ def test_some_rows_are_those_of_the_whole(tmp_path, kind):
     file = GGUFFile(tmp_path / "m.gguf")
     pieces = [file.rows("t", 0, 1), file.rows("t", 1, 4), file.rows("t", 4, 6)]
     np.testing.assert_array_equal(np.concatenate(pieces), file["t"])
+
+
+@pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "F16", "BF16"])  # that the package writes
+def test_a_quantised_model_is_as_near_to_float64_as_one_in_float32(tmp_path, kind):
+    gguf_files.write(tmp_path / "m.gguf", "llama", cases.weights(shapes_of("llama")), kind)
+    opened, tokens = llm.open_model(str(tmp_path / "m.gguf")), cases.prompts()[0][:1]
+    found = Llama(opened.config, opened.weights).step(tokens, KVCache()).numpy()
+    assert relative(found, exact.logits(opened.config, opened.weights, tokens)).max() < ALLOWED
 
 
 @pytest.mark.parametrize("kind", [kind for kind in gguf.GGMLQuantizationType if kind.name not in READ])

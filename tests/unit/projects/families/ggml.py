@@ -20,22 +20,31 @@ import gguf
 import gguf_files
 import numpy as np
 import xllamacpp
-from xllamacpp import llama_flash_attn_type, xllamacpp as extension
+from xllamacpp import llama_flash_attn_type
+from xllamacpp import xllamacpp as extension
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "projects"))
-import llm.gguf_file  # noqa: E402
-from llm import exact, gguf_config  # noqa: E402
-from llm.tensors import Weights, expected_shapes, in_gguf  # noqa: E402
+import llm.gguf_file
+from llm import exact, gguf_config
+from llm.tensors import Weights, expected_shapes, in_gguf
 
 LIBRARY = ctypes.CDLL(extension.__file__)
 POINTER, LONG = ctypes.c_void_p, ctypes.c_int64
 LIBRARY.ggml_quantize_chunk.argtypes = [ctypes.c_int, POINTER, POINTER, LONG, LONG, LONG, POINTER]
-TYPES = (
-    "Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S IQ4_NL IQ4_XS "
-    "TQ1_0 TQ2_0 MXFP4 NVFP4"
-).split()
-ASKED = "F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS IQ3_S MXFP4".split()
-WIDE = cases.TEXT | {"hidden_size": 256, "intermediate_size": 512, "head_dim": 64, "architectures": ["LlamaForCausalLM"]}
+TYPES = [
+    "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ1_S", "IQ1_M", "IQ2_XXS",
+    "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ4_NL", "IQ4_XS", "TQ1_0", "TQ2_0", "MXFP4", "NVFP4",
+]  # fmt: skip
+ASKED = [
+    "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL",
+    "IQ4_XS", "IQ3_S", "MXFP4",
+]  # fmt: skip
+WIDE = cases.TEXT | {
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "head_dim": 64,
+    "architectures": ["LlamaForCausalLM"],
+}
 WIDE |= {"model_type": "llama"}  # rows of whole blocks of 256
 
 
