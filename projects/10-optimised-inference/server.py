@@ -44,6 +44,7 @@ from batching import EngineThread
 from engine import Engine, Request
 from loading import open_decoder
 from native import NoKernels, make_kernels
+from protocol import Refusal
 from service import Service
 
 FILES = 65536  # connections are open files: as many as the system lets us, up to this
@@ -157,7 +158,10 @@ def main() -> None:
 
     keys = [key for key in os.environ.get(KEY, "").split(",") if key]
     service = Service(name, model, thread, keys, chosen.pooling)
-    service.asking.guides.pieces  # noqa: B018  # made now: no other thread runs meanwhile, for a large vocabulary a second
+    try:
+        assert service.asking.guides.pieces  # made now: no other thread runs meanwhile, for a large vocabulary a second
+    except Refusal as refusal:
+        print(f"NOTE: {refusal.message}")
     gc.freeze()  # what is there stays: to look through it takes 0.06 s, in which no other thread runs either
     print(f"tools as {service.asking.format.name}, embeddings are {POOLING[chosen.pooling]}", flush=True)
     config = uvicorn.Config(
