@@ -18,7 +18,7 @@ import toolcalls
 from engine import Request
 from llm.sampling import Changes
 from protocol import Refusal
-from schemas import Chat, Completion, Generation, Message
+from schemas import Chat, Completion, Detokenize, Generation, Message, Tokenize
 
 COMPLETION_LIMIT = 16  # OpenAI's, for /v1/completions without max_tokens
 EFFORTS = {"none": False}  # of reasoning; every other one is some
@@ -90,6 +90,15 @@ class Asking:
         if not tokens:
             raise Refusal(400, f"Invalid '{parameter}': it is empty.", parameter, "invalid_value")
         return Prompt(tokens, text if isinstance(text, str) else "")
+
+    def tokens(self, body: Tokenize) -> list[int]:
+        """Of a text, with what the model has before every one, or without."""
+        self._fits([body.prompt], "prompt")
+        return (self.tokenizer.encode_raw if body.add_special_tokens else self.tokenizer.encode)(body.prompt)
+
+    def text(self, body: Detokenize) -> str:
+        """Of tokens, special ones by their names."""
+        return self.tokenizer.decode(self._known(body.tokens, "tokens"), special=True)
 
     def few(self, count: int, parameter: str) -> None:
         if count > self.most:

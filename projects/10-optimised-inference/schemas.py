@@ -227,6 +227,22 @@ class Embedding(Passed):
     dimensions: Annotated[int, Field(ge=1)] | None = None
 
 
+class Tokenize(Body):
+    """POST /tokenize, as vLLM has it."""
+
+    model: str = ""
+    prompt: str
+    add_special_tokens: bool = True
+    return_token_strs: bool = False
+
+
+class Detokenize(Body):
+    """POST /detokenize, as vLLM has it."""
+
+    model: str = ""
+    tokens: Tokens
+
+
 class InputPart(Body):
     type: Literal["input_text", "output_text"]
     text: str

@@ -72,6 +72,8 @@ class Service:
         gets |= {"/v1/models": self.models, "/v1/models/{name:path}": self.models}
         routes = [Route(path, endpoint) for path, endpoint in gets.items()]
         routes += [Route(f"/v1/{path}", endpoint, methods=["POST"]) for path, endpoint in posts.items()]
+        beside = {"/tokenize": self.tokenize, "/detokenize": self.detokenize}  # in the place where vLLM has them
+        routes += [Route(path, endpoint, methods=["POST"]) for path, endpoint in beside.items()]
         cors = Middleware(CORSMiddleware, allow_origins=list(origins), allow_methods=["*"], allow_headers=["*"])
         handlers: Any = {Refusal: refused, HTTPException: not_found}
         return Starlette(routes=routes, exception_handlers=handlers, middleware=[cors] if origins else [])
@@ -140,6 +142,19 @@ class Service:
         requests = [Asked(prompt.tokens, 0, pooling=self.pooling) for prompt in prompts]
         writings = self._submit(Order(requests, prompts, ()), echo=False)
         return await self._send(request, False, writings, None, lambda: self._embedded(writings, body.encoding_format))
+
+    @counted
+    async def tokenize(self, request: Request) -> Response:
+        body, tokens = await self._read(request, schemas.Tokenize, self.asking.tokens)
+        found = {"count": len(tokens), "max_model_len": self.asking.room, "tokens": tokens}
+        if body.return_token_strs:
+            found["token_strs"] = [self.asking.tokenizer.decode([token], special=True) for token in tokens]
+        return JSONResponse(found)
+
+    @counted
+    async def detokenize(self, request: Request) -> Response:
+        _, text = await self._read(request, schemas.Detokenize, self.asking.text)
+        return JSONResponse({"prompt": text})
 
     def _texts(self, body: schemas.Embedding) -> list[Prompt]:
         if body.dimensions not in (None, self.hidden):

@@ -42,9 +42,9 @@ class Tokenizer:
         """The tokens of text that no template wrote: with what the model has before every text."""
         return [*self.begins, *self.encode(text)]
 
-    def decode(self, tokens: Sequence[int]) -> str:
-        """The text of `tokens` without special ones; a character that is not whole yet is U+FFFD."""
-        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
+    def decode(self, tokens: Sequence[int], special: bool = False) -> str:
+        """The text of `tokens`, of special ones only if wanted; a character that is not whole yet is U+FFFD."""
+        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=not special))
 
     def render(self, messages: Sequence[Mapping[str, Any]], **more: Any) -> str:
         """The conversation as the model's chat template writes it, up to where the answer begins.
