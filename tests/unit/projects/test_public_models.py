@@ -67,7 +67,8 @@ READ = {
     ),
     "Phi-4": (
         config("Phi3ForCausalLM", "phi3", 40, 5120, 17920, 40, 10, 100352, 16384, **PHI4, rope_theta=250000,
-               tie_word_embeddings=False, rope_scaling=None, sliding_window=None, original_max_position_embeddings=16384),
+               tie_word_embeddings=False, rope_scaling=None, sliding_window=None,
+               original_max_position_embeddings=16384),
         {"rope_theta": 250000.0, "biases": frozenset(), "longest": 16384},
     ),
     "Phi-4-mini": (
