@@ -18,7 +18,7 @@ import toolcalls
 from engine import Request
 from llm.sampling import Changes
 from protocol import Refusal
-from schemas import Chat, Completion, Generation, Message
+from schemas import Chat, Completion, Detokenize, Generation, Message, Tokenize
 
 COMPLETION_LIMIT = 16  # OpenAI's, for /v1/completions without max_tokens
 EFFORTS = {"none": False}  # of reasoning; every other one is some
@@ -86,13 +86,19 @@ class Asking:
             tokens = self.tokenizer.encode_raw(text)
         else:
             tokens = list(text)
-            if any(token >= self.vocabulary for token in tokens):
-                raise Refusal(
-                    400, f"Invalid '{parameter}': a token is none of the model's {self.vocabulary}.", parameter
-                )
+        self._known(tokens, parameter)  # a tokenizer may have pieces that the model knows nothing of
         if not tokens:
             raise Refusal(400, f"Invalid '{parameter}': it is empty.", parameter, "invalid_value")
         return Prompt(tokens, text if isinstance(text, str) else "")
+
+    def tokens(self, body: Tokenize) -> list[int]:
+        """Of a text, with what the model has before every one, or without."""
+        self._fits([body.prompt], "prompt")
+        return (self.tokenizer.encode_raw if body.add_special_tokens else self.tokenizer.encode)(body.prompt)
+
+    def text(self, body: Detokenize) -> str:
+        """Of tokens, special ones by their names."""
+        return self.tokenizer.decode(self._known(body.tokens, "tokens"), special=True)
 
     def few(self, count: int, parameter: str) -> None:
         if count > self.most:
@@ -135,7 +141,7 @@ class Asking:
         tokens = self.tokenizer.encode(text)
         if not tokens:
             raise Refusal(400, "Invalid 'messages': the conversation is empty.", "messages", "invalid_value")
-        return Prompt(tokens)
+        return Prompt(self._known(tokens, "messages"))
 
     def _render(self, body: Chat, tools: Sequence[schemas.Tool], thinks: bool) -> str:
         given: dict[str, Any] = dict(body.chat_template_kwargs)

@@ -58,13 +58,16 @@ class Guides:
 
     @property
     def pieces(self) -> LLTokenizer:
-        """The bytes of each token."""
+        """The bytes of each token. Raises Refusal for a tokenizer that the library cannot read them from."""
         with self._lock:
             if self._made is None:
                 stops = sorted(stop for stop in self._tokenizer.stops if stop < self._vocabulary)
-                self._made = LLTokenizer(
-                    self._tokenizer.serialised(), n_vocab=self._vocabulary, eos_token=stops or None
-                )
+                serialised = self._tokenizer.serialised()
+                try:
+                    self._made = LLTokenizer(serialised, n_vocab=self._vocabulary, eos_token=stops or None)
+                except ValueError as error:
+                    message = f"This model answers in no format and with no log probabilities: {error}."
+                    raise Refusal(400, message) from None
             return self._made
 
     def guide(self, grammar: str, parameter: str) -> GrammarGuide:

@@ -10,6 +10,9 @@ import schemas
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+MOST_BRACKETS = (
+    2**16
+)  # of a body: each may begin an object or a list, and a million take a second in which no other runs
 Parsed = TypeVar("Parsed", bound=BaseModel)
 KINDS = {401: "authentication_error", 429: "rate_limit_error"}
 
@@ -28,6 +31,8 @@ class Refusal(Exception):
 
 def parse(schema: type[Parsed], body: bytes | Mapping[str, Any]) -> Parsed:
     """Read a request's body, or what stands in one. Raises Refusal."""
+    if isinstance(body, bytes) and body.count(b"[") + body.count(b"{") > MOST_BRACKETS:
+        raise Refusal(400, f"The body has more than {MOST_BRACKETS} brackets, in its texts or outside them.")
     try:
         return schema.model_validate_json(body) if isinstance(body, bytes) else schema.model_validate(body)
     except ValidationError as error:
@@ -75,7 +80,8 @@ def _refusal(errors: list[ErrorDetails]) -> Refusal:
     if first is not None:
         name = _place(first)[:200]
         return Refusal(400, f"Unknown parameter: '{name}'. It is not supported here.", name, "unknown_parameter")
-    deepest = max(errors, key=lambda error: len(error["loc"]))
+    long = [error for error in errors if error["type"] == "too_long"]  # of the kind that it is, whatever else it is not
+    deepest = max(long or errors, key=lambda error: len(error["loc"]))
     if deepest["type"] == "json_invalid":
         return Refusal(400, f"The body is not JSON: {deepest['msg']}")
     place = _place(deepest)

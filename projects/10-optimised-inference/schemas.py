@@ -9,9 +9,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 MOST_MESSAGES, MOST_TOOLS, MOST_STOPS, MOST_STOP, MOST_CHOICES, MOST_TOP = 4096, 128, 16, 4096, 128, 20
+MOST_TEXTS, MOST_PARTS, MOST_METADATA = 2048, 4096, 16  # the first and the last are OpenAI's
 Schema = dict[str, JsonValue]
 Token = Annotated[int, Field(ge=0)]
 Tokens = Annotated[list[Token], Field(fail_fast=True)]
+Several = Field(min_length=1, max_length=MOST_TEXTS, fail_fast=True)
+Texts = str | Tokens | Annotated[list[str], Several] | Annotated[list[Tokens], Several]
 Stop = Annotated[str, Field(min_length=1, max_length=MOST_STOP)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 
@@ -35,7 +38,7 @@ class Passed(Body):
     user: str = ""
     safety_identifier: str = ""
     prompt_cache_key: str = ""
-    metadata: dict[str, str] = {}
+    metadata: Annotated[dict[str, str], Field(max_length=MOST_METADATA)] = {}
     service_tier: Literal["auto", "default"] = "auto"
     store: Literal[False] = False
 
@@ -128,7 +131,7 @@ class ToolCall(Body):
 
 class Message(Body):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | Annotated[list[Part], Field(fail_fast=True)] | None = None
+    content: str | Annotated[list[Part], Field(max_length=MOST_PARTS, fail_fast=True)] | None = None
     name: str | None = None
     tool_calls: Annotated[list[ToolCall], Field(max_length=MOST_TOOLS, fail_fast=True)] = []
     tool_call_id: str | None = None
@@ -201,12 +204,7 @@ class Chat(Generation):
 class Completion(Generation):
     """POST /v1/completions."""
 
-    prompt: (
-        str
-        | Tokens
-        | Annotated[list[str], Field(min_length=1, fail_fast=True)]
-        | Annotated[list[Tokens], Field(min_length=1, fail_fast=True)]
-    )
+    prompt: Texts
     echo: bool = False
     logprobs: Annotated[int, Field(ge=0, le=MOST_TOP)] | None = None
     best_of: int | None = None
@@ -224,14 +222,25 @@ class Embedding(Passed):
     """POST /v1/embeddings."""
 
     model: str = ""
-    input: (
-        str
-        | Tokens
-        | Annotated[list[str], Field(min_length=1, fail_fast=True)]
-        | Annotated[list[Tokens], Field(min_length=1, fail_fast=True)]
-    )
+    input: Texts
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[int, Field(ge=1)] | None = None
+
+
+class Tokenize(Body):
+    """POST /tokenize, as vLLM has it."""
+
+    model: str = ""
+    prompt: str
+    add_special_tokens: bool = True
+    return_token_strs: bool = False
+
+
+class Detokenize(Body):
+    """POST /detokenize, as vLLM has it."""
+
+    model: str = ""
+    tokens: Tokens
 
 
 class InputPart(Body):
@@ -244,7 +253,7 @@ class InputPart(Body):
 class InputMessage(Body):
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | Annotated[list[InputPart], Field(fail_fast=True)]
+    content: str | Annotated[list[InputPart], Field(max_length=MOST_PARTS, fail_fast=True)]
     id: str = ""
     status: str = ""
     phase: str = ""

@@ -22,6 +22,7 @@ if __name__ == "__main__" and (threads := arguments().threads):  # also read whe
 
 import asyncio
 import contextlib
+import gc
 import resource
 import signal
 import socket
@@ -43,6 +44,7 @@ from batching import EngineThread
 from engine import Engine, Request
 from loading import open_decoder
 from native import NoKernels, make_kernels
+from protocol import Refusal
 from service import Service
 
 FILES = 65536  # connections are open files: as many as the system lets us, up to this
@@ -156,6 +158,11 @@ def main() -> None:
 
     keys = [key for key in os.environ.get(KEY, "").split(",") if key]
     service = Service(name, model, thread, keys, chosen.pooling)
+    try:
+        assert service.asking.guides.pieces  # made now: no other thread runs meanwhile, for a large vocabulary a second
+    except Refusal as refusal:
+        print(f"NOTE: {refusal.message}")
+    gc.freeze()  # what is there stays: to look through it takes 0.06 s, in which no other thread runs either
     print(f"tools as {service.asking.format.name}, embeddings are {POOLING[chosen.pooling]}", flush=True)
     config = uvicorn.Config(
         service.application(chosen.cors),

@@ -72,6 +72,8 @@ class Service:
         gets |= {"/v1/models": self.models, "/v1/models/{name:path}": self.models}
         routes = [Route(path, endpoint) for path, endpoint in gets.items()]
         routes += [Route(f"/v1/{path}", endpoint, methods=["POST"]) for path, endpoint in posts.items()]
+        beside = {"/tokenize": self.tokenize, "/detokenize": self.detokenize}  # in the place where vLLM has them
+        routes += [Route(path, endpoint, methods=["POST"]) for path, endpoint in beside.items()]
         cors = Middleware(CORSMiddleware, allow_origins=list(origins), allow_methods=["*"], allow_headers=["*"])
         handlers: Any = {Refusal: refused, HTTPException: not_found}
         return Starlette(routes=routes, exception_handlers=handlers, middleware=[cors] if origins else [])
@@ -141,6 +143,19 @@ class Service:
         writings = self._submit(Order(requests, prompts, ()), echo=False)
         return await self._send(request, False, writings, None, lambda: self._embedded(writings, body.encoding_format))
 
+    @counted
+    async def tokenize(self, request: Request) -> Response:
+        body, tokens = await self._read(request, schemas.Tokenize, self.asking.tokens)
+        found = {"count": len(tokens), "max_model_len": self.asking.room, "tokens": tokens}
+        if body.return_token_strs:
+            found["token_strs"] = [self.asking.tokenizer.decode([token], special=True) for token in tokens]
+        return JSONResponse(found)
+
+    @counted
+    async def detokenize(self, request: Request) -> Response:
+        _, text = await self._read(request, schemas.Detokenize, self.asking.text)
+        return JSONResponse({"prompt": text})
+
     def _texts(self, body: schemas.Embedding) -> list[Prompt]:
         if body.dimensions not in (None, self.hidden):
             raise Refusal(400, f"Invalid 'dimensions': the model's vectors have {self.hidden}.", "dimensions")
@@ -171,7 +186,10 @@ class Service:
             named = getattr(body, "model", "")
             if named and named != self.name:
                 raise protocol.of_another_model(named, self.name)
-            return body, then(body)
+            try:
+                return body, then(body)
+            except llm.ModelError as error:  # a text that the model has no tokens for
+                raise Refusal(400, str(error)) from None
 
         return await asyncio.to_thread(read)
 
@@ -196,7 +214,10 @@ class Service:
                 yield event(reply.first(writing.index, shown))
             try:
                 async for grown in merged(writings):
-                    yield event(reply.chunk(grown, shown))
+                    large = len(grown.logprobs) > 256  # the prompt's own, of an echo
+                    yield event(
+                        await asyncio.to_thread(reply.chunk, grown, shown) if large else reply.chunk(grown, shown)
+                    )
             except Failed as error:
                 yield event(Refusal(500, str(error)).body())
                 return
@@ -230,7 +251,7 @@ class Service:
                     pass
             except Failed as error:
                 raise Refusal(500, str(error)) from None
-            return JSONResponse(whole())
+            return await asyncio.to_thread(lambda: JSONResponse(whole()))  # a long text's log probabilities: megabytes
 
         try:
             return await unless_gone(request, answer())

@@ -10,6 +10,7 @@ import mmap
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,8 @@ class GGUFFile(Mapping[str, Array]):
         self.metadata: dict[str, Any] = {}
         for _ in range(values):
             name = reader.string()
+            if name in self.metadata:
+                raise ModelError(f"{path} is damaged: {shown(name)} is there twice; fetch the file again")
             self.metadata[name] = reader.value(reader.number("I"))
         self.entries: dict[str, Entry] = {}
         for _ in range(tensors):
@@ -123,11 +126,18 @@ class GGUFFile(Mapping[str, Array]):
             shape = tuple(reader.number("Q") for _ in range(axes))[::-1]  # GGML counts from the last
             self.entries[name] = Entry(shape, reader.number("I"), reader.number("Q"))
         alignment = self.metadata.get("general.alignment", 32)
-        if not isinstance(alignment, int) or alignment <= 0:
+        if type(alignment) is not int or alignment <= 0 or alignment & (alignment - 1):
             raise ModelError(f"{path} is damaged: its data are aligned to {shown(alignment)}; fetch the file again")
         self._start = -(-reader.at // alignment) * alignment
+        place = 0  # as ggml has it: each behind the one before, from the next multiple of the alignment on
         for name, entry in self.entries.items():
-            if self._start + entry.offset + self._bytes(entry) > len(self._data):
+            if entry.offset != place:
+                raise ModelError(
+                    f"{path} is damaged: {name} begins at {entry.offset}, not {place}; fetch the file again"
+                )
+            size = self._bytes(entry)
+            place += -(-size // alignment) * alignment
+            if self._start + entry.offset + size > len(self._data):
                 raise ModelError(f"{path} is truncated: it ends before the data of {name}; fetch the file again")
 
     def __getitem__(self, name: str) -> Array:
@@ -170,17 +180,27 @@ class GGUFFile(Mapping[str, Array]):
 
     def _block(self, kind: int) -> tuple[int, int]:
         """How many numbers a block of this type has, and how many bytes. Raises ModelError."""
-        if kind in PLAIN:
-            return 1, PLAIN[kind].itemsize
-        if kind in QUANTISED:
-            return BLOCK, QUANTISED[kind].itemsize
-        import gguf  # seconds: only for the rarer types
+        found = block_of(kind)
+        if found is None:
+            raise ModelError(f"{self.path} has tensors of type {kind}, which is not read here: convert the file")
+        return found
 
-        try:
-            block, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType(kind)]
-        except (ValueError, KeyError):
-            raise ModelError(f"{self.path} has tensors of unknown type {kind}: convert the file") from None
-        return int(block), int(size)
+
+@cache
+def block_of(kind: int) -> tuple[int, int] | None:
+    """How many numbers a block of GGML's type `kind` has, and how many bytes; None for one that is not read."""
+    if kind in PLAIN:
+        return 1, PLAIN[kind].itemsize
+    if kind in QUANTISED:
+        return BLOCK, QUANTISED[kind].itemsize
+    import gguf  # seconds: only for the rarer types
+
+    try:
+        block, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType(kind)]
+        gguf.dequantize(np.zeros(size, np.uint8), gguf.GGMLQuantizationType(kind))
+    except (ValueError, KeyError, NotImplementedError):  # it knows some by name alone
+        return None
+    return int(block), int(size)
 
 
 def dequantise(raw: Array, kind: int, shape: tuple[int, ...]) -> Array:

@@ -43,6 +43,18 @@ class SafetensorsFile(Mapping[str, Array]):
         self.entries.pop("__metadata__", None)
         for name, entry in self.entries.items():
             self._check(name, entry)
+        self._check_places()
+
+    def _check_places(self) -> None:
+        """Raise ModelError unless the data are those of one tensor behind the other, up to the file's end."""
+        end = 0
+        for name, entry in sorted(self.entries.items(), key=lambda each: tuple(each[1]["data_offsets"])):
+            begin, until = entry["data_offsets"]
+            if begin != end:
+                raise ModelError(f"{self.path} is damaged: {name} begins at {begin}, not {end}; fetch the file again")
+            end = until
+        if self._start + end != len(self._data):
+            raise ModelError(f"{self.path} is damaged: it goes on behind the last tensor; fetch the file again")
 
     def _check(self, name: str, entry: Any) -> None:
         """Raise ModelError unless the tensor's type, shape and place are there and fit each other."""

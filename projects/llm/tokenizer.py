@@ -9,7 +9,7 @@ from tokenizers import AddedToken
 
 from .errors import ModelError
 from .template import Template
-from .values import read_object
+from .values import read_object, shown
 
 # Names of tokens that end a turn: llama.cpp ends an answer at each of them, whatever the file says beside.
 ENDS_OF_TURNS = (
@@ -32,17 +32,19 @@ class Tokenizer:
         self.stops, self.begins = frozenset(stops), list(begins)
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of `text`; the names of special tokens in it are those tokens. Other threads go on meanwhile."""
-        (found,) = self._tokenizer.encode_batch([text], add_special_tokens=False)  # encode would hold them up
-        return list(found.ids)
+        """The tokens of `text`; the names of special tokens in it are those tokens. Other threads go on meanwhile.
+
+        Raises ModelError for a text that the model has no tokens for.
+        """
+        return _encoded(self._tokenizer, text, special=False)
 
     def encode_raw(self, text: str) -> list[int]:
         """The tokens of text that no template wrote: with what the model has before every text."""
         return [*self.begins, *self.encode(text)]
 
-    def decode(self, tokens: Sequence[int]) -> str:
-        """The text of `tokens` without special ones; a character that is not whole yet is U+FFFD."""
-        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
+    def decode(self, tokens: Sequence[int], special: bool = False) -> str:
+        """The text of `tokens`, of special ones only if wanted; a character that is not whole yet is U+FFFD."""
+        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=not special))
 
     def render(self, messages: Sequence[Mapping[str, Any]], **more: Any) -> str:
         """The conversation as the model's chat template writes it, up to where the answer begins.
@@ -142,9 +144,17 @@ def _named_ends(tokenizer: tokenizers.Tokenizer) -> list[int]:
 
 def _begins(tokenizer: tokenizers.Tokenizer) -> list[int]:
     """What the tokenizer's own rules put before a text, as the token that begins one."""
-    whole, bare = tokenizer.encode("a"), tokenizer.encode("a", add_special_tokens=False)
-    before = len(whole.ids) - len(bare.ids)
-    return list(whole.ids[:before]) if before and whole.ids[before:] == bare.ids else []
+    whole, bare = (_encoded(tokenizer, "a", special) for special in (True, False))
+    before = len(whole) - len(bare)
+    return whole[:before] if before and whole[before:] == bare else []
+
+
+def _encoded(tokenizer: tokenizers.Tokenizer, text: str, special: bool) -> list[int]:
+    try:
+        (found,) = tokenizer.encode_batch([text], add_special_tokens=special)  # encode would hold other threads up
+    except Exception as error:  # the library raises no other: as for a piece that is unknown where none stands for it
+        raise ModelError(f"the model's tokenizer has no tokens for {shown(text)}: {error}") from None
+    return list(found.ids)
 
 
 def _piece(name: str, token: Any) -> str:

@@ -35,6 +35,7 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "logits_soft_cap": (None,),
     "use_mrope": (False,),
     "lm_head_bias": (False,),
+    "chunk_size_feed_forward": (0,),  # of the library's own, as every config that is written whole has it
     "full_attn_mod": (1,),
     "interpolate_factor": (1,),
 }

@@ -115,3 +115,57 @@ def test_a_tensor_of_another_family_is_refused_by_its_name(tmp_path):
     with pytest.raises(llm.ModelError, match=extra):
         llm.open_model(str(tmp_path / "m"))
     assert np.prod(shapes["model.norm.weight"]) == 64
+
+
+def test_a_tokenizer_without_the_piece_for_what_it_does_not_know(tmp_path):
+    cases.write_folder(tmp_path / "m", cases.CASES["llama"], shapes_of("llama"))
+    path = tmp_path / "m" / "tokenizer.json"
+    path.write_text(path.read_text().replace('"unk_token": "w0"', '"unk_token": "?"'))
+    with pytest.raises(llm.ModelError, match="has no tokens for 'a'"):
+        llm.open_model(str(tmp_path / "m"))
+
+
+def moved(one, other):
+    one[:] = other  # both are the same bytes now, of the right size
+
+
+def with_a_gap(one, other):
+    one[:] = [one[0] + 4, one[1] + 4]
+
+
+@pytest.mark.parametrize("change", [moved, with_a_gap])
+def test_tensors_of_safetensors_lie_one_behind_the_other(tmp_path, change):
+    cases.write_folder(tmp_path / "m", cases.CASES["llama"], shapes_of("llama"))
+    path = tmp_path / "m" / "model.safetensors"
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    entries = json.loads(data[8 : 8 + length])
+    change(*(entries[f"model.layers.{layer}.input_layernorm.weight"]["data_offsets"] for layer in (0, 1)))
+    text = json.dumps(entries).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+    with pytest.raises(llm.ModelError, match="begins at"):
+        llm.open_model(str(tmp_path / "m"))
+
+
+def test_bytes_behind_the_last_tensor(tmp_path):
+    cases.write_folder(tmp_path / "m", cases.CASES["llama"], shapes_of("llama"))
+    with (tmp_path / "m" / "model.safetensors").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(llm.ModelError, match="goes on behind"):
+        llm.open_model(str(tmp_path / "m"))
+
+
+def test_a_gguf_whose_tensors_lie_on_each_other(gguf_file, tmp_path):
+    data, name = gguf_file.read_bytes(), b"blk.1.ffn_norm.weight"
+    place = data.index(name) + len(name) + 4 + 8 + 4  # axes, one of them, the type; then the offset
+    (tmp_path / "m.gguf").write_bytes(data[:place] + bytes(8) + data[place + 8 :])
+    with pytest.raises(llm.ModelError, match=r"blk\.1\.ffn_norm\.weight begins at 0"):
+        llm.open_model(str(tmp_path / "m.gguf"))
+
+
+def test_a_key_that_a_gguf_has_twice(gguf_file, tmp_path):
+    twice, other, whole = b"gemma3.attention.key_length", b"gemma3.attention.value_length", gguf_file.read_bytes()
+    same = whole.replace(len(other).to_bytes(8, "little") + other, len(twice).to_bytes(8, "little") + twice, 1)
+    (tmp_path / "m.gguf").write_bytes(same)
+    with pytest.raises(llm.ModelError, match="key_length' is there twice"):
+        llm.open_model(str(tmp_path / "m.gguf"))

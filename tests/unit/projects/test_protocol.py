@@ -1,6 +1,7 @@
 """What a request may say: what is known is read, and everything else refused by its name."""
 
 import json
+import time
 
 import pytest
 
@@ -61,3 +62,46 @@ def test_what_is_no_object_is_refused(protocol, body):
     with pytest.raises(protocol.Refusal) as refusal:
         protocol.parse(protocol.schemas.Chat, body)
     assert refusal.value.status == 400 and refusal.value.body()["error"]["type"] == "invalid_request_error"
+
+
+def bodies(count):
+    """By what they have so many of: bodies of a completion."""
+    plain = {"prompt": "x"}
+    return {
+        "lists of tokens": {"prompt": [[1]] * count},
+        "texts": {"prompt": [""] * count},
+        "objects of an unknown field": {**plain, "wish": [{}] * count},
+        "lists in a schema": {**plain, "structured_outputs": {"json": {"a": [[]] * count}}},
+        "metadata": {**plain, "metadata": {str(number): "" for number in range(count)}},
+    }
+
+
+SENT = {kind: json.dumps(body).encode() for kind, body in bodies(300_000).items()}
+MOST_SECONDS = 0.25  # of processor time, in which no other thread runs: what a stall of /health may last
+
+
+@pytest.mark.parametrize("kind", SENT)
+def test_a_hostile_body_takes_no_time_that_others_would_wait_for(protocol, kind):
+    began = time.thread_time()
+    with pytest.raises(protocol.Refusal) as refusal:
+        protocol.parse(protocol.schemas.Completion, SENT[kind])
+    assert time.thread_time() - began < MOST_SECONDS
+    assert refusal.value.status == 400
+
+
+def test_brackets_up_to_the_limit_are_read_in_time(protocol):
+    count = protocol.MOST_BRACKETS - 10
+    sent = json.dumps(bodies(count)["lists in a schema"]).encode()
+    began = time.thread_time()
+    body = protocol.parse(protocol.schemas.Completion, sent)
+    assert time.thread_time() - began < MOST_SECONDS
+    assert len(body.structured_outputs.json_["a"]) == count
+    text = "[" * count
+    assert protocol.parse(protocol.schemas.Completion, json.dumps({"prompt": text}).encode()).prompt == text
+
+
+def test_too_many_of_a_kind_are_said_so(protocol):
+    with pytest.raises(protocol.Refusal, match=r"'prompt': .* List should have at most 2048 items"):
+        protocol.parse(protocol.schemas.Completion, SENT["texts"])
+    with pytest.raises(protocol.Refusal, match="'metadata': Dictionary should have at most 16 items"):
+        protocol.parse(protocol.schemas.Completion, SENT["metadata"])

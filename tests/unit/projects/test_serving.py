@@ -14,6 +14,8 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
+import llm
 import openai
 import pytest
 from hypothesis import given
@@ -124,6 +126,24 @@ def test_a_completion_is_the_models_own_text(client, load, folder):
     assert answer.choices[0].text == model.tokenizer.decode(expected)
     assert complete(client, prompt=prompt).choices[0].text == answer.choices[0].text
     assert "".join(chunk.choices[0].text for chunk in complete(client, stream=True)) == answer.choices[0].text
+
+
+def test_tokens_are_counted_and_read_back(server, load, folder):
+    def post(path, status=200, **body):
+        head = {"Authorization": f"Bearer {KEY}"}
+        found = httpx.post(server.address.removesuffix("/v1") + path, json=body, headers=head, timeout=60)
+        assert found.status_code == status
+        return found.json()
+
+    tokenizer = llm.open_model(str(folder)).tokenizer
+    found = post("/tokenize", prompt="one two", return_token_strs=True)
+    assert found["tokens"] == tokenizer.encode_raw("one two") and found["count"] == len(found["tokens"])
+    assert "".join(found["token_strs"]).split() == post("/detokenize", tokens=found["tokens"])["prompt"].split()
+    assert post("/tokenize", prompt="one two", add_special_tokens=False)["tokens"] == tokenizer.encode("one two")
+    assert post("/tokenize", prompt="")["tokens"] == tokenizer.begins
+    assert "none of the model's" in post("/detokenize", 400, tokens=[10**6])["error"]["message"]
+    assert post("/tokenize", 400, prompt="a", content="a")["error"]["code"] == "unknown_parameter"
+    assert "maximum context length" in post("/tokenize", 400, prompt="a" * 10**6)["error"]["message"]
 
 
 def test_many_at_once_are_answered_as_each_alone(client, server):

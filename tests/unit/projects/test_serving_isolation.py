@@ -146,3 +146,29 @@ def test_a_body_that_does_not_come_is_refused(load, monkeypatch):
     with pytest.raises(module.Refusal) as refusal:
         asyncio.run(module.whole_body(SimpleNamespace(stream=slowly)))
     assert refusal.value.status == 408
+
+
+def test_a_piece_that_the_model_knows_nothing_of_is_refused(load, tmp_path):
+    write_folder(tmp_path / "m", SETTINGS)
+    path = tmp_path / "m" / "tokenizer.json"
+    says, asking = json.loads(path.read_text()), load("10-optimised-inference/asking.py")
+    beyond = {"id": SETTINGS["vocab_size"], "content": "[PAD]", "special": True, "normalized": False}
+    says["added_tokens"].append({**beyond, "single_word": False, "lstrip": False, "rstrip": False})
+    path.write_text(json.dumps(says))
+    asked = asking.Asking(llm.open_model(str(tmp_path / "m")), 64, 8)
+    for read in (lambda: asked.prompt("one [PAD]", "prompt"), lambda: asked.prompt_of_chat("one [PAD]")):
+        with pytest.raises(asking.Refusal, match=f"none of the model's {SETTINGS['vocab_size']}"):
+            read()
+    assert asked.prompt("one", "prompt").tokens
+
+
+def test_a_tokenizer_that_grammars_cannot_be_made_of_serves_without_them(tmp_path):
+    write_folder(tmp_path / "m", SETTINGS)
+    path = tmp_path / "m" / "tokenizer.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "decoder": None}))
+    with running(tmp_path / "m", "--weights", "float32") as process:
+        assert "NOTE: This model answers in no format" in process.words
+        assert answer(process)[0] == 200
+        for wish in ({"structured_outputs": {"regex": "a*"}}, {"logprobs": 1}):
+            status, found = answer(process, **wish)
+            assert status == 400 and "in no format and with no log probabilities" in found["error"]["message"]

@@ -4,6 +4,7 @@ The numbers are uniform ones of PCG64, the same bits on every machine. Neither t
 program that asks the peers (reference.py) and the tests both write the files with this.
 """
 
+import hashlib
 import json
 import struct
 from pathlib import Path
@@ -160,3 +161,13 @@ def prompts() -> tuple[np.ndarray, np.ndarray]:
     found = [numbers.integers(1, 90, count).tolist() for count in (LONG, MIDDLE, SHORT)]
     tokens = np.array([[0] * (LONG - len(prompt)) + prompt for prompt in found])
     return tokens, np.arange(LONG) >= LONG - np.array([[len(prompt)] for prompt in found])
+
+
+def blocks(numbers: int, size: int) -> tuple[np.ndarray, int]:
+    """1,000 blocks of `numbers` numbers and `size` bytes, of random bytes, and how many numbers they hold."""
+    return np.random.default_rng(17).integers(0, 256, 1000 * size, np.uint8), 1000 * numbers
+
+
+def digest(numbers: np.ndarray) -> str:
+    """SHA-256 of the bits of float32 numbers, of which every NaN counts as the same."""
+    return hashlib.sha256(np.where(np.isnan(numbers), np.float32(np.nan), numbers).tobytes()).hexdigest()

@@ -106,7 +106,9 @@ def add_rope(writer: gguf.GGUFWriter, config: dict[str, Any], size: int) -> dict
     return {}
 
 
-def write(path: Path, case: str, tensors: dict[str, np.ndarray], kind: str = "F32") -> None:
+def write(
+    path: Path, case: str, tensors: dict[str, np.ndarray], kind: str = "F32", quantize: Any = gguf.quantize
+) -> None:
     """The file; matrices as GGML's `kind`."""
     config = cases.CASES[case]
     architecture, _, _ = ARCHITECTURES[config["model_type"]]
@@ -135,7 +137,7 @@ def write(path: Path, case: str, tensors: dict[str, np.ndarray], kind: str = "F3
     add_tokenizer(writer, config["vocab_size"])
     for name, tensor in {**tensors_of(config, tensors), **more}.items():
         block = gguf.GGMLQuantizationType[kind if tensor.ndim > 1 and "gate_inp" not in name else "F32"]
-        writer.add_tensor(name, gguf.quantize(np.ascontiguousarray(tensor), block), raw_dtype=block)
+        writer.add_tensor(name, quantize(np.ascontiguousarray(tensor), block), raw_dtype=block)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
