@@ -1,6 +1,7 @@
 """What the tests of Kubernetes run a pod's container as: a process, with a folder for its image, or Docker's."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,11 @@ def environment(container: Document, node: str) -> dict[str, str]:
     return {entry["name"]: entry.get("value", node) for entry in container["env"]}  # the others are the node's name
 
 
-def docker_options(spec: Document) -> list[str]:
-    """What a kubelet makes of a pod's specification, as options of docker run; what is not known here is an error."""
+def docker_options(spec: Document, folder: Path) -> list[str]:
+    """What a kubelet makes of a pod's specification, as options of docker run; what is not known here is an error.
+
+    Its empty folders are made in `folder`.
+    """
     (container,) = spec["containers"]
     security, pod = container["securityContext"], spec["securityContext"]
     assert set(security) <= {
@@ -50,7 +54,14 @@ def docker_options(spec: Document) -> list[str]:
     options += ["--memory", str(memory)]
     volumes = {volume["name"]: volume["emptyDir"] for volume in spec["volumes"]}
     for mount in container["volumeMounts"]:
-        size = int(volumes[mount["name"]].get("sizeLimit", memory))
-        assert size <= memory, "what lies in memory counts as the container's"
-        options += ["--tmpfs", f"{mount['mountPath']}:rw,exec,gid={pod['fsGroup']},mode=2775,size={size}"]
+        volume, place = volumes[mount["name"]], mount["mountPath"]
+        if volume.get("medium") == "Memory":
+            assert place == "/dev/shm" and int(volume["sizeLimit"]) <= memory, "it counts as the container's"
+            options += ["--shm-size", volume["sizeLimit"]]
+        else:
+            own = folder / mount["name"]
+            own.mkdir()
+            os.chown(own, -1, pod["fsGroup"])
+            own.chmod(0o2777)  # as a kubelet makes an emptyDir
+            options += ["--volume", f"{own}:{place}"]
     return options

@@ -53,7 +53,7 @@ class Cluster(ThreadingHTTPServer):
         folder.mkdir()
         own = {**pods.environment(container, "a-node"), **s3_server.KEYS}
         if self.engine:
-            words = [self.engine.path, "run", "--rm", "--network", "host", *pods.docker_options(pod)]
+            words = [self.engine.path, "run", "--rm", "--network", "host", *pods.docker_options(pod, folder)]
             for name, value in {**own, **NO_INDEX}.items():
                 words += ["--env", f"{name}={value}"]
             done = subprocess.run([*words, POD_IMAGE, *container["args"]], capture_output=True, text=True)
