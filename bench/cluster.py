@@ -1,16 +1,15 @@
 """200 cells on four nodes of a real Slurm: what the dispatcher adds to a cell; and whether kills lose anything.
 
-./inv bench --only cluster                       or both parts: .stacks/test/bin/python bench/cluster.py --kills 20
+./inv bench --only cluster                  or with kills: .stacks/test/bin/python bench/keep.py cluster --kills 80
 
 The nodes, of four kinds, are on this machine, and the cells are programs that do nothing, each in a whole `./inv run`.
-Beside it the same arrays are handed to sbatch as they are, and nobody follows them. Takes ten minutes, and --kills 20
-a quarter of an hour: in each of its rounds a random node, daemon or dispatcher is killed at a random moment, and the
+Beside it the same arrays are handed to sbatch as they are, and nobody follows them. Takes ten minutes; --kills 80 an
+hour: in each of its rounds a random node, daemon or dispatcher is killed at a random moment, and the
 same command is given again until it says that all is well.
 """
 
 import argparse
 import contextlib
-import itertools
 import json
 import os
 import random
@@ -22,9 +21,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from killing import add_options, calls_until_well, tally
 from measuring import ROOT, goal
 
 sys.path.insert(0, str(ROOT))
@@ -40,7 +41,6 @@ NODES = {"n1": "npu:910b:2", "n2": "xpu:p800:2", "n3": "gpu:h200:2", "n4": "mlu:
 KINDS = {"ascend": ("npu", "n1"), "kunlun": ("xpu", "n2"), "cuda": ("gpu", "n3"), "cambricon": ("mlu", "n4")}
 CELLS = 200
 VICTIMS = ("node", "slurmd", "slurmctld", "dispatcher")
-REPEATS = 8
 PART = """\
   "{number}":
     title: Toy {number}
@@ -155,33 +155,18 @@ def _bare(cluster: Cluster, checkout: Checkout, arrays: Sequence[tuple[str, str]
 # Kills
 
 
-def kills(rounds: int) -> None:
-    """In each round kill something at random, give the command again until all is well, and count what is there."""
-    chance, victims, endings, lost = random.Random(0), Counter[str](), Counter[str](), 0
-    with site(parts=2) as (cluster, checkout):
-        with _operator(cluster):
-            for number in range(1, rounds + 1):
-                victim = VICTIMS[(number - 1) % len(VICTIMS)]
-                calls = _round(cluster, checkout, number, victim, chance)
-                mistakes = _mistakes(checkout, number)
-                victims[victim] += 1
-                lost += bool(mistakes)
-                found = Counter(each["exit"]["reason"] for each in checkout.records() if each["seed"] == number)
-                endings += found
-                print(f"round {number}: {victim} killed; {calls} calls; {_spoken(found)}{mistakes}", flush=True)
-        verified = checkout("verify", env=cluster.environment)
-    print(f"Killed: {_spoken(victims)}. Records: {_spoken(endings)}. ./inv verify: exit code {verified.returncode}")
-    print(goal("rounds in which something was lost or stands twice", lost + (verified.returncode != 0), 0, unit=""))
-
-
-def _spoken(counted: Counter[str]) -> str:
-    return ", ".join(f"{number} {name}" for name, number in sorted(counted.items()))
+def kills(asked: argparse.Namespace) -> None:
+    """Kill a node, a daemon or the dispatcher in each round, and count what is there."""
+    with site(parts=2) as (cluster, checkout), _operator(cluster):
+        harm = partial(_round, cluster, checkout)
+        tally(asked, VICTIMS, checkout, cluster.environment, harm, partial(_mistakes, checkout))
 
 
 def _round(cluster: Cluster, checkout: Checkout, seed: int, victim: str, chance: random.Random) -> int:
     """Start the command, kill the victim, and give the command until it succeeds; how many calls it took."""
     command = words(seed, "--set", "seconds=1.0")
-    with (checkout.folder / ".cache" / "log").open("a") as log:
+    path = checkout.folder / ".cache" / "log"
+    with path.open("a") as log:
         options: dict[str, Any] = {
             "env": cluster.environment,
             "stdout": log,
@@ -199,15 +184,8 @@ def _round(cluster: Cluster, checkout: Checkout, seed: int, victim: str, chance:
             cluster.kill_daemon(node if victim == "slurmd" else victim)
         time.sleep(chance.uniform(0, 8))
         cluster.start()
-        for call in itertools.count(1):
-            try:
-                code = process.wait(timeout=240)
-            except subprocess.TimeoutExpired:
-                sys.exit(f"round {seed}: no end\n{log_of(checkout)}\n{cluster('squeue', '-a', '-r', '--states=all')}")
-            if code == 0 or call == REPEATS:
-                return call
-            process = checkout.start(*command, **options)
-    raise AssertionError
+        calls: int = calls_until_well(process, lambda: checkout.start(*command, **options), path)
+        return calls
 
 
 def _mistakes(checkout: Checkout, seed: int) -> str:
@@ -256,15 +234,15 @@ def _operator(cluster: Cluster) -> Iterator[None]:
 def main() -> None:
     """What the dispatcher adds, and with --kills whether anything is lost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--cells", type=int, default=CELLS, help="how many, 0 leaves this part out")
-    parser.add_argument("--kills", type=int, default=0, help="how many rounds")
+    parser.add_argument("--cells", type=int, default=CELLS, help="how many")
+    add_options(parser)
     asked = parser.parse_args()
     if shutil.which("sbatch") is None or os.getuid() != 0:
         sys.exit("Slurm is not here, or this is not root: apt-get install slurmctld slurmd slurm-client munge")
-    if asked.cells:
-        overhead(asked.cells)
     if asked.kills:
-        kills(asked.kills)
+        kills(asked)
+    else:
+        overhead(asked.cells)
 
 
 if __name__ == "__main__":

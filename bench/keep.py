@@ -1,6 +1,7 @@
 """Run a measurement and keep what it printed: docs/benchmarks/NAME.json, and all of them as docs/benchmarks.md.
 
     python bench/keep.py compiler
+    python bench/keep.py cluster --kills 80      as docs/benchmarks/cluster-kills.json: its first option names it
 
 A measurement that fails leaves what was kept before. Numbers that texts may quote are given by measuring.keep().
 """
@@ -9,6 +10,7 @@ import datetime
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -25,12 +27,12 @@ are noisy: read ratios and medians, and the load that the machine had.
 """
 
 
-def main(name: str) -> int:
+def main(name: str, *options: str) -> int:
     """Run bench/NAME.py, show its lines as they come, and keep them. Returns its exit code."""
     facts = surroundings()
     with tempfile.TemporaryDirectory() as folder:
         numbers = Path(folder) / "numbers.json"
-        command = [sys.executable, "-u", str(ROOT / "bench" / f"{name}.py")]
+        command = [sys.executable, "-u", str(ROOT / "bench" / f"{name}.py"), *options]
         environment = {**os.environ, "BENCH_NUMBERS": str(numbers)}
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as running:
             assert running.stdout
@@ -40,7 +42,9 @@ def main(name: str) -> int:
                 printed.append(line)
         if running.returncode == 0:
             found = json.loads(numbers.read_text()) if numbers.exists() else {}
-            write(name, {**facts, "numbers": found, "printed": "".join(printed).strip()})
+            by_hand = {"command": f"python bench/keep.py {shlex.join([name, *options])}"} if options else {}
+            kept = {**facts, **by_hand, "numbers": found, "printed": "".join(printed).strip()}
+            write("-".join([name, *(each.lstrip("-") for each in options[:1])]), kept)
     return running.returncode
 
 
@@ -77,8 +81,9 @@ def section(path: Path) -> str:
     tree = "" if kept["clean"] else ", with changes"
     place = f"{kept['cores']} cores of {kept['processor']}, load {kept['load']:g} at the start"
     head = f"{kept['when']}, revision {kept['revision'][:10]}{tree}; {place}."
-    return f"\n## {path.stem}\n\n`./inv bench --only {path.stem}` · {head}\n\n```text\n{kept['printed']}\n```\n"
+    command = kept.get("command", f"./inv bench --only {path.stem}")
+    return f"\n## {path.stem}\n\n`{command}` · {head}\n\n```text\n{kept['printed']}\n```\n"
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

@@ -1,6 +1,6 @@
 """Cells on a real Kubernetes API server: what the dispatcher costs a cell; and whether kills lose anything.
 
-./inv bench --only kubernetes                    or both parts: .stacks/test/bin/python bench/kubernetes.py --kills 20
+./inv bench --only kubernetes            or with kills: .stacks/test/bin/python bench/keep.py kubernetes --kills 60
 
 etcd, kube-apiserver and its job controller run here (tests/kubernetes/build.sh makes the last two, once), and a small
 kubelet runs each pod's own command, which does nothing, in a whole `./inv run`. In each round of --kills a node, the
@@ -18,10 +18,11 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from killing import calls_until_well
+from killing import add_options, calls_until_well, tally
 from measuring import ROOT, goal
 
 sys.path.insert(0, str(ROOT))
@@ -90,21 +91,11 @@ def overhead(cells: int) -> None:
     print(goal("cells that did not pass", cells - passed, 0, unit=""))
 
 
-def kills(rounds: int) -> None:
-    """In each round kill something at random, give the command again until all is well, and count what is there."""
-    chance, victims, lost = random.Random(0), Counter[str](), 0
+def kills(asked: argparse.Namespace) -> None:
+    """Kill a node, the API server or the dispatcher in each round, and count what is there."""
     with site() as (cluster, checkout, environment):
-        for number in range(1, rounds + 1):
-            victim = VICTIMS[(number - 1) % len(VICTIMS)]
-            calls = _round(cluster, checkout, environment, number, victim, chance)
-            mistakes = _mistakes(checkout, number)
-            victims[victim] += 1
-            lost += bool(mistakes)
-            found = Counter(each["exit"]["reason"] for each in checkout.records() if each["seed"] == number)
-            print(f"round {number}: {victim} killed; {calls} calls; {dict(found)}{mistakes}", flush=True)
-        verified = checkout("verify", env=environment)
-    print(f"Killed: {dict(victims)}. ./inv verify: exit code {verified.returncode}")
-    print(goal("rounds in which something was lost or stands twice", lost + (verified.returncode != 0), 0, unit=""))
+        harm = partial(_round, cluster, checkout, environment)
+        tally(asked, VICTIMS, checkout, environment, harm, partial(_mistakes, checkout))
 
 
 def _round(
@@ -146,15 +137,15 @@ def _mistakes(checkout: Checkout, seed: int) -> str:
 def main() -> None:
     """What the dispatcher costs, and with --kills whether anything is lost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--cells", type=int, default=CELLS, help="how many, 0 leaves this part out")
-    parser.add_argument("--kills", type=int, default=0, help="how many rounds")
+    parser.add_argument("--cells", type=int, default=CELLS, help="how many")
+    add_options(parser)
     asked = parser.parse_args()
     if absent := kube_cluster.absent_programs():
         sys.exit(f"{absent[0]} is not here: sh tests/kubernetes/build.sh makes it; HOMEWORK_KUBERNETES names it")
-    if asked.cells:
-        overhead(asked.cells)
     if asked.kills:
-        kills(asked.kills)
+        kills(asked)
+    else:
+        overhead(asked.cells)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Runs over a real sshd: is anything lost, or twice, where the daemon, the machine or the dispatcher is killed?
 
-./inv bench --only ssh                           or more rounds: .stacks/test/bin/python bench/ssh.py --kills 60
+./inv bench --only ssh               a round of each; or more: .stacks/test/bin/python bench/keep.py ssh --kills 60
 
 The daemon is on loopback, and a folder stands for the far machine. In each round one of the three is killed at a random
 moment of a fixed seed, and the same command is given, as a person would, until it says that all is well.
@@ -17,11 +17,12 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from killing import calls_until_well
-from measuring import ROOT, goal, keep
+from killing import add_options, calls_until_well, tally
+from measuring import ROOT
 
 sys.path.insert(0, str(ROOT))
 sys.path.insert(1, str(ROOT / "tests" / "integration"))
@@ -31,7 +32,7 @@ from checkouts import Checkout
 
 STACK = "test"  # that ./inv bench runs it in
 VICTIMS = ("node", "sshd", "dispatcher")
-ROUNDS, PARTS = 60, 2
+PARTS = 2
 
 
 @contextlib.contextmanager
@@ -57,22 +58,11 @@ def lose(far: Path, server: ssh_server.Server) -> None:
     server.kill()
 
 
-def kills(rounds: int) -> None:
-    """In each round kill something at random, give the command again until all is well, and count what is there."""
-    chance, victims, lost = random.Random(0), Counter[str](), 0
+def kills(asked: argparse.Namespace) -> None:
+    """Kill the machine, the daemon or the dispatcher in each round, and count what is there."""
     with site() as (server, checkout, far):
-        for number in range(1, rounds + 1):
-            victim = VICTIMS[(number - 1) % len(VICTIMS)]
-            calls = _round(server, checkout, far, number, victim, chance)
-            mistakes = _mistakes(checkout, far, number)
-            victims[victim] += 1
-            lost += bool(mistakes)
-            found = Counter(each["exit"]["reason"] for each in checkout.records() if each["seed"] == number)
-            print(f"round {number}: {victim} killed; {calls} calls; {dict(found)}{mistakes}", flush=True)
-        verified = checkout("verify", env=server.environment())
-    print(f"Killed: {dict(victims)}. ./inv verify: exit code {verified.returncode}")
-    print(goal("rounds in which something was lost or stands twice", lost + (verified.returncode != 0), 0, unit=""))
-    keep({"rounds": rounds, "lost": lost})
+        harm = partial(_round, server, checkout, far)
+        tally(asked, VICTIMS, checkout, server.environment(), harm, partial(_mistakes, checkout, far))
 
 
 def _round(
@@ -118,8 +108,8 @@ def _mistakes(checkout: Checkout, far: Path, seed: int) -> str:
 def main() -> None:
     """Whether anything is lost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--kills", type=int, default=ROUNDS, help="how many rounds")
-    kills(parser.parse_args().kills)
+    add_options(parser, rounds=len(VICTIMS))
+    kills(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from harness.catalogue.releases import Release
 from harness.checkout import ROOT
 from harness.doctor import preflight
 from harness.environments import client as clients
-from harness.environments import images, reproducibility, sources
+from harness.environments import images, inside, reproducibility, sources
 from harness.environments.client import Client
 from harness.errors import BuildError, EngineError, UsageError
 from harness.evidence import hashing
@@ -173,8 +173,9 @@ def _build(wanted: images.Image, client: Client, wishes: Wishes) -> None:
 
 
 def _push(wanted: images.Image, client: Client, place: str) -> None:
+    """Push the image with the harness in it, so that a pod of it installs nothing."""
     name = f"{place.rstrip('/')}/{wanted.name.partition('/')[2]}"
-    for words in (("tag", wanted.name, name), ("push", name)):
-        if subprocess.run([client.path, *words]).returncode != 0:
-            why = "The registry refused it; see its output above."
-            raise EngineError(f"{name} could not be pushed.", why, f"{client.engine} login REGISTRY, then call again.")
+    inside.build(wanted, client, name)
+    if subprocess.run([client.path, "push", name]).returncode != 0:
+        why = "The registry refused it; see its output above."
+        raise EngineError(f"{name} could not be pushed.", why, f"{client.engine} login REGISTRY, then call again.")

@@ -3,13 +3,16 @@
 from harness.catalogue.cells import Cell
 from harness.engines.container import ContainerEngine
 from harness.engines.engine import Engine
+from harness.engines.inside import InsideEngine
 from harness.engines.local import LocalEngine
+from harness.environments import inside
 from harness.errors import UsageError
 
 
 def engines() -> dict[str, Engine]:
-    """The engines by name, in the order in which `auto` asks them."""
-    both: tuple[Engine, ...] = (ContainerEngine(), LocalEngine())
+    """The engines by name, in the order in which `auto` asks them; in an image of ours the local one is that image."""
+    folder = inside.folder()
+    both: tuple[Engine, ...] = (ContainerEngine(), InsideEngine(folder) if folder else LocalEngine())
     return {engine.name: engine for engine in both}
 
 

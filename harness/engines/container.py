@@ -47,7 +47,7 @@ class ContainerEngine:
             return "its project names no stack"
         if cell.release and cell.release.wheels:
             return "a run takes --wheels into a local environment; an image takes them by ./inv build --wheels"
-        image = self._image(cell)
+        image = image_of(cell)
         if not image.dockerfile.is_file():
             return f"there is no {image.dockerfile.name}"
         found = client.inspect(image.name)
@@ -63,7 +63,7 @@ class ContainerEngine:
 
     def sdks(self, cell: Cell) -> dict[str, str]:
         """Those of the image, as `missing` found it."""
-        return images.sdks(self._found.get(self._image(cell).name, {}))
+        return images.sdks(self._found.get(image_of(cell).name, {}))
 
     def prepare(self, cell: Cell) -> None:
         """Nothing is to be made: preflight has looked at the machine. What is out of the ordinary is said."""
@@ -72,7 +72,7 @@ class ContainerEngine:
 
     def launch(self, request: Request) -> Launch:
         client, cell = clients.require(), request.cell
-        image = self._image(cell)
+        image = image_of(cell)
         found = self._found.get(image.name) or client.inspect(image.name) or {}
         settings = self._settings(request)
         name = f"homework-{os.getpid()}-{request.out.name}"
@@ -92,20 +92,22 @@ class ContainerEngine:
             command=tuple(words),
             environment={name: value for name, value in os.environ.items() if not name.startswith(OF_PROGRAMS)},
             settings=settings,
-            facts=_facts(client, found, image),
+            facts=facts(found, image, {"name": self.name, "version": f"{client.engine} {client.version}"}),
             cleanup=(client.path, "rm", "--force", name),
-        )
-
-    def _image(self, cell: Cell) -> images.Image:
-        stack = cell.part.stack or "base"
-        return images.Image(
-            hardware=cell.hardware, stack=stack, tools=entries.tools(stack), root=ROOT, release=cell.release
         )
 
     def _settings(self, request: Request) -> dict[str, str]:
         settings = variables(replace(request, card_ids=_numbers_inside(request)))
         moved = {name: value.replace("{root}", str(INSIDE)) for name, value in settings.items()}
         return {"HOME": "/tmp", **moved}
+
+
+def image_of(cell: Cell) -> images.Image:
+    """The image that a cell runs in."""
+    stack = cell.part.stack or "base"
+    return images.Image(
+        hardware=cell.hardware, stack=stack, tools=entries.tools(stack), root=ROOT, release=cell.release
+    )
 
 
 def limits(request: Request, client: Client) -> Iterator[str]:
@@ -163,14 +165,13 @@ def _program(request: Request) -> list[str]:
     return [(INSIDE / Path(word).relative_to(ROOT)).as_posix() if word in ours else word for word in words]
 
 
-def _facts(client: Client, found: Mapping[str, Any], image: images.Image) -> dict[str, Any]:
-    """What the record says of the runtime, all of it read from the image's labels."""
+def facts(found: Mapping[str, Any], image: images.Image, engine: Mapping[str, str]) -> dict[str, Any]:
+    """What the record says of the runtime, all of it read from the image's labels, and of the engine its name."""
     wheels = json.loads(images.label(found, "wheels") or "{}")
     return {
         "engine": {
-            "name": ContainerEngine.name,
+            **engine,
             "image": found.get("Id"),
-            "version": f"{client.engine} {client.version}",
             "sbom": images.label(found, "sbom"),
         },
         "stack": {

@@ -135,17 +135,26 @@ def arguments(image: Image, machine: str = "") -> dict[str, str]:
 
 def command(image: Image, client: Client, context: Path, labels: Mapping[str, str], target: str = "wheel") -> list[str]:
     """The command that builds a target of the Dockerfile from the staged context: the image, or what compiles."""
-    words = [client.path, "build", "--file", str(context / image.dockerfile.name), "--target", target]
+    given = arguments(image, client.machine)
+    words = build_words(client, context, image.dockerfile.name, given, labels, image.offline)
+    return [*words, "--target", target, "--tag", image.name + ("" if target == "wheel" else f"-{target}"), str(context)]
+
+
+def build_words(
+    client: Client, context: Path, file: str, given: Mapping[str, str], labels: Mapping[str, str], offline: bool
+) -> list[str]:
+    """The words of every build from a staged context, up to its name: progress, arguments, labels and secrets."""
+    words = [client.path, "build", "--file", str(context / file)]
     words += ["--progress", "plain"] if client.builder != "podman" else []
     words += ["--load", "--provenance=false"] if client.builder == "buildx" else []
-    words += ["--network", "none"] if image.offline else []
-    for name, value in arguments(image, client.machine).items():
+    words += ["--network", "none"] if offline else []
+    for name, value in given.items():
         words += ["--build-arg", f"{name}={value}"]
     for name, value in labels.items():
         words += ["--label", f"{name}={value}"]
     for name in ("pip", "ca"):
         words += ["--secret", f"id={name},src={secrets_folder(context) / name}"]
-    return [*words, "--tag", image.name + ("" if target == "wheel" else f"-{target}"), str(context)]
+    return words
 
 
 def secrets_folder(context: Path) -> Path:

@@ -327,7 +327,8 @@ def _outcome(started: datetime, ending: processes.Ending, checks: Sequence[Check
 
 def _readable(command: Sequence[str]) -> list[str]:
     """The command without this machine's paths: relative to the checkout, and OUT for the record's folder."""
-    words = [word.replace(f"{ROOT}{os.sep}", "") for word in command]
+    checkout = re.compile(rf"(?<![\w./-]){re.escape(f'{ROOT}{os.sep}')}")  # and no folder that ends as it does
+    words = [checkout.sub("", word) for word in command]
     words[words.index("--out") + 1] = "OUT"
     return words
 

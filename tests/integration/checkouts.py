@@ -50,7 +50,7 @@ def copy_of_this_checkout(folder: Path) -> Checkout:
     folder.mkdir()
     for name in ("harness", "hardware", "docker"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("inv", "tasks.py"):
+    for name in ("inv", "tasks.py", "Dockerfile.cpu"):
         shutil.copy(ROOT / name, folder / name)
     shutil.copytree(ROOT / "tests" / "integration" / "toy", folder / "projects" / "01-toy")
     (folder / ".venv").symlink_to(ROOT / ".venv")

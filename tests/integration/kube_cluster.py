@@ -1,5 +1,5 @@
 """A real Kubernetes API server with its etcd and job controller on loopback, and a small kubelet that runs each pod's
-own command, in an empty folder in the place of its image, on nodes that can be lost."""
+own command in an empty folder, with another in the place of its image, on nodes that can be lost."""
 
 import base64
 import contextlib
@@ -17,10 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pods
 import pytest
 import yaml
-from checkouts import ROOT
+from checkouts import ROOT, Checkout
 from s3_server import free_ports
+
+from harness.environments import inside
 
 FOLDER = Path(os.environ.get("HOMEWORK_KUBERNETES") or Path.home() / ".cache" / "paddlehomework" / "kubernetes")
 PROGRAMS = ("kube-apiserver", "kube-controller-manager")
@@ -36,7 +39,7 @@ class KubeCluster:
     """`lose_node` and `kill_daemon` do harm; `start` starts again what does not run."""
 
     def __init__(self, folder: Path, kept: Path, nodes: tuple[str, ...] = ("n1", "n2")) -> None:
-        self.folder, self.kept, self.nodes = folder, kept, set(nodes)
+        self.folder, self.image, self.nodes = folder, pods.image_folder(Checkout(kept)), set(nodes)
         folder.mkdir(parents=True)
         self.etcd, self.peer, self.port, self.manager = free_ports(4)
         (folder / "tokens.csv").write_text("\n".join(TOKENS.values()) + "\n")
@@ -273,12 +276,10 @@ class Pod:
             return
         folder = cluster.folder / "pods" / self.name
         folder.mkdir(parents=True)
-        for name in (".venv", ".stacks"):  # to save the minute in which the pod would make them
-            (folder / name).symlink_to(cluster.kept / name)
-        given = {each["name"]: each.get("value", self.node) for each in container["env"]}
+        given = pods.environment(container, self.node)
         for source in container["envFrom"]:
             given |= cluster.secret(source["secretRef"]["name"])
-        environment = {"PATH": os.environ["PATH"], **given, "HOME": str(folder)}
+        environment = {"PATH": os.environ["PATH"], inside.VARIABLE: str(cluster.image), **given, "HOME": str(folder)}
         with (folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
                 container["args"], cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True

@@ -15,21 +15,27 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pods
 import pytest
 import s3_server
 from checkouts import ROOT, Checkout, copy_of_this_checkout
+from containers import BASE, NAMES
 
-from harness.environments import stacks
+from harness.environments import images, inside, stacks
+from harness.environments.client import Client
 
 pytestmark = pytest.mark.slow
+POD_IMAGE = f"{NAMES}/pushed/cpu:base"
+NO_INDEX = {"PIP_NO_INDEX": "1", "UV_OFFLINE": "1"}  # what would install something ends
 
 
 class Cluster(ThreadingHTTPServer):
-    """Takes jobs, and runs each at once; `/forbidden` and `/crowded` are namespaces that behave so."""
+    """Takes jobs, and runs each at once, by `engine` if it has one; `/forbidden` is a namespace that behaves so."""
 
-    def __init__(self, folder: Path, kept: Path) -> None:
+    def __init__(self, folder: Path, image: Path) -> None:
         super().__init__(("127.0.0.1", 0), Calls)
-        self.folder, self.kept = folder, kept
+        self.folder, self.image = folder, image
+        self.engine: Client | None = None
         self.jobs: dict[str, dict[str, Any]] = {}
         self.threads: list[threading.Thread] = []
 
@@ -40,15 +46,20 @@ class Cluster(ThreadingHTTPServer):
         self.threads[-1].start()
 
     def _run(self, job: dict[str, Any]) -> None:
-        (container,) = job["spec"]["template"]["spec"]["containers"]
+        pod = job["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
         assert container["envFrom"] == [{"secretRef": {"name": "homework-store"}}]
         folder = self.folder / job["metadata"]["name"]
         folder.mkdir()
-        for name in (".venv", ".stacks"):  # to save the minute in which the pod would make them
-            (folder / name).symlink_to(self.kept / name)
-        own = {entry["name"]: entry.get("value", "a-node") for entry in container["env"]}  # or a field of the pod's
-        environment = {"PATH": os.environ["PATH"], **own, **s3_server.KEYS, "HOME": str(folder)}
-        done = subprocess.run(container["args"], cwd=folder, env=environment, capture_output=True, text=True)
+        own = {**pods.environment(container, "a-node"), **s3_server.KEYS}
+        if self.engine:
+            words = [self.engine.path, "run", "--rm", "--network", "host", *pods.docker_options(pod, folder)]
+            for name, value in {**own, **NO_INDEX}.items():
+                words += ["--env", f"{name}={value}"]
+            done = subprocess.run([*words, POD_IMAGE, *container["args"]], capture_output=True, text=True)
+        else:
+            environment = {"PATH": os.environ["PATH"], inside.VARIABLE: str(self.image), **own, "HOME": str(folder)}
+            done = subprocess.run(container["args"], cwd=folder, env=environment, capture_output=True, text=True)
         (folder / "log").write_text(done.stdout + done.stderr)
         ended = {"status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
         failed = {"type": "Failed", "reason": "BackoffLimitExceeded", "message": "it failed"}
@@ -95,7 +106,7 @@ def near(tmp_path: Path) -> Checkout:
 @pytest.fixture
 def cluster(tmp_path: Path, near: Checkout, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     (tmp_path / "pods").mkdir()
-    cluster = Cluster(tmp_path / "pods", near.folder)
+    cluster = Cluster(tmp_path / "pods", pods.image_folder(near))
     threading.Thread(target=cluster.serve_forever, daemon=True).start()
     config = {
         "apiVersion": "v1",
@@ -162,3 +173,43 @@ def test_what_the_cluster_refuses_is_said_with_exit_code_4(
     monkeypatch.setenv("KUBECONFIG", "/nowhere")
     done = near(*words)
     assert done.returncode == 4 and "kubeconfig" in done.stderr
+
+
+def test_a_pod_runs_in_its_image_as_it_is_and_installs_nothing(
+    near: Checkout, cluster: Cluster, engine: Client
+) -> None:
+    image = pods.toy_image(near, BASE)
+    images.build(image, engine, None)
+    inside.build(image, engine, POD_IMAGE)
+    cluster.engine = engine
+    words = ("run", "--on", "kubernetes", "--hw", "cpu", "--task", "1")
+    done = near(*words)
+    logs = [path.read_text() for path in cluster.folder.glob("*/log")]
+    assert done.returncode == 0, [done.stdout, done.stderr, logs]
+    (record,) = near.records()
+    built = engine.inspect(image.name) or {}
+    assert record["engine"] == {"name": "local", "image": built["Id"], "sbom": images.label(built, "sbom")}
+    assert record["command"][0] == "/opt/homework/bin/python" and near("verify").returncode == 0
+    assert record["stack"]["python"] == images.label(built, "python")
+    assert record["paddle"]["wheel_sha256"] in (images.label(built, "wheels") or "")
+    assert not any("nstalling" in log for log in logs)
+
+
+def test_an_image_without_this_projects_harness_is_refused(near: Checkout, cluster: Cluster) -> None:
+    (cluster.image / "harness").unlink()
+    (cluster.image / "harness").mkdir()
+    (cluster.image / "harness" / "lock.txt").write_text("another==1.0\n")
+    _require_not_started(near, cluster, "that of another version")
+
+
+def test_an_image_that_is_older_than_the_project_is_refused(near: Checkout, cluster: Cluster) -> None:
+    with (near.folder / "docker" / "locks" / "base.txt").open("a") as lock:
+        lock.write("# A change\n")
+    _require_not_started(near, cluster, "older than its files")
+
+
+def _require_not_started(near: Checkout, cluster: Cluster, said: str) -> None:
+    done = near("run", "--on", "kubernetes", "--hw", "cpu", "--task", "1")
+    (log,) = cluster.folder.glob("*/log")
+    assert done.returncode == 1 and said in log.read_text(), log.read_text()
+    assert [record["exit"]["reason"] for record in near.records()] == ["not started"]

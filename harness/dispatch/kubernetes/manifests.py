@@ -21,7 +21,7 @@ from harness.errors import UsageError
 
 SETTINGS = ROOT / "kubernetes.yaml"
 POD = Path(__file__).with_name("pod.py")
-SET_UP_SECONDS = 3600  # what a job gets beyond the part's limit: its image is pulled, its environment made
+SET_UP_SECONDS = 3600  # what a job gets beyond the part's limit: its image is pulled, its record sent
 KEPT_SECONDS = 86400  # after its end, for kubectl logs
 USER = 1000  # the images' own
 LOST = {"type": "DisruptionTarget", "status": "True"}  # a pod whose node failed, or that gave way: another follows
@@ -140,13 +140,14 @@ def _resources(cell: CellRequest, site: Settings) -> dict[str, Any]:
 
 def _security(kind: Hardware) -> dict[str, Any]:
     """As a container of `--on container` has it: the kind's capabilities alone, and privileged where its data says."""
-    data = kind.data.get("container", {})
+    data, closed = kind.data.get("container", {}), {"readOnlyRootFilesystem": True}
     if data.get("privileged"):
-        return {"privileged": True}
+        return {"privileged": True, **closed}
     options = data.get("options", {})
     capabilities = {"drop": ["ALL"], **({"add": options["cap_add"]} if "cap_add" in options else {})}
     unconfined = "seccomp=unconfined" in options.get("security_opt", ())
     return {
+        **closed,
         "allowPrivilegeEscalation": False,
         "capabilities": capabilities,
         "seccompProfile": {"type": "Unconfined" if unconfined else "RuntimeDefault"},
@@ -154,14 +155,19 @@ def _security(kind: Hardware) -> dict[str, Any]:
 
 
 def _volumes(kind: Hardware, site: Settings) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The folder of the project, shared memory, and the driver's files, which the kind names; the last read-only."""
+    """What can be written: the project's folder, /tmp, shared memory; and the driver's files, which the kind names."""
     data = kind.data.get("container", {})
     shared = {"medium": "Memory", "sizeLimit": _shared(data.get("options", {}).get("shm_size", ""), site.memory)}
     mounts: list[dict[str, Any]] = [
         {"name": "homework", "mountPath": "/homework"},
+        {"name": "temporary", "mountPath": "/tmp"},
         {"name": "shared", "mountPath": "/dev/shm"},
     ]
-    volumes: list[dict[str, Any]] = [{"name": "homework", "emptyDir": {}}, {"name": "shared", "emptyDir": shared}]
+    volumes: list[dict[str, Any]] = [
+        {"name": "homework", "emptyDir": {}},
+        {"name": "temporary", "emptyDir": {}},
+        {"name": "shared", "emptyDir": shared},
+    ]
     for number, place in enumerate(data.get("mounts", ())):
         mounts.append({"name": f"driver-{number}", "mountPath": place, "readOnly": True})
         volumes.append({"name": f"driver-{number}", "hostPath": {"path": place}})

@@ -12,6 +12,7 @@ from harness.dispatch.listed.batches import Batch, JobCell, attempt
 from harness.dispatch.listed.job import FORGOTTEN, GIVEN_UP, Job, Stop
 from harness.evidence import finishing, hashing, records
 from harness.evidence.redaction import Redactor
+from harness.evidence.sealed import RECORD, of_document
 
 UNSEEN: Mapping[str, Any] = {  # the hardware of a cell that never began
     "model": "none seen",
@@ -59,6 +60,15 @@ def complete(results: Path, batch: Batch, place: int, restarts: int, job: Job | 
         shutil.rmtree(folder, ignore_errors=True)
     if sealed.exists():
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def sweep(results: Path) -> None:
+    """Take away drafts that can never be sealed: of a job which its scheduler forgot, and which began after all."""
+    for draft in (results / ".unfinished").glob("[!.]*"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            record = json.loads((draft / records.FILE).read_bytes())
+            if "job" in record and (results / of_document(RECORD, record).place).exists():
+                shutil.rmtree(draft, ignore_errors=True)
 
 
 def _copy(draft: Path, folder: Path) -> dict[str, Any] | None:

@@ -148,7 +148,9 @@ def test_a_base_is_pinned_at_its_registry_and_the_image_pushed_there(place, engi
             headers={"Accept": "application/vnd.docker.distribution.manifest.v2+json"},
         )
         with urllib.request.urlopen(manifest, timeout=10) as answer:
-            assert json.load(answer)["config"]["digest"] == (engine.inspect(SMALL) or {})["Id"]
+            pushed, small_one = engine.inspect(f"{registry}/team/cpu:small") or {}, engine.inspect(SMALL) or {}
+            assert json.load(answer)["config"]["digest"] == pushed["Id"]
+            assert pushed["Config"]["Labels"] == small_one["Config"]["Labels"], "it stands on it"
         dry = place("build", "--hw", "cpu", "--base", named, "--dry-run")
         assert f"BASE={pins[named]}" in dry.stdout
     finally:

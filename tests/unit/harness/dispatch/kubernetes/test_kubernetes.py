@@ -88,6 +88,20 @@ def test_no_privilege_beyond_the_kinds_data() -> None:
         assert pod["automountServiceAccountToken"] is False and pod["securityContext"]["runAsUser"] != 0
 
 
+@pytest.mark.parametrize("kind", BOOK.hardware)
+def test_a_pod_writes_into_its_own_empty_folders_alone_and_memory_is_within_its_limit(kind: str) -> None:
+    pod = job("4", kind)["spec"]["template"]["spec"]
+    (found,) = pod["containers"]
+    assert found["securityContext"]["readOnlyRootFilesystem"] is True and "command" not in found
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    writable = {each["mountPath"]: volumes[each["name"]] for each in found["volumeMounts"] if not each.get("readOnly")}
+    assert writable.keys() == {"/homework", "/tmp", "/dev/shm"} and all(
+        "emptyDir" in each for each in writable.values()
+    )
+    limit = manifests._bytes(found["resources"]["limits"]["memory"])
+    assert int(writable["/dev/shm"]["emptyDir"]["sizeLimit"]) <= limit / 2
+
+
 def test_a_queue_holds_a_job_until_kueue_starts_it() -> None:
     held = job("4", "cpu", Settings(**{**vars(SITE), "queue": "team"}))
     assert held["spec"]["suspend"] is True and held["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team"

@@ -324,3 +324,14 @@ def test_a_record_that_does_not_hold_is_refused_and_away(results, sent):
             path.write_bytes(b"x" * path.stat().st_size)
     found = status(results, batch, a_job("COMPLETED"))
     assert found.state == "away" and "failed verification" in found.detail and not (results / "4").exists()
+
+
+def test_what_a_forgotten_job_begins_after_its_record_was_written_is_taken_away(results, draft):
+    batch = a_batch()
+    batch.write(results)
+    other = draft("20261123T154312.042Z-ffffff")  # of another job, which goes on
+    (status,) = jobs.settle(results, batch, {}, Forgetful())
+    late = draft()
+    assert status.over and late.exists()
+    jobs.settle(results, batch, {}, Forgetful())
+    assert not late.exists() and other.exists() and verify(status.record, a_catalogue()) == []
