@@ -29,7 +29,7 @@ KINDS = entries.load(ROOT).hardware
 # nothing. What was downloaded for one system is there for the next.
 DEBOOTSTRAP = """
 mount -t tmpfs base "$3"
-debootstrap --variant=minbase --cache-dir="$4" --include="$1" "$2" "$3"
+debootstrap --variant=minbase $6 --cache-dir="$4" --include="$1" "$2" "$3"
 tar -C "$3" --one-file-system --exclude='./proc/*' --exclude='./sys/*' --exclude='./dev/*' -cf "$5" .
 """
 BUILD_SECONDS = 900  # a build installs a compiler at most; on a busy machine that takes minutes
@@ -85,24 +85,28 @@ def _wait_for_docker(daemon: "subprocess.Popen[bytes]") -> Client | None:
     return None
 
 
-def base_archive(suite: str = "bookworm", name: str = "bookworm", packages: str = PACKAGES) -> Path:
-    """A Debian system as a tar, made once with debootstrap: no registry is needed. A second process waits for it."""
+def base_archive(suite: str = "bookworm", name: str = "bookworm", packages: str = PACKAGES, arch: str = "") -> Path:
+    """A Debian system as a tar, made once with debootstrap: no registry is needed. A second process waits for it.
+
+    Of another processor than this one's it needs an emulator that the kernel knows (binfmt_misc).
+    """
     archive = ROOT / ".cache" / "base" / f"{name}.tar"
     archive.parent.mkdir(parents=True, exist_ok=True)
     with archive.with_name("lock").open("w") as lock:
         system.lock(lock.fileno())
         if not archive.is_file():
-            _debootstrap(suite, packages, archive)
+            _debootstrap(suite, packages, archive, arch)
     return archive
 
 
-def _debootstrap(suite: str, packages: str, archive: Path) -> None:
+def _debootstrap(suite: str, packages: str, archive: Path, arch: str) -> None:
     if os.getuid() != 0 or not shutil.which("debootstrap"):
         pytest.skip("debootstrap is not here, or this is not root, so no base image can be made")
     tree, beside, debs = archive.with_suffix(""), archive.with_suffix(".part"), archive.with_name("debs")
     for folder in (tree, debs):
         folder.mkdir(exist_ok=True)
     words = ["unshare", "--mount", "sh", "-euc", DEBOOTSTRAP, "sh", packages, suite, *map(str, (tree, debs, beside))]
+    words += [f"--arch={arch}" if arch else ""]
     made = subprocess.run(words, capture_output=True, text=True)
     if made.returncode != 0:
         pytest.skip(f"debootstrap made no base image: {(made.stdout + made.stderr)[-300:]}")

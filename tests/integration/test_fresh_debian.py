@@ -18,16 +18,19 @@ mount -t proc proc "$1/proc"
 mount --rbind /dev "$1/dev"
 mount --bind "$2" "$1/var/cache/uv"
 exec chroot --userspec="$3" "$1" env -i HOME="$4" PATH=/usr/bin:/bin:/usr/sbin:/sbin LANG=C.UTF-8 \\
-    UV_CACHE_DIR=/var/cache/uv $5 "$4/PaddleHomework/inv" run 1 --format bare
+    UV_CACHE_DIR=/var/cache/uv $5 "$4/PaddleHomework/inv" run "$6" --format bare
 """
+EMULATED = Path("/proc/sys/fs/binfmt_misc/qemu-aarch64")
 
 
 @pytest.fixture(params=[("bookworm", "3.11"), ("trixie", "3.13")], ids=["12", "13"])
 def debian(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, str]:
     """The root of a fresh system, and the version of its Python."""
     suite, python = request.param
-    archive = base_archive(suite, f"fresh-{suite}", PACKAGES)
-    tree = tmp_path / suite
+    return unpacked(base_archive(suite, f"fresh-{suite}", PACKAGES), tmp_path / suite), python
+
+
+def unpacked(archive: Path, tree: Path) -> Path:
     tree.mkdir()
     subprocess.run(["tar", "-C", tree, "-xf", archive], check=True)
     bundle = os.environ.get("SSL_CERT_FILE") or os.environ.get("PIP_CERT")  # a proxy's, as its machines have it
@@ -35,11 +38,11 @@ def debian(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, str]:
         shutil.copy(bundle, tree / "etc" / "ssl" / "certs" / "ca-certificates.crt")
     shutil.copy("/etc/resolv.conf", tree / "etc" / "resolv.conf")
     (tree / "var" / "cache" / "uv").mkdir()
-    return tree, python
+    return tree
 
 
-def run(tree: Path, number: int, home: str) -> dict[str, Any]:
-    """Run part 1 in a clone of this checkout; its record."""
+def run(tree: Path, number: int, home: str, part: str = "1", timeout: int = 600) -> dict[str, Any]:
+    """Run a part in a clone of this checkout; its record."""
     checkout = tree / home.lstrip("/") / "PaddleHomework"
     subprocess.run(["git", "clone", "--quiet", ROOT, checkout], check=True)
     cache = ROOT / ".cache" / "base" / "uv"
@@ -48,10 +51,10 @@ def run(tree: Path, number: int, home: str) -> dict[str, Any]:
     certificates = "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt PIP_CERT=/etc/ssl/certs/ca-certificates.crt"
     index = " ".join(f"{name}={os.environ[name]}" for name in INDEX if name in os.environ)
     words = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", ENTER, "sh"]
-    words += [str(tree), str(cache), f"{number}:{number}", home, f"{certificates} {index}"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=600)
+    words += [str(tree), str(cache), f"{number}:{number}", home, f"{certificates} {index}", part]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    (place,) = (checkout / "results").glob("1/cpu/*/record.json")
+    (place,) = (checkout / "results").glob(f"{part}/cpu/*/record.json")
     record: dict[str, Any] = json.loads(place.read_text())
     return record
 
@@ -65,3 +68,14 @@ def test_a_run_passes_on_a_fresh_debian_as_root_and_as_an_ordinary_user(debian: 
         assert record["passed"] is True and record["paddle"]["version"] == "3.0.0", record["checks"]
         assert record["stack"]["python"].startswith(f"{python}."), record["stack"]
         assert record["program"]["clean"] is True, record["program"]
+
+
+@pytest.mark.slow
+@pytest.mark.thorough
+@pytest.mark.skipif(not EMULATED.exists(), reason="needs qemu-user-static, and its aarch64 in binfmt_misc")
+def test_a_run_passes_on_an_emulated_aarch64(tmp_path: Path) -> None:
+    """Fifteen minutes: every instruction of it is emulated, those of debootstrap, uv and Paddle as well."""
+    tree = unpacked(base_archive("bookworm", "fresh-arm64", PACKAGES, "arm64"), tmp_path / "arm64")
+    (tree / "root").mkdir(exist_ok=True)
+    record = run(tree, 0, "/root", "8-1", timeout=3600)
+    assert record["passed"] is True and record["hardware"]["machine"] == "aarch64", record["checks"]
