@@ -84,7 +84,8 @@ def pack(written: str, value: str) -> None:
 def test_paths(written: str, value: str) -> None:
     for word in takewhile(lambda word: not word.startswith("-"), value.split()):
         if not (ROOT / word.partition("::")[0]).exists():
-            raise UsageError(f"{written} {word}: no such file.", "Paths begin at the checkout.", f"Write {written} tests")
+            why = "Paths begin at the checkout."
+            raise UsageError(f"{written} {word}: no such file.", why, f"Write {written} tests")
 
 
 def known_stack(written: str, value: str) -> None:

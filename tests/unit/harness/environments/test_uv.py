@@ -8,7 +8,8 @@ from harness.checkout import ROOT
 from harness.environments import uv
 
 PIP = {
-    "index-url": "https://a/", "extra-index-url": "https://b/ https://c/", "find-links": "/usr https://w/ /not/there", "cert": "/ca",
+    "index-url": "https://a/", "extra-index-url": "https://b/ https://c/", "cert": "/ca",
+    "find-links": "/usr https://w/ /not/there",
     "client-cert": "/me", "trusted-host": "a b", "timeout": "60", "retries": "2", "proxy": "http://p:3128",
     "keyring-provider": "subprocess", "no-index": "true",
 }  # fmt: skip
