@@ -36,7 +36,11 @@ ALTERNATE = re.compile(r'href="[^"]*" hreflang="(\w+)"')
 PLACEHOLDER = re.compile(r"^<!-- reference: (\w+) -->$", re.MULTILINE)
 LANGUAGES = {"en": "English", "zh": "中文"}
 SEARCH = {"en": "Search", "zh": "搜索"}
-ENGLISH_ALONE = {"docs/benchmarks.md", "docs/changelog.md"}  # written by a program; for those who change things
+ENGLISH_ALONE = {
+    "docs/benchmarks.md",
+    "docs/changelog.md",
+    "docs/conversion.md",
+}  # written by a program; for those who change things
 TITLES = {
     "Start": "入门",
     "Hardware": "硬件",

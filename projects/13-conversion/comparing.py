@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|inf)(?![\w])")
+OBJECT = "\0object"  # in place of what is no number, text, array, or list or dictionary of them: only that it is one
 ROUNDING = 1e-5  # relative to the greatest number of the same value: float32, and sums in another order
 
 
@@ -62,6 +63,7 @@ class Difference:
     line: int
     what: str
     error: float = float("inf")
+    counted: bool = False  # one side did it more often
 
 
 def compare(theirs: Record, ours: Record) -> list[Difference]:
@@ -73,14 +75,14 @@ def compare(theirs: Record, ours: Record) -> list[Difference]:
     for kind, where, line, value in theirs.events:
         key = (kind, where)
         if not waiting[key]:
-            found.append(Difference(where, line, f"{_what(kind)} in PyTorch only"))
+            found.append(Difference(where, line, f"{_what(kind)} in PyTorch only", counted=True))
             continue
         error, detail = difference(value, waiting[key].pop(0))
         if error > 0:
             found.append(Difference(where, line, f"{_what(kind)}: {detail}", error))
     for (kind, where), left in waiting.items():
         if left and kind != "value":  # a variable of Paddle's alone is a part of what was one call
-            found.append(Difference(where, 0, f"{_what(kind)} {len(left)} times more often in Paddle"))
+            found.append(Difference(where, 0, f"{_what(kind)} {len(left)} times more often in Paddle", counted=True))
     return found
 
 
@@ -92,7 +94,7 @@ def difference(a: Any, b: Any) -> tuple[float, str]:
     """The greatest relative difference of two plain values, 0 if they agree to a float's last bits, and in words."""
     if _is_array(a) and _is_array(b):
         return _arrays(a, b)
-    if isinstance(a, str) and isinstance(b, str):
+    if isinstance(a, str) and isinstance(b, str) and (a == OBJECT) == (b == OBJECT):
         return _texts(a, b)
     if isinstance(a, dict) and isinstance(b, dict):
         if a.keys() != b.keys():
@@ -102,7 +104,7 @@ def difference(a: Any, b: Any) -> tuple[float, str]:
         if len(a) != len(b):
             return float("inf"), f"{len(a)} values, in Paddle {len(b)}"
         return max((difference(*each) for each in zip(a, b, strict=False)), key=lambda each: each[0], default=(0.0, ""))
-    if a is None or b is None:
+    if a is None and b is None:
         return 0.0, ""
     if _is_array(a) != _is_array(b) and isinstance(a if not _is_array(a) else b, int | float | bool):
         plain = [each if _is_array(each) else (np.asarray(each).dtype.name, (), np.asarray([each])) for each in (a, b)]
@@ -111,7 +113,11 @@ def difference(a: Any, b: Any) -> tuple[float, str]:
         if isinstance(a, float) or isinstance(b, float):
             return _numbers(np.asarray([a]), np.asarray([b]))
         return (0.0, "") if a == b else (float("inf"), f"{a}, in Paddle {b}")
-    return float("inf"), f"{type(a).__name__}, in Paddle {type(b).__name__}"
+    return float("inf"), f"{_kind(a)}, in Paddle {_kind(b)}"
+
+
+def _kind(value: Any) -> str:
+    return "object" if isinstance(value, str) and value == OBJECT else "None" if value is None else type(value).__name__
 
 
 def _is_array(value: Any) -> bool:

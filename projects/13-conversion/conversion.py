@@ -54,12 +54,13 @@ def convert(source: Path, target: Path, log: Path) -> Conversion:
         taken = Path(temporary) / "taken"
         sources.take(source, taken)
         kept: dict[str, dict[int, places.Comments]] = {}
+        own = {part for path in sources.files(taken) for part in _importable(path.relative_to(taken))}
         for path in sources.files(taken):
             name = str(path.relative_to(taken))
             try:
                 if path.suffix == ".ipynb":
                     raise sources.Unreadable("it is no notebook of version 4")
-                kept[name] = _prepare(path, name, rules, found)
+                kept[name] = _prepare(path, name, rules, own, found)
             except sources.Unreadable as error:
                 found.open[name] = [Open(0, str(error), "")]
                 path.unlink()
@@ -69,18 +70,24 @@ def convert(source: Path, target: Path, log: Path) -> Conversion:
     return found
 
 
-def _prepare(path: Path, name: str, rules: mending.Rules, found: Conversion) -> dict[int, places.Comments]:
+def _importable(path: Path) -> list[str]:
+    """What a file of the project may be imported as, at the top: its folders' names and its own."""
+    return [*path.parts[:-1], path.stem]
+
+
+def _prepare(
+    path: Path, name: str, rules: mending.Rules, own: set[str], found: Conversion
+) -> dict[int, places.Comments]:
     text = sources.read(path)
     tree = sources.parse(text)
     head = _head(tree)
     first = head[-1].end_lineno or 0 if head else 0
     kept = places.comments(text, tree, first)
-    mender = mending.Mender(rules, mending.Names(tree))
-    found.open[name] = leftovers.in_source(tree, rules)
+    mender = mending.Mender(rules, mending.Names(tree), name, own)
     tree = mender.visit(tree)
     found.heads[name] = "\n".join(text.splitlines()[:first])
     del tree.body[: len(head)]
-    found.open[name] += mender.open
+    found.open[name] = mender.open
     found.used += mender.used
     found.mended[name] = sum(mender.used.values())
     path.write_text(ast.unparse(places.mark(tree)) + "\n", encoding="utf-8")
@@ -122,12 +129,13 @@ def _finish(target: Path, kept: dict[str, dict[int, places.Comments]], rules: me
             continue
         text = mending.name_helpers(text)
         text, found.lines[name] = places.restore(text, kept[name])
+        marks = leftovers.in_result(text, found.lines[name])
+        text, found.lines[name] = leftovers.stopped(text, found.lines[name], name)
         uses = f"{mending.PACKAGE}." in text or "import paddle\n" in text
         helped |= uses
         text, found.lines[name] = _top(
             text, found.lines[name], found.heads[name], len(Path(name).parts) - 1 if uses else None
         )
-        marks = leftovers.in_result(text, found.lines[name])
         found.open[name] = sorted({*found.open[name], *marks}, key=lambda each: each.line)
         path.write_text(text, encoding="utf-8")
     if helped:

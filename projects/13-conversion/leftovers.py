@@ -1,47 +1,12 @@
-"""What is open after a conversion: marks of PaConvert, and PyTorch that is left where PaConvert does not look."""
+"""What is open after PaConvert: its marks, and PyTorch that is left. Each ends the program should it be reached."""
 
 import ast
 import re
-from collections.abc import Iterator
 
-from mending import Open, Rules
+from mending import PACKAGE, Open
 from places import MARK
 
 PYTORCH = ("torch", "torchvision", "torchaudio", "torchtext")
-
-
-def in_source(tree: ast.Module, rules: Rules) -> list[Open]:
-    """Packages made for PyTorch, modules of PyTorch that are only known while it runs, and names in strings."""
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [Open(node.lineno, ast.unparse(node), hint) for e in node.names if (hint := _third(e.name, rules))]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            full = [f"{node.module}.{each.name}" for each in node.names]
-            if hints := [hint for name in full if name not in rules.names and (hint := _third(name, rules))]:
-                found.append(Open(node.lineno, ast.unparse(node), hints[0]))
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
-            called = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
-            if called in ("import_module", "__import__", "exec", "eval") and "torch" in ast.unparse(node):
-                found.append(Open(node.lineno, ast.unparse(node), "PyTorch in a string: write it out"))
-    found += [Open(line, text, "the name of something of PyTorch in a string") for line, text in _strings(tree)]
-    return list({each.line: each for each in reversed(found)}.values())[::-1]
-
-
-def _third(name: str, rules: Rules) -> str:
-    if name in ("torch", "torchvision") or name.startswith(("torch.", "torchvision.")):
-        return ""  # by name, where it is used
-    for known, hint in rules.third.items():
-        if name == known or name.startswith(f"{known}."):
-            return hint
-    return "a package for PyTorch" if re.search(r"(^|[._])(py)?torch\w*", name) else ""
-
-
-def _strings(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree):
-        text = node.value if isinstance(node, ast.Constant) else None
-        if isinstance(text, str) and re.fullmatch(r"torch(\.\w+)+", text):
-            yield node.lineno, repr(text)
 
 
 def in_result(text: str, lines: list[int]) -> list[Open]:
@@ -65,3 +30,30 @@ def in_result(text: str, lines: list[int]) -> list[Open]:
         if isinstance(node, ast.Name) and node.id in PYTORCH and node.lineno not in marked:
             found.append(Open(lines[node.lineno - 1], text.splitlines()[node.lineno - 1].strip(), "still PyTorch"))
     return found
+
+
+def stopped(text: str, lines: list[int], name: str) -> tuple[str, list[int]]:
+    """The text with a call that ends the program in place of each statement that is open, which stays as a comment;
+    and where its lines stand in the person's file `name`. A text that is no Python stays as it is."""
+    plain = re.sub(rf"(?m)^{MARK}", "", text)
+    try:
+        tree = ast.parse(plain)
+    except SyntaxError:
+        return text, lines
+    rows, marked = plain.splitlines(), {number for number, row in enumerate(text.splitlines(), 1) if MARK in row[:6]}
+    marked |= {node.lineno for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in PYTORCH}
+    marked |= {number for number, row in enumerate(rows, 1) if re.match(r"\s*(import|from)\s+torch\b", row)}
+    innermost: dict[int, ast.stmt] = {}
+    for node in ast.walk(tree):  # outer statements come first
+        if isinstance(node, ast.stmt):
+            innermost.update(dict.fromkeys(range(node.lineno, (node.end_lineno or node.lineno) + 1), node))
+    spans = sorted({(innermost[row].lineno, innermost[row].end_lineno or 0) for row in marked if row in innermost})
+    outer = [span for span in spans if not any(a <= span[0] and span[1] <= b for a, b in spans if (a, b) != span)]
+    for first, last in reversed(outer):
+        row = rows[first - 1]
+        indent = row[: len(row) - len(row.lstrip())]
+        said = f"{name}:{lines[first - 1]}: {' '.join(row.split())}"
+        kept = [f"{indent}# {each[len(indent) :]}" for each in rows[first - 1 : last]]
+        rows[first - 1 : last] = [f"{indent}{PACKAGE}.not_converted({said!r})", *kept]
+        lines = [*lines[: first - 1], lines[first - 1], *lines[first - 1 :]]
+    return "\n".join(rows) + "\n", lines

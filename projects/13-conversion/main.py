@@ -3,9 +3,10 @@
     ./inv python projects/13-conversion/main.py --part 13-1 --device cpu --set example=gpt
     ./inv python projects/13-conversion/main.py --part 13-1 --set source=/path/to/a/pytorch/project
 
-What PaConvert would convert wrongly is mended before (mending.py), what is left is open and named by the person's file
-and line; then nothing is run. Each script runs in PyTorch and in Paddle, in processes of its own and with the same
-random numbers (observing.py), and what it prints, saves and returns is compared (comparing.py).
+What PaConvert would convert wrongly is mended before (mending.py), what is left is open, is named by the person's file
+and line, and ends the program there should it be reached. Each script runs in PyTorch and in Paddle, in processes of
+its own and with the same random numbers (observing.py), and what it prints, saves and returns is compared
+(comparing.py).
 """
 
 import difflib
@@ -77,20 +78,24 @@ def report(found: Conversion, target: Path, verdicts: list[Verdict]) -> tuple[in
         count = sum(place in executed for place in own)
         state = f"{count} of {len(own)}" if own else "executed" if name in run else "-"
         print(f"{name:32} {found.mended.get(name, 0):7} {len(found.open.get(name, [])):5}  {state}")
-    if not any(found.open.values()):
-        for name, line in sorted(set(defined) - executed):
+    for name, line in sorted(set(defined) - executed):
+        if name in run:
             print(f"  not executed: {name}:{found.lines[name][line - 1]} {defined[name, line]}")
     return len(defined), len(executed & set(defined))
 
 
 def conclude(found: Conversion, verdicts: list[Verdict]) -> str:
     """The last line: what may be said of the project."""
-    if found.opened:
-        return f"NOT DONE: {len(found.opened)} lines are open"
+    count = len(found.opened)
+    lines = [f"{count} lines are open"] if count else []
+    if failed := sum(not each.ran for each in verdicts):
+        return f"NOT DONE: {', '.join([*lines, f'{failed} of {len(verdicts)} scripts fail'])}"
+    if count and verdicts and all(each.equal for each in verdicts):
+        return f"NOT DONE: {count} lines are open, none of them was reached; what ran is equal"
+    if count and not any(each.equal is False for each in verdicts):
+        return f"NOT DONE: {count} lines are open"
     if not verdicts:
         return "NOTHING TO RUN: no file of the project does something when it is run; name commands by scripts="
-    if not all(each.ran for each in verdicts):
-        return f"NOT DONE: {sum(not each.ran for each in verdicts)} of {len(verdicts)} scripts fail"
     if any(each.equal is False for each in verdicts):
         return "NOT RIGHT: the project runs, and computes something else"
     if all(each.equal for each in verdicts):
@@ -116,7 +121,7 @@ def main() -> None:
     for line in found.opened:
         print(f"  OPEN {line}")
     program.artefact("difference.html").write_text(side_by_side(source, target, sorted(found.lines)), encoding="utf-8")
-    verdicts = [] if found.opened else run_all(found, source, target, program)
+    verdicts = run_all(found, source, target, program)
     functions, executed = report(found, target, verdicts)
     print(conclude(found, verdicts))
     for each in verdicts:

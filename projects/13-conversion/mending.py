@@ -103,18 +103,26 @@ def _canonical(name: str) -> str:
 
 @dataclass
 class Mender(ast.NodeTransformer):
-    """Applies the rules to one file; `used` counts them, `open` has what they refuse."""
+    """Applies the rules to one file; `used` counts them, `open` has what they refuse.
+
+    What is refused becomes a call that ends the program and names the person's line, should it ever be reached.
+    """
 
     rules: Rules
     names: Names
+    file: str = ""
+    own: Collection[str] = ()  # the project's own top packages, which may have torch in their names
     used: Counter[str] = field(default_factory=Counter)
     open: list[Open] = field(default_factory=list)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         called = node.func
         full = self.names.full(called)
-        if isinstance(called, ast.Name) and called.id in ("getattr", "vars", "hasattr"):
-            self._dynamic(node)
+        dynamic = isinstance(called, ast.Name) and called.id in ("getattr", "vars", "hasattr")
+        if dynamic and (found := self._dynamic(node)) is not None:
+            return found
+        if _called(called) in ("import_module", "__import__", "exec", "eval") and "torch" in ast.unparse(node):
+            return self._refuse(node, "PyTorch in a string: write it out")
         if full is not None and full.startswith("torch.") and (out := _without(node, "out")):
             self.used["out="] += 1
             return ast.copy_location(ast.Call(_name("into"), [self.visit(node), self.visit(out)], []), node)
@@ -122,11 +130,11 @@ class Mender(ast.NodeTransformer):
             node.args = [x]  # always the first, whatever it is called here
         if not isinstance(called, ast.Attribute) or full is not None or _is_super(called.value):
             return self.generic_visit(node)
-        if isinstance(called.value, ast.Name) and called.value.id == "self":  # a method or layer of the person's own
+        if _is_own(called.value):  # a method or layer of the person's own
             called.attr = KEPT + called.attr
             return self.generic_visit(node)
         if f".{called.attr}" in self.rules.refused:
-            self._refuse(node, self.rules.refused[f".{called.attr}"])
+            return self._refuse(node, self.rules.refused[f".{called.attr}"])
         if called.attr not in self.rules.methods:
             return self.generic_visit(node)
         self.used[f".{called.attr}()"] += 1
@@ -138,6 +146,8 @@ class Mender(ast.NodeTransformer):
         full = self.names.full(node)
         if full is not None:
             return self._reference(node, full)
+        if f".{node.attr}" in self.rules.refused and not _is_own(node.value):
+            return self._refuse(node, self.rules.refused[f".{node.attr}"])
         if node.attr in self.rules.kept and not _is_super(node.value):
             node.attr = KEPT + node.attr
         elif isinstance(node.ctx, ast.Load) and node.attr in self.rules.attributes:
@@ -195,7 +205,7 @@ class Mender(ast.NodeTransformer):
             if isinstance(node, ast.Attribute) and full.rpartition(".")[0] in self.rules.names:
                 node.value = self.visit(node.value)  # a method of a class that is replaced
             elif hint := self._refusal(full):
-                self._refuse(node, hint)
+                return self._refuse(node, hint)
         elif full.startswith("torch."):
             self._refuse(node, "something of PyTorch is replaced here: write the function that you mean")
         return node
@@ -216,23 +226,73 @@ class Mender(ast.NodeTransformer):
             "",
         )
 
-    def _dynamic(self, node: ast.Call) -> None:
-        for each in node.args[:1]:
-            full = self.names.full(each) or ""
-            if full == "torch" or full.startswith("torch."):
-                self._refuse(node, "a name of PyTorch that is made while the program runs: write it out")
+    def _dynamic(self, node: ast.Call) -> ast.AST | None:
+        """A name of PyTorch that is asked for as a text: written out, or looked up among the layers, or refused."""
+        full = self.names.full(node.args[0]) if node.args else None
+        if full != "torch" and not (full or "").startswith("torch."):
+            return None
+        name = node.args[1] if len(node.args) > 1 else None
+        if isinstance(name, ast.Constant) and f"{full}.{name.value}" in self.rules.names:
+            if _called(node.func) == "hasattr":
+                return ast.copy_location(ast.Constant(True), node)
+            return self.visit(ast.copy_location(ast.Attribute(node.args[0], name.value, ast.Load()), node))
+        if full == "torch.nn" and _called(node.func) == "getattr" and name is not None:
+            self.used["getattr(torch.nn, …)"] += 1
+            return ast.copy_location(
+                ast.Call(_name("layer_of"), [self.visit(each) for each in node.args[1:]], []), node
+            )
+        return self._refuse(node, "a name of PyTorch that is made while the program runs: write it out")
 
-    def _refuse(self, node: ast.expr, hint: str) -> None:
-        self.open.append(Open(node.lineno, ast.unparse(node), hint))
+    def _refuse(self, node: ast.expr, hint: str) -> ast.Call:
+        text = ast.unparse(node)
+        self.open.append(Open(node.lineno, text, hint))
+        return ast.copy_location(self._stop(node.lineno, text), node)
+
+    def _stop(self, line: int, text: str) -> ast.Call:
+        return ast.Call(_name("not_converted"), [ast.Constant(f"{self.file}:{line}: {text}")], [])
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        if isinstance(node.value, str) and re.fullmatch(r"torch(\.\w+)+", node.value):
+            return self._refuse(node, "the name of something of PyTorch in a string")
+        return node
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        node.values = [self.visit(each) if isinstance(each, ast.FormattedValue) else each for each in node.values]
+        return node
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
-        everything = any(each.name == "*" for each in node.names)
-        if everything and not node.level and (node.module or "").partition(".")[0] == "torch":
-            self.open.append(Open(node.lineno, ast.unparse(node), "name what is imported in place of *"))
-        return node
+        if node.level or not node.module:
+            return node
+        hint = ""
+        if any(each.name == "*" for each in node.names) and node.module.partition(".")[0] == "torch":
+            hint = "name what is imported in place of *"
+        full = (f"{node.module}.{each.name}" for each in node.names)
+        return self._import(node, [hint, *(self._third(name) for name in full if name not in self.rules.names)])
 
     def visit_Import(self, node: ast.Import) -> ast.AST:
+        return self._import(node, [self._third(each.name) for each in node.names])
+
+    def _import(self, node: Any, hints: list[str]) -> ast.AST:
+        if hint := next(filter(None, hints), ""):
+            return ast.copy_location(ast.Expr(self._refuse(node, hint)), node)
         return node
+
+    def _third(self, name: str) -> str:
+        """Why a package for PyTorch is not converted; nothing of other packages, and of torch itself."""
+        top = name.partition(".")[0]
+        if top in ("torch", "torchvision", *self.own):
+            return ""
+        known = (hint for each, hint in self.rules.third.items() if name == each or name.startswith(f"{each}."))
+        return next(known, "a package for PyTorch" if re.search(r"(^|[._])(py)?torch\w*", name) else "")
+
+
+def _called(node: ast.AST) -> str:
+    """The last name of what is called."""
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def _is_own(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id == "self"
 
 
 def _is_super(node: ast.AST) -> bool:

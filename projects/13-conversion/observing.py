@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from comparing import OBJECT
 
 LARGEST = 2048  # numbers that are kept of one array
 CALLS = 25  # of one function
@@ -89,14 +90,16 @@ class Observer:
         if array is not None:
             return thin(array)
         if isinstance(value, np.ndarray | np.generic):
-            return thin(np.asarray(value)) if value.dtype.kind in "biufc" else None
+            return thin(np.asarray(value)) if value.dtype.kind in "biufc" else OBJECT
+        if (name := self.side.name(value)) is not None:
+            return name
         if value is None or isinstance(value, bool | int | float | complex | str):
             return value
         if depth < 4 and isinstance(value, dict):
             return {str(key): self.plain(each, depth + 1) for key, each in list(value.items())[:200]}
         if depth < 4 and isinstance(value, list | tuple):
             return [self.plain(each, depth + 1) for each in value[:50]]
-        return None
+        return OBJECT
 
     def watch(self, frame: Any, event: str, result: Any) -> None:
         """The profile function: what the project's functions return."""
@@ -138,7 +141,7 @@ class Observer:
         array = self.side.array(value)
         if array is not None:
             return thin(array)
-        return None if self.side.is_own(value) else str(value)
+        return OBJECT if self.side.is_own(value) else str(value)
 
     def saved(self, original: Any) -> Any:
         """A framework's `save` that also records."""
@@ -198,6 +201,8 @@ def observe(kind: str, root: Path, record: Path, nudge: bool, device: str, words
     side.prepare(stream, device, observer)
     original, builtins.print = builtins.print, observer.printed(builtins.print)
     ended = run(words, root, observer)
+    if ended is None and (lines := side.reached()):
+        ended = {"place": None, "type": "NotConverted", "reason": lines[0]}
     builtins.print = original
     observer.write("drawn", "", 0, stream.drawn)
     observer.write("places", "", 0, dict(side.PLACES))

@@ -1,10 +1,12 @@
 """Paddle's side of observing.py: the helpers' random numbers come from the stream, and Paddle's own are refused."""
 
+import sys
 from collections import Counter
 from typing import Any
 
 import numpy as np
 import paddle
+from comparing import OBJECT
 
 PLACES: Counter[str] = Counter()
 
@@ -25,12 +27,25 @@ def is_own(value: Any) -> bool:
     return isinstance(value, paddle.nn.Layer | paddle.optimizer.Optimizer | paddle.base.core.Place)
 
 
+def name(value: Any) -> str | None:
+    """Of a type of numbers or a device, as both frameworks call it; an iterator of PyTorch's is no list to compare."""
+    if isinstance(value, paddle.dtype):
+        return str(value).rpartition(".")[2]
+    return OBJECT if type(value).__name__ == "Listed" else None
+
+
 def note(variables: dict[str, Any]) -> None:
     for value in list(variables.values()):
         if isinstance(value, paddle.nn.Layer):
             PLACES.update(str(each.place) for each in value.parameters())
         elif isinstance(value, paddle.Tensor) and value._is_initialized():
             PLACES[str(value.place)] += 1
+
+
+def reached() -> list[str]:
+    """Lines that are not converted and were reached, whatever the person's code made of it."""
+    mended: Any = sys.modules.get("mended")
+    return list(mended.common.REACHED) if mended else []
 
 
 def prepare(stream: Any, device: str, observer: Any) -> None:

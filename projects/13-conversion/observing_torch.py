@@ -2,9 +2,13 @@
 
 import importlib
 import math
+import os
+import sys
+import types
 from collections import Counter
 from importlib.util import find_spec
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -32,8 +36,17 @@ def is_own(value: Any) -> bool:
     return isinstance(value, torch.nn.Module | torch.optim.Optimizer | torch.device)
 
 
+def name(value: Any) -> str | None:
+    """Of a type of numbers or a device, as both frameworks call it."""
+    return str(value).removeprefix("torch.") if isinstance(value, torch.dtype | torch.device) else None
+
+
 def note(_: Any) -> None:
     pass
+
+
+def reached() -> list[str]:
+    return []
 
 
 def _dropout_within(observer: Any) -> None:
@@ -77,6 +90,16 @@ def _torchvision() -> None:
         for name in ("nms", "qnms"):
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         KEPT.append(library)
+    cifar = importlib.import_module("torchvision.datasets.cifar")
+    cifar.check_integrity = lambda path, md5=None: os.path.isfile(path)  # both sides take the files that are there
+
+
+def _tensorboard() -> None:
+    """Its writer shows what it is given to a person and computes nothing: where it is not installed, none is needed."""
+    if find_spec("tensorboard") is None:
+        made = types.ModuleType("torch.utils.tensorboard")
+        made.SummaryWriter = mock.MagicMock  # type: ignore[attr-defined]
+        sys.modules[made.__name__] = made
 
 
 def prepare(stream: Any, device: str, observer: Any) -> None:
@@ -85,12 +108,15 @@ def prepare(stream: Any, device: str, observer: Any) -> None:
     _dropout_within(observer)
     _drawn_within(observer)
     _torchvision()
+    _tensorboard()
     torch.set_printoptions(precision=8, sci_mode=False, linewidth=100000)
     torch.compile = lambda model=None, **_: (
         model if model is not None else lambda function: function
     )  # the same, sooner
     torch.save = observer.saved(torch.save)
     torch.manual_seed = torch.random.manual_seed = seed
+    torch.get_rng_state = torch.random.get_rng_state = lambda: STREAMS[0].generator.bit_generator.state
+    torch.set_rng_state = torch.random.set_rng_state = set_state
     torch.Generator = Generator  # type: ignore[misc]
     _replace_methods()
     F.scaled_dot_product_attention = attend
@@ -130,6 +156,10 @@ def of(generator: Any) -> Any:
 def seed(number: int) -> torch.Generator:
     STREAMS[0].seed(int(number))
     return torch.default_generator
+
+
+def set_state(state: Any) -> None:
+    STREAMS[0].generator.bit_generator.state = state
 
 
 class Generator(torch.Generator):

@@ -1,10 +1,12 @@
 """The person's project as it is read: encodings, notebooks, and which files are scripts."""
 
 import ast
+import contextlib
 import io
 import json
 import shutil
 import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 NOT_SCRIPTS = ("setup.py", "conftest.py", "versioneer.py")
@@ -40,6 +42,14 @@ def files(folder: Path) -> list[Path]:
     """Every Python file and notebook of a project, but those of environments and caches."""
     found = (path for kind in ("*.py", "*.ipynb") for path in folder.rglob(kind))
     return sorted(path for path in found if not SKIPPED & set(path.relative_to(folder).parts))
+
+
+def readable(folder: Path) -> Iterator[tuple[Path, ast.Module]]:
+    """Its Python files, relative to `folder`, and what they say; without those that are no Python."""
+    for path in files(folder):
+        if path.suffix == ".py":
+            with contextlib.suppress(Unreadable):
+                yield path.relative_to(folder), parse(read(path))
 
 
 def take(source: Path, target: Path) -> None:
@@ -85,24 +95,22 @@ def is_test(path: Path) -> bool:
 def scripts(folder: Path) -> list[Path]:
     """The files that do something when they are run, relative to `folder`."""
     found = []
-    for path in files(folder):
-        name = path.relative_to(folder)
-        if path.suffix != ".py" or name.name in NOT_SCRIPTS or is_test(name) or name.parts[0] == "docs":
-            continue
-        found.append((name, does_something(read(path)), _guarded(read(path))))
+    for name, tree in readable(folder):
+        if name.name not in NOT_SCRIPTS and not is_test(name) and name.parts[0] != "docs":
+            found.append((name, does_something(tree), _guarded(tree)))
     guarded = [name for name, does, guard in found if guard]
     imported = _imported(folder)
     return guarded + [name for name, does, guard in found if does and not guard and name not in imported]
 
 
-def _guarded(text: str) -> bool:
-    return any(isinstance(node, ast.If) and "__main__" in ast.unparse(node.test) for node in ast.parse(text).body)
+def _guarded(tree: ast.Module) -> bool:
+    return any(isinstance(node, ast.If) and "__main__" in ast.unparse(node.test) for node in tree.body)
 
 
-def does_something(text: str) -> bool:
+def does_something(tree: ast.Module) -> bool:
     """Whether a file has statements of its own beside imports, definitions and names for constants."""
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.For | ast.While | ast.With) or _guarded(text):
+    for node in tree.body:
+        if isinstance(node, ast.For | ast.While | ast.With) or _guarded(tree):
             return True
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
             return True
@@ -114,11 +122,9 @@ def does_something(text: str) -> bool:
 def _imported(folder: Path) -> set[Path]:
     """The project's files that another of them imports."""
     found: set[Path] = set()
-    for path in files(folder):
-        if path.suffix != ".py":
-            continue
-        here = path.relative_to(folder).parent
-        for node in ast.walk(ast.parse(read(path))):
+    for path, tree in readable(folder):
+        here = path.parent
+        for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 names = [each.name for each in node.names]
                 level = 0

@@ -2,30 +2,32 @@
 
 # ruff: noqa: F401, F403, I001
 
-from . import arithmetic, chance, modules, views
+from . import arithmetic, chance, modules, sparse, views
 from .algebra import *
 from .arithmetic import *
 from .attention import *
 from .chance import *
-from .common import into
+from .common import into, not_converted
 from .data import *
 from .distributions import *
 from .files import *
 from .indexing import *
 from .kinds import *
 from .layers import *
-from .modules import Module, ModuleDict, ModuleList, Parameter, ParameterList, Sequential
+from .modules import Module, ModuleDict, ModuleList, Parameter, ParameterList, Sequential, layer_of
 from .optimisers import *
 from .plain import *
 from .reductions import *
 from .schedules import *
 from .shapes import *
+from .sparse import *
 from .starts import *
 from . import functions as F
-from . import vision
+from . import resnet, vision
 from .tensors import install as _install
 
 modules.install()
 arithmetic.install()
+sparse.install()
 views.install()
 _install()

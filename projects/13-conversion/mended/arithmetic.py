@@ -5,7 +5,7 @@ import sys
 
 import paddle
 
-from .common import Tensor, is_integer, method
+from .common import Tensor, also, is_integer, method
 from .common import write as _write
 from .shapes import wider
 from .views import array
@@ -68,7 +68,7 @@ def sub(x, other, *, alpha=1):
     return x - (other * alpha if alpha != 1 else other)
 
 
-subtract = sub
+subtract = also("subtract", sub)
 
 
 @method
@@ -77,7 +77,7 @@ def mul(x, other):
     return x * other
 
 
-multiply = mul
+multiply = also("multiply", mul)
 
 
 @method
@@ -91,7 +91,7 @@ def div(x, other, *, rounding_mode=None):
     return exact.astype(x.dtype if not (is_integer(x) and isinstance(other, float)) else paddle.get_default_dtype())
 
 
-divide = true_divide = div
+divide, true_divide = also("divide", div), also("true_divide", div)
 
 
 @method
@@ -143,7 +143,7 @@ def clamp(x, min=None, max=None):
     return found if found.stop_gradient else paddle.where(found == x, x, found.detach())
 
 
-clip = clamp
+clip = also("clip", clamp)
 
 
 @method
@@ -263,7 +263,8 @@ def _compared(name, compare):
 
 
 lt, le, gt, ge = (_compared(name, getattr(operator, name)) for name in ("lt", "le", "gt", "ge"))
-less, less_equal, greater, greater_equal = lt, le, gt, ge
+less, less_equal = also("less", lt), also("less_equal", le)
+greater, greater_equal = also("greater", gt), also("greater_equal", ge)
 
 
 @method

@@ -25,6 +25,17 @@ def method(function):
     return called
 
 
+def also(name, helper):
+    """The same helper under another of PyTorch's names, by which other things than tensors know theirs."""
+
+    @functools.wraps(helper.__wrapped__)
+    def function(*given, **named):
+        return helper.__wrapped__(*given, **named)
+
+    function.__name__ = name
+    return method(function)
+
+
 def dims(given):
     """`f(2, 3)` and `f((2, 3))` alike, as whole numbers."""
     if len(given) == 1 and not isinstance(given[0], (int, np.integer, Tensor)):
@@ -38,6 +49,18 @@ def is_integer(x):
 
 def is_half(x):
     return x.dtype in (paddle.float16, paddle.bfloat16)
+
+
+class NotConverted(BaseException):
+    """A line that is open was reached. No `except Exception` of the person's may take it for an error of its own."""
+
+
+REACHED = []
+
+
+def not_converted(line):
+    REACHED.append(line)
+    raise NotConverted(line)
 
 
 def refuse(what):

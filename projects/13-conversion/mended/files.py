@@ -1,16 +1,71 @@
 """Saved tensors, and small things that are a line each."""
 
 import contextlib
+import io
+import pickle
+from pathlib import Path
 
+import numpy as np
 import paddle
+
+from .common import is_half
+from .modules import Parameter
+
+WHOLE = b"layers and arrays"  # how a file begins with what paddle.save refuses, or would make tensors of
+
+
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, thing):
+        if not isinstance(thing, paddle.Tensor):
+            return NotImplemented
+        weight = isinstance(thing, paddle.base.framework.EagerParamBase)
+        return _tensor, (thing.detach().astype("float32" if is_half(thing) else thing.dtype).numpy(),
+                         str(thing.dtype).rpartition(".")[2], thing.stop_gradient, weight)  # fmt: skip
+
+
+def _tensor(values, kind, stop_gradient, weight):
+    made = paddle.to_tensor(values).astype(kind)
+    made = Parameter(made, not stop_gradient) if weight else made
+    made.stop_gradient = stop_gradient
+    return made
+
+
+def _holds(thing, kinds):
+    if isinstance(thing, dict):
+        return any(_holds(each, kinds) for each in thing.values())
+    if isinstance(thing, (list, tuple, set)):
+        return any(_holds(each, kinds) for each in thing)
+    return isinstance(thing, kinds)
 
 
 def save(obj, f, *_, **__):
-    return paddle.save(obj, f if hasattr(f, "write") else str(f))
+    """To a path or an open file; whole layers and arrays stay what they are, as in PyTorch."""
+    content = io.BytesIO()
+    if _holds(obj, (paddle.nn.Layer, np.ndarray, np.generic)):
+        content.write(WHOLE)
+        _Pickler(content).dump(obj)
+    else:
+        paddle.save(obj, content)
+    if hasattr(f, "write"):
+        f.write(content.getvalue())
+    else:
+        Path(f).write_bytes(content.getvalue())
 
 
 def load(f, map_location=None, *, weights_only=None, mmap=None, **_):
-    return paddle.load(f if hasattr(f, "read") else str(f))
+    content = f.read() if hasattr(f, "read") else Path(f).read_bytes()
+    if content.startswith(WHOLE):
+        return pickle.loads(content[len(WHOLE) :])
+    return paddle.load(io.BytesIO(content))
+
+
+OutOfMemoryError = MemoryError
+channels_last, contiguous_format, preserve_format = "channels_last", "contiguous_format", "preserve_format"
+
+
+def checkpoint(function, *given, use_reentrant=None, preserve_rng_state=True, **named):
+    """The same values and gradients as with less memory."""
+    return function(*given, **named)
 
 
 def compile(model=None, **_):
@@ -178,10 +233,6 @@ def save_image(tensor, fp, format=None, **named):
 
     grid = paddle.clip(make_grid(tensor, **named) * 255 + 0.5, 0, 255).transpose([1, 2, 0]).astype("uint8")
     Image.fromarray(grid.numpy()).save(fp, format=format)
-
-
-def spmm(a, b):
-    return paddle.matmul(a.to_dense() if a.is_sparse() else a, b)
 
 
 def parameters_to_vector(parameters):

@@ -5,7 +5,7 @@ import builtins
 import numpy as np
 import paddle
 
-from .common import Tensor, dims, finish, is_integer, method
+from .common import Tensor, also, dims, finish, is_integer, method
 from .common import cast as convert
 from .views import of_array
 
@@ -294,7 +294,7 @@ def numel(x):
     return int(np.prod(x.shape)) if x.shape else 1
 
 
-nelement = numel
+nelement = also("nelement", numel)
 
 
 @method

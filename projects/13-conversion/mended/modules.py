@@ -1,11 +1,12 @@
 """PyTorch's methods for every layer of Paddle, and weights and buffers under PyTorch's names."""
 
+import sys
 from collections import OrderedDict, namedtuple
 
 import paddle
 
 from . import shown
-from .common import Tensor, put
+from .common import Tensor, not_converted, put
 
 Layer = paddle.nn.Layer
 
@@ -58,6 +59,12 @@ def _parameter(data, requires_grad):
     put(made, data.detach())
     made.stop_gradient = not requires_grad
     return made
+
+
+def layer_of(name, *_):
+    """getattr(torch.nn, name) of a name that is made while the program runs."""
+    found = getattr(sys.modules[__package__], name, None)
+    return found if isinstance(found, type) and issubclass(found, Layer) else not_converted(f"torch.nn.{name}")
 
 
 def _seen(self, prefix, memo):

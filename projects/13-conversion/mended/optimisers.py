@@ -293,3 +293,84 @@ def clip_grad_value_(parameters, clip_value, foreach=None):
         for each in parameters:
             if each.grad is not None:
                 paddle.assign(paddle.clip(each.grad, -clip_value, clip_value), each.grad)
+
+
+class LBFGS(Optimizer):
+    """PyTorch's steps without a line search: from the last `history_size` changes of weights and of gradients."""
+
+    def __init__(
+        self, params, lr=1, max_iter=20, max_eval=None, tolerance_grad=1e-7, tolerance_change=1e-9, history_size=100,
+        line_search_fn=None,
+    ):  # fmt: skip
+        if line_search_fn is not None:
+            raise NotImplementedError(f"LBFGS with line_search_fn={line_search_fn!r} is not converted")
+        max_eval = max_iter * 5 // 4 if max_eval is None else max_eval
+        super().__init__(params, {"lr": lr, "max_iter": max_iter, "max_eval": max_eval, "tolerance_grad":
+                                  tolerance_grad, "tolerance_change": tolerance_change, "history_size": history_size,
+                                  "line_search_fn": line_search_fn})  # fmt: skip
+        if len(self.param_groups) != 1:
+            raise ValueError("LBFGS doesn't support per-parameter options (parameter groups)")
+
+    def step(self, closure):
+        (group,) = self.param_groups
+        state = self.state[group["params"][0]]
+        with paddle.enable_grad():
+            first = closure()
+        loss, evaluated, done = float(first), 1, 0
+        gradient = self._gradient()
+        while done < group["max_iter"] and float(gradient.abs().max()) > group["tolerance_grad"]:
+            done += 1
+            direction = self._direction(gradient, state, group["history_size"])
+            rate = group["lr"] * (min(1.0, 1 / float(gradient.abs().sum())) if state["n_iter"] == 1 else 1)
+            state.update(d=direction, t=rate, prev_flat_grad=gradient, prev_loss=loss)
+            if float((gradient * direction).sum()) > -group["tolerance_change"]:
+                break
+            self._move(direction * rate)
+            if done == group["max_iter"]:
+                break
+            with paddle.enable_grad():
+                loss = float(closure())
+            gradient, evaluated = self._gradient(), evaluated + 1
+            still = float((direction * rate).abs().max()) <= group["tolerance_change"]
+            still = still or abs(loss - state["prev_loss"]) < group["tolerance_change"]
+            if evaluated >= group["max_eval"] or still:
+                break
+        state["func_evals"] = state.get("func_evals", 0) + evaluated
+        return first
+
+    def _gradient(self):
+        every = self.param_groups[0]["params"]
+        none = (paddle.zeros_like(each) if each.grad is None else each.grad for each in every)
+        return paddle.concat([each.detach().flatten() for each in none])
+
+    def _move(self, step):
+        with paddle.no_grad():
+            for each in self.param_groups[0]["params"]:
+                count = math.prod(each.shape)
+                _set(each, each + step[:count].reshape(each.shape))
+                step = step[count:]
+
+    def _direction(self, gradient, state, history):
+        """Minus the gradient, over the curvature that the last steps have seen (two loops)."""
+        state["n_iter"] = state.get("n_iter", 0) + 1
+        if state["n_iter"] == 1:
+            state.update(old_dirs=[], old_stps=[], ro=[], H_diag=1)
+            return -gradient
+        changes, steps, ro = state["old_dirs"], state["old_stps"], state["ro"]
+        change, step = gradient - state["prev_flat_grad"], state["d"] * state["t"]
+        curvature = (change * step).sum()
+        if float(curvature) > 1e-10:
+            for each in (changes, steps, ro):
+                del each[: len(each) + 1 - history]
+            changes.append(change)
+            steps.append(step)
+            ro.append(1 / curvature)
+            state["H_diag"] = curvature / (change * change).sum()
+        direction, shares = -gradient, []
+        for change, step, over in reversed(list(zip(changes, steps, ro, strict=True))):
+            shares.append((step * direction).sum() * over)
+            direction = direction - shares[-1] * change
+        direction = direction * state["H_diag"]
+        for change, step, over, share in zip(changes, steps, ro, reversed(shares), strict=True):
+            direction = direction + step * (share - (change * direction).sum() * over)
+        return direction

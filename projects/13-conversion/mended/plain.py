@@ -114,3 +114,24 @@ for _mode, _title in (
 
 PoissonNLLLoss = _of("PoissonNLLLoss", "log_input", "full", "size_average", "eps", "reduce", "reduction")
 GaussianNLLLoss = _of("GaussianNLLLoss", "full", "eps", "reduction")
+
+
+class _Einops(Module):
+    """A layer of einops: its function of this name, by a pattern and the sizes of axes."""
+
+    def __init__(self, *given, **axes):
+        super().__init__()
+        self.given, self.axes = given, axes
+
+    def forward(self, input):
+        import einops
+
+        return getattr(einops, type(self).__name__.lower())(input, *self.given, **self.axes)
+
+
+class Rearrange(_Einops):
+    pass
+
+
+class Reduce(_Einops):
+    pass

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import paddle
 
-from .common import Tensor, dims, method
+from .common import Tensor, also, dims, method
 from .common import write as _write
 from .views import noted, refusing, reshaped, transposed
 
@@ -36,7 +36,7 @@ def transpose(x, dim0, dim1):
     return transposed(x, order)
 
 
-swapaxes = swapdims = transpose
+swapaxes, swapdims = also("swapaxes", transpose), also("swapdims", transpose)
 
 
 @method
@@ -356,7 +356,7 @@ def movedim(x, source, destination):
     return paddle.moveaxis(x, source, destination)
 
 
-moveaxis = movedim
+moveaxis = also("moveaxis", movedim)
 
 
 @method

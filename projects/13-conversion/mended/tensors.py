@@ -1,5 +1,7 @@
 """PyTorch's attributes for Paddle's tensors, where Paddle has none of that name."""
 
+import functools
+
 import paddle
 
 from .common import put
@@ -41,6 +43,10 @@ def _data(self, value):
     put(self, value.detach())
 
 
+def _lies_on(name, self):
+    return self.device.type == name
+
+
 def install():
     Tensor.grad = _gradient(Tensor.grad)
     for kind in (Tensor, paddle.base.framework.EagerParamBase):
@@ -48,6 +54,8 @@ def install():
         kind.data = property(lambda self: self.detach(), _data)
         kind.grad_fn = _grad_fn(kind.grad_fn)
         kind.device = property(lambda self: Device(str(self.place)[6:-1].replace("gpu", "cuda")))
+        for name in ("cuda", "cpu", "xpu", "mps"):
+            setattr(kind, f"is_{name}", property(functools.partial(_lies_on, name)))
         kind.requires_grad = property(
             lambda self: not self.stop_gradient and self.dtype in TRACED,
             lambda self, value: setattr(self, "stop_gradient", not value),

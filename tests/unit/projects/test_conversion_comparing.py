@@ -65,6 +65,29 @@ def test_a_result_of_another_type_or_shape_differs(comparing, observing):
     assert comparing.difference(thin(np.array([2])), thin(np.array([3])))[0] == float("inf")
 
 
+def test_none_is_equal_to_nothing_else_and_an_object_only_to_an_object(comparing):
+    one, number = comparing.OBJECT, 1.0
+    assert comparing.difference(None, None)[0] == comparing.difference([one], [one])[0] == 0
+    for theirs, ours in ((None, number), (number, None), (None, one), (one, "text"), ([None], [number]), (one, [1])):
+        assert comparing.difference(theirs, ours)[0] == float("inf"), (theirs, ours)
+
+
+@pytest.fixture
+def running(load):
+    return load("13-conversion/running.py")
+
+
+def test_what_the_last_bits_decide_in_pytorch_itself_is_no_measure_and_what_they_only_move_is(running, comparing):
+    def differences(*events, counted=False):
+        return [comparing.Difference(where, line, what, error, counted) for where, line, what, error in events]
+
+    wrong = differences(("w", 0, "variable: 1, in Paddle 2", 1.0), ("a.py loss", 3, "returned: 1, in Paddle 2", 1.0))
+    moved = differences(("w", 0, "variable: 1, in Paddle 1", 1e-6), ("a.py loss", 3, "returned: 1, in Paddle 1", 1e-6))
+    assert running._beyond(wrong, moved) == wrong
+    longer = moved + differences(("a.py step", 0, "returned 3 times more often in Paddle", float("inf")), counted=True)
+    assert running._beyond(wrong, longer) == running._beyond(wrong, moved, longer=True) == wrong[1:]
+
+
 def test_the_first_difference_is_named_by_line(comparing):
     theirs = record(comparing, (3, "loss 1.0"), (7, "loss 2.0"), (9, "end"))
     found = comparing.compare(theirs, record(comparing, (5, "loss 1.0"), (9, "loss 2.5"), (12, "other")))
@@ -85,7 +108,7 @@ def test_a_variable_that_only_paddle_has_is_part_of_what_was_one_call(comparing)
 def test_how_often_a_framework_asks_for_a_length_is_no_result(observing, comparing, tmp_path):
     text = "class Set:\n    def __len__(self): return 3\n    def size(self): return 4\nlen(Set())\nSet().size()"
     code = compile(text, str(tmp_path / "main.py"), "exec")
-    side = SimpleNamespace(array=lambda value: None, note=lambda variables: None)
+    side = SimpleNamespace(array=lambda value: None, name=lambda value: None, note=lambda variables: None)
     observer = observing.Observer(tmp_path, tmp_path / "record", side)
     before = sys.getprofile()
     sys.setprofile(observer.watch)
