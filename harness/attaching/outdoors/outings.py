@@ -290,8 +290,8 @@ def zone_of(point: Point, told: tzinfo | None, chosen: tzinfo | None) -> tuple[t
     """The time zone of an outing, and whose clock was not believed.
 
     It is the person's word, else that of the place: devices and cloud machines often say UTC wherever they are. Where
-    two are in use, as in Xinjiang, the device's clock tells which, else this machine's. Only its offset is kept, for its
-    name would tell the place.
+    two are in use, as in Xinjiang, the device's clock tells which, else this machine's. Only its offset is kept, for
+    its name would tell the place.
     """
     from tzfpy import get_tzs
 
@@ -302,8 +302,8 @@ def zone_of(point: Point, told: tzinfo | None, chosen: tzinfo | None) -> tuple[t
     zone = next((clock for clock in clocks if clock in places), places[0])
     if not told or clocks[0] in places:
         return zone, ""
-    device, here = (f"{point.time.astimezone(each):UTC%z}" for each in (clocks[0], zone))
-    return zone, f"the clock of the device ({device}) does not fit the place: its day is that of {here}, or of your --zone"
+    said, here = (f"{point.time.astimezone(each):UTC%z}" for each in (clocks[0], zone))
+    return zone, f"the device's clock ({said}) does not fit the place: its day is that of {here}, or of your --zone"
 
 
 def _offset(point: Point, zone: tzinfo) -> timezone:

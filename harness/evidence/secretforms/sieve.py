@@ -79,6 +79,6 @@ def bare(sign: bytes) -> bytes:
 def _stands(sign: bytes, text: bytes, start: int, end: int) -> bool:
     """Whether a sign that was found there begins and ends, or goes on, as its marks ask for."""
     before = text[start - 1] if start else -1
-    if sign[:1] == b"|" and before in OF_WORD or sign[:1] == b"+" and before not in GOES_ON:
+    if (sign[:1] == b"|" and before in OF_WORD) or (sign[:1] == b"+" and before not in GOES_ON):
         return False
     return not (sign[-1:] == b"|" and end < len(text) and text[end] in OF_WORD)
