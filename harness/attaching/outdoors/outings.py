@@ -26,6 +26,7 @@ NARROWEST = 60.0  # metres; positions of a device that lies on a table wander by
 FASTEST = 36.0  # m/s: faster downhill than any bicycle
 SUSTAINED = 20.0  # m/s on average: no longer one's own legs
 JUMPS = 0.05  # the share of the time that may be faster than FASTEST: errors of the receiver
+DISORDER = 1.5  # of a way's length, from which on an order is taken for a wrong one
 CLOCKS = timedelta(minutes=10)  # between two clocks that are right
 EARLIEST = datetime(1990, 1, 1, tzinfo=timezone.utc)
 RADIUS = 500.0
@@ -182,10 +183,10 @@ def _indoor_words() -> dict[str, list[str]]:
 
 
 def in_order(segment: Sequence[Point], notes: list[str]) -> list[Point]:
-    """A segment in the order of time. Where the way is shorter as the file has it, the times are wrong: a way through
-    points in a wrong order is longer."""
+    """A segment in the order of time. Where the way is far shorter as the file has it, the times are wrong: a way
+    through points in a wrong order is longer."""
     ordered = sorted(segment, key=lambda point: point.time)
-    if ordered == list(segment) or _length(ordered) <= _length(segment):
+    if ordered == list(segment) or _length(ordered) <= DISORDER * _length(segment):
         return ordered
     notes.append("its times jump back and forth: its points are taken in the order of the file")
     return [replace(point, time=other.time) for point, other in zip(segment, ordered, strict=True)]
