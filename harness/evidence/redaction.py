@@ -46,9 +46,9 @@ GOES_ON = re.compile(
 )
 ENDS_CUT = re.compile(rb"\[redacted\][\"']?[ \t]{0,8}\r?\n\Z")
 KEY_SIGNS = (b"-----BEGIN ", b"PuTTY-User-Key", b"b3BlbnNzaC1rZXktdjE", b"MII", b"\x1b", b"\\")
-KEY_BEGIN = re.compile(  # its first line, or the first of its body
+KEY_BEGIN = re.compile(  # its first line, or the first of its body; each begins with a letter, to be found quickly
     rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d"
-    rb"|b3BlbnNzaC1rZXktdjE[A-Za-z0-9+/]{20,}|(?<![A-Za-z0-9+/])MII[A-Za-z0-9+/]{2}[AQgw]IBA[A-Za-z0-9+/]{30,}"
+    rb"|b3BlbnNzaC1rZXktdjE[A-Za-z0-9+/]{20,}|MII(?<![A-Za-z0-9+/]MII)[A-Za-z0-9+/]{2}[AQgw]IBA[A-Za-z0-9+/]{30,}"
 )
 KEY_END = re.compile(rb"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|Private-MAC: [0-9a-f]+")
 KEY_LINE = re.compile(

@@ -40,10 +40,10 @@ def verify(file: Path, root: Path, catalogue: Catalogue, signers: Path | None) -
     number = sum(1 for _ in sealed.folders(root / "results"))
     counts = [f"{number} record{'s' * (number != 1)}"]
     counts += verifying.counted(root / "results", verifying.verify_others(root / "results"))
-    cover = "cover" if manifest["schema"] > 1 else "but its cover, of the first format, was NOT made again"
     return (
         f"{len(manifest['files'])} files, {', '.join(counts)} verified: every byte, hashes, seals, schema, verdict, "
-        f"{cover}. {_code_said(root, manifest)} {_signed(root, signers)} sha256 {archive.sha256_of(file)}"
+        f"{_cover_said(root, manifest)}. {_code_said(root, manifest)} {_signed(root, signers)} "
+        f"sha256 {archive.sha256_of(file)}"
     )
 
 
@@ -185,18 +185,33 @@ def _place(name: str) -> str:
     return name if name.startswith(LOCKS) else "/".join(name.split("/")[:2])
 
 
+def _commits_of_runs(root: Path) -> list[str]:
+    programs = filter(None, map(_program, sealed.folders(root / "results")))
+    return sorted({str(program["revision"]) for program in programs if program["revision"]})
+
+
 def _of_later_format(root: Path) -> Iterator[str]:
     """Where a pack says to be of the first format, and its runs are of commits that make a later one."""
-    programs = filter(None, map(_program, sealed.folders(root / "results")))
-    for commit in sorted({str(program["revision"]) for program in programs if program["revision"]}):
-        if not checkout.has_commit(commit):
-            continue
+    for commit in filter(checkout.has_commit, _commits_of_runs(root)):
         schema = checkout.files_at(commit, [PACK_SCHEMA]).get(PACK_SCHEMA, b"{}")
         if json.loads(schema).get("properties", {}).get("schema", {}).get("enum", [1]) != [1]:
             yield (
                 f"{archive.MANIFEST}: it says to be of format 1, but its runs are of commit {commit[:12]}, which makes "
                 "a later one: it was written over"
             )
+
+
+def _cover_said(root: Path, manifest: Mapping[str, Any]) -> str:
+    """What was done with the cover: a pack of the first format has no seal, and any pack can be written over as one."""
+    if manifest["schema"] > 1:
+        return "cover"
+    unknown = [commit for commit in _commits_of_runs(root) if not checkout.has_commit(commit)]
+    whether = "whether its runs' commit makes that format"
+    if unknown:
+        unsure = f", nor {whether} checked: this clone has no {harmless(unknown[0][:40])}"
+    else:
+        unsure = "" if _commits_of_runs(root) else f", nor {whether} checked: they name none"
+    return f"but its cover, of the first format, which has no seal, was NOT made again{unsure}"
 
 
 def _code_said(root: Path, manifest: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import math
 import os
 from bisect import bisect_right, insort
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone, tzinfo
 from functools import cache
 from itertools import chain, pairwise
@@ -26,8 +26,8 @@ NARROWEST = 60.0  # metres; positions of a device that lies on a table wander by
 FASTEST = 36.0  # m/s: faster downhill than any bicycle
 SUSTAINED = 20.0  # m/s on average: no longer one's own legs
 JUMPS = 0.05  # the share of the time that may be faster than FASTEST: errors of the receiver
+DISORDER = 1.5  # of a way's length, from which on an order is taken for a wrong one
 CLOCKS = timedelta(minutes=10)  # between two clocks that are right
-FROM_THE_SUN = 3.5  # hours: no country's clock is further from it; China's in the far west by 3
 EARLIEST = datetime(1990, 1, 1, tzinfo=timezone.utc)
 RADIUS = 500.0
 LARGEST_RADIUS = 50_000.0
@@ -131,7 +131,7 @@ def inspect(path: Path, content: bytes, settings: Privacy) -> list[Outing]:
         UsageError: it cannot be read, or shows no time outdoors; why is named.
     """
     recording = read(path, content)
-    segments, twice = once(recording.segments)
+    segments, twice = once([in_order(segment, recording.notes) for segment in recording.segments])
     ways = _split(segments, recording.notes)
     _refuse(path, recording, ways)
     faults = [_fault(way) for way in ways]
@@ -180,6 +180,16 @@ def _indoor_words() -> dict[str, list[str]]:
 
     words: dict[str, list[str]] = yaml.safe_load(INDOOR.read_text(encoding="utf-8"))
     return words
+
+
+def in_order(segment: Sequence[Point], notes: list[str]) -> list[Point]:
+    """A segment in the order of time. Where the way is far shorter as the file has it, the times are wrong: a way
+    through points in a wrong order is longer."""
+    ordered = sorted(segment, key=lambda point: point.time)
+    if ordered == list(segment) or _length(ordered) <= DISORDER * _length(segment):
+        return ordered
+    notes.append("its times jump back and forth: its points are taken in the order of the file")
+    return [replace(point, time=other.time) for point, other in zip(segment, ordered, strict=True)]
 
 
 def once(segments: Sequence[Sequence[Point]]) -> tuple[list[list[Point]], bool]:
@@ -249,11 +259,11 @@ def _fault(way: Way) -> str:
         return f"it is dated {points[-1].time:%Y-%m-%d %H:%M} UTC, which is yet to come: the device's clock was wrong."
     if duration < SHORTEST:
         return f"it lasts {duration.total_seconds():.0f} s; at least {SHORTEST.seconds // 60} minutes show an outing."
-    if max(metres(points[0], point) for point in points) < NARROWEST:
-        return f"it stays within {NARROWEST:g} m, as a device does that lies indoors."
     jumped = sum(seconds for step, seconds in _steps(way) if step > FASTEST * max(seconds, 1))
     if jumped > JUMPS * duration.total_seconds():
         return f"faster than {3.6 * FASTEST:.0f} km/h for {jumped / 60:.0f} minutes: a flight or a train."
+    if min(distance(way), max(metres(points[0], point) for point in points)) < NARROWEST:
+        return f"it stays within {NARROWEST:g} m, as a device does that lies indoors."
     speed = distance(way) / duration.total_seconds()
     if speed > SUSTAINED:
         return f"{3.6 * speed:.0f} km/h on average: a vehicle, or positions that were made up."
@@ -280,30 +290,25 @@ def _outing(way: Way, recording: Recording, settings: Privacy, radius: float) ->
 def zone_of(point: Point, told: tzinfo | None, chosen: tzinfo | None) -> tuple[tzinfo, str]:
     """The time zone of an outing, and whose clock was not believed.
 
-    It is the person's word, else the device's clock, else this machine's: the latter two only where the sun agrees,
-    for devices and cloud machines often say UTC wherever they are. Where neither fits, the sun's own hour counts.
+    It is the person's word, else that of the place: devices and cloud machines often say UTC wherever they are. Where
+    two are in use, as in Xinjiang, the device's clock tells which, else this machine's. Only its offset is kept, for
+    its name would tell the place.
     """
+    from tzfpy import get_tzs
+
     if chosen:
         return chosen, ""
-    doubted: list[str] = []
-    for zone, whose in ((told, "the device"), (point.time.astimezone().tzinfo, "this machine")):
-        if zone and abs((_hours(zone, point) - point.longitude / 15 + 12) % 24 - 12) <= FROM_THE_SUN:
-            return zone, _doubt(doubted, zone, point)
-        doubted += [f"{whose} ({point.time.astimezone(zone):UTC%z})"] if zone else []
-    sun = timezone(timedelta(hours=round(point.longitude / 15)))
-    return sun, _doubt(doubted, sun, point)
+    places = [_offset(point, _zone(name)) for name in get_tzs(point.longitude, point.latitude)]
+    clocks = [_offset(point, zone) for zone in (told, point.time.astimezone().tzinfo) if zone]
+    zone = next((clock for clock in clocks if clock in places), places[0])
+    if not told or clocks[0] in places:
+        return zone, ""
+    said, here = (f"{point.time.astimezone(each):UTC%z}" for each in (clocks[0], zone))
+    return zone, f"the device's clock ({said}) does not fit the place: its day is that of {here}, or of your --zone"
 
 
-def _hours(zone: tzinfo, point: Point) -> float:
-    return (point.time.astimezone(zone).utcoffset() or timedelta()) / timedelta(hours=1)
-
-
-def _doubt(doubted: Sequence[str], zone: tzinfo, point: Point) -> str:
-    if not doubted:
-        return ""
-    chosen = f"{point.time.astimezone(zone):UTC%z}"
-    clocks = " and of ".join(doubted)
-    return f"the clock of {clocks} does not fit the place: its day is that of {chosen}, or of your --zone"
+def _offset(point: Point, zone: tzinfo) -> timezone:
+    return timezone(point.time.astimezone(zone).utcoffset() or timedelta())
 
 
 # Geometry
@@ -327,6 +332,10 @@ def _steps(way: Way) -> Iterator[tuple[float, float]]:
     """Metres and seconds from each point to the next one of its segment: over a break there is no way."""
     for one, other in chain.from_iterable(pairwise(segment) for segment in way):
         yield metres(one, other), (other.time - one.time).total_seconds()
+
+
+def _length(points: Sequence[Point]) -> float:
+    return sum(metres(one, other) for one, other in pairwise(points))
 
 
 def distance(way: Way) -> float:

@@ -84,6 +84,9 @@ class Recording:
         except ValueError:
             self.lost["whose place or time cannot be read"] += 1
             return
+        if north == east == 0:  # what devices write that have not found themselves yet
+            self.lost["without a position"] += 1
+            return
         if not (abs(north) <= 90 and abs(east) <= 180):  # NaN is neither
             self.lost["at no place on the globe"] += 1
             return

@@ -49,8 +49,6 @@ def read(path: Path, content: bytes) -> Recording:
         recording.notes += [
             f"{counted(number, 'point')} {why} left out" for why, number in sorted(recording.lost.items())
         ]
-    for segment in recording.segments:
-        segment.sort(key=lambda point: point.time)
     return recording
 
 

@@ -19,6 +19,9 @@ DECLARED = re.compile(rb"""\A\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([\w.-]{1,4
 ENCODINGS = re.compile(
     r"gb2312|gbk|gb18030|gb_2312-80|cp936|ms936|big5.*|shift_jis|euc-\w+|iso-8859-\d+|windows-125\d", re.I
 )
+PREFIXES = re.compile(rb"</?([A-Za-z_][\w.-]{0,40}):")
+NAMESPACES = re.compile(rb"xmlns:([\w.-]{1,40})\s*=")
+ROOT = re.compile(rb"<(?:[\w.-]{1,40}:)?(?:" + "|".join(ROOTS).encode() + rb")(?=[\s>])")
 CHINESE = re.compile(r"gb.*|cp936|ms936", re.I)
 
 
@@ -33,7 +36,8 @@ def fill(recording: Recording, content: bytes) -> None:
 
     reader = _Reader(recording)
     # Some apps write blanks before the declaration, which XML does not allow.
-    for event, element in iterparse(io.BytesIO(_utf8(content.lstrip())), events=("start", "end"), forbid_dtd=True):
+    source = io.BytesIO(_declared(_utf8(content.lstrip())))
+    for event, element in iterparse(source, events=("start", "end"), forbid_dtd=True):
         (reader.start if event == "start" else reader.end)(element, str(element.tag).rpartition("}")[2])
     if reader.root not in ROOTS:
         raise ValueError(f"its root is <{reader.root}>, none of <{'>, <'.join(ROOTS)}>")
@@ -57,6 +61,13 @@ def _utf8(content: bytes) -> bytes:
             encoding = "gb18030"
     body = content[declared.end() :] if declared else content
     return body.decode(encoding, "replace").encode()
+
+
+def _declared(content: bytes) -> bytes:
+    """The file with the namespaces declared that some apps forget, as expat knows no element without."""
+    lacking = set(PREFIXES.findall(content)) - set(NAMESPACES.findall(content))
+    more = b"".join(b' xmlns:%s="%s"' % (prefix, prefix) for prefix in sorted(lacking))
+    return ROOT.sub(lambda found: found[0] + more, content, count=1) if more else content
 
 
 class _Reader:

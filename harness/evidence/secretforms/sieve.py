@@ -5,16 +5,19 @@ kept.
 """
 
 import re
-from bisect import bisect
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Set
-from functools import cache, lru_cache
+from collections.abc import Iterable, Set
+from functools import lru_cache
 from itertools import accumulate
+
+from ahocorasick_rs import BytesAhoCorasick
 
 NOUGHTS = bytes.maketrans(b"123456789", b"0" * 9)
 RUN = re.compile(rb"(?<![a-z0-9_-])(?=[a-z_-]{0,48}[0-9])[a-z0-9_-]{22,}")
 IS_RUN = b""  # stands for the sign of the forms that have none: a run of letters and digits
-WORD = re.compile(rb"[a-z]{2,}")
+OF_WORD = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_")
+GOES_ON = OF_WORD | frozenset(b".-")
 KEPT = 8 * 2**20  # bytes of lines
 Signs = frozenset[bytes]
 NO_SIGNS: Signs = frozenset()
@@ -28,8 +31,11 @@ class Sieve:
     """
 
     def __init__(self, signs: Iterable[bytes]) -> None:
-        self._signs: Mapping[bytes, set[bytes]] = _grouped((bare(sign).translate(NOUGHTS), sign) for sign in signs)
-        self._roots = _roots(self._signs)
+        marked: dict[bytes, set[bytes]] = defaultdict(set)
+        for sign in signs:
+            marked[bare(sign).translate(NOUGHTS)].add(sign)
+        self._marked = [[(sign, frozenset([sign])) for sign in group] for group in marked.values()]
+        self._words = BytesAhoCorasick(list(marked))
         self._known: dict[bytes, Signs] = {}
         self._bytes = 0
 
@@ -49,27 +55,14 @@ class Sieve:
         text = b"\n".join(order)
         starts = list(accumulate((len(shape) + 1 for shape in order), initial=0))
         learnt = dict.fromkeys(order, NO_SIGNS)
-        for sign in self._likely(text):
-            here = {marked: frozenset([marked]) for marked in self._signs[sign]}
-            at = text.find(sign)
-            while at >= 0:
-                line = bisect(starts, at) - 1
-                for marked, alone in here.items():
-                    if bare(marked) == marked or _edges(marked).search(order[line]):
-                        learnt[order[line]] |= alone
-                at = text.find(sign, starts[line + 1])
+        for number, start, end in self._words.find_matches_as_indexes(text, overlapping=True):
+            shape = order[bisect_right(starts, start) - 1]
+            for sign, alone in self._marked[number]:
+                if sign not in learnt[shape] and _stands(sign, text, start, end):
+                    learnt[shape] |= alone
         for run in RUN.finditer(text):
-            learnt[order[bisect(starts, run.start()) - 1]] |= {IS_RUN}
+            learnt[order[bisect_right(starts, run.start()) - 1]] |= {IS_RUN}
         return learnt
-
-    def _likely(self, text: bytes) -> Iterator[bytes]:
-        """The signs whose letters stand in a text."""
-        words = b" ".join(set(WORD.findall(text)))  # each once: far fewer than stand there
-        for root, signs in self._roots.items():
-            if not WORD.fullmatch(root):
-                yield from signs
-            elif root in words:
-                yield from (sign for sign in signs if _letters(sign) in words)
 
 
 @lru_cache(maxsize=4)
@@ -83,30 +76,9 @@ def bare(sign: bytes) -> bytes:
     return sign.removeprefix(b"|").removeprefix(b"+").removesuffix(b"|")
 
 
-@cache
-def _edges(sign: bytes) -> re.Pattern[bytes]:
-    before = {b"|": rb"(?<![a-z0-9_])", b"+": rb"(?<=[a-z0-9_.-])"}.get(sign[:1], b"")
-    behind = rb"(?![a-z0-9_])" if sign.endswith(b"|") else b""
-    return re.compile(before + re.escape(bare(sign).translate(NOUGHTS)) + behind)
-
-
-def _grouped(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, set[bytes]]:
-    groups = defaultdict(set)
-    for name, member in pairs:
-        groups[name].add(member)
-    return dict(groups)
-
-
-def _roots(signs: Iterable[bytes]) -> dict[bytes, set[bytes]]:
-    """Signs by what each has: the shortest of the letters that tell them."""
-    found: dict[bytes, set[bytes]] = {}
-    for sign in sorted(signs, key=lambda sign: len(_letters(sign))):
-        root = next((root for root in found if root in _letters(sign)), _letters(sign))
-        found.setdefault(root, set()).add(sign)
-    return found
-
-
-@cache
-def _letters(sign: bytes) -> bytes:
-    """The most letters in a row of a sign; all of it where it has none."""
-    return max(WORD.findall(sign), key=len, default=sign)
+def _stands(sign: bytes, text: bytes, start: int, end: int) -> bool:
+    """Whether a sign that was found there begins and ends, or goes on, as its marks ask for."""
+    before = text[start - 1] if start else -1
+    if (sign[:1] == b"|" and before in OF_WORD) or (sign[:1] == b"+" and before not in GOES_ON):
+        return False
+    return not (sign[-1:] == b"|" and end < len(text) and text[end] in OF_WORD)

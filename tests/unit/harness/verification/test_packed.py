@@ -128,7 +128,7 @@ def test_an_earlier_format_is_no_way_round_the_bytes(pack: Path) -> None:
     files[archive.MANIFEST] = archive.json_bytes({**manifest, "schema": 1})
     with pack.open("wb") as target:
         archive.write_zip(target, files)
-    assert "its cover, of the first format, was NOT made again" in unpacking.verify(pack, BOOK)
+    assert "its cover, of the first format, which has no seal, was NOT made again" in unpacking.verify(pack, BOOK)
     pack.write_bytes(pack.read_bytes() + b"\0")
     assert "made again from its files it is another" in refused(pack)
 
@@ -157,6 +157,15 @@ def test_runs_of_a_commit_with_this_format_are_in_no_pack_of_an_earlier_one(
     monkeypatch.setattr(checkout, "has_commit", lambda commit: True)
     monkeypatch.setattr(checkout, "files_at", lambda commit, names: dict.fromkeys(names, schema))
     assert "it says to be of format 1, but its runs are of commit" in refused(as_format_1(pack, {}))
+
+
+@pytest.mark.parametrize(("revision", "says"), [("a" * 40, f"this clone has no {'a' * 40}"), (None, "they name none")])
+def test_where_the_commit_is_unknown_it_is_said_that_nobody_knows_the_format(
+    pack: Path, monkeypatch: pytest.MonkeyPatch, revision: str | None, says: str
+) -> None:
+    monkeypatch.setattr(packed, "_program", lambda run: {"revision": revision, "clean": True})
+    said = unpacking.verify(as_format_1(pack, {}), BOOK)
+    assert f"NOT made again, nor whether its runs' commit makes that format checked: {says}. " in said
 
 
 def test_the_seal_and_the_form_of_the_manifest_count(pack: Path) -> None:

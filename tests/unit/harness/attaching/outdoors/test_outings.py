@@ -57,11 +57,6 @@ def test_the_day_is_that_of_the_persons_time_zone(zone, day):
     assert [each.day for each in seen("run.gpx", late, Privacy(zone=ZoneInfo(zone)))] == [day]
 
 
-def test_a_watch_that_tells_its_own_clock_needs_no_zone():
-    (outing,) = seen("run.fit", fit(a_run(began=BEGAN + timedelta(hours=17, minutes=30)), hours_ahead=5.75), Privacy())
-    assert (outing.day, outing.zone) == ("2026-11-21", "UTC+0545")
-
-
 def test_a_file_of_several_days_shows_each_and_a_night_run_the_day_it_began():
     week = [point for day in range(3) for point in a_run(began=BEGAN + timedelta(days=day))]
     assert [each.day for each in seen("week.gpx", gpx(week))] == ["2026-11-20", "2026-11-21", "2026-11-22"]

@@ -183,14 +183,21 @@ def test_a_watch_that_takes_shanghai_for_utc_is_not_believed():
 
 
 @pytest.mark.parametrize(
-    ("machine", "day"), [("UTC", "2026-11-21"), ("Asia/Shanghai", "2026-11-21"), ("America/New_York", "2026-11-21")]
+    ("start", "began", "day"),
+    [
+        ((31.2304, 121.4737), datetime(2026, 11, 20, 16, 30, tzinfo=timezone.utc), "2026-11-21"),  # Shanghai
+        ((50.85, 4.35), datetime(2023, 12, 31, 23, 0, tzinfo=timezone.utc), "2024-01-01"),  # Brussels, winter
+        ((41.88, -87.63), datetime(2007, 7, 27, 5, 24, tzinfo=timezone.utc), "2007-07-27"),  # Chicago, summer
+        ((0.1, -160.0), datetime(2024, 1, 1, 10, 30, tzinfo=timezone.utc), "2023-12-31"),  # at sea
+    ],
 )
-def test_a_machine_in_a_cloud_is_not_believed(machine, day, monkeypatch):
+@pytest.mark.parametrize("machine", ["UTC", "Asia/Shanghai", "America/New_York"])
+def test_the_day_is_that_of_the_place_whatever_machine_reads_it(machine, start, began, day, monkeypatch):
     monkeypatch.setenv("TZ", machine)
     time.tzset()
     try:
-        outing = seen("run.gpx", gpx(a_run(began=BEGAN + timedelta(hours=16))), Privacy())
-        assert outing.day == "2026-11-21" and ("does not fit" in " ".join(outing.notes)) == (machine != "Asia/Shanghai")
+        outing = seen("run.gpx", gpx(a_run(start=start, began=began)), Privacy())
+        assert (outing.day, outing.notes) == (day, [])
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -201,11 +208,46 @@ def test_the_persons_word_stands_over_every_clock():
     assert (outing.day, outing.notes) == ("2026-11-20", [])
 
 
-def test_beijings_time_is_believed_in_kashgar():
-    outing = seen(
-        "run.fit", fit(a_run(start=(39.47, 75.99), began=BEGAN + timedelta(hours=17)), hours_ahead=8), Privacy()
-    )
-    assert (outing.day, outing.zone, outing.notes) == ("2026-11-21", "UTC+0800", [])
+@pytest.mark.parametrize(("ahead", "day"), [(8, "2026-11-21"), (6, "2026-11-20")])
+def test_where_two_times_are_in_use_as_in_kashgar_the_watch_tells_which(ahead, day):
+    late = a_run(start=(39.47, 75.99), began=BEGAN + timedelta(hours=16, minutes=30))
+    outing = seen("run.fit", fit(late, hours_ahead=ahead), Privacy())
+    assert (outing.day, outing.zone, outing.notes) == (day, f"UTC+0{ahead}00", [])
+
+
+# What apps get wrong
+
+
+def test_times_that_jump_back_and_forth_do_not_make_a_way_longer():
+    moments = [when for when, *_ in RUN]
+    mixed = [when for six in range(0, len(moments), 6) for when in reversed(moments[six : six + 6])]
+    points = [(when, *point[1:]) for when, point in zip(mixed, RUN, strict=True)]
+    outing = seen("run.gpx", gpx(points))
+    assert outing.distance == pytest.approx(seen("run.gpx", gpx(RUN)).distance)
+    assert any("jump back and forth" in note for note in outing.notes)
+
+
+def test_points_from_the_last_to_the_first_are_in_order_when_sorted():
+    right(seen("run.gpx", gpx(RUN[::-1])), RUN)
+
+
+def test_a_namespace_that_an_app_forgot_to_declare_costs_nothing():
+    cadence = b"<extensions><gpxdata:cadence>80</gpxdata:cadence></extensions></trkpt>"
+    right(seen("run.gpx", gpx(RUN).replace(b"</trkpt>", cadence)), RUN)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_device_that_has_not_found_itself_was_at_no_place(form):
+    lost = [(RUN[0][0] - timedelta(seconds=30 - second), 0.0, 0.0) for second in range(20)]
+    outing = seen(f"run.{form}", FORMS[form]([*lost, *RUN]))
+    right(outing, RUN)
+    assert "20 points without a position left out" in outing.notes
+
+
+def test_a_device_on_a_table_whose_receiver_jumps_was_not_outdoors():
+    start = RUN[0]
+    points = [(start[0] + timedelta(seconds=10 * n), start[1] + (n > 90) * 0.5, start[2]) for n in range(180)]
+    assert "as a device does that lies indoors" in refused("table.gpx", gpx(points))
 
 
 # Plans, and what was made inside
