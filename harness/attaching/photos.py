@@ -23,7 +23,7 @@ OTHERS = {  # what cameras, phones and people have besides, by how it begins
     "a bitmap": rb"BM",
     "a raw photo or a TIFF": rb"II\*\0|MM\0\*|IIRO|....ftypcrx |FUJIFILMCCD-RAW",
     "an AVIF": rb"....ftypavi[fs]",
-    "a damaged HEIC": rb"....ftyp(?:hei[cmsx]|hev[cmsx]|mif1|msf1)",
+    "a HEIC that is damaged or of a rare kind": rb"....ftyp(?:hei[cmsx]|hev[cmsx]|mif1|msf1)",
     "a video": rb"....ftyp|RIFF....AVI |\x1aE\xdf\xa3",
     "a JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL ",
     "a PDF": rb"%PDF",

@@ -2,8 +2,9 @@
 
 The files are not here; FILES names a folder with any of them, and each is known by its hash. The days are those of the
 place's time zone (timezonefinder), the kilometres a sum of haversines over the points that gpxpy, Garmin's own FIT SDK
-or lxml read, without the steps that nobody makes: not one line of the harness had a part in them. Why a file is
-refused is the harness's own word: the other readers found no outing in it, or a person looked.
+or lxml read. For 31 of the files, whose receiver jumps or which record an hour twice, a second program left out what
+the harness's written rules leave out. Why a file is refused is the harness's own word: the other readers found no
+outing in it, or a person looked.
 """
 
 import csv
