@@ -36,11 +36,8 @@ ALTERNATE = re.compile(r'href="[^"]*" hreflang="(\w+)"')
 PLACEHOLDER = re.compile(r"^<!-- reference: (\w+) -->$", re.MULTILINE)
 LANGUAGES = {"en": "English", "zh": "中文"}
 SEARCH = {"en": "Search", "zh": "搜索"}
-ENGLISH_ALONE = {
-    "docs/benchmarks.md",
-    "docs/changelog.md",
-    "docs/conversion.md",
-}  # written by a program; for those who change things
+# Written by a program; for those who change things.
+ENGLISH_ALONE = {"docs/benchmarks.md", "docs/changelog.md", "docs/conversion.md"}
 TITLES = {
     "Start": "入门",
     "Hardware": "硬件",

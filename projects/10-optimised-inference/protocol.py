@@ -10,9 +10,8 @@ import schemas
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-MOST_BRACKETS = (
-    2**16
-)  # of a body: each may begin an object or a list, and a million take a second in which no other runs
+# Of a body: each may begin an object or a list, and a million take a second in which nothing else runs.
+MOST_BRACKETS = 2**16
 Parsed = TypeVar("Parsed", bound=BaseModel)
 KINDS = {401: "authentication_error", 429: "rate_limit_error"}
 
