@@ -88,6 +88,21 @@ def test_what_the_last_bits_decide_in_pytorch_itself_is_no_measure_and_what_they
     assert running._beyond(wrong, longer) == running._beyond(wrong, moved, longer=True) == wrong[1:]
 
 
+def test_a_script_all_of_whose_values_the_last_bits_decide_is_not_called_equal(running, comparing, monkeypatch, tmp_path):
+    def shown(*values):
+        return comparing.Record(events=[("value", name, 0, value) for name, value in zip("ab", values, strict=True)])
+
+    said = {"plain": shown(1.0, 1.0), "nudge": shown(1.5, 1.0)}
+    runner = running.Runner(tmp_path, tmp_path, {}, running.Pytorch("python"), "cpu", 9, {})
+    monkeypatch.setattr(runner, "_observe", lambda side, words, folder, way: (said[way], None))
+    one, all_of_it = running.Verdict("a.py"), running.Verdict("a.py")
+    runner._judge(one, said["plain"], shown(1.4, 1.0), ["a.py"], tmp_path)
+    assert one.equal and (one.compared, one.moved) == (1, 1)
+    said["nudge"] = shown(1.5, 1.5)
+    runner._judge(all_of_it, said["plain"], shown(1.4, 1.4), ["a.py"], tmp_path)
+    assert all_of_it.equal is None and "last bits" in all_of_it.why
+
+
 def test_the_first_difference_is_named_by_line(comparing):
     theirs = record(comparing, (3, "loss 1.0"), (7, "loss 2.0"), (9, "end"))
     found = comparing.compare(theirs, record(comparing, (5, "loss 1.0"), (9, "loss 2.5"), (12, "other")))
