@@ -174,6 +174,8 @@ class Runner:
             return self._died(said, translate)
         if record.fault is None:
             return ""
+        if "open" in record.fault:
+            return f"{record.fault['open']} is open, and was reached"
         place = record.fault["place"]
         where = "before its code"
         if place:
