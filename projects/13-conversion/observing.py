@@ -201,8 +201,6 @@ def observe(kind: str, root: Path, record: Path, nudge: bool, device: str, words
     side.prepare(stream, device, observer)
     original, builtins.print = builtins.print, observer.printed(builtins.print)
     ended = run(words, root, observer)
-    if lines := side.reached():  # whatever the project's `except` made of it
-        ended = {"open": lines[0]}
     builtins.print = original
     observer.write("drawn", "", 0, stream.drawn)
     observer.write("places", "", 0, dict(side.PLACES))

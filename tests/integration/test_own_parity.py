@@ -145,7 +145,10 @@ def test_a_project_of_which_a_call_is_not_converted_fails(tmp_path, text, failin
     assert {name for name in names if judged(done, name, "13-1") == "failed"} == failing
 
 
-REACHES = """import sys
+REACHES = """import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+
 import torch
 from parts.states import state
 
@@ -164,6 +167,8 @@ REACHING = {  # what a script makes of the line that it reaches
     "exception": SWALLOWED % (" Exception", "print('no state')"),
     "goes_on": SWALLOWED % ("", "print('no state')"),
     "leaves": SWALLOWED % (" BaseException", "sys.exit(0)"),
+    "exits": SWALLOWED % ("", "os._exit(0)"),
+    "child": "    with ProcessPoolExecutor(1) as pool:\n        pool.submit(state)\n",
     "another": SWALLOWED % (" BaseException as error", "raise ValueError('no state') from error"),
 }
 
