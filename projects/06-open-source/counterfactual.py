@@ -90,6 +90,40 @@ def max_gradient() -> None:
     paddle.max = reduce
 
 
+def setitem_gradient() -> None:
+    """A number is written as a tensor, whose gradient is right."""
+    import paddle
+
+    Value = paddle.pir.Value
+    write = Value.__setitem__
+    Value.__setitem__ = lambda self, where, number: write(self, where, paddle.full([], number, self.dtype))
+
+
+def inplace_to_static() -> None:
+    """The sum is written over the whole tensor."""
+    import paddle
+
+    def add_(self: Any, other: Any) -> Any:
+        self[:] = self + other
+        return self
+
+    paddle.pir.Value.add_ = add_
+
+
+def ignore_index_mean() -> None:
+    """The sum is divided by how many labels are not ignored."""
+    import paddle.nn.functional as F
+
+    true = F.cross_entropy
+
+    def cross_entropy(logits: Any, labels: Any, reduction: str = "mean", **more: Any) -> Any:
+        if reduction != "mean" or "weight" in more:
+            return true(logits, labels, reduction=reduction, **more)
+        return true(logits, labels, reduction="sum", **more) / (labels != -100).sum()
+
+    F.cross_entropy = cross_entropy
+
+
 def mkl_on_amd() -> None:
     """MKL is told which code to take in any case."""
     avx512 = "avx512vl" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
@@ -158,6 +192,9 @@ EXPECTED: dict[str, tuple[Change, str]] = {
     "page_faults": (page_faults, "absent"),
     "layer_norm_gradient": (layer_norm_gradient, "absent"),
     "max_gradient": (max_gradient, "absent"),
+    "setitem_gradient": (setitem_gradient, "absent"),
+    "inplace_to_static": (inplace_to_static, "absent"),
+    "ignore_index_mean": (ignore_index_mean, "absent"),
     "mkl_on_amd": (mkl_on_amd, "absent"),
     "one_thread": (one_thread, "absent"),
     "silent_cinn": (silent_cinn, "present"),

@@ -51,7 +51,7 @@ Code that shows it (its last line is the verdict; `verdict.py` only prints it an
 
 Paddle {version}, commit {commit}; Python {python}; {system}
 
-What it said on the CPU wheels, on an Intel processor (*elsewhere*: it needs another machine or other packages):
+What it said on the CPU wheels (*elsewhere*: it needs another machine, such as another processor, or other packages):
 
 {seen}
 """

@@ -49,8 +49,10 @@ def read(path: Path) -> Record:
                 found.executed = set(map(tuple, value))
             elif kind == "apart":
                 found.apart = found.apart or (len(found.events), value)
+            elif kind == "reached":
+                found.fault = found.fault or {"open": value}
             elif kind == "end":
-                found.ended, found.fault = True, value
+                found.ended, found.fault = True, found.fault or value
             else:
                 found.events.append((kind, where, line, value))
 

@@ -201,8 +201,6 @@ def observe(kind: str, root: Path, record: Path, nudge: bool, device: str, words
     side.prepare(stream, device, observer)
     original, builtins.print = builtins.print, observer.printed(builtins.print)
     ended = run(words, root, observer)
-    if ended is None and (lines := side.reached()):
-        ended = {"place": None, "type": "NotConverted", "reason": lines[0]}
     builtins.print = original
     observer.write("drawn", "", 0, stream.drawn)
     observer.write("places", "", 0, dict(side.PLACES))

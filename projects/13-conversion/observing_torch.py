@@ -45,10 +45,6 @@ def note(_: Any) -> None:
     pass
 
 
-def reached() -> list[str]:
-    return []
-
-
 def _dropout_within(observer: Any) -> None:
     """Note where a recurrent layer of PyTorch draws numbers itself, for its dropout between layers."""
 

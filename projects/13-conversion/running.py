@@ -172,6 +172,8 @@ class Runner:
         """What ended a script, in the person's lines; nothing if it came to its end."""
         if isinstance(said, str):
             return said
+        if record.fault and "open" in record.fault:
+            return f"{record.fault['open']} is open, and was reached"
         if not record.ended:
             return self._died(said, translate)
         if record.fault is None:

@@ -143,3 +143,49 @@ def test_a_project_of_which_a_call_is_not_converted_fails(tmp_path, text, failin
     assert done.returncode == 0, done.stderr
     names = ("calls", "rate_after", "open_after")
     assert {name for name in names if judged(done, name, "13-1") == "failed"} == failing
+
+
+REACHES = """import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+
+import torch
+from parts.states import state
+
+if __name__ == "__main__":
+    print(torch.ones(
+        [1, 4]).sum().item())
+    state()
+"""
+SWALLOWED = """    try:
+        state()
+    except%s:
+        %s
+"""
+REACHING = {  # what a script makes of the line that it reaches
+    "plain": "    state()\n",
+    "exception": SWALLOWED % (" Exception", "print('no state')"),
+    "goes_on": SWALLOWED % ("", "print('no state')"),
+    "leaves": SWALLOWED % (" BaseException", "sys.exit(0)"),
+    "exits": SWALLOWED % ("", "os._exit(0)"),
+    "child": "    with ProcessPoolExecutor(1) as pool:\n        pool.submit(state)\n",
+    "another": SWALLOWED % (" BaseException as error", "raise ValueError('no state') from error"),
+}
+
+
+def test_a_script_that_reaches_an_open_line_fails_by_that_line_whatever_it_catches(tmp_path):
+    mine = tmp_path / "mine"
+    (mine / "parts").mkdir(parents=True)
+    (mine / "parts" / "states.py").write_text(
+        "import torch\n\nSIZES = [\n    1,\n    2]\n\n\ndef state():\n    return torch.get_rng_state()\n"
+    )
+    for name, end in {**REACHING, "passes_by": "    print('done')\n"}.items():
+        (mine / f"{name}.py").write_text(REACHES.replace("    state()\n", end))
+    done = compared(mine, "pytorch=none", program="main.py", part="13-1")
+    assert done.returncode == 0, done.stderr
+    said = dict(re.findall(r"(?m)^  python (\w+)\.py\n(?:    .*\n)*  (\S.*)$", done.stdout))
+    passed = said.pop("passes_by")
+    assert said == dict.fromkeys(REACHING, "FAILED parts/states.py:9: torch.get_rng_state is open, and was reached")
+    assert passed == "runs, not compared, because pytorch=none was asked for"
+    assert done.stdout.count("    no state\n") == 1  # of the script with a bare `except`: all others end there
+    assert judged(done, "ran", "13-1") == "failed"

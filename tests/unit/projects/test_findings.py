@@ -82,6 +82,7 @@ def test_every_reproducer_has_a_counterfactual(main):
 
 
 QUICK = ["register_decomp", "causal_attention", "after_infer", "one_thread", "silent_cinn", "protobuf_7"]
+QUICK += ["setitem_gradient", "inplace_to_static", "ignore_index_mean"]
 
 
 @pytest.mark.slow
