@@ -168,6 +168,13 @@ def embedding_gradient() -> None:
     F.embedding = lambda rows, table: paddle.matmul(F.one_hot(rows, table.shape[0]), table)
 
 
+def freed_input() -> None:
+    """Nothing is freed."""
+    import paddle
+
+    paddle.set_flags({"FLAGS_eager_delete_tensor_gb": -1.0})
+
+
 def cross_mesh_reshard() -> None:
     """In both processes the tensor goes by send and recv."""
     import paddle
@@ -201,6 +208,7 @@ EXPECTED: dict[str, tuple[Change, str]] = {
     "protobuf_7": (protobuf_7, "present"),
     "custom_device_reshard": (custom_device_reshard, "absent"),
     "embedding_gradient": (embedding_gradient, "absent"),
+    "freed_input": (freed_input, "absent"),
     "cross_mesh_reshard": (cross_mesh_reshard, "absent"),
 }
 
