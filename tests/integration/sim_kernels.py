@@ -130,6 +130,23 @@ def test_embedding(data, rows, padding, dtype):
 
 
 @MANY
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.integers(-3, 2), st.booleans(), TYPES)
+def test_concat(sizes, axis, static, dtype):
+    """Each gets its share of the gradient; under to_static, where the inputs are freed before, as well."""
+
+    def concat(parts):
+        return paddle.concat([2 * part for part in parts], axis)
+
+    shapes = [[size if at == axis % 3 else 2 for at in range(3)] for size in sizes]
+    parts = [tensor(numbers(shape, dtype, seed)) for seed, shape in enumerate(shapes)]
+    out = (paddle.jit.to_static(concat, full_graph=True) if static else concat)(parts)
+    seed = numbers(out.shape, dtype, 9)
+    out.backward(paddle.to_tensor(seed))
+    for part, wanted in zip(parts, np.split(seed, np.cumsum(sizes)[:-1], axis), strict=True):
+        close(part.grad, 2 * wanted)
+
+
+@MANY
 @given(st.data(), st.sampled_from(["float32", "int64", "bool", "float16", "complex64"]))
 def test_views(data, dtype):
     """Transposed, sliced and written into."""
