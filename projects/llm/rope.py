@@ -158,7 +158,7 @@ def make_rope(says: Mapping[str, Any], theta: float, head_dim: int, context: int
         raise ModelError(f"{turning} of the {head_dim} numbers of a head turn, which are no pairs: take another model")
     for name in ("rope_theta", OLD):
         if name in says and says[name] is None:
-            raise ModelError(f"config.json has {name!r}: None in its rope scaling, where a number must be: leave it out")
+            raise ModelError(f"config.json has {name!r}: None in its rope scaling, where a number must be")
     (needed, optional), _ = KINDS[kind]
     for name, value in says.items():
         if name not in (*SAID, *needed, *optional) and value is not None:
