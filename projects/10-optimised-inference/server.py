@@ -49,12 +49,25 @@ from service import Service
 
 FILES = 65536  # connections are open files: as many as the system lets us, up to this
 HEAD_SECONDS = 15  # until a request's headers are there
+# Bytes of a connection that are read before others have their turn. Each piece of a chunked body takes a while, and
+# asyncio alone reads 43,690 pieces of one byte at once.
+TURN = 2**14
 
 
-class Connection(H11Protocol):
-    """uvicorn's connection, which ends where a request's headers do not come, or only half of them."""
+class Connection(H11Protocol, asyncio.BufferedProtocol):
+    """uvicorn's connection, which ends where a request's headers do not come, or only half of them.
+
+    It is read in small turns, as asyncio does with a BufferedProtocol.
+    """
 
     _late: asyncio.TimerHandle | None = None
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        self._read = bytearray(TURN)
+        return self._read
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self._read[:nbytes]))
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)

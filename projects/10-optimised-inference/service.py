@@ -276,6 +276,8 @@ class EventStream(StreamingResponse):
 async def whole_body(request: Request) -> bytes:
     """The request's body. Raises Refusal if it is too large to be one, does not come, or the client left meanwhile."""
     parts: list[bytes] = []
+    if int(request.headers.get("content-length", 0)) > MOST_BYTES:  # digits, or h11 would have refused them
+        raise Refusal(413, f"The body is larger than {MOST_BYTES} bytes")
 
     async def read() -> None:
         size = 0

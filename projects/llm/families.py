@@ -11,7 +11,7 @@ from typing import Any
 from .config import Config, Experts, activation_of, plain_numbers, rope_from, rope_of, windows_of
 from .errors import ModelError
 from .rope import OLD, make_rope
-from .unknown import refuse_keys
+from .unknown import READ, refuse_keys
 from .values import flag, integer, number
 
 Says = Mapping[str, Any]
@@ -183,6 +183,7 @@ class Family:
     fields: Callable[[Says, Fields], Fields]  # of Config, beside the plain numbers
     keys: str  # of config.json, that it reads beside those of every family
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    null: str = ""  # keys that may be null, beside those of every family: transformers fails on any other
 
 
 SLIDING = "use_sliding_window sliding_window max_window_layers layer_types"
@@ -197,28 +198,37 @@ GEMMA_DEFAULTS = {
     "sliding_window": 4096,
     "rms_norm_eps": 1e-6,
 }
+GEMMA_NULL = "hidden_act final_logit_softcapping attn_logit_softcapping use_bidirectional_attention"
 ROUTER = "num_experts_per_tok num_local_experts output_router_logits router_aux_loss_coef router_jitter_noise"
 FAMILIES: Mapping[str, Family] = {
-    "LlamaForCausalLM": Family(_llama, "hidden_act attention_bias mlp_bias", {"rms_norm_eps": 1e-6}),
+    "LlamaForCausalLM": Family(
+        _llama, "hidden_act attention_bias mlp_bias", {"rms_norm_eps": 1e-6}, "num_key_value_heads head_dim"
+    ),
     "MistralForCausalLM": Family(
-        _mistral, "hidden_act sliding_window", {"num_key_value_heads": 8, "sliding_window": 4096, "rms_norm_eps": 1e-6}
+        _mistral,
+        "hidden_act sliding_window",
+        {"num_key_value_heads": 8, "sliding_window": 4096, "rms_norm_eps": 1e-6},
+        "head_dim sliding_window",
     ),
     "MixtralForCausalLM": Family(
         _mixtral,
         f"hidden_act sliding_window {ROUTER}",
         {"num_key_value_heads": 8, "num_local_experts": 8, "num_experts_per_tok": 2, "rope_theta": 1e6}
         | {"rms_norm_eps": 1e-5},
+        "head_dim sliding_window",
     ),
     "Qwen2ForCausalLM": Family(
         _qwen2,
         f"hidden_act {SLIDING}",
         {"num_key_value_heads": 32, "sliding_window": 4096, "max_window_layers": 28, "rms_norm_eps": 1e-6},
+        "sliding_window",
     ),
     "Qwen3ForCausalLM": Family(
         _qwen3,
         f"hidden_act attention_bias {SLIDING}",
         {"head_dim": 128, "num_key_value_heads": 32, "sliding_window": 4096, "max_window_layers": 28}
         | {"rms_norm_eps": 1e-6},
+        "sliding_window",
     ),
     "Qwen3MoeForCausalLM": Family(
         _qwen3_moe,
@@ -226,27 +236,32 @@ FAMILIES: Mapping[str, Family] = {
         f"moe_intermediate_size mlp_only_layers {ROUTER}",
         {"num_key_value_heads": 4, "sliding_window": 4096, "num_experts_per_tok": 8, "moe_intermediate_size": 768}
         | {"decoder_sparse_step": 1, "rms_norm_eps": 1e-6},
+        "sliding_window",
     ),
     "Gemma2ForCausalLM": Family(
         _gemma2,
         GEMMA,
         GEMMA_DEFAULTS | {"num_key_value_heads": 4, "final_logit_softcapping": 30.0, "attn_logit_softcapping": 50.0},
+        GEMMA_NULL,
     ),
     "Gemma3ForCausalLM": Family(
         _gemma3,
         f"{GEMMA} rope_local_base_freq sliding_window_pattern",
         GEMMA_DEFAULTS | {"num_key_value_heads": 4, "rope_theta": 1e6, "rope_local_base_freq": 10000.0},
+        GEMMA_NULL,
     ),
     "Phi3ForCausalLM": Family(
         _phi3,
         "hidden_act sliding_window original_max_position_embeddings partial_rotary_factor",
         {"original_max_position_embeddings": 4096, "rms_norm_eps": 1e-5},
+        "num_key_value_heads sliding_window",
     ),
     "SmolLM3ForCausalLM": Family(
         _smollm3,
         f"hidden_act attention_bias mlp_bias no_rope_layers no_rope_layer_interval {SLIDING}",
         {"num_key_value_heads": 4, "rope_theta": 2e6, "no_rope_layer_interval": 4, "tie_word_embeddings": True}
         | {"rms_norm_eps": 1e-6},
+        "num_key_value_heads sliding_window max_window_layers no_rope_layers",
     ),
 }
 
@@ -274,9 +289,10 @@ def from_hugging_face(config: Says) -> Config:
         raise ModelError("config.json is no JSON object: copy the model's folder again")
     _, family = family_of(config)
     refuse_keys(config, family.keys.split())
+    empty = [name for name, value in config.items() if value is None and name in (*READ.split(), *family.keys.split())]
+    if wrong := [name for name in empty if name not in (*NULL, *family.null.split())]:
+        raise ModelError(f"config.json has {wrong[0]!r}: None, where a value must be: copy the folder again")
     # A key with null is one that is missing, except where null says that there is none.
-    if config.get("tie_word_embeddings", True) is None:  # false to old versions of transformers, an error to new ones
-        raise ModelError("config.json has 'tie_word_embeddings': None, neither true nor false: copy the folder again")
     says = {**family.defaults, **{name: value for name, value in config.items() if value is not None or name in NONE}}
     fields = plain_numbers(says)
     return Config(**{**fields, **family.fields(says, fields)})
@@ -294,4 +310,5 @@ MODEL_TYPES = {
     "Phi3ForCausalLM": "phi3",
     "SmolLM3ForCausalLM": "smollm3",
 }
+NULL = ("rope_scaling", "rope_parameters", "layer_types", "mlp_only_layers")
 NONE = ("sliding_window", "final_logit_softcapping", "attn_logit_softcapping")

@@ -156,15 +156,33 @@ def make_rope(says: Mapping[str, Any], theta: float, head_dim: int, context: int
     turning = int(head_dim * part)
     if turning % 2 or head_dim % 2 or not 0 < turning <= head_dim:
         raise ModelError(f"{turning} of the {head_dim} numbers of a head turn, which are no pairs: take another model")
+    for name in ("rope_theta", OLD):
+        if name in says and says[name] is None:
+            raise ModelError(f"config.json has {name!r}: None in its rope scaling, where a number must be")
     (needed, optional), _ = KINDS[kind]
     for name, value in says.items():
         if name not in (*SAID, *needed, *optional) and value is not None:
             raise ModelError(f"rope's {name!r}: {value!r} in config.json is not computed here: take another model")
     settings = {name: says[name] for name in (*needed, *optional) if says.get(name) is not None}
     _check(settings, needed, turning // 2)
-    return Rope(
+    settings = {name: float(value) if type(value) is int else value for name, value in settings.items()}
+    rope = Rope(
         theta=theta, pairs=turning // 2, still=(head_dim - turning) // 2, kind=kind, context=context, settings=settings
     )
+    _compute(rope)
+    return rope
+
+
+def _compute(rope: Rope) -> None:
+    """Raise ModelError where the numbers, each of them possible, give no frequencies together."""
+    try:
+        with np.errstate(all="ignore"):
+            found = [rope.turns(length) for length in (0, max(rope.context, rope.longest) + 1)]
+    except ArithmeticError:
+        found = [(np.array([np.nan]), np.zeros(1))]
+    if not all(np.isfinite(part).all() for turns in found for part in turns):
+        said = {"rope_theta": rope.theta, **rope.settings}
+        raise ModelError(f"rope scaling {rope.kind!r} cannot be computed with {str(said)[:200]}: copy the folder again")
 
 
 def _check(settings: Mapping[str, Any], needed: tuple[str, ...], pairs: int) -> None:

@@ -43,6 +43,59 @@ def test_what_programs_read_differently(case, changes, named):
         llm.families.from_hugging_face(changed(cases.CASES[case], changes))
 
 
+# For each model the keys that transformers 5.23 takes as null, of all that it reads: any other ends it with an error.
+MAY_BE_NULL = {
+    "llama-biases": "num_key_value_heads head_dim",
+    "mistral-window": "head_dim sliding_window",
+    "mixtral": "head_dim sliding_window",
+    "qwen2-window": "sliding_window",
+    "qwen3-moe": "sliding_window mlp_only_layers",
+    "gemma2": "hidden_act attn_logit_softcapping final_logit_softcapping use_bidirectional_attention",
+    "gemma3": "hidden_act attn_logit_softcapping final_logit_softcapping use_bidirectional_attention",
+    "phi3-part": "num_key_value_heads sliding_window",
+    "smollm3-window": "num_key_value_heads sliding_window max_window_layers no_rope_layers",
+}
+EVERY = ("rope_scaling", "rope_parameters", "layer_types")
+
+
+@pytest.mark.parametrize("case", list(MAY_BE_NULL))
+def test_a_key_is_null_only_where_transformers_takes_it_so(case):
+    config = cases.CASES[case]
+    read = {*llm.unknown.READ.split(), *llm.families.family_of(config)[1].keys.split()}
+    for name in sorted(read - {"architectures"}):
+        empty = {**config, name: None}
+        if name in (*EVERY, *MAY_BE_NULL[case].split()):
+            llm.families.from_hugging_face(empty)
+        else:
+            with pytest.raises(llm.ModelError, match=f"'{name}'"):
+                llm.families.from_hugging_face(empty)
+
+
+@pytest.mark.parametrize(
+    ("case", "changes", "named"),
+    [
+        ("llama", {"rope_scaling": {"rope_type": "default", "rope_theta": None}}, "'rope_theta': None"),
+        (
+            "llama-yarn",
+            {"rope_scaling": {**cases.CASES["llama-yarn"]["rope_scaling"], "original_max_position_embeddings": None}},
+            "'original_max_position_embeddings': None",
+        ),
+        ("llama-yarn", {"rope_theta": 1.0}, "cannot be computed with {'rope_theta': 1.0"),
+        ("phi3-longrope", {"original_max_position_embeddings": 1}, "'longrope' cannot be computed"),
+    ],
+)
+def test_numbers_of_a_rope_that_give_no_frequencies(case, changes, named):
+    config = {**cases.CASES[case], **changes}
+    with pytest.raises(llm.ModelError, match=re.escape(named)):
+        llm.families.from_hugging_face(config)
+
+
+def test_a_whole_number_beyond_64_bits_stretches_like_any_other():
+    rope = {**cases.CASES["llama-yarn"]["rope_scaling"], "factor": 10**25}
+    (found,) = llm.families.from_hugging_face({**cases.CASES["llama-yarn"], "rope_scaling": rope}).ropes
+    assert found.turns()[0].dtype == "float64"
+
+
 @pytest.mark.parametrize("case", ["llama", "mistral", "qwen3", "qwen3-moe", "smollm3"])
 def test_layers_that_are_all_full_change_nothing_without_a_window(case):
     config = cases.CASES[case]

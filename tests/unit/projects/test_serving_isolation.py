@@ -35,6 +35,8 @@ def server(tmp_path_factory):
     write_folder(folder, SETTINGS)
     with running(folder, "--weights", "float32", "--batch", "4") as process:
         yield process
+        process.kill()
+        assert "Traceback" not in process.stdout.read(), "its log, of all that these tests send"
 
 
 def answer(server, **wishes):
@@ -106,13 +108,15 @@ def test_an_error_in_choosing_is_the_requests_own(load, capsys):
     assert "planted" in capsys.readouterr().err, "the log has the traceback"
 
 
-def test_a_request_whose_headers_do_not_come_is_ended(load, monkeypatch):
-    module = load("10-optimised-inference/server.py")
-    monkeypatch.setattr(module, "HEAD_SECONDS", 0.2)
+async def hello(scope, receive, send):
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
 
-    async def hello(scope, receive, send):
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-        await send({"type": "http.response.body", "body": b"ok"})
+
+async def talks(module, firsts):
+    """What each connection of a server with `module`'s protocol answers to these bytes, until it closes."""
 
     async def talk(port, first):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -121,18 +125,39 @@ def test_a_request_whose_headers_do_not_come_is_ended(load, monkeypatch):
         writer.close()
         return found
 
-    async def main():
-        bound = module.listen("127.0.0.1", 0)
-        server = uvicorn.Server(uvicorn.Config(hello, http=module.Connection, lifespan="off", log_level="error"))
-        serving = asyncio.create_task(server.serve([bound]))
-        port, whole = bound.getsockname()[1], b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-        found = await asyncio.gather(*(talk(port, first) for first in (b"", b"GET / HT", whole + b"GET /")))
-        server.should_exit = True
-        await serving
-        return found
+    bound = module.listen("127.0.0.1", 0)
+    said = {"lifespan": "off", "log_level": "error", "timeout_keep_alive": 1}
+    server = uvicorn.Server(uvicorn.Config(hello, http=module.Connection, **said))
+    serving = asyncio.create_task(server.serve([bound]))
+    found = await asyncio.gather(*(talk(bound.getsockname()[1], first) for first in firsts))
+    server.should_exit = True
+    await serving
+    return found
 
-    nothing, half, second = asyncio.run(main())
+
+def test_a_request_whose_headers_do_not_come_is_ended(load, monkeypatch):
+    module = load("10-optimised-inference/server.py")
+    monkeypatch.setattr(module, "HEAD_SECONDS", 0.2)
+
+    whole = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    nothing, half, second = asyncio.run(talks(module, (b"", b"GET / HT", whole + b"GET /")))
     assert nothing == half == b"" and second.endswith(b"ok")
+
+
+def test_a_connection_is_read_in_small_turns(load, monkeypatch):
+    module = load("10-optimised-inference/server.py")
+    turns, plain = [], module.H11Protocol.data_received
+
+    def counting(self, data):
+        turns.append(len(data))
+        plain(self, data)
+
+    monkeypatch.setattr(module.H11Protocol, "data_received", counting)
+    pieces = b"1\r\n \r\n" * 50_000 + b"0\r\n\r\n"
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    (found,) = asyncio.run(talks(module, (head + pieces,)))
+    assert found.endswith(b"ok") and sum(turns) == len(head + pieces)
+    assert max(turns) <= module.TURN == 16384
 
 
 def test_a_body_that_does_not_come_is_refused(load, monkeypatch):
@@ -144,7 +169,7 @@ def test_a_body_that_does_not_come_is_refused(load, monkeypatch):
         await asyncio.sleep(60)
 
     with pytest.raises(module.Refusal) as refusal:
-        asyncio.run(module.whole_body(SimpleNamespace(stream=slowly)))
+        asyncio.run(module.whole_body(SimpleNamespace(stream=slowly, headers={})))
     assert refusal.value.status == 408
 
 
