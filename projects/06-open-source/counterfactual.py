@@ -171,7 +171,7 @@ def embedding_gradient() -> None:
 
 def freed_input() -> None:
     """Nothing is freed."""
-    os.environ["FLAGS_eager_delete_tensor_gb"] = "-1"
+    os.environ.update(FLAGS_eager_delete_tensor_gb="-1")
 
 
 def cross_mesh_reshard() -> None:

@@ -88,7 +88,7 @@ def test_what_the_last_bits_decide_in_pytorch_itself_is_no_measure_and_what_they
     assert running._beyond(wrong, longer) == running._beyond(wrong, moved, longer=True) == wrong[1:]
 
 
-def test_a_script_all_of_whose_values_the_last_bits_decide_is_not_called_equal(running, comparing, monkeypatch, tmp_path):
+def test_a_script_whose_every_value_the_last_bits_decide_is_not_equal(running, comparing, monkeypatch, tmp_path):
     def shown(*values):
         return comparing.Record(events=[("value", name, 0, value) for name, value in zip("ab", values, strict=True)])
 
