@@ -282,6 +282,8 @@ def _otherwise(root: Path, manifest: Mapping[str, Any], book: Catalogue) -> Iter
             yield f"{name}: changed; it does not say what ./inv pack says of these files"
     if manifest["code"] not in (None, revision_of(made)):
         yield f"the code is of commit {manifest['code'][:12]}, and the runs are not"
+    if archive.manifest(made, None)[archive.MANIFEST] != (root / archive.MANIFEST).read_bytes():
+        yield f"{archive.MANIFEST}: ./inv pack writes another one for these files"
 
 
 def _code_otherwise(made: Contents, commit: str | None) -> Iterator[str]:
