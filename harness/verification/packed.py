@@ -30,7 +30,8 @@ def verify(file: Path, root: Path, catalogue: Catalogue, signers: Path | None) -
     Raises:
         VerificationError: something in it is not as it says.
     """
-    lines, unsure = list(_mistakes(root, catalogue, signers)), []
+    unsure: list[str] = []
+    lines = list(_mistakes(root, catalogue, signers))
     if not lines:  # of what is damaged nothing is drawn
         lines, unsure = pictures.findings(root / "results")
     if lines:

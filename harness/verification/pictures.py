@@ -20,7 +20,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 def findings(results: Path) -> tuple[list[str], list[str]]:
     """What is wrong with pictures, a line each; and the pictures that could not be held against their logs."""
-    mistakes, unsure = [], []
+    mistakes: list[str] = []
+    unsure: list[str] = []
     for run in sorted(Path(entry.path) for _, _, entry in sealed.folders(results)):
         file, record = run / screen.FILE, Record.read(run)
         if not file.is_file():
