@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
@@ -81,17 +81,22 @@ def json_content(document: Mapping[str, Any]) -> bytes:
         return json.dumps(document, indent=2, allow_nan=False).encode() + b"\n"
 
 
-def read_json(content: bytes) -> Any:
-    """JSON of others, where all readers read the same: in UTF-8, each name once in its object, integers of a size.
+def read_json(content: bytes, integer: Callable[[str], int] = int) -> Any:
+    """JSON of others, where all readers read the same: in UTF-8, each name once in its object.
 
     Raises:
         ValueError: it is not.
         RecursionError: it is nested too deep.
     """
-    return json.loads(content.decode(), object_pairs_hook=_each_once, parse_int=_integer)
+    return json.loads(content.decode(), object_pairs_hook=_each_once, parse_int=integer)
 
 
-def _integer(text: str) -> int:
+def bounded_integer(text: str) -> int:
+    """An integer of a manifest.
+
+    Raises:
+        ValueError: it is larger than any double.
+    """
     if len(text) > DIGITS:
         raise ValueError(f"an integer of {len(text)} digits")
     return int(text)

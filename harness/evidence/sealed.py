@@ -16,7 +16,16 @@ from typing import Any
 
 from harness.catalogue import datafiles
 from harness.errors import DataFileError, StoreError, VerificationError
-from harness.evidence.hashing import LOCK, RUN_ID, hash_files, json_content, read_json, seal_of, write_json
+from harness.evidence.hashing import (
+    LOCK,
+    RUN_ID,
+    bounded_integer,
+    hash_files,
+    json_content,
+    read_json,
+    seal_of,
+    write_json,
+)
 
 PREFIX = "sealed/"
 MOST_MANIFEST_BYTES = 16 * 2**20
@@ -58,7 +67,7 @@ class Kind:
             DataFileError: it is damaged; what is wrong is named.
         """
         try:
-            document = read_json(path.read_bytes())
+            document = read_json(path.read_bytes(), bounded_integer)
         except (OSError, ValueError, RecursionError) as error:
             raise DataFileError(f"{path}: not a readable {self.name}.", f"{error}.", self.again) from error
         if not isinstance(document, dict) or document.get("schema") not in self.versions:
