@@ -16,6 +16,7 @@ from typing import Any, TextIO
 PLAIN = {"✓": "+", "✗": "x", "△": "^", "○": "o", "·": ".", "…": "...", "–": "-", "▶": ">", "■": "#", "│": "|",
          "→": "->", "≤": "<=", "≥": ">=", "×": "x", "␛": "^["}  # fmt: skip
 LONGEST = 2000
+MOVES = r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"  # a cursor, or letters
 
 
 def coloured(stream: TextIO) -> bool:
@@ -78,9 +79,9 @@ def escaped_json(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text without what moves a terminal's cursor, and not longer than a person reads."""
+    """The text without what moves a terminal's cursor or turns letters round, no longer than a person reads."""
     text = text.encode("utf-8", "replace").decode()
-    shown = re.sub(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]", " ", text.replace("\033", "␛"))
+    shown = re.sub(MOVES, " ", text.replace("\033", "␛"))
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
 
 

@@ -158,20 +158,29 @@ def _zone(exif: Any) -> datetime.tzinfo | None:
 
 
 def alike(one: bytes, other: bytes) -> bool:
-    """Whether two files, as they are kept, show the same picture, though it was saved again in another size or form."""
+    """Whether two files, as they are kept, show the same picture, though saved again in another size or form, turned
+    or mirrored."""
     if one == other:
         return True
-    looks = [_look(content) for content in (one, other)]
-    return all(looks) and (looks[0] ^ looks[1]).bit_count() <= ALIKE
+    (look, *_), looks = _looks(one), _looks(other)
+    return look != 0 and any(turned and (look ^ turned).bit_count() <= ALIKE for turned in looks)
 
 
-def _look(content: bytes) -> int:
-    """Where a picture of 17 by 16 turns lighter to the right, as bits; 0 for one too plain to be told from others."""
+def _looks(content: bytes) -> list[int]:
+    """What a picture looks like as it is, then turned and mirrored in every way."""
     from PIL import Image
 
     with Image.open(io.BytesIO(content), formats=DECODERS) as image:
         image.draft("L", (128, 128))
-        pixels = image.convert("L").resize((17, 16), Image.Resampling.LANCZOS).tobytes()
+        small = image.convert("L").resize((128, 128), Image.Resampling.LANCZOS)
+    return [_look(each) for each in (small, *map(small.transpose, Image.Transpose))]
+
+
+def _look(image: Any) -> int:
+    """Where a picture of 17 by 16 turns lighter to the right, as bits; 0 for one too plain to be told from others."""
+    from PIL import Image
+
+    pixels = image.resize((17, 16), Image.Resampling.LANCZOS).tobytes()
     steps = [pair for row in range(16) for pair in pairwise(pixels[row * 17 : row * 17 + 17])]
     bits = "".join("01"[right > left] for left, right in steps)
     edges = sum(abs(right - left) > 3 for left, right in steps)

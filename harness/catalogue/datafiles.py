@@ -4,6 +4,7 @@ A file with a mistake is refused with its name, the line and what would be right
 in .cache/, so that a command that only reads the catalogue starts without a YAML parser or a validator.
 """
 
+import functools
 import json
 import os
 import re
@@ -103,14 +104,19 @@ def read(path: Path, root: Path) -> tuple[Document, Any]:
 
 def mistake(document: Any, schema: str) -> str:
     """What of a document is against the schema of that name, in a line; empty where nothing is."""
-    from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 
-    rules = json.loads((SCHEMAS / f"{schema}.schema.json").read_bytes())
-    found = best_match(Draft202012Validator(rules).iter_errors(document))
+    found = best_match(_validator(schema).iter_errors(document))
     if found is None:
         return ""
     return f"{'.'.join(str(step) for step in found.absolute_path)}: {found.message[:200]}"
+
+
+@functools.cache
+def _validator(schema: str) -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(json.loads((SCHEMAS / f"{schema}.schema.json").read_bytes()))
 
 
 def _refuse_twin_keys(name: str, node: Any) -> None:

@@ -167,7 +167,7 @@ def board(
     made = boards.Board(built, book, results, read, signers, address)
     text = boards.page(made)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    path.write_bytes(text.encode("utf-8", "backslashreplace"))  # half a character in a note is written out
     signed = sum(bool(run.signature.by) for run in made.shown)
     print(f"{os.path.relpath(path)}: {len(made.shown)} results, {signed} signed, {len(text) / 2**10:.0f} KiB")
 
@@ -181,5 +181,5 @@ def report(results: Path, book: Catalogue, path: Path) -> None:
     matrix.warn_of_damage(built)
     text = reports.page(built, book, results)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    path.write_bytes(text.encode("utf-8", "backslashreplace"))  # half a character in a note is written out
     print(f"{os.path.relpath(path)}: {len(text) / 2**20:.1f} MiB")

@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
@@ -14,6 +14,7 @@ from typing import IO, Any
 from harness.errors import StoreError
 
 LOCK = ".lock"
+DIGITS = 300  # a double, which most readers of JSON take numbers for, holds 308
 RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{3}Z-[0-9a-f]{6}")
 
 
@@ -66,14 +67,47 @@ def seal_of(manifest: Mapping[str, Any]) -> str:
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Write beside and rename, so that no reader ever sees half a file."""
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-    try:
-        content = text.encode()
-    except UnicodeEncodeError:  # half a character, which only an escape can hold
-        content = json.dumps(document, indent=2, allow_nan=False).encode()
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(content + b"\n")
+    beside.write_bytes(json_content(document))
     beside.replace(path)
+
+
+def json_content(document: Mapping[str, Any]) -> bytes:
+    """The one way in which a document is written. Who checks a file holds its bytes against this: other bytes of the
+    same meaning may mean another thing to another reader (a name that stands twice, UTF-16, what stands behind)."""
+    try:
+        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    except UnicodeEncodeError:  # half a character, which only an escape can hold
+        return json.dumps(document, indent=2, allow_nan=False).encode() + b"\n"
+
+
+def read_json(content: bytes, integer: Callable[[str], int] = int) -> Any:
+    """JSON of others, where all readers read the same: in UTF-8, each name once in its object.
+
+    Raises:
+        ValueError: it is not.
+        RecursionError: it is nested too deep.
+    """
+    return json.loads(content.decode(), object_pairs_hook=_each_once, parse_int=integer)
+
+
+def bounded_integer(text: str) -> int:
+    """An integer of a manifest.
+
+    Raises:
+        ValueError: it is larger than any double.
+    """
+    if len(text) > DIGITS:
+        raise ValueError(f"an integer of {len(text)} digits")
+    return int(text)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r:.80} stands twice in one object")
+    return document
 
 
 def unwritable(results: Path, error: OSError) -> StoreError:

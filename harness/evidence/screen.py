@@ -43,15 +43,20 @@ def draw(folder: Path, record: RecordData) -> str:
         Nothing, or why there is no picture: a run is not lost for want of one.
     """
     try:
-        log = folder / LOG
-        content = log.read_bytes() if log.is_file() else b""
-        head = [_command(record), _verdict(record), *_failures(record)]
-        foot = [[(f"run.log  sha256:{sha256(log) if log.is_file() else 'none'}", FAINT)]]
-        _picture(head, list(rows(content)), foot).save(folder / FILE, compress_level=3)
+        picture(folder, record).save(folder / FILE, compress_level=3)
         return ""
     except Exception as error:  # whatever a library meets in an odd log or on a full disk
         (folder / FILE).unlink(missing_ok=True)
         return f"{type(error).__name__}: {error}"
+
+
+def picture(folder: Path, record: RecordData) -> "Image.Image":
+    """The picture of a run whose log is in `folder`."""
+    log = folder / LOG
+    content = log.read_bytes() if log.is_file() else b""
+    head = [_command(record), _verdict(record), *_failures(record)]
+    foot = [[(f"run.log  sha256:{sha256(log) if log.is_file() else 'none'}", FAINT)]]
+    return _picture(head, list(rows(content)), foot)
 
 
 def draw_text(path: Path, title: str, content: bytes, foot: str) -> None:
@@ -187,7 +192,7 @@ def _has(face: "ImageFont.FreeTypeFont", character: str) -> bool:
     return bytes(face.getmask(character)) != bytes(face.getmask("\U000fffff")) or not character.strip()
 
 
-def _picture(head: Sequence[Row], log: Sequence[Row], foot: Sequence[Row]) -> Any:
+def _picture(head: Sequence[Row], log: Sequence[Row], foot: Sequence[Row]) -> "Image.Image":
     from PIL import Image, ImageDraw
 
     faces = Faces()

@@ -7,7 +7,6 @@ A kind of sealed folder is one entry of KINDS: it is then listed, sent to stores
 Whatever comes from elsewhere is hostile until its seal, its place and every hash have been computed again.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,16 @@ from typing import Any
 
 from harness.catalogue import datafiles
 from harness.errors import DataFileError, StoreError, VerificationError
-from harness.evidence.hashing import LOCK, RUN_ID, hash_files, seal_of, write_json
+from harness.evidence.hashing import (
+    LOCK,
+    RUN_ID,
+    bounded_integer,
+    hash_files,
+    json_content,
+    read_json,
+    seal_of,
+    write_json,
+)
 
 PREFIX = "sealed/"
 MOST_MANIFEST_BYTES = 16 * 2**20
@@ -59,7 +67,7 @@ class Kind:
             DataFileError: it is damaged; what is wrong is named.
         """
         try:
-            document = json.loads(path.read_bytes())
+            document = read_json(path.read_bytes(), bounded_integer)
         except (OSError, ValueError, RecursionError) as error:
             raise DataFileError(f"{path}: not a readable {self.name}.", f"{error}.", self.again) from error
         if not isinstance(document, dict) or document.get("schema") not in self.versions:
@@ -165,25 +173,28 @@ class Sealed:
             return [str(error).replace("\n", " ")]
 
     def valid(self, results: Path) -> Document:
-        """The manifest, if its seal is whole and it keeps its schema.
+        """The manifest, if its seal is whole, and it keeps its schema.
 
         Raises:
             DataFileError: it does not.
         """
         document = self.read(results)
+        file = results / self.place / self.kind.manifest
         if mistake := datafiles.mistake(document, self.kind.name):
-            raise DataFileError(
-                f"{results / self.place / self.kind.manifest}: {mistake}",
-                "It is not as its schema asks.",
-                self.kind.again,
-            )
+            raise DataFileError(f"{file}: {mistake}", "It is not as its schema asks.", self.kind.again)
         return document
 
     def differences(self, results: Path, document: Mapping[str, Any]) -> list[str]:
         """What of its place and its files is not as its manifest says, a line each."""
         folder = results / self.place
         changed = _changed(folder, hash_files(folder, self.kind.manifest), document["artefacts"])
-        return self.moved(results, document) + list(changed)
+        return self.moved(results, document) + list(changed) + list(self._rewritten(folder, document))
+
+    def _rewritten(self, folder: Path, document: Mapping[str, Any]) -> Iterator[str]:
+        """A line, where its manifest is other bytes than those of this document: another reader may read another."""
+        file = folder / self.kind.manifest
+        if file.read_bytes() != json_content(document):
+            yield f"{file}: written over, its seal is over the same text in other bytes"
 
     def moved(self, results: Path, document: Mapping[str, Any]) -> list[str]:
         """A line, where its manifest says that it belongs elsewhere."""
@@ -198,7 +209,7 @@ class Sealed:
                 could lead out of the folder.
         """
         try:
-            manifest = json.loads(content)
+            manifest = read_json(content)
             if manifest["seal"] != seal_of(manifest):
                 raise ValueError("the seal is broken")
             said = self.kind.said.format_map(manifest)

@@ -81,14 +81,26 @@ def check(file: Path, signature: Path, signers: Path | None = None) -> tuple[str
 
 
 def _is_plain(content: bytes) -> bool:
-    """Whether a signature holds nothing but itself: one Base64, in lines of one length."""
+    """Whether a signature holds nothing but itself: one Base64, in lines of one length, its reserved field empty."""
     found = ARMOUR.fullmatch(content)
-    *lines, last = found["lines"].splitlines() if found else [b""]
+    if not found:
+        return False
+    *lines, last = found["lines"].splitlines()
+    whole = b"".join([*lines, last])
     try:
-        whole = b"".join([*lines, last])
-        return base64.b64encode(base64.b64decode(whole, validate=True)) == whole and len({*map(len, lines)}) < 2
+        held = base64.b64decode(whole, validate=True)
     except ValueError:
         return False
+    return base64.b64encode(held) == whole and len({*map(len, lines)}) < 2 and not _reserved(held)
+
+
+def _reserved(held: bytes) -> bytes:
+    """What stands in the field that ssh-keygen leaves empty, and passes over (openssh-portable, PROTOCOL.sshsig)."""
+    place, field = len(b"SSHSIG") + 4, b""  # behind the version: key, namespace, reserved, hash, signature
+    for _ in ("key", "namespace", "reserved"):
+        size = int.from_bytes(held[place : place + 4], "big")
+        field, place = held[place + 4 : place + 4 + size], place + 4 + size
+    return field
 
 
 class _Done:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.evidence.hashing import hash_files, write_json
+from harness.evidence.hashing import hash_files, json_content, write_json
 from harness.evidence.record import RecordData
 from harness.evidence.verdicts import FAILED, NOT_JUDGED, PASSED, verdict_of
 
@@ -57,13 +57,8 @@ def write(folder: Path, record: RecordData) -> Path:
 
 
 def states(content: bytes, record: RecordData) -> bool:
-    """Whether a statement says what the record does.
-
-    Raises:
-        ValueError: it is no JSON.
-    """
-    stated = json.loads(content)
-    return any(stated == of(record, record["artefacts"], named) for named in (BODY, BODY_BEFORE))
+    """Whether these are the bytes of the record's statement."""
+    return any(content == json_content(of(record, record["artefacts"], named)) for named in (BODY, BODY_BEFORE))
 
 
 def _subjects(record: RecordData) -> Iterator[dict[str, Any]]:

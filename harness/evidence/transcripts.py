@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import VerificationError
+from harness.evidence.hashing import read_json
 
 FILE = "transcript.jsonl"
 START = "0" * 64
@@ -31,7 +32,7 @@ def read(folder: Path) -> list[dict[str, Any]]:
     turns: list[dict[str, Any]] = []
     previous = START
     for number, text in enumerate((folder / FILE).read_text(encoding="utf-8").split("\n")[:-1], 1):
-        line = json.loads(text)
+        line = read_json(text.encode())
         if not isinstance(line, dict) or not isinstance(line.get("turn"), int):
             raise VerificationError(f"{folder / FILE}: line {number} is no turn.")
         if not all(isinstance(line.get(name), str) for name in TEXTS):

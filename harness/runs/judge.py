@@ -1,6 +1,5 @@
 """The judge: did a run do what its part declares? Programs measure; only this module decides."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 from harness.catalogue import expressions
 from harness.catalogue.entries import Hardware, Metric, Part
+from harness.evidence.hashing import read_json
 from harness.evidence.verdicts import FAILED, NOT_JUDGED, PASSED, Verdict
 from harness.runs.processes import Ending
 
@@ -67,7 +67,7 @@ def _read_object(path: Path, mistakes: dict[str, str]) -> dict[str, Any]:
         if path.is_symlink() or path.stat().st_size > FILE_BYTES:
             mistakes[path.name] = "a link, or over 1 MiB"
             return {}
-        document = plain(json.loads(path.read_bytes()))
+        document = plain(read_json(path.read_bytes()))
     except FileNotFoundError:
         mistakes[path.name] = "the program wrote none"
     except (OSError, ValueError, RecursionError) as error:

@@ -1,7 +1,7 @@
 """What is in a pack: held against its manifest, its records, its commit, and what ./inv pack makes of these files."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from harness.publish.packs import archive, contents
 from harness.publish.packs.contents import Contents, revision_of
 from harness.publish.packs.names import shown
 from harness.terminal import harmless
-from harness.verification import verifying
+from harness.verification import pictures, verifying
 
 MANIFEST_BYTES = 16 * 2**20
 CODE = "code/"
@@ -30,7 +30,10 @@ def verify(file: Path, root: Path, catalogue: Catalogue, signers: Path | None) -
     Raises:
         VerificationError: something in it is not as it says.
     """
+    unsure: list[str] = []
     lines = list(_mistakes(root, catalogue, signers))
+    if not lines:  # of what is damaged nothing is drawn
+        lines, unsure = pictures.findings(root / "results")
     if lines:
         listed = [harmless(line.replace(f"{root}/", "")) for line in lines[:20]]
         more = [f"… and {len(lines) - 20} more"] if len(lines) > 20 else []
@@ -42,7 +45,7 @@ def verify(file: Path, root: Path, catalogue: Catalogue, signers: Path | None) -
     counts += verifying.counted(root / "results", verifying.verify_others(root / "results"))
     return (
         f"{len(manifest['files'])} files, {', '.join(counts)} verified: every byte, hashes, seals, schema, verdict, "
-        f"{_cover_said(root, manifest)}. {_code_said(root, manifest)} {_signed(root, signers)} "
+        f"{_cover_said(root, manifest)}. {_pictures_said(unsure)}{_code_said(root, manifest)} {_signed(root, signers)} "
         f"sha256 {archive.sha256_of(file)}"
     )
 
@@ -214,6 +217,13 @@ def _cover_said(root: Path, manifest: Mapping[str, Any]) -> str:
     return f"but its cover, of the first format, which has no seal, was NOT made again{unsure}"
 
 
+def _pictures_said(unsure: Sequence[str]) -> str:
+    if not unsure:
+        return ""
+    number = f"{len(unsure)} picture{'s are' if len(unsure) > 1 else ' is'}"
+    return f"{number} NOT as drawn here from run.log, which is what counts; another revision may draw otherwise. "
+
+
 def _code_said(root: Path, manifest: Mapping[str, Any]) -> str:
     if not _code_of(root):
         return "There is no code in it."
@@ -282,6 +292,8 @@ def _otherwise(root: Path, manifest: Mapping[str, Any], book: Catalogue) -> Iter
             yield f"{name}: changed; it does not say what ./inv pack says of these files"
     if manifest["code"] not in (None, revision_of(made)):
         yield f"the code is of commit {manifest['code'][:12]}, and the runs are not"
+    if archive.manifest(made, None)[archive.MANIFEST] != (root / archive.MANIFEST).read_bytes():
+        yield f"{archive.MANIFEST}: ./inv pack writes another one for these files"
 
 
 def _code_otherwise(made: Contents, commit: str | None) -> Iterator[str]:

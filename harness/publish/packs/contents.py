@@ -140,8 +140,9 @@ def _files(folder: Path, place: str) -> Iterator[tuple[str, Path]]:
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
             raise VerificationError(f"{path}: it is a link.", "A pack holds files only.", "Run that cell again.")
-        if path.is_file():
-            yield f"{place}/{path.relative_to(folder).as_posix()}", path
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != hashing.LOCK:  # which is no part of what is sealed
+            yield f"{place}/{name}", path
 
 
 # Code

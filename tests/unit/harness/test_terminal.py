@@ -163,3 +163,9 @@ def test_a_strangers_text_moves_no_cursor_and_hides_nothing(text):
 def test_a_strangers_json_is_the_same_document_without_control_characters(text):
     shown = terminal.escaped_json(json.dumps({"a": text}, ensure_ascii=False, indent=2))
     assert json.loads(shown) == {"a": text} and all(line.isprintable() for line in shown.split("\n"))
+
+
+@pytest.mark.parametrize("text", ["\x1b[2Jb", "a\nb", "\r\x9b31mb", "\u202eb", "\u2066b\u2069", "\u2028b", "\u200fb"])
+def test_one_line_moves_no_cursor_and_turns_no_letters_round(text):
+    assert terminal.one_line(text).isprintable()
+    assert "汉\u3000字" in terminal.one_line(f"{text}汉\u3000字")  # a blank of Chinese texts

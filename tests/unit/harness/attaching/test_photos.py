@@ -134,6 +134,14 @@ def test_the_same_picture_is_one_day_however_often_it_was_saved(results, tmp_pat
     assert len(attach(results, DAYS, [photo(tmp_path / "b.jpg", date="2026:11:21 10:00:00")])) == 1
 
 
+@pytest.mark.parametrize("way", Image.Transpose)
+def test_a_picture_that_was_turned_or_mirrored_is_the_same(results, tmp_path, way):
+    attach(results, DAYS, [photo(tmp_path / "a.jpg")])
+    Image.open(tmp_path / "a.jpg").transpose(way).save(tmp_path / "b.jpg", quality=60)
+    with pytest.raises(UsageError, match="attached already, for 2026-11-20"):
+        attach(results, DAYS, [str(tmp_path / "b.jpg")], date="2026-11-21")
+
+
 def test_two_plain_pictures_are_not_taken_for_one(results, tmp_path):
     for number, colour in enumerate(("green", "navy")):
         Image.new("RGB", (200, 200), colour).save(tmp_path / f"{number}.png")

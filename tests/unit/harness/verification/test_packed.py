@@ -177,6 +177,16 @@ def test_the_seal_and_the_form_of_the_manifest_count(pack: Path) -> None:
         assert "manifest.json: " in refused(pack)
 
 
+def test_a_lock_in_a_run_is_no_file_of_a_pack(pack: Path) -> None:
+    files = files_of(pack)
+    run = next(name for name in files if name.endswith("record.json")).removesuffix("record.json")
+    assert ".lock: ./inv pack does not put it in" in refused(packed_again(pack, {**files, f"{run}.lock": b"x"}))
+
+
+def test_a_manifest_of_equal_numbers_in_another_form_is_refused(pack: Path) -> None:
+    assert "manifest.json: ./inv pack writes another one" in refused(packed_again(pack, files_of(pack), schema=2.0))
+
+
 # Code and rules
 
 

@@ -13,7 +13,7 @@ from samples import PROJECT_FILE, Tree, a_catalogue, a_kind, a_part, a_record
 
 from harness.catalogue.entries import Metric
 from harness.errors import VerificationError
-from harness.evidence.hashing import hash_files, seal_of
+from harness.evidence.hashing import hash_files, read_json, seal_of, write_json
 from harness.verification.verifying import require_verified, verify
 
 BOOK = a_catalogue()
@@ -26,7 +26,7 @@ def forge(folder: Path, change) -> None:
     change(record)
     record["artefacts"] = hash_files(folder) if "artefacts" in record else None
     record["seal"] = seal_of(record)
-    path.write_text(json.dumps(record))
+    write_json(path, record)
 
 
 def test_a_good_record_holds_whether_it_passed_or_failed(results):
@@ -59,6 +59,40 @@ def test_a_broken_seal_is_one_line(results):
     path.write_text(path.read_text().replace('"passed": true', '"passed": false'))
     (line,) = verify(folder, BOOK)
     assert "the seal is broken" in line and str(path) in line and "\n" not in line
+
+
+@pytest.mark.parametrize("name", ["record.json", "statement.json", "metrics.json"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda text: text.replace("{", '{"passed": false, "_type": 1, "error": 9,', 1).encode(),
+        lambda text: text.encode("utf-8-sig"),
+        lambda text: text.encode("utf-16"),
+    ],
+)
+def test_bytes_that_another_reader_reads_otherwise_are_found_though_every_seal_is_whole(results, name, other):
+    folder = a_record(results)
+    path = folder / name
+    path.write_bytes(other(path.read_text()))
+    if name != "record.json":
+        forge(folder, lambda record: None)
+    assert any(name in line for line in verify(folder, BOOK))
+
+
+@pytest.mark.parametrize("other", [json.dumps, lambda record: json.dumps(record, indent=2) + "\n\n"])
+def test_a_record_written_over_in_other_bytes_is_found_though_it_says_the_same(results, other):
+    folder = a_record(results)
+    path = folder / "record.json"
+    path.write_text(other(read_json(path.read_bytes())))
+    (line,) = verify(folder, BOOK)
+    assert "record.json: written over" in line
+
+
+def test_a_number_that_no_double_holds_makes_no_record(results):
+    folder = a_record(results)
+    forge(folder, lambda record: record["times"].update(seconds=10**400))
+    (line,) = verify(folder, BOOK)
+    assert "an integer of 401 digits" in line
 
 
 def test_a_record_that_is_not_there_is_said(tmp_path):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from samples import a_catalogue, a_kind, a_part, a_record, a_rule, before_run, outcome
 
+from harness.cli import evidence
 from harness.evidence import attachments, traces
 from harness.evidence.records import LOG, Draft
 from harness.points import matrix
@@ -194,3 +195,10 @@ def test_an_address_that_was_not_reached_is_said_on_the_page(results: Path) -> N
     attachments.write(results, "14", document, {})
     book = a_catalogue(article)
     assert "waiting: not reached yet" in report.page(matrix.build(book, results), book, results)
+
+
+def test_a_note_that_is_not_utf_8_breaks_no_report(results: Path, tmp_path: Path) -> None:
+    document = {"kind": "photo", "date": "2026-11-03", "name": "n\udcff.jpg", "note": "\udc9b31m"}
+    attachments.write(results, "15", document, {"photo.jpg": b"no picture"})
+    evidence.report(results, a_catalogue(DAYS), tmp_path / "report.html")
+    assert "\\udc9b31m" in (tmp_path / "report.html").read_text(encoding="utf-8")
