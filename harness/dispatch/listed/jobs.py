@@ -200,7 +200,7 @@ def settle(results: Path, batch: Batch, known: Queue, scheduler: Scheduler) -> l
     statuses = survey(results, batch, known, scheduler)
     if all(status.over for status in statuses):
         batch.forget(results)
-        endings.sweep(results)
+        endings.sweep(results, batch, scheduler)
     return statuses
 
 
