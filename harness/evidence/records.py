@@ -53,6 +53,11 @@ class Draft:
             shutil.rmtree(hidden, ignore_errors=True)
             raise unwritable(results, error) from error
 
+    def find_place(self) -> None:
+        """Take another id where its place is taken: a job that its scheduler forgot was run once more."""
+        if (self.results / of_document(RECORD, self.record).place).exists():
+            self.record["id"] = new_id()
+
     def seal(self, **outcome: Any) -> Record:
         """Complete the record, seal it, and move the folder to its place."""
         self.record.update(outcome)

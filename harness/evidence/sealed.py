@@ -307,14 +307,19 @@ def _others() -> set[str]:
 
 
 def here(results: Path) -> Iterator[Sealed]:
-    """The sealed folders of this machine."""
-    places = [f"{part}/{kind}/{run.name}" for part, kind, run in folders(results)]
-    for under in (kind.under for kind in KINDS if kind.under):
-        places += [path.relative_to(results).as_posix() for path in results.glob(f"{under}/*/*")]
-    for place in sorted(set(places)):
-        sealed = _at(place)
-        if sealed and (results / place / sealed.kind.manifest).is_file():
-            yield sealed
+    """The sealed folders of this machine, in the order of their keys in a store."""
+    require_folder(results)
+    for first in _ordered(results):
+        for second in _ordered(first.path):
+            for third in _ordered(second.path):
+                sealed = _at(f"{first.name}/{second.name}/{third.name}")
+                if sealed and os.path.isfile(f"{third.path}/{sealed.kind.manifest}"):
+                    yield sealed
+
+
+def _ordered(path: str | Path) -> list[os.DirEntry[str]]:
+    """The folders in a folder as the paths of what is in them are ordered: 8-1/ before 8/."""
+    return sorted(_subfolders(path), key=lambda entry: f"{entry.name}/")
 
 
 def of_key(key: str) -> Sealed | None:

@@ -5,11 +5,12 @@ seal checked; when the index itself is lost or cannot be written, everything is 
 """
 
 import contextlib
+import itertools
 import json
 import os
 import sqlite3
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,33 +61,45 @@ def _open(place: Path) -> sqlite3.Connection:
 
 
 def _update(connection: sqlite3.Connection, results: Path) -> None:
-    known = {
-        path: (modified, size) for path, modified, size in connection.execute("SELECT path, modified, size FROM runs")
-    }
-    fresh: list[tuple[str, int, int]] = []
-    for part, kind, entry in sealed.folders(results):
-        path = _text(f"{part}/{kind}/{entry.name}")
-        try:
-            state = os.stat(f"{entry.path}/{records.FILE}")
-            stamp = (state.st_mtime_ns, state.st_size)
-        except OSError:
-            stamp = (0, 0)
-        if known.pop(path, None) != stamp:
-            fresh.append((path, *stamp))
-    connection.executemany("DELETE FROM runs WHERE path = ?", ((path,) for path in known))
-    row = ", ".join("?" * len(COLUMNS.split(",")))
-    connection.executemany(f"INSERT OR REPLACE INTO runs ({COLUMNS}) VALUES ({row})", _rows(results, fresh))
+    """A cell at a time, for of all of them together there may be millions."""
+    row, read = ", ".join("?" * len(COLUMNS.split(","))), itertools.count(1)
+    gone = set(connection.execute("SELECT DISTINCT part, kind FROM runs"))
+    for (part, kind), entries in itertools.groupby(sealed.folders(results), key=lambda each: each[:2]):
+        cell = _text(f"{part}/{kind}")
+        gone.discard(tuple(cell.split("/")))
+        found = connection.execute(
+            "SELECT path, modified, size FROM runs WHERE path > ? AND path < ?", (f"{cell}/", f"{cell}0")
+        )  # 0 is what comes after /
+        known = {path: (modified, size) for path, modified, size in found}
+        fresh: list[tuple[str, int, int]] = []
+        for _, _, entry in entries:
+            path, stamp = f"{cell}/{_text(entry.name)}", _stamp(entry)
+            if known.pop(path, None) != stamp:
+                fresh.append((path, *stamp))
+        connection.executemany("DELETE FROM runs WHERE path = ?", ((path,) for path in known))
+        connection.executemany(f"INSERT OR REPLACE INTO runs ({COLUMNS}) VALUES ({row})", _rows(results, fresh, read))
+    connection.executemany("DELETE FROM runs WHERE part = ? AND kind = ?", gone)
     connection.execute("COMMIT")
-
-
-def _rows(results: Path, fresh: list[tuple[str, int, int]]) -> Iterator[tuple[Any, ...]]:
-    show = len(fresh) >= SHOW_PROGRESS_FROM and sys.stderr.isatty()
-    for number, (path, modified, size) in enumerate(fresh, start=1):
-        if show and number % 500 == 0:
-            print(f"\rReading new records: {number} of {len(fresh)}", end="", file=sys.stderr, flush=True)
-        yield _row(results, path, modified, size)
-    if show:
+    if next(read) > SHOW_PROGRESS_FROM and sys.stderr.isatty():
         print(file=sys.stderr)
+
+
+def _stamp(entry: os.DirEntry[str]) -> tuple[int, int]:
+    """What changes where a record's file does."""
+    try:
+        state = os.stat(f"{entry.path}/{records.FILE}")
+    except OSError:
+        return 0, 0
+    return state.st_mtime_ns, state.st_size
+
+
+def _rows(results: Path, fresh: Sequence[tuple[str, int, int]], read: Iterator[int]) -> Iterator[tuple[Any, ...]]:
+    show = sys.stderr.isatty()
+    for path, modified, size in fresh:
+        number = next(read)
+        if show and number >= SHOW_PROGRESS_FROM and number % 500 == 0:
+            print(f"\rReading new records: {number}", end="", file=sys.stderr, flush=True)
+        yield _row(results, path, modified, size)
 
 
 def _row(results: Path, path: str, modified: int, size: int) -> tuple[Any, ...]:

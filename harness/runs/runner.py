@@ -237,6 +237,7 @@ def run_cell(
             explanations = [] if interrupted else _explanations(entry, draft.folder / LOG, ending, checks)
             if explanations:
                 draft.record["explanations"] = [each.as_dict() for each in explanations]
+            draft.find_place()
             finishing.complete(draft.folder, draft.record, redactor, key)
             record = draft.seal()
     progress.say(progress.ended(record))

@@ -15,9 +15,10 @@ import hashlib
 import io
 import json
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from harness.errors import StoreError, VerificationError
 from harness.evidence.sealed import MOST_MANIFEST_BYTES, Sealed
@@ -28,6 +29,7 @@ HEAD, COVERED, SEGMENTS = "index/head.json", "index/covered.json", "index/segmen
 SCHEMA = 1
 MOST_SEGMENTS = 16
 MOST_HEAD_BYTES, MOST_SEGMENT_BYTES = 64 * 2**20, 2**30
+REMEDY = "./inv upload --repair, by who may write there, makes the index anew."
 Entry = tuple[str, bytes]
 
 
@@ -112,22 +114,33 @@ def is_segment(name: str) -> bool:
     return name == _name(sha256) and len(sha256) == 64 and set(sha256) <= set("0123456789abcdef")
 
 
-def entries(content: bytes, name: str) -> Iterator[Entry]:
-    """The manifests of a segment, whose name is its hash.
+def entries(file: Path | IO[bytes], name: str) -> Iterator[Entry]:
+    """The manifests of a segment, in the order of their keys, read line by line.
 
     Raises:
-        VerificationError: it is not what its name says, or no segment.
+        VerificationError: it is no segment.
     """
-    remedy = "./inv upload --repair, by who may write there, makes the index anew."
-    if _name(hashlib.sha256(content).hexdigest()) != name:
-        raise VerificationError(f"{name}: changed since it was written.", "Its hash is not its name.", remedy)
+    before = ""
     try:
-        with gzip.open(io.BytesIO(content)) as lines:
+        with gzip.open(file) as lines:
             while line := lines.readline(2 * MOST_MANIFEST_BYTES):
                 key, text = json.loads(line)
-                yield str(key), str(text).encode()
-    except (ValueError, OSError, EOFError, RecursionError) as error:
-        raise VerificationError(f"{name}: no segment of an index.", f"{error}.", remedy) from error
+                if key < before:
+                    raise ValueError("its keys are not in order")
+                before = key
+                yield key, text.encode()
+    except (ValueError, TypeError, AttributeError, OSError, EOFError, zlib.error, RecursionError) as error:
+        raise VerificationError(f"{name}: no segment of an index.", f"{error}.", REMEDY) from error
+
+
+def require_named(name: str, sha256: str) -> None:
+    """Refuse a segment whose hash is not its name.
+
+    Raises:
+        VerificationError: it is not.
+    """
+    if _name(sha256) != name:
+        raise VerificationError(f"{name}: changed since it was written.", "Its hash is not its name.", REMEDY)
 
 
 def _name(sha256: str) -> str:
@@ -135,7 +148,9 @@ def _name(sha256: str) -> str:
 
 
 def _read(store: Store, name: str) -> Iterator[Entry]:
-    return entries(store.read(name, MOST_SEGMENT_BYTES), name)
+    content = store.read(name, MOST_SEGMENT_BYTES)
+    require_named(name, hashlib.sha256(content).hexdigest())
+    return entries(io.BytesIO(content), name)
 
 
 def _write(store: Store, found: Iterable[Entry]) -> str:

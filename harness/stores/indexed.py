@@ -3,12 +3,15 @@
 What the index lacks, as of an upload by an earlier program, is read by itself; segments never change, and are kept.
 """
 
+import contextlib
+import tempfile
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from harness.checkout import ROOT
-from harness.errors import HomeworkError
+from harness.errors import HomeworkError, VerificationError
+from harness.evidence.hashing import sha256
 from harness.stores import index
 from harness.stores.store import Source
 
@@ -16,17 +19,27 @@ CACHE = ROOT / ".cache" / "stores" / "segments"
 FROM = 64  # manifests that are new; fewer are read one by one
 
 
-def segment(read: Callable[[str, int], bytes], name: str, cache: Path = CACHE) -> bytes:
-    """A segment, which is fetched once."""
+def segment(chunks: Callable[[str, int], Iterable[bytes]], name: str, cache: Path = CACHE) -> Path:
+    """The file of a segment, which is fetched once, or again where what was kept is damaged.
+
+    Raises:
+        VerificationError: what came is not what its name says.
+    """
     kept = cache / name.removeprefix(index.SEGMENTS)
-    if kept.is_file():
-        return kept.read_bytes()
-    content = read(name, index.MOST_SEGMENT_BYTES)
+    with contextlib.suppress(OSError, VerificationError):
+        index.require_named(name, sha256(kept))
+        return kept
     kept.parent.mkdir(parents=True, exist_ok=True)
-    beside = kept.with_name(f".{kept.name}")
-    beside.write_bytes(content)
-    beside.replace(kept)
-    return content
+    with tempfile.NamedTemporaryFile(dir=kept.parent, prefix=".", delete=False) as file:
+        beside = Path(file.name)
+        try:
+            file.writelines(chunks(name, index.MOST_SEGMENT_BYTES))
+            file.close()
+            index.require_named(name, sha256(beside))
+            beside.replace(kept)
+        finally:
+            beside.unlink(missing_ok=True)
+    return kept
 
 
 def manifests(store: Source, wanted: Iterable[str], cache: Path = CACHE) -> dict[str, bytes]:
@@ -38,7 +51,8 @@ def manifests(store: Source, wanted: Iterable[str], cache: Path = CACHE) -> dict
     try:
         head = index.read_head(store.read(index.HEAD, index.MOST_HEAD_BYTES)) if len(left) >= FROM else []
         for name in head:
-            for key, text in index.entries(segment(store.read, name, cache), name) if left else ():
+            path = segment(lambda key, limit: [store.read(key, limit)], name, cache) if left else None
+            for key, text in index.entries(path, name) if path else ():
                 if key in left:
                     left.discard(key)
                     found[key] = zlib.compress(text, 1)

@@ -1,9 +1,10 @@
 """A store read over plain HTTP(S): any static host of a folder store or bucket, by the index that uploads write.
 
-All manifests come with the index, whose segments never change and are kept in .cache/stores; files come one by one.
+All manifests come with the index, whose segments never change and are kept in .cache/stores; there they are read line
+by line, all of them side by side, so that a million records take no more memory than a thousand. Files come one by one.
 """
 
-import zlib
+import heapq
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,23 +33,26 @@ class WebStore:
         """
         self.address = address.rstrip("/")
         self._pool = urllib3.PoolManager(retries=RETRIES, timeout=TIMEOUT)
-        self._manifests: dict[str, bytes] = {}
-        for name in index.read_head(self._whole(index.HEAD, index.MOST_HEAD_BYTES)):
-            for key, text in index.entries(segment(self._whole, name, cache), name):
-                self._manifests[key] = zlib.compress(text, 1)  # there may be a hundred thousand
+        names = index.read_head(self.read(index.HEAD, index.MOST_HEAD_BYTES))
+        self._segments = {name: segment(self._pieces, name, cache) for name in names}
+
+    def manifests(self) -> Iterator[index.Entry]:
+        """Every manifest that the index has, in the order of the keys; twice where two segments have it.
+
+        Raises:
+            VerificationError: a segment is none.
+        """
+        return heapq.merge(*(index.entries(path, name) for name, path in self._segments.items()))
 
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
-        for key, packed in self._manifests.items():
-            if key.startswith(prefix):
-                yield key, len(zlib.decompress(packed))
+        before = None
+        for key, text in self.manifests():
+            if key.startswith(prefix) and key != before:
+                yield key, len(text)
+            before = key
 
     def read(self, key: str, limit: int) -> bytes:
-        if key in self._manifests:
-            content = zlib.decompress(self._manifests[key])
-            if len(content) > limit:
-                raise wrong_size(self.address, key, len(content), limit)
-            return content
-        return self._whole(key, limit)
+        return b"".join(self._pieces(key, limit))
 
     def get(self, key: str, path: Path, size: int, got: Count) -> None:
         with path.open("ab") as target:
@@ -64,15 +68,14 @@ class WebStore:
             if target.tell() != size:
                 raise wrong_size(self.address, key, target.tell(), size)
 
-    def _whole(self, key: str, limit: int) -> bytes:
+    def _pieces(self, key: str, limit: int) -> Iterator[bytes]:
+        size = 0
         with self._asked(key, {}) as answer:
-            pieces, size = [], 0
             for chunk in self._chunks(answer):
-                pieces.append(chunk)
                 size += len(chunk)
                 if size > limit:
                     raise wrong_size(self.address, key, size, limit)
-        return b"".join(pieces)
+                yield chunk
 
     def _chunks(self, answer: Any) -> Iterator[bytes]:
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from s3_server import free_ports
+from slurm_accounting import Accounting
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
@@ -34,11 +35,11 @@ MpiDefault=none
 SwitchType=switch/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
-GresTypes={types}
+{types}
 SlurmdTimeout=5
 SlurmctldTimeout=5
 KillWait=5
-MinJobAge=300
+MinJobAge={remembered}
 ReturnToService=2
 MailProg=/bin/true
 SchedulerParameters=sched_interval=1,sched_min_interval=0,batch_sched_delay=0
@@ -50,7 +51,7 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=120 State=UP OverSubscribe=NO
 class Cluster:
     """Nodes by name with their GRES ("npu:910b:2" or ""), started and killed one by one."""
 
-    def __init__(self, folder: Path, nodes: Mapping[str, str], cpus: int = 2) -> None:
+    def __init__(self, folder: Path, nodes: Mapping[str, str], cpus: int = 2, accounting: bool = False) -> None:
         self.folder = folder
         self.nodes = dict(nodes)
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
@@ -59,6 +60,7 @@ class Cluster:
         (folder / "munge").chmod(0o755)
         (folder / "munge.key").write_bytes(os.urandom(1024))
         (folder / "munge.key").chmod(0o400)
+        self.accounting = Accounting(folder) if accounting else None
         self._configure(cpus)
         self.environment = {**os.environ, "PATH": PATH, "SLURM_CONF": str(folder / "slurm.conf")}
 
@@ -76,9 +78,18 @@ class Cluster:
                 files = f"{self.folder}/devices/{name}-[0-{int(number) - 1}]"
                 devices.append(f"NodeName={name} Name={kind} Type={model} File={files}")
         types = ",".join(sorted({gres.partition(":")[0] for gres in self.nodes.values() if gres}))
+        types = types and f"GresTypes={types}"
         (self.folder / "gres.conf").write_text("\n".join([*devices, ""]))
         (self.folder / "slurm.conf").write_text(
-            CONFIGURATION.format(host=host, port=ports[0], folder=self.folder, types=types, nodes="\n".join(lines))
+            CONFIGURATION.format(
+                host=host,
+                port=ports[0],
+                folder=self.folder,
+                types=types,
+                nodes="\n".join(lines),
+                remembered=2 if self.accounting else 300,
+            )
+            + (self.accounting.lines if self.accounting else "")
         )
 
     def start(self) -> None:
@@ -87,14 +98,16 @@ class Cluster:
             files = {"key-file": "munge.key", "socket": "munge/socket", "pid-file": "munged.pid"}
             files |= {"log-file": "munged.log", "seed-file": "seed"}
             words = [f"--{name}={self.folder / file}" for name, file in files.items()]
-            self._spawn("munged", ["--force", "-F", *words])
-            self._wait(lambda: (self.folder / "munge" / "socket").exists(), "munged")
+            self.spawn("munged", ["--force", "-F", *words])
+            self.wait(lambda: (self.folder / "munge" / "socket").exists(), "munged")
+        if self.accounting and not self._alive("slurmdbd"):
+            self.accounting.start(self)
         if not self._alive("slurmctld"):
-            self._spawn("slurmctld", ["-D"])
+            self.spawn("slurmctld", ["-D"])
         for name in self.nodes:
             if not self._alive(name):
-                self._spawn(name, ["-D", "-N", name], program="slurmd")
-        self._wait(self._ready, "the nodes")
+                self.spawn(name, ["-D", "-N", name], program="slurmd")
+        self.wait(self._ready, "the nodes")
 
     def _ready(self) -> bool:
         states = self("sinfo", "-h", "-N", "-o", "%T").split()
@@ -102,7 +115,7 @@ class Cluster:
             self("scontrol", "update", f"nodename={','.join(self.nodes)}", "state=resume")
         return len(states) == len(self.nodes) and set(states) <= {"idle", "allocated", "mixed", "completing"}
 
-    def _spawn(self, name: str, words: list[str], program: str = "") -> None:
+    def spawn(self, name: str, words: list[str], program: str = "") -> None:
         path = shutil.which(program or name, path=PATH)
         assert path
         environment = {**self.environment, "SLURMD_NODENAME": name}
@@ -114,7 +127,7 @@ class Cluster:
     def _alive(self, name: str) -> bool:
         return name in self._daemons and self._daemons[name].poll() is None
 
-    def _wait(self, condition, what: str) -> None:
+    def wait(self, condition, what: str) -> None:
         until = time.monotonic() + 60
         while not condition():
             if time.monotonic() > until:
@@ -158,14 +171,17 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def running(folder: Path, nodes: Mapping[str, str], cpus: int = 2) -> Iterator[Cluster]:
-    """A cluster in `folder`; skips the test where Slurm is not installed."""
+def running(folder: Path, nodes: Mapping[str, str], cpus: int = 2, accounting: bool = False) -> Iterator[Cluster]:
+    """A cluster in `folder`; skips the test where Slurm is not installed.
+
+    With `accounting` its controller forgets a job after two seconds, and sacct knows it.
+    """
     absent = [name for name in PROGRAMS if not shutil.which(name, path=PATH)]
     if absent:
         pytest.skip(f"{absent[0]} is not here: apt-get install slurmctld slurmd slurm-client munge")
     if os.getuid() != 0:
         pytest.skip("slurmd starts jobs as root, and this is not root")
-    cluster = Cluster(folder, nodes, cpus)
+    cluster = Cluster(folder, nodes, cpus, accounting)
     try:
         cluster.start()
         yield cluster

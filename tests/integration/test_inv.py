@@ -58,6 +58,24 @@ def test_an_environment_of_the_same_python_stays_and_one_of_another_is_made_anew
     assert "Making .venv" in done.stderr and done.stdout.strip() == base_prefix(other)
 
 
+@pytest.mark.parametrize("changed", ["lock", "Python"])
+def test_an_environment_elsewhere_that_is_linked_is_left_as_it_is(checkout, tmp_path, changed):
+    assert inv(checkout, PYTHON=sys.executable).returncode == 0
+    elsewhere = (checkout / ".venv").rename(tmp_path / "elsewhere")
+    (elsewhere / "kept").write_text("another's")
+    (checkout / ".venv").symlink_to(elsewhere)
+    assert inv(checkout, PYTHON=sys.executable).stderr == "", "as long as it fits it is used"
+    if changed == "lock":
+        (checkout / "docker" / "locks" / "harness.txt").write_text("# another\n")
+    else:
+        (elsewhere / "bin" / "python").unlink()
+        (elsewhere / "bin" / "python").symlink_to("/bin/echo")  # of another installation, as far as can be seen
+    done = inv(checkout, PYTHON=sys.executable)
+    assert done.returncode == 0 and f"link to {elsewhere}, which is left as it is" in done.stderr, done.stderr
+    assert (elsewhere / "kept").exists() and (elsewhere / "lock.txt").read_text() == ""
+    assert not (checkout / ".venv").is_symlink() and (checkout / ".venv" / "lock.txt").exists()
+
+
 def pythons():
     places = [*os.environ["PATH"].split(os.pathsep), "/usr/bin", "/usr/local/bin"]
     names = (f"python3.{minor}" for minor in (10, 11, 12))

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness import system
 from harness.dispatch.listed.batches import Batch, JobCell, attempt
-from harness.dispatch.listed.job import FORGOTTEN, GIVEN_UP, Job, Stop
+from harness.dispatch.listed.job import FORGOTTEN, GIVEN_UP, LATE, Job, Scheduler, Silent, Stop
+from harness.errors import DataFileError
 from harness.evidence import finishing, hashing, records
 from harness.evidence.redaction import Redactor
 from harness.evidence.sealed import RECORD, of_document
@@ -35,12 +37,14 @@ def complete(results: Path, batch: Batch, place: int, restarts: int, job: Job | 
 
     What is sealed is a copy: on a node that was given up, the program may still be running, and writing.
     """
-    cell = batch.cells[place]
+    cell, unknown = batch.cells[place], ending in (FORGOTTEN, GIVEN_UP)
     sealed, draft = cell.place(results, restarts), draft_of(results, cell, restarts)
     if sealed.exists():
         return
-    if batch.store and (sealed := cell.stand_in(results, restarts)).exists():
+    if (batch.store or unknown) and (stand_in := cell.stand_in(results, restarts)).exists():
         return
+    if batch.store or (unknown and not draft.exists()):
+        sealed = stand_in  # its own place is kept for what may come, or begin, after all
     folder = results / ".unfinished" / f".{sealed.name}-{secrets.token_hex(3)}"
     try:
         begun = _copy(draft, folder)
@@ -48,27 +52,80 @@ def complete(results: Path, batch: Batch, place: int, restarts: int, job: Job | 
         folder.mkdir(parents=True, exist_ok=True)
         _keep_output([batch.file(results, f"-{place}.log"), batch.build_log(results)], folder / records.LOG)
         reason, why = ending
-        unknown = batch.store and ending in (FORGOTTEN, GIVEN_UP)
-        if reason in ("killed", "not started") and not unknown:
+        if reason in ("killed", "not started") and not (batch.store and unknown):
             reason = "killed" if begun else "not started"
+        if ending == FORGOTTEN and not begun:
+            why += "; should it run after all, that has a record of its own"
         why += _words(batch, place, job, folder / records.LOG)
-        record.update(records.ended(record, folder / records.LOG, reason, f"{why}{_where(job)}"))
-        finishing.complete_here(folder, record)
-        with contextlib.suppress(OSError):  # the place is taken: it was quicker
-            records.seal_folder(results, folder, record)
+        _seal(results, folder, record, (reason, f"{why}{_where(job)}"))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if sealed.exists():
+    if sealed.exists() and not unknown:  # where it is not known to be over, sweep() asks again
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def sweep(results: Path) -> None:
-    """Take away drafts that can never be sealed: of a job which its scheduler forgot, and which began after all."""
-    for draft in (results / ".unfinished").glob("[!.]*"):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            record = json.loads((draft / records.FILE).read_bytes())
-            if "job" in record and (results / of_document(RECORD, record).place).exists():
-                shutil.rmtree(draft, ignore_errors=True)
+def _seal(results: Path, folder: Path, record: dict[str, Any], ending: Stop) -> None:
+    record.update(records.ended(record, folder / records.LOG, *ending))
+    finishing.complete_here(folder, record)
+    with contextlib.suppress(OSError):  # the place is taken: it was quicker
+        records.seal_folder(results, folder, record)
+
+
+def sweep(results: Path, batch: Batch, scheduler: Scheduler) -> None:
+    """Settle what jobs left that had a record already when they began, or went on: their scheduler had forgotten them.
+
+    One that its scheduler knows again is left alone. Of the others, what ran gets a record of its own, and what its
+    record has already is taken away.
+    """
+    drafts = [each for each in map(_read, (results / ".unfinished").glob("[!.]*")) if each]
+    drafts = [(draft, record) for draft, record in drafts if _recorded(results, batch, record)]
+    if not drafts:
+        return
+    try:
+        known = scheduler.queue([batch])  # asked now, so that no draft is younger than the answer
+    except Silent:
+        return
+    alive = {job.id for job in known.values() if not job.ended}
+    for draft, record in drafts:
+        if record["job"]["id"] not in alive and _settled(results, draft, record):
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _read(draft: Path) -> tuple[Path, dict[str, Any]] | None:
+    """A draft of the caller's, with its record."""
+    with contextlib.suppress(OSError, ValueError):
+        user = system.user()
+        if user is None or draft.stat().st_uid == user[0]:
+            return draft, json.loads((draft / records.FILE).read_bytes())
+    return None
+
+
+def _recorded(results: Path, batch: Batch, record: dict[str, Any]) -> bool:
+    """Whether a job of the batch's scheduler began this, and something stands for it already."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        place = results / of_document(RECORD, record).place
+        stand_in = place.with_name(attempt(f"{record['id']} not sent", 1))
+        return record["job"]["scheduler"] == batch.scheduler and (place.exists() or stand_in.exists())
+    return False
+
+
+def _settled(results: Path, draft: Path, record: dict[str, Any]) -> bool:
+    """Whether a draft has a record of what ran; it gets one where it has none."""
+    sealed = of_document(RECORD, record)
+    if (results / sealed.place).exists():
+        try:
+            if sealed.read(results)["times"]["started"] == record["times"]["started"]:
+                return True
+        except (DataFileError, KeyError, TypeError):
+            return False
+        record["id"] = hashing.new_id()
+    folder = draft.with_name(f".{record['id']}-{secrets.token_hex(3)}")
+    try:
+        if _copy(draft, folder):
+            _seal(results, folder, record, LATE)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return (results / of_document(RECORD, record).place).exists()
 
 
 def _copy(draft: Path, folder: Path) -> dict[str, Any] | None:

@@ -30,7 +30,8 @@ REQUEUED: Stop = (
 NOT_SENT, OTHER_COMMIT = 75, 76
 AT_ANOTHER_COMMIT: Stop = ("not started", "the checkout on its node is not at the commit that was submitted")
 GIVEN_UP: Stop = ("killed", "its job ended, but its record stayed on its node and was given up")
-FORGOTTEN: Stop = ("killed", "its job is over, and its scheduler does not know any more how it ended")
+FORGOTTEN: Stop = ("killed", "its scheduler does not know any more whether and how its job ended")
+LATE: Stop = ("killed", "its scheduler had forgotten its job, which ran after all, and was ended unsealed")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,7 +70,8 @@ def survey(results: Path, batch: Batch, known: Queue, scheduler: Scheduler) -> l
             place for place, cell in enumerate(batch.cells) if place not in jobs and not cell.place(results, 0).exists()
         ]
         past = scheduler.history(batch) if lacking else {}
-        jobs.update({place: past[batch.id, place] for place in lacking if (batch.id, place) in past})
+        found = {place: past.get((batch.id, place), past.get((batch.id, ALL))) for place in lacking}
+        jobs.update({place: job for place, job in found.items() if job})
     return [_status(results, batch, place, jobs.get(place), delivery) for place in range(len(batch.cells))]
 
 
@@ -200,7 +201,7 @@ def settle(results: Path, batch: Batch, known: Queue, scheduler: Scheduler) -> l
     statuses = survey(results, batch, known, scheduler)
     if all(status.over for status in statuses):
         batch.forget(results)
-        endings.sweep(results)
+        endings.sweep(results, batch, scheduler)
     return statuses
 
 

@@ -110,16 +110,20 @@ def _numbers(ranges: str) -> list[int]:
 
 
 def read_history(batch: str, text: str) -> dict[tuple[str, int], Job]:
-    """sacct's answer to HISTORY and the name of one batch's jobs."""
+    """sacct's answer to HISTORY and the name of one batch's jobs: those that have ended.
+
+    Tasks that were cancelled while they waited stand together, as 1042_[1-3], or as 1042 with the place ALL. Of a job
+    that slurmctld lost, the database says for ever that it waits or runs.
+    """
     jobs = {}
     for line in text.splitlines():
         identity, state, nodes, status, *_ = (*line.split("|"), "", "", "", "")
         code = status.partition(":")[0]
-        place = identity.partition("_")[2]
-        if place.isdigit() and state:
-            jobs[batch, int(place)] = Job(
-                id=identity, state=state.split()[0], nodes=nodes, code=int(code) if code.isdigit() else 0
-            )
+        word = state.partition(" ")[0]  # CANCELLED by 1000
+        if word in ENDED:
+            places = _numbers(identity.partition("_")[2].strip("[]").partition("%")[0]) or [ALL]
+            job = Job(id=identity, state=word, nodes=nodes, code=int(code) if code.isdigit() else 0)
+            jobs.update({(batch, place): job for place in places})
     return jobs
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from harness.dispatch.listed.batches import Batch
@@ -28,6 +29,11 @@ def ask(*words: str, **options: Any) -> "subprocess.CompletedProcess[str]":
         return subprocess.CompletedProcess(words, 1, "", f"{words[0]}: timed out after {ANSWER_SECONDS} s")
 
 
+def _day_before(moment: str) -> str:
+    """A day before a moment in UTC, which is in no time zone after it: sacct takes local times."""
+    return (datetime.fromisoformat(moment[:10]) - timedelta(days=1)).strftime("%Y-%m-%d")
+
+
 class SlurmScheduler:
     title = "Slurm"
 
@@ -40,7 +46,7 @@ class SlurmScheduler:
     def history(self, batch: Batch) -> Queue:
         """What the accounting database knows; nothing where there is none."""
         with contextlib.suppress(EngineError):
-            done = ask(*commands.HISTORY, commands.NAME + batch.id, "--starttime", batch.submitted[:10])
+            done = ask(*commands.HISTORY, commands.NAME + batch.id, "--starttime", _day_before(batch.submitted))
             return commands.read_history(batch.id, done.stdout) if done.returncode == 0 else {}
         return {}
 

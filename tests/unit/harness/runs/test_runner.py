@@ -254,6 +254,12 @@ def test_what_a_scheduler_ended_has_the_schedulers_reason(results):
     assert (found["id"], found["job"], found["exit"]["reason"]) == (job.run, job.facts, "node failed")
 
 
+def test_a_job_that_its_scheduler_ran_twice_leaves_two_records(results):
+    job = runner.Job(run="20260101T000000.000Z-abcdef", facts={"id": "7"}, true_ending=lambda end: end)
+    first, second = (read(run_cell(planned(""), results, job=job).file) for _ in range(2))
+    assert first["id"] == job.run != second["id"] and first["job"] == second["job"]
+
+
 def test_a_run_that_was_interrupted_is_sealed_without_an_explanation_and_goes_on_as_that_signal(results, monkeypatch):
     """What its log says is not why it ended."""
     run, how = runner.processes.run, {"reason": "interrupted", "signal": "SIGTERM"}

@@ -1,6 +1,7 @@
 """A store on a static host: a matrix of many records costs a handful of requests, and what is damaged is refused."""
 
 import gzip
+import hashlib
 import http.server
 import json
 import threading
@@ -131,6 +132,44 @@ def test_a_segment_that_was_changed_is_refused(results, store, host, tmp_path):
     segment.write_bytes(gzip.compress(json.dumps(["sealed/x", "{}"]).encode()))
     with pytest.raises(VerificationError, match="changed since it was written"):
         WebStore(host[0], tmp_path / "segments")
+
+
+def test_what_leaves_a_board_leaves_its_matrix_and_two_of_a_name_are_damage(results, store, host, tmp_path):
+    first = a_record(results)
+    upload(results, store)
+    (own,) = index.read_head(store.read(index.HEAD, 2**20))
+    key = f"sealed/{first.relative_to(results)}/record.json"
+    other = index._write(store, [(key, (first / "record.json").read_bytes() + b" ")])
+    second = a_record(results, seed=1)
+    rest = index._write(store, [(key.replace(first.name, second.name), (second / "record.json").read_bytes())])
+
+    def gathered(*segments):
+        index._put(store, index.HEAD, index._document(segments), anew=True)
+        folder, damage = team.gather([WebStore(host[0], tmp_path / "segments")], tmp_path / "cache")
+        return sorted(path.parent.name for path in folder.glob("4/cpu/*/record.json")), damage
+
+    assert gathered(own, rest) == ([first.name, second.name], [])
+    assert gathered(rest) == ([second.name], [])
+    names, (line,) = gathered(own, other, rest)
+    assert names == [second.name] and "another one of that name" in line
+
+
+def test_a_kept_segment_that_is_damaged_is_fetched_again(results, store, host, tmp_path):
+    a_record(results)
+    upload(results, store)
+    (kept,) = WebStore(host[0], tmp_path / "segments")._segments.values()
+    kept.write_bytes(b"half of it")
+    assert len(list(WebStore(host[0], tmp_path / "segments").list(""))) == 1
+
+
+@pytest.mark.parametrize("lines", [b'["sealed/b", "{}"]\n["sealed/a", "{}"]\n', b"[1, 2]\n", b"{}\n", b"\xff\n"])
+def test_a_segment_that_is_none_is_refused(store, host, tmp_path, lines):
+    content = gzip.compress(lines)
+    name = index._name(hashlib.sha256(content).hexdigest())
+    index._put(store, name, content)
+    index._put(store, index.HEAD, index._document([name]), anew=True)
+    with pytest.raises(VerificationError, match="no segment of an index"):
+        list(WebStore(host[0], tmp_path / "segments").list(""))
 
 
 def test_a_host_without_an_index_and_one_that_is_off_are_said(host):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.dispatch.listed.job import ENDED, FORGOTTEN, REQUEUED, Job
+from harness.dispatch.listed.job import ALL, ENDED, FORGOTTEN, REQUEUED, Job
 from harness.dispatch.slurm import commands
 from harness.dispatch.slurm.commands import Script
 
@@ -143,9 +143,17 @@ def test_why_a_running_job_is_being_ended(said, restarts, reason):
 
 def test_the_accounting_database_is_read():
     """As sacct --parsable2 is documented; a state may go on with who cancelled it."""
-    text = "5_0|COMPLETED|n1\n5_1|CANCELLED by 1000|None assigned\n5_2|NODE_FAIL|n3\n6|FAILED|n1\n"
+    text = "5_0|COMPLETED|n1\n5_1|CANCELLED by 1000|None assigned\n5_2|NODE_FAIL|n3\n5|CANCELLED by 0|None assigned\n"
+    text += "5_[3-4%2]|CANCELLED by 0|None assigned|0:0\n"
     jobs = commands.read_history("b", text)
-    assert [jobs["b", place].state for place in range(3)] == ["COMPLETED", "CANCELLED", "NODE_FAIL"] and len(jobs) == 3
+    states = ["COMPLETED", "CANCELLED", "NODE_FAIL", "CANCELLED", "CANCELLED"]
+    assert [jobs["b", place].state for place in range(5)] == states
+    assert jobs["b", ALL].state == "CANCELLED" and len(jobs) == 6
+
+
+def test_what_the_database_takes_for_waiting_or_running_is_not_believed():
+    """Where slurmctld lost a job, sacct says so for ever."""
+    assert commands.read_history("b", "5_0|RUNNING|n1\n5_1|PENDING|None assigned\n5_2|COMPLETING|n1\n") == {}
 
 
 def test_every_end_has_a_word_that_records_know():
