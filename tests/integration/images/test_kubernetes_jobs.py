@@ -176,8 +176,9 @@ def test_what_the_cluster_refuses_is_said_with_exit_code_4(
 
 
 def test_a_pod_runs_in_its_image_as_it_is_and_installs_nothing(
-    near: Checkout, cluster: Cluster, engine: Client
+    near: Checkout, cluster: Cluster, engine: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("HOMEWORK_IMAGES", f"{NAMES}/toys")  # by another name, no other run takes it for its own image
     image = pods.toy_image(near, BASE)
     images.build(image, engine, None)
     inside.build(image, engine, POD_IMAGE)
