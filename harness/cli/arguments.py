@@ -104,9 +104,13 @@ class Reader:
         return argument, values
 
     def _unknown(self, name: str) -> UsageError:
+        why = f"It is not an option of {self.command}.{self._nearest(name.lstrip('-'))}"
+        return UsageError(f"{name}: no such option.", why, self.see)
+
+    def _nearest(self, word: str) -> str:
+        """Did you mean the option whose name is nearest to `word`?"""
         options = [each.name for each in self.arguments.values() if not each.option.operand]
-        near = did_you_mean(name.lstrip("-"), [*options, "help", "debug"]).replace("mean ", "mean --")
-        return UsageError(f"{name}: no such option.", f"It is not an option of {self.command}.{near}", self.see)
+        return did_you_mean(word, [*options, "help", "debug"]).replace("mean ", "mean --")
 
     def _operand(self, word: str, given: Mapping[str, Sequence[str]]) -> Argument:
         """The argument that stands alone: the operand, or the option that may be written without its name."""
@@ -115,9 +119,8 @@ class Reader:
             why = f"A call is one command, and {self.command} takes no {word}."
             raise UsageError(f"{word}: a second command.", why, f"Call ./inv {word} by itself.")
         if argument is None:
-            options = {each.name: f"--{each.name}" for each in self.arguments.values()}
-            near = did_you_mean(word, options).replace("mean ", "mean --")
-            raise UsageError(f"{word}: not understood.", f"{self.command} takes options alone.{near}", self.see)
+            why = f"{self.command} takes options alone.{self._nearest(word)}"
+            raise UsageError(f"{word}: not understood.", why, self.see)
         if argument.name in given and not argument.many:
             why = f"{self.command} takes one {argument.name.upper()}, and {given[argument.name][0]} is that."
             raise UsageError(f"{word}: one too many.", why, f"Quote what belongs together. {self.see}")

@@ -42,7 +42,8 @@ def build(image: Image, client: Client, name: str) -> None:
     context = images.stage(image)
     for path in (DOCKERFILE, HARNESS):
         shutil.copy2(image.root / path, context / path)
-    found = client.inspect(image.name) or {}
+    found = client.inspect(image.name)
+    assert found, f"{image.name} is gone since it was built"
     known = {"Id": found["Id"], "Config": {"Labels": found["Config"]["Labels"]}}
     (context / FILE).write_text(json.dumps(known, sort_keys=True))
     given = {"IMAGE": image.name}

@@ -2,12 +2,9 @@
 
 import io
 import json
-import os
 import shutil
 import subprocess
-import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 from chat_endpoint import block, serving
@@ -16,7 +13,6 @@ from samples import a_catalogue, a_kind, a_part, a_record, a_rule
 from harness.assistant import dialogue, sandbox
 from harness.attaching import addresses
 from harness.attaching.attach import attach, detach
-from harness.catalogue import entries
 from harness.errors import EngineError, HomeworkError, VerificationError
 from harness.evidence import attachments, sessions
 from harness.evidence.hashing import seal_of, write_json
@@ -121,47 +117,6 @@ def test_a_withdrawn_link_does_not_go_in(results, tmp_path):
     detach(results, folder.name)
     archive.make(BOOK, [PART], results, tmp_path / "pack.zip")
     assert not any("attached" in name for name in names(tmp_path / "pack.zip"))
-
-
-# What is handed in starts
-
-HOMEWORK = entries.load()
-
-
-@pytest.fixture(scope="module")
-def unpacked(tmp_path_factory):
-    """`unpacked("9")` is the code folder of that part's pack, in an empty place."""
-
-    def one(name):
-        place = tmp_path_factory.mktemp("pack")
-        a_record(place / "results", part=name)
-        archive.make(HOMEWORK, [HOMEWORK.parts[name]], place / "results", place / "pack.zip")
-        with zipfile.ZipFile(place / "pack.zip") as opened:
-            opened.extractall(place)
-        return place / "code"
-
-    return one
-
-
-def start(code, part, *words):
-    """Run the part's program from the unpacked folder, with nothing of this checkout on Python's path."""
-    program = Path("projects", part.slug, part.program.name)
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, "-W", "ignore", program, *words]
-    return subprocess.run(command, cwd=code, env=environment, capture_output=True, text=True, timeout=300)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name, part in HOMEWORK.parts.items() if part.program])
-def test_the_program_of_a_pack_starts_where_it_was_unpacked(unpacked, name):
-    done = start(unpacked(name), HOMEWORK.parts[name], "--help")
-    assert done.returncode == 0 and "--part" in done.stdout, done.stderr
-
-
-@pytest.mark.slow
-def test_the_program_of_a_pack_runs_where_it_was_unpacked(unpacked, tmp_path):
-    done = start(unpacked("8-1"), HOMEWORK.parts["8-1"], "--part", "8-1", "--out", str(tmp_path / "out"))
-    assert done.returncode == 0 and (tmp_path / "out" / "metrics.json").is_file(), done.stderr
 
 
 # Pairing sessions
