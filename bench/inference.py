@@ -25,7 +25,7 @@ from typing import Any, Protocol
 from unittest import mock
 
 import numpy as np
-from measuring import keep
+from measuring import goal, keep
 from tabulate import tabulate
 
 STACK = "bench-inference"  # that ./inv bench runs it in
@@ -252,8 +252,7 @@ def compare(kind: str, names: list[str]) -> tuple[dict[str, dict[str, float]], f
             processes[-1].start()
         ready = here.recv()
         if isinstance(ready, str):
-            print(f"{name} with {kind} is left out: {ready}")
-            continue
+            sys.exit(f"{name} with {kind} does not start, and without it the best peer may be missing: {ready}")
         pipes[name] = here
         if name == "ours":
             weight_bytes = ready[1]
@@ -296,10 +295,6 @@ def read_bandwidth() -> float:
     return statistics.median(speeds)
 
 
-def judged(what: str, found: float, goal: float) -> str:
-    return f"goal: {what}: at least {goal:g}; it is {found:.2f}: {'met' if found >= goal else 'NOT met'}"
-
-
 def main() -> None:
     """Measure, and print tables and goals."""
     goals, rows = [], []
@@ -309,12 +304,13 @@ def main() -> None:
         rates, used = compare(kind, ["ours", *names])
         rows += [(kind, name, *(each[work] for work in WORK)) for name, each in rates.items()]
         ours = rates.pop("ours")
-        for work in WORK if rates else ():
+        for work in WORK:
             best = max(rates, key=lambda name: rates[name][work])
             over, word = ours[work] / rates[best][work], f"{kind}_{work.replace(' ', '')}"
             numbers |= {f"{word}_ours": ours[work], f"{word}_best": rates[best][work], f"{word}_over_best": over}
-            goals.append(judged(f"{kind}, {work}, over {best}", over, GOALS[kind][work]))
-        goals.append(judged(f"{kind}, weights read by a step of one answer, over bandwidth", used, BANDWIDTH_GOAL))
+            goals.append(goal(f"{kind}, {work}, over {best}", over, at_least=GOALS[kind][work], unit=""))
+        what = f"{kind}, weights read by a step of one answer, over bandwidth"
+        goals.append(goal(what, used, at_least=BANDWIDTH_GOAL, unit=""))
     headers = ("weights", "engine", "one answer", f"{BATCH} answers", f"prompt of {LONG_PROMPT}")
     print("\ntokens a second\n" + tabulate(rows, headers, floatfmt=".1f") + "\n")
     print("\n".join(goals))

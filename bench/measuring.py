@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 from tabulate import tabulate
@@ -74,9 +75,12 @@ def table(timings: Timings, ratio_to: str) -> str:
     return str(tabulate(rows, headers, floatfmt=("", ".3f", ".3f", ".3f", ".2f")))
 
 
-def goal(what: str, number: float, at_most: float, at_least: float = 0.0, unit: str = " s") -> str:
+def goal(what: str, number: float, at_most: float = inf, at_least: float = 0.0, unit: str = " s") -> str:
     """A line for a goal: its bound, the number, met or not."""
-    bound = f"{at_least:g} to {at_most:g}{unit}" if at_least else f"at most {at_most:g}{unit}"
+    if at_most == inf:
+        bound = f"at least {at_least:g}{unit}"
+    else:
+        bound = f"{at_least:g} to {at_most:g}{unit}" if at_least else f"at most {at_most:g}{unit}"
     return f"goal: {what}: {bound}; it is {number:.3g}{unit}: {'met' if at_least <= number <= at_most else 'NOT met'}"
 
 

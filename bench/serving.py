@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from inference import HUGE, PEERS, PROJECTS, THREADS, judged, llama_file
-from measuring import keep
+from inference import HUGE, PEERS, PROJECTS, THREADS, llama_file
+from measuring import goal, keep
 from tabulate import tabulate
 
 STACK = "bench-inference"  # that ./inv bench runs it in
@@ -197,7 +197,8 @@ def main() -> None:
         best = max(tallies, key=lambda name: statistics.median(tallies[name].rates))
         ratio = statistics.median(mine / theirs for mine, theirs in zip(own, tallies[best].rates, strict=True))
         numbers[f"{kind}_over_best"] = ratio
-        goals.append(judged(f"{kind}, {CONVERSATIONS} conversations, tokens a second over {best}", ratio, GOALS[kind]))
+        what = f"{kind}, {CONVERSATIONS} conversations, tokens a second over {best}"
+        goals.append(goal(what, ratio, at_least=GOALS[kind], unit=""))
         print(goals[-1], flush=True)
     headers = ("weights", "server", "tokens/s", "median TTFT (ms)", "P99 TTFT (ms)", "median TPOT (ms)", "mean prompt")
     print(f"\n{CONVERSATIONS} conversations of {TURNS} turns at the same time, answers of at most {ANSWER} tokens")

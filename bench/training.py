@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
+from measuring import goal
 from tabulate import tabulate
 from training_sides import CONTEXT
 
@@ -162,13 +163,8 @@ def comparison(size: Size, threads: int, rounds: int, steps: int, preload: dict[
     headers = (model, "tokens/s", "Paddle over it", "forward ms", "backward ms", "optimiser ms")
     speeds = tabulate(rows, headers, floatfmt=("", ".0f", ".2f", ".1f", ".1f", ".1f"), tablefmt="github")
     ours, best = found["paddle"], min(SIDES[1:], key=lambda name: found[name].step)
-    reached = goal(f"tokens/s over the best of PyTorch, {best}", found[best].step / ours.step, 1.0)
+    reached = goal(f"tokens/s over the best of PyTorch, {best}", found[best].step / ours.step, at_least=1.0, unit="")
     return f"{speeds}\n{reached}\n\n{by_operator(ours, found['torch'])}"
-
-
-def goal(what: str, number: float, at_least: float) -> str:
-    """A line for a goal: its bound, the number, met or not."""
-    return f"goal: {what}: at least {at_least:g}; it is {number:.2f}: {'met' if number >= at_least else 'NOT met'}"
 
 
 def by_operator(ours: Times, theirs: Times) -> str:
@@ -215,7 +211,9 @@ def scaling(rounds: int) -> str:
         rows.append((batch, one, two, apart, apart / one, two / one))
     headers = ("batch, shared", "one process, letters/s", "two", "two apart", "apart over one", "two over one")
     measured = str(tabulate(rows, headers, floatfmt=("", ".0f", ".0f", ".0f", ".2f", ".2f"), tablefmt="github"))
-    reached = [goal(f"two processes over one, batch {batch}", ratio, 1.6) for batch, *_, ratio in rows]
+    reached = [
+        goal(f"two processes over one, batch {batch}", ratio, at_least=1.6, unit="") for batch, *_, ratio in rows
+    ]
     return "\n".join([measured, *reached])
 
 
