@@ -4,9 +4,8 @@ A session that stopped is continued by another, which names it and starts from i
 sealed one never changes.
 """
 
-import contextlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -152,19 +151,12 @@ def _converse(session: Session, most: int) -> None:
         print(terminal.bold(f"— turn {turn} of {session.before + most} —"))
         answer = _listen(session)
         said = {"question": session.messages[-1]["content"], "answer": answer, **_try(session, answer)}
-        with _undisturbed():
+        with system.undisturbed():  # a half turn would be a session that nobody can continue
             _keep(session, turn, said)
             _seal(session)  # after every turn, so that a session that is killed keeps those before
         if session.passed:
             return
         session.messages += [_says("assistant", codeblocks.spoken(answer)), _says("user", _again(said))]
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Ctrl-C waits meanwhile, for half a turn would be a session that nobody can continue."""
-    with system.undisturbed():
-        yield
 
 
 def _says(role: str, content: str) -> dict[str, str]:
