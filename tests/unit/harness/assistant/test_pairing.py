@@ -53,6 +53,7 @@ def test_what_fails_goes_back_until_it_passes(results, endpoint, tests_file, cap
     assert sorted(path.name for path in folder.glob("*.png")) == ["turn-1.png", "turn-2.png", "turn-3.png"]
     shown = capsys.readouterr().out
     assert "-    return a - b\n+    return a + b" in shown
+    assert "Taken from the answer: sums.py" in shown and dialogue.NO_CODE in shown
     assert "\033" not in shown
 
 
