@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from checkouts import ROOT, Checkout, copy_of_this_checkout
 
-NODES = {"n1": "npu:910b:2", "n2": "xpu:p800:2", "n3": "", "n4": "", "n5": ""}
+NODES = {"n1": "npu:910b:2", "n2": "xpu:p800:2", "n3": "", "n4": "", "n5": "sim:a:2,sim:b:1"}
 KINDS = {"ascend": ("npu", "n1"), "kunlun": ("xpu", "n2")}
 SETTINGS = "options: {mem: 100M, cpus-per-task: 1}\nkinds:\n  cpu: {options: {exclude: 'n1,n2,n5'}}\n"
 

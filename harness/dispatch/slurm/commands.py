@@ -128,10 +128,13 @@ def read_history(batch: str, text: str) -> dict[tuple[str, int], Job]:
 
 
 def read_cards(text: str, name: str) -> list[str]:
-    """The indices of a job's cards, from `scontrol --oneliner --details show job`: GRES=npu:910b:2(IDX:0-1)."""
+    """The indices of a job's cards, from `scontrol --oneliner --details show job`: GRES=npu:910b:2(IDX:0-1).
+
+    Of several types of a name it may have cards of each, and they are counted on: npu:a:1(IDX:0),npu:b:1(IDX:2).
+    """
     bare = re.escape(name.partition(":")[0])
     cards: list[str] = []
-    for ranges in re.findall(rf"\bGRES=(?:\S*,)?{bare}(?::[^:(,\s]+)?:\d+\(IDX:([\d,-]+)\)", text):
+    for ranges in re.findall(rf"(?:\bGRES=|,){bare}(?::[^:(,\s]+)?:\d+\(IDX:([\d,-]+)\)", text):
         cards += map(str, _numbers(ranges))
     return cards
 
