@@ -29,6 +29,15 @@ def checkout_for_a_cluster(
     return checkout
 
 
+def give_parts(folder: Path, number: int) -> None:
+    """Give the toy so many parts, which differ in nothing but their names."""
+    file = folder / "projects" / "01-toy" / "project.yaml"
+    toy = yaml.safe_load(file.read_text(encoding="utf-8"))
+    toy["parts"] = {f"{1 + each // 9}-{1 + each % 9}": toy["parts"]["1"] for each in range(number)}
+    file.write_text(yaml.safe_dump(toy, allow_unicode=True, sort_keys=False), encoding="utf-8")
+    commit(folder)
+
+
 def add_real_project(checkout: Checkout, slug: str) -> None:
     """Put a project of this repository beside the toy, and the simulated cards built here."""
     for name in ("kit", slug):
