@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.dispatch.listed import batches, deliveries, jobs
+from harness.dispatch.listed import batches, deliveries, endings, jobs
 from harness.dispatch.listed.batches import Batch
 from harness.dispatch.listed.job import Queue, Schedulers, Silent
 from harness.dispatch.listed.jobs import Status
@@ -122,6 +122,7 @@ def follow(results: Path, cells: Sequence[tuple[Batch, int]], schedulers: Schedu
                 raise Interrupted(2) from interruption
             cancelled = True
             print(f"Cancelled {jobs.cancel(results, active, schedulers)} jobs; their records say so.")
+    endings.sweep(results, schedulers)
     if cancelled:
         raise Interrupted(2)
     return followed.statuses
