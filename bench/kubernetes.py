@@ -5,7 +5,7 @@
 etcd, kube-apiserver and its job controller run here (tests/kubernetes/build.sh makes the last two, once), and a small
 kubelet runs each pod's own command, which does nothing, in a whole `./inv run`. In each round of --kills a node, the
 API server or the dispatcher is killed at a random moment of a fixed seed, and the same command is given until all is
-well.
+well. A node is one on which a pod runs.
 """
 
 import argparse
@@ -102,12 +102,16 @@ def _round(
     log = path.open("a")
     options: dict[str, Any] = {"env": environment, "stdout": log, "stderr": log, "stdin": subprocess.DEVNULL}
     process = checkout.start(*command, **options)
-    time.sleep(chance.uniform(1, 20))
+    if victim == "node":  # one on which a pod runs
+        while not (nodes := _at_work(cluster)) and process.poll() is None:
+            time.sleep(0.1)
+        time.sleep(chance.uniform(0, 8))
+        cluster.lose_node(chance.choice(nodes or sorted(cluster.nodes)))
+    else:
+        time.sleep(chance.uniform(1, 20))
     if victim == "dispatcher":
         process.kill()
-    elif victim == "node":
-        cluster.lose_node(chance.choice(sorted(cluster.nodes)))
-    else:
+    elif victim != "node":
         cluster.kill_daemon(victim)
         time.sleep(chance.uniform(0, 8))
         cluster.start()
@@ -115,15 +119,22 @@ def _round(
     return calls
 
 
+def _at_work(cluster: KubeCluster) -> list[str]:
+    """The nodes on which a pod runs."""
+    return sorted({pod.node for pod in list(cluster.pods.values()) if not pod.over})
+
+
 def _mistakes(checkout: Checkout, seed: int) -> str:
     """What is not as it should be after a round, in words; empty if nothing was lost and nothing stands twice."""
     found = [record for record in checkout.records() if record["seed"] == seed]
     passed = Counter(each["cell"]["part"] for each in found if each["passed"])
     attempts = Counter((each["job"]["id"], each["job"]["attempt"]) for each in found)
+    last = dict(sorted(attempts))  # of each job the number of its last attempt
     wrong = {
         "cells without a passed record": 2 - len(passed),
         "cells with two": sum(number > 1 for number in passed.values()),
         "attempts with two records": sum(number > 1 for number in attempts.values()),
+        "attempts without": sum(last.values()) - len(attempts),
         "left on the list": len(list((checkout.results / ".jobs").glob("*.json"))),
     }
     return "".join(f"; {name}: {number}" for name, number in wrong.items() if number)
