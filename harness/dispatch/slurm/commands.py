@@ -164,6 +164,8 @@ def why_refused(words: str, asked: str) -> tuple[str, str]:
             said,
             "Slurm's commands find no cluster here: call on a login node, or name its slurm.conf by SLURM_CONF.",
         )
+    if "accounting/QOS policy" in words:
+        return said, "The same command submits the rest once others have ended; limits: sacctmgr show assoc"
     if uncertain(words):
         return said, "Call again when scontrol ping answers: what was submitted meanwhile is found."
     return said, "Set partition, account and other options of sbatch in slurm.yaml, or as SBATCH_PARTITION …"

@@ -173,6 +173,9 @@ def test_a_refusal_keeps_slurms_words_and_says_what_to_do():
     why, remedy = commands.why_refused(words, "npu:310:1")
     assert why == "Batch job submission failed: Requested node configuration is not available."
     assert "npu:310:1" in remedy and "sinfo" in remedy
+    limit = "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates "
+    limit += "accounting/QOS policy (job submit limit, user's size and/or time limits)\n"
+    assert "once others have ended" in commands.why_refused(limit, "")[1]
     assert "partition" in commands.why_refused("sbatch: error: invalid partition specified: x", "")[1]
     assert "SLURM_CONF" in commands.why_refused("sbatch: fatal: Could not establish a configuration source", "")[1]
     assert commands.uncertain("Socket timed out on send/recv operation") and not commands.uncertain(words)
