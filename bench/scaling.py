@@ -47,7 +47,7 @@ from harness.runs.runner import Planned
 from harness.stores import team, transfer
 from harness.stores.opening import open_store
 
-STACK = "bench-stores"  # that ./inv bench runs it in
+STACK = "test"  # that ./inv bench runs it in
 
 NODES, CELLS, RECORDS = 1_000, 100_000, 10_000_000
 CARDS, ARRAY = 8, 1_000
