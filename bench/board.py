@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matrix import synthetic
-from measuring import ROOT, goal, keep
+from measuring import ROOT, goal, keep, most_memory
 from tabulate import tabulate
 
 sys.path.insert(0, str(ROOT))
@@ -60,12 +60,6 @@ def read(address: str, cache: Path, count: int) -> None:
     if damaged or more or sum(1 for _ in sealed.here(folder)) != count or not found:
         sys.exit(f"Of {count} records not all are counted: {[*damaged, *more][:3]}")
     print(json.dumps([time.process_time() - before, most_memory()]))
-
-
-def most_memory() -> float:
-    """MiB at the peak, of this program alone: what getrusage says begins with the peak of whoever started it."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def measure(address: str, cache: Path, count: int) -> tuple[int, float, float]:

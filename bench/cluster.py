@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from killing import add_options, calls_until_well, tally
-from measuring import ROOT, goal
+from measuring import ROOT, ended, goal
 
 sys.path.insert(0, str(ROOT))
 sys.path.insert(1, str(ROOT / "tests" / "integration"))
@@ -41,23 +41,6 @@ NODES = {"n1": "npu:910b:2", "n2": "xpu:p800:2", "n3": "gpu:h200:2", "n4": "mlu:
 KINDS = {"ascend": ("npu", "n1"), "kunlun": ("xpu", "n2"), "cuda": ("gpu", "n3"), "cambricon": ("mlu", "n4")}
 CELLS = 200
 VICTIMS = ("node", "slurmd", "slurmctld", "dispatcher")
-PART = """\
-  "{number}":
-    title: Toy {number}
-    title_zh: 玩具
-    quote: 玩具
-    evidence: 无
-    submission: [log]
-    reading: any device
-    program: main.py
-    timeout: 60 s
-    parameters:
-      seconds: {{default: 0.0, at_least: 0.0, at_most: 60.0, help: how long it sleeps}}
-      fails_once: {{default: false, help: whether it fails where it has never run}}
-    metrics: {{error: {{unit: "1", at_most: 0.1, help: a bound to keep}}}}
-    points:
-      - {{rule: once, value: 1}}
-"""
 
 
 @contextlib.contextmanager
@@ -69,10 +52,7 @@ def site(parts: int) -> Iterator[tuple[Cluster, Checkout]]:
         checkout = clusters.checkout_for_a_cluster(
             folder / "checkout", "options: {mem: 100M, cpus-per-task: 1}\n", KINDS
         )
-        project = folder / "checkout" / "projects" / "01-toy" / "project.yaml"
-        text = "".join(PART.format(number=f"{1 + number // 9}-{1 + number % 9}") for number in range(parts))
-        project.write_text(f"title: Toys\ntitle_zh: 玩具\nstack: base\nparts:\n{text}", encoding="utf-8")
-        clusters.commit(folder / "checkout")
+        clusters.give_parts(folder / "checkout", parts)
         with running(folder / "slurm", NODES) as cluster:
             yield cluster, checkout
 
@@ -92,19 +72,18 @@ def overhead(cells: int) -> None:
         with (checkout.folder / ".cache" / "log").open("w") as log:
             process = checkout.start(*words(1), env=cluster.environment, stdout=log, stderr=log)
             arrays = _copy_arrays(checkout, len(KINDS))
-            _, code, usage = os.wait4(process.pid, 0)
+            code, processor, memory = ended(process)
         ours = time.monotonic() - start
         passed = sum(record["passed"] for record in checkout.records())
         if code != 0 or passed != cells:
-            sys.exit(f"exit code {code >> 8}, {passed} of {cells} passed:\n{log_of(checkout)}")
+            sys.exit(f"exit code {code}, {passed} of {cells} passed:\n{log_of(checkout)}")
         bare = _bare(cluster, checkout, arrays)
-    processor = usage.ru_utime + usage.ru_stime
     print(f"{cells} cells on {len(NODES)} nodes: {ours:.1f} s by ./inv run --on slurm, {bare:.1f} s by sbatch alone")
     print(
         f"The dispatcher, with the commands it calls: {processor:.2f} s of processor, {processor / cells:.4f} s a cell"
     )
     print(goal("what the dispatcher adds to a cell", max(0.0, ours - bare) / cells, at_most=1))
-    print(goal("the dispatcher's memory at most", usage.ru_maxrss / 1024, at_most=200, unit=" MB"))
+    print(goal("the dispatcher's memory at most", memory, at_most=200, unit=" MiB"))
 
 
 def log_of(checkout: Checkout) -> str:

@@ -5,7 +5,7 @@
 etcd, kube-apiserver and its job controller run here (tests/kubernetes/build.sh makes the last two, once), and a small
 kubelet runs each pod's own command, which does nothing, in a whole `./inv run`. In each round of --kills a node, the
 API server or the dispatcher is killed at a random moment of a fixed seed, and the same command is given until all is
-well.
+well. A node is one on which a pod runs.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from killing import add_options, calls_until_well, tally
-from measuring import ROOT, goal
+from measuring import ROOT, ended, goal
 
 sys.path.insert(0, str(ROOT))
 sys.path.insert(1, str(ROOT / "tests" / "integration"))
@@ -42,11 +42,12 @@ VICTIMS = ("node", "kube-apiserver", "dispatcher")
 
 
 @contextlib.contextmanager
-def site() -> Iterator[tuple[KubeCluster, Checkout, dict[str, str]]]:
-    """A cluster of two nodes, and a checkout with a toy of two parts that submits to it."""
+def site(parts: int = 2) -> Iterator[tuple[KubeCluster, Checkout, dict[str, str]]]:
+    """A cluster of two nodes, and a checkout with a toy of that many parts that submits to it."""
     with tempfile.TemporaryDirectory(prefix="homework-bench-") as name:
         folder = Path(name)
         checkout = clusters.checkout_for_a_cluster(folder / "checkout", "", {})
+        clusters.give_parts(checkout.folder, parts)
         stack = stacks.prepare(stacks.stack("kubernetes")).folder
         (checkout.folder / ".stacks" / "kubernetes").symlink_to(stack)
         with s3_server.running(folder / "s3") as server:
@@ -73,21 +74,15 @@ def words(seed: int, seconds: float) -> list[str]:
 
 
 def overhead(cells: int) -> None:
-    """Submit the cells, two a call, then follow all of them at once, and print what that took."""
-    with site() as (_, checkout, environment):
-        processor, memory, start = 0.0, 0, time.monotonic()
-        calls = [words(seed, 0) for seed in range(1, cells // 2 + 1)]
-        processes = [checkout.start(*call, env=environment, stdout=subprocess.DEVNULL) for call in calls]
-        for process in processes:
-            _, code, usage = os.wait4(process.pid, 0)
-            processor += usage.ru_utime + usage.ru_stime
-            memory = max(memory, usage.ru_maxrss)
-            if code:
-                sys.exit(f"exit code {code >> 8}")
+    """Run the cells by one call, and print what that took."""
+    with site(cells) as (_, checkout, environment):
+        start = time.monotonic()
+        process = checkout.start(*words(1, 0), env=environment, stdout=subprocess.DEVNULL)
+        code, processor, memory = ended(process)
         seconds = time.monotonic() - start
         passed = sum(record["passed"] for record in checkout.records())
-    print(f"{passed} of {cells} cells passed in {seconds:.1f} s, with {len(calls)} dispatchers at once")
-    print(f"The dispatchers: {processor / cells:.2f} s of processor a cell, {memory / 1024:.0f} MB each")
+    print(f"{passed} of {cells} cells passed in {seconds:.1f} s; exit code {code}")
+    print(f"The dispatcher: {processor:.1f} s of processor, {processor / cells:.2f} s a cell, {memory:.0f} MiB")
     print(goal("cells that did not pass", cells - passed, 0, unit=""))
 
 
@@ -107,12 +102,16 @@ def _round(
     log = path.open("a")
     options: dict[str, Any] = {"env": environment, "stdout": log, "stderr": log, "stdin": subprocess.DEVNULL}
     process = checkout.start(*command, **options)
-    time.sleep(chance.uniform(1, 20))
+    if victim == "node":  # one on which a pod runs
+        while not (nodes := _at_work(cluster)) and process.poll() is None:
+            time.sleep(0.1)
+        time.sleep(chance.uniform(0, 8))
+        cluster.lose_node(chance.choice(nodes or sorted(cluster.nodes)))
+    else:
+        time.sleep(chance.uniform(1, 20))
     if victim == "dispatcher":
         process.kill()
-    elif victim == "node":
-        cluster.lose_node(chance.choice(sorted(cluster.nodes)))
-    else:
+    elif victim != "node":
         cluster.kill_daemon(victim)
         time.sleep(chance.uniform(0, 8))
         cluster.start()
@@ -120,15 +119,22 @@ def _round(
     return calls
 
 
+def _at_work(cluster: KubeCluster) -> list[str]:
+    """The nodes on which a pod runs."""
+    return sorted({pod.node for pod in list(cluster.pods.values()) if not pod.over})
+
+
 def _mistakes(checkout: Checkout, seed: int) -> str:
     """What is not as it should be after a round, in words; empty if nothing was lost and nothing stands twice."""
     found = [record for record in checkout.records() if record["seed"] == seed]
     passed = Counter(each["cell"]["part"] for each in found if each["passed"])
     attempts = Counter((each["job"]["id"], each["job"]["attempt"]) for each in found)
+    last = dict(sorted(attempts))  # of each job the number of its last attempt
     wrong = {
         "cells without a passed record": 2 - len(passed),
         "cells with two": sum(number > 1 for number in passed.values()),
         "attempts with two records": sum(number > 1 for number in attempts.values()),
+        "attempts without": sum(last.values()) - len(attempts),
         "left on the list": len(list((checkout.results / ".jobs").glob("*.json"))),
     }
     return "".join(f"; {name}: {number}" for name, number in wrong.items() if number)

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -88,6 +88,32 @@ def keep(numbers: Mapping[str, float]) -> None:
     """Numbers of this measurement that texts may quote: bench/keep.py puts them beside what was printed."""
     if place := os.environ.get("BENCH_NUMBERS"):
         Path(place).write_text(json.dumps(dict(numbers)))
+
+
+def most_memory(process: int | str = "self") -> float:
+    """MiB at the peak of a process, of it alone: what getrusage says begins with the peak of whoever started it."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def ended(process: "subprocess.Popen[str]") -> tuple[int, float, float]:
+    """Wait for a process to its end: its exit code, its seconds of processor with those of the commands that it called,
+    also of one that it leaves, and its own MiB at the peak."""
+    memory = left = 0.0
+    while True:
+        with suppress(OSError, IndexError):  # one that has just ended holds nothing any more
+            memory, left = most_memory(process.pid), _of_children(process.pid)
+        found, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime + left, memory
+        time.sleep(0.1)
+
+
+def _of_children(process: int) -> float:
+    """Seconds of processor of the commands that a process has running now."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    stats = [Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split() for child in children]
+    return sum(int(ticks) for stat in stats for ticks in stat[11:13]) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager

@@ -15,7 +15,6 @@ import itertools
 import json
 import os
 import random
-import resource
 import shutil
 import statistics
 import subprocess
@@ -28,7 +27,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from matrix import a_record
-from measuring import ROOT, goal
+from measuring import ROOT, goal, most_memory
 from tabulate import tabulate
 
 sys.path.insert(0, str(ROOT))
@@ -48,7 +47,7 @@ from harness.runs.runner import Planned
 from harness.stores import team, transfer
 from harness.stores.opening import open_store
 
-STACK = "bench-stores"  # that ./inv bench runs it in
+STACK = "test"  # that ./inv bench runs it in
 
 NODES, CELLS, RECORDS = 1_000, 100_000, 10_000_000
 CARDS, ARRAY = 8, 1_000
@@ -221,8 +220,7 @@ def do_step(name: str, *words: str) -> None:
         STEPS[name]("1")  # what is imported and read once is no cost of a cell
     start, before = time.perf_counter(), time.process_time()
     STEPS[name](*words)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps(asdict(Cost(time.perf_counter() - start, time.process_time() - before, peak))))
+    print(json.dumps(asdict(Cost(time.perf_counter() - start, time.process_time() - before, most_memory()))))
 
 
 # The measurement

@@ -137,7 +137,7 @@ def run(
         raise EngineError(
             "Programs are not run on Windows itself.",
             "Their output and their end are followed as POSIX has it.",
-            "Call ./inv in WSL, whose Linux has all of it; or ./inv run --host ssh://user@box",
+            "Call ./inv in WSL, whose Linux has all of it.",
         )
     start = time.monotonic()
     output = Log(log, echo, redactor)

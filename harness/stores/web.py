@@ -93,10 +93,8 @@ class WebStore:
             )
         except HTTPError as error:
             raise self._silent(_cause(error)) from error
-        if answer.status in (403, 404, 410) and key == index.HEAD:
-            why = f"There is no {index.HEAD} ({answer.status})."
-            remedy = "Whoever may write there: ./inv upload makes one. The address is that of the store's own folder."
-            raise StoreError(f"{self.address}: no store that can be read over HTTP.", why, remedy)
+        if key == index.HEAD and (found := _no_store(answer)):
+            raise StoreError(f"{self.address}: no store that can be read over HTTP.", *found)
         if answer.status in (404, 410):
             raise absent(self.address, key)
         if answer.status >= 300:
@@ -105,6 +103,20 @@ class WebStore:
 
     def _silent(self, why: str) -> StoreError:
         return StoreError(f"{self.address} does not answer.", f"{why}.", "Open the address in a browser; call again.")
+
+
+def _no_store(answer: Any) -> tuple[str, str] | None:
+    """What came in the place of an index, and what to do; None where it may be one, or comes later."""
+    if answer.status in (403, 404, 410):
+        why = f"There is no {index.HEAD} ({answer.status})."
+        return why, "Whoever may write there: ./inv upload makes one. The address is that of the store's own folder."
+    if answer.status in (401, 407):
+        why = f"It wants a login ({answer.status}), and an address for reading has none."
+        return why, "Ask its owner for one that is public, or with keys name the bucket itself: s3://BUCKET/FOLDER"
+    if answer.status < 300 and answer.headers.get("Content-Type", "").startswith("text/html"):
+        why = f"In the place of {index.HEAD} a page came: of a login, or of the network that this machine is in."
+        return why, "Open the address in a browser; call again."
+    return None
 
 
 def _cause(error: HTTPError) -> str:

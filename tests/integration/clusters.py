@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from checkouts import ROOT, Checkout, copy_of_this_checkout
 
-NODES = {"n1": "npu:910b:2", "n2": "xpu:p800:2", "n3": "", "n4": "", "n5": ""}
+NODES = {"n1": "npu:910b:2", "n2": "xpu:p800:2", "n3": "", "n4": "", "n5": "sim:a:2,sim:b:1"}
 KINDS = {"ascend": ("npu", "n1"), "kunlun": ("xpu", "n2")}
 SETTINGS = "options: {mem: 100M, cpus-per-task: 1}\nkinds:\n  cpu: {options: {exclude: 'n1,n2,n5'}}\n"
 
@@ -27,6 +27,15 @@ def checkout_for_a_cluster(
     shutil.copy(ROOT / ".gitignore", folder / ".gitignore")
     commit(folder)
     return checkout
+
+
+def give_parts(folder: Path, number: int) -> None:
+    """Give the toy so many parts, which differ in nothing but their names."""
+    file = folder / "projects" / "01-toy" / "project.yaml"
+    toy = yaml.safe_load(file.read_text(encoding="utf-8"))
+    toy["parts"] = {f"{1 + each // 9}-{1 + each % 9}": toy["parts"]["1"] for each in range(number)}
+    file.write_text(yaml.safe_dump(toy, allow_unicode=True, sort_keys=False), encoding="utf-8")
+    commit(folder)
 
 
 def add_real_project(checkout: Checkout, slug: str) -> None:

@@ -49,7 +49,7 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=120 State=UP OverSubscribe=NO
 
 
 class Cluster:
-    """Nodes by name with their GRES ("npu:910b:2" or ""), started and killed one by one."""
+    """Nodes by name with their GRES ("npu:910b:2", "gpu:a:2,gpu:b:1" or ""), started and killed one by one."""
 
     def __init__(self, folder: Path, nodes: Mapping[str, str], cpus: int = 2, accounting: bool = False) -> None:
         self.folder = folder
@@ -71,12 +71,15 @@ class Cluster:
         for (name, gres), port in zip(self.nodes.items(), ports[1:], strict=True):
             line = f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory=4000"
             lines.append(f"{line} Gres={gres}" if gres else line)
-            if gres:
-                kind, model, number = gres.split(":")
-                for card in range(int(number)):
+            first = 0
+            for each in gres.split(",") if gres else ():
+                kind, model, number = each.split(":")
+                last = first + int(number) - 1
+                for card in range(first, last + 1):
                     (self.folder / "devices" / f"{name}-{card}").touch()
-                files = f"{self.folder}/devices/{name}-[0-{int(number) - 1}]"
+                files = f"{self.folder}/devices/{name}-[{first}-{last}]"
                 devices.append(f"NodeName={name} Name={kind} Type={model} File={files}")
+                first = last + 1
         types = ",".join(sorted({gres.partition(":")[0] for gres in self.nodes.values() if gres}))
         types = types and f"GresTypes={types}"
         (self.folder / "gres.conf").write_text("\n".join([*devices, ""]))

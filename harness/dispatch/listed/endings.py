@@ -10,8 +10,8 @@ from typing import Any
 
 from harness import system
 from harness.dispatch.listed.batches import Batch, JobCell, attempt
-from harness.dispatch.listed.job import FORGOTTEN, GIVEN_UP, LATE, Job, Scheduler, Silent, Stop
-from harness.errors import DataFileError
+from harness.dispatch.listed.job import FORGOTTEN, GIVEN_UP, LATE, Job, Schedulers, Stop
+from harness.errors import DataFileError, EngineError
 from harness.evidence import finishing, hashing, records
 from harness.evidence.redaction import Redactor
 from harness.evidence.sealed import RECORD, of_document
@@ -71,24 +71,24 @@ def _seal(results: Path, folder: Path, record: dict[str, Any], ending: Stop) -> 
         records.seal_folder(results, folder, record)
 
 
-def sweep(results: Path, batch: Batch, scheduler: Scheduler) -> None:
+def sweep(results: Path, schedulers: Schedulers) -> None:
     """Settle what jobs left that had a record already when they began, or went on: their scheduler had forgotten them.
 
     One that its scheduler knows again is left alone. Of the others, what ran gets a record of its own, and what its
-    record has already is taken away.
+    record has already is taken away. Their batches may have left the list long ago.
     """
     drafts = [each for each in map(_read, (results / ".unfinished").glob("[!.]*")) if each]
-    drafts = [(draft, record) for draft, record in drafts if _recorded(results, batch, record)]
-    if not drafts:
-        return
-    try:
-        known = scheduler.queue([batch])  # asked now, so that no draft is younger than the answer
-    except Silent:
-        return
-    alive = {job.id for job in known.values() if not job.ended}
-    for draft, record in drafts:
-        if record["job"]["id"] not in alive and _settled(results, draft, record):
-            shutil.rmtree(draft, ignore_errors=True)
+    drafts = [(draft, record) for draft, record in drafts if _recorded(results, record)]
+    for name in {record["job"]["scheduler"] for _, record in drafts}:
+        try:
+            known = schedulers(name).queue([])  # asked now, so that no draft is younger than the answer
+        except EngineError:
+            continue
+        alive = {job.id for job in known.values() if not job.ended}
+        for draft, record in drafts:
+            job = record["job"]
+            if job["scheduler"] == name and job["id"] not in alive and _settled(results, draft, record):
+                shutil.rmtree(draft, ignore_errors=True)
 
 
 def _read(draft: Path) -> tuple[Path, dict[str, Any]] | None:
@@ -100,12 +100,12 @@ def _read(draft: Path) -> tuple[Path, dict[str, Any]] | None:
     return None
 
 
-def _recorded(results: Path, batch: Batch, record: dict[str, Any]) -> bool:
-    """Whether a job of the batch's scheduler began this, and something stands for it already."""
+def _recorded(results: Path, record: dict[str, Any]) -> bool:
+    """Whether a job began this, and something stands for it already."""
     with contextlib.suppress(ValueError, KeyError, TypeError):
         place = results / of_document(RECORD, record).place
         stand_in = place.with_name(attempt(f"{record['id']} not sent", 1))
-        return record["job"]["scheduler"] == batch.scheduler and (place.exists() or stand_in.exists())
+        return bool(record["job"]["scheduler"]) and (place.exists() or stand_in.exists())
     return False
 
 

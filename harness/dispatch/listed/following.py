@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.dispatch.listed import batches, deliveries, jobs
+from harness.dispatch.listed import batches, deliveries, endings, jobs
 from harness.dispatch.listed.batches import Batch
 from harness.dispatch.listed.job import Queue, Schedulers, Silent
 from harness.dispatch.listed.jobs import Status
@@ -122,6 +122,7 @@ def follow(results: Path, cells: Sequence[tuple[Batch, int]], schedulers: Schedu
                 raise Interrupted(2) from interruption
             cancelled = True
             print(f"Cancelled {jobs.cancel(results, active, schedulers)} jobs; their records say so.")
+    endings.sweep(results, schedulers)
     if cancelled:
         raise Interrupted(2)
     return followed.statuses
@@ -153,17 +154,18 @@ class _Followed:
         return [statuses[place] for statuses, places in known for place in places]
 
     def watch(self, board: Board) -> None:
-        changed, silences = time.monotonic(), 0
+        changed, silences, said = time.monotonic(), 0, ""
         while True:
             try:
                 queue = jobs.queues([batch for batch, _ in self.places.values()], self.schedulers)
             except Silent as silent:
                 silences += 1
-                if silences == 1:
+                if silent.what != said:
+                    said = silent.what
                     board.close()
-                    print(yellow(f"{silent.what.rstrip('.')}; waiting until it does."), flush=True)
+                    print(yellow(f"{said.rstrip('.')}; waiting until it does."), flush=True)
             else:
-                silences = 0
+                silences, said = 0, ""
                 self._look(queue)
                 changed = time.monotonic() if board.show(self.statuses) else changed
                 if all(map(ended, self.statuses)):

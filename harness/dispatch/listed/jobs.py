@@ -174,14 +174,16 @@ def _attempts(results: Path, cell: JobCell) -> int:
 
 
 def look(results: Path, schedulers: Schedulers) -> list[Status]:
-    """Where every cell of the list is; batches that are over are taken off it.
+    """Where every cell of the list is; batches that are over are taken off it, and what jobs left besides is settled.
 
     Raises:
         EngineError: a scheduler does not answer.
     """
     listed = batches.listed(results)
     known = queues(listed, schedulers)
-    return [status for batch in listed for status in settle(results, batch, known, schedulers(batch.scheduler))]
+    statuses = [status for batch in listed for status in settle(results, batch, known, schedulers(batch.scheduler))]
+    endings.sweep(results, schedulers)
+    return statuses
 
 
 def queues(listed: Sequence[Batch], schedulers: Schedulers) -> Queue:
@@ -201,7 +203,6 @@ def settle(results: Path, batch: Batch, known: Queue, scheduler: Scheduler) -> l
     statuses = survey(results, batch, known, scheduler)
     if all(status.over for status in statuses):
         batch.forget(results)
-        endings.sweep(results, batch, scheduler)
     return statuses
 
 

@@ -1,10 +1,11 @@
 """Allocation: what a job has been given by its scheduler, seen from inside the job.
 
-A job runs `./inv run` with HOMEWORK_RUN set to its record's id. It sees only its own cards, its record says which job
-it was, and a signal that the scheduler sent gets its true name.
+A job runs `./inv run` with HOMEWORK_RUN set to its record's id, and HOMEWORK_GRES to what its cards are called there.
+It sees only these, its record says which job it was, and a signal that the scheduler sent gets its true name.
 """
 
 import os
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,12 +13,15 @@ from pathlib import Path
 
 from harness.catalogue.entries import Hardware
 from harness.dispatch.listed.batches import attempt
+from harness.dispatch.listed.jobs import wait_a_moment
 from harness.dispatch.slurm import commands
+from harness.errors import EngineError
 from harness.evidence import records, sealed
 from harness.runs.processes import Ending
 from harness.runs.runner import Job
+from harness.terminal import yellow
 
-VARIABLE = "HOMEWORK_RUN"
+VARIABLE, GRES = "HOMEWORK_RUN", "HOMEWORK_GRES"
 ANSWER_SECONDS = 10
 
 
@@ -46,13 +50,34 @@ def finished_before(results: Path) -> bool:
 
 
 def see_own_cards(kinds: Sequence[Hardware]) -> None:
-    """Let programs see only the cards that were allocated: Slurm itself does so for GPUs alone."""
-    details = _scontrol("--details")
+    """Let programs see only the cards that were allocated: Slurm itself does so for GPUs alone.
+
+    Raises:
+        EngineError: which they are cannot be known.
+    """
     for kind in kinds:
         variable = kind.data.get("visible_devices")
-        cards = commands.read_cards(details, kind.data.get("scheduler", {}).get("slurm", ""))
-        if variable and cards and not os.environ.get(variable):
-            os.environ[variable] = ",".join(cards)
+        name = os.environ.get(GRES, kind.data.get("scheduler", {}).get("slurm", ""))
+        if variable and name and not os.environ.get(variable):
+            os.environ[variable] = ",".join(_cards(name))
+
+
+def _cards(name: str) -> list[str]:
+    """The indices of this job's cards; a slurmctld that does not answer is waited for, as long as the job may take."""
+    silences = 0
+    while not (details := _scontrol("--details")):
+        if not shutil.which("scontrol"):
+            remedy = "Install Slurm's commands on its nodes; Debian's package is slurm-client."
+            raise EngineError("There is no scontrol here.", f"It says which {name} are this job's.", remedy)
+        if not silences:
+            print(yellow("Slurm does not answer; waiting until it does."), flush=True)
+        silences += 1
+        wait_a_moment(0, silences)
+    if cards := commands.read_cards(details, name):
+        return cards
+    why = f"scontrol show job --details names no {name} by its index."
+    remedy = "In gres.conf each card needs its file (File=): docs/slurm.md. In slurm.yaml gres: is its name there."
+    raise EngineError("Slurm does not say which cards are this job's.", why, remedy)
 
 
 def true_ending(ending: Ending) -> Ending:

@@ -128,10 +128,13 @@ def read_history(batch: str, text: str) -> dict[tuple[str, int], Job]:
 
 
 def read_cards(text: str, name: str) -> list[str]:
-    """The indices of a job's cards, from `scontrol --oneliner --details show job`: GRES=npu:910b:2(IDX:0-1)."""
+    """The indices of a job's cards, from `scontrol --oneliner --details show job`: GRES=npu:910b:2(IDX:0-1).
+
+    Of several types of a name it may have cards of each, and they are counted on: npu:a:1(IDX:0),npu:b:1(IDX:2).
+    """
     bare = re.escape(name.partition(":")[0])
     cards: list[str] = []
-    for ranges in re.findall(rf"\bGRES=(?:\S*,)?{bare}(?::[^:(,\s]+)?:\d+\(IDX:([\d,-]+)\)", text):
+    for ranges in re.findall(rf"(?:\bGRES=|,){bare}(?::[^:(,\s]+)?:\d+\(IDX:([\d,-]+)\)", text):
         cards += map(str, _numbers(ranges))
     return cards
 
@@ -161,6 +164,8 @@ def why_refused(words: str, asked: str) -> tuple[str, str]:
             said,
             "Slurm's commands find no cluster here: call on a login node, or name its slurm.conf by SLURM_CONF.",
         )
+    if "accounting/QOS policy" in words:
+        return said, "The same command submits the rest once others have ended; limits: sacctmgr show assoc"
     if uncertain(words):
         return said, "Call again when scontrol ping answers: what was submitted meanwhile is found."
     return said, "Set partition, account and other options of sbatch in slurm.yaml, or as SBATCH_PARTITION …"

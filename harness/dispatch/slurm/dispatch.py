@@ -59,7 +59,7 @@ class Slurm:
             asked = commands.gres(plan.site.gres(each.kind), each.cell.cards) or "no card"
             options = _spoken(plan.site.of(each.kind))
             print(f"{green('▶')} {each.cell.part:<5} {each.cell.hardware:<10} {each.part.title}")
-            print(f"        {asked}, {each.minutes} min, {options}: {line(each, plan.engine, '')}")
+            print(f"        {asked}, {each.minutes} min, {options}: {line(each, plan.site, plan.engine, '')}")
 
     def run(self, plan: Plan, results: Path) -> Outcome:
         """Submit what is missing, and follow it and what is under way to the end.

@@ -15,7 +15,7 @@ from harness.dispatch.listed import batches, deliveries
 from harness.dispatch.listed.batches import Batch
 from harness.dispatch.listed.jobs import wait_a_moment
 from harness.dispatch.listed.missing import Wanted, program, revision
-from harness.dispatch.slurm import commands
+from harness.dispatch.slurm import allocation, commands
 from harness.dispatch.slurm.scheduler import ask
 from harness.dispatch.slurm.site import Settings
 from harness.errors import EngineError
@@ -84,7 +84,7 @@ def _submit(
         **batches.caller(),
     )
     batch.write(results)
-    lines = [line(each, engine, sign) for each in group]
+    lines = [line(each, site, engine, sign) for each in group]
     batch.file(results, ".list").write_text("".join(f"{line}\n" for line in lines))
     sending = commands.sending(lines, site.store, revision()["revision"], output)
     script = commands.Script(
@@ -143,9 +143,11 @@ def _build(each: Wanted) -> list[str]:
     return words + (["--paddle", release.version] if release else [])
 
 
-def line(each: Wanted, engine: str, sign: str) -> str:
+def line(each: Wanted, site: Settings, engine: str, sign: str) -> str:
     """What a task of the array runs. The image is asked for once more: each node keeps its own, and may lack it."""
-    words = ["exec", "env", f"HOMEWORK_RUN={each.cell.run}", "./inv", "run", *each.request.options]
+    given = {allocation.VARIABLE: each.cell.run, allocation.GRES: site.gres(each.kind)}
+    words = ["exec", "env", *(f"{name}={value}" for name, value in given.items())]
+    words += ["./inv", "run", *each.request.options]
     words += ["--on", engine, "--format", "bare"]  # who submitted the job shows the matrix
     words += ["--sign", sign] if sign else []
     before = f"{shlex.join(_build(each))} && " if engine == "container" else ""

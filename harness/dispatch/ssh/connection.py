@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -72,8 +73,9 @@ class Connection:
         """Connect.
 
         Raises:
-            EngineError: no ssh, no way there, a key that is not known, no Python there.
+            EngineError: no ssh, no way there, a key that is not known, no Python there; or this is Windows.
         """
+        _refuse_windows()
         self.address = address
         self._turn = threading.Lock()
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the connection
@@ -176,6 +178,15 @@ class Connection:
         return EngineError(f"{self.address}: {what}", f"{why}.", remedy)
 
 
+def _refuse_windows() -> None:
+    if sys.platform == "win32":
+        raise EngineError(
+            "--host does not go from Windows itself.",
+            "Which files are programs is not told apart there, and git may have changed their line ends.",
+            "Call ./inv in WSL, whose ssh and keys it then uses.",
+        )
+
+
 REFUSALS = {
     "not ours": (
         "the folder has files that were not sent by --host; nothing was written.",
@@ -234,6 +245,11 @@ CAUSES: tuple[tuple[tuple[str, ...], str, str], ...] = (
         NO_PYTHON,
         "there is no Python.",
         "Install it there: apt-get install python3 python3-venv; ssh must find it: ssh {address} python3 --version",
+    ),
+    (
+        ("SyntaxError",),
+        "its Python is too old.",
+        "Put one of 3.10 to 3.13 first on PATH there; which one ssh finds says: ssh {address} python3 --version",
     ),
 )
 

@@ -31,7 +31,7 @@ def show(results: Path, once: bool, cancel: bool) -> list[Outcome]:
             there = _there(address)
         except EngineError as error:
             give_up = f"rm {os.path.relpath(run.file(results))} gives it up."
-            print(yellow(f"■ {run} on {address}: {error.what} {error.why} {give_up}"), flush=True)
+            print(yellow(f"■ {run} on {address}: {error.what} {error.why.rstrip('.')}. {give_up}"), flush=True)
             if once:
                 continue
             there = None

@@ -33,7 +33,8 @@ def patiently(
     pause = 1.0
     while True:
         if problem:
-            print(yellow(f"{problem.what} {problem.why} Trying again in {pause:.0f} s."), file=sys.stderr, flush=True)
+            said = f"{problem.what} {problem.why.rstrip('.')}. Trying again in {pause:.0f} s."
+            print(yellow(said), file=sys.stderr, flush=True)
             time.sleep(pause)
             pause = min(LONGEST_PAUSE, 2 * pause)
         try:

@@ -180,6 +180,30 @@ def test_a_host_without_an_index_and_one_that_is_off_are_said(host):
     assert raised.value.why.endswith("Connection refused.") and "HTTPConnection" not in raised.value.why
 
 
+@pytest.mark.parametrize(
+    ("status", "kind", "said"),
+    [(401, "text/plain", "wants a login"), (200, "text/html; charset=utf-8", "a page came"), (403, "", "There is no")],
+)
+def test_what_stands_before_a_store_is_said(status, kind, said):
+    class Gate(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", "6")
+            self.end_headers()
+            self.wfile.write(b"<html>")
+
+        def log_message(self, *words):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Gate) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        with pytest.raises(StoreError, match="no store that can be read over HTTP") as raised:
+            WebStore(f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert said in raised.value.why and raised.value.remedy
+
+
 def test_nothing_is_sent_there_and_no_secret_stands_in_an_address(host):
     with pytest.raises(UsageError, match="nothing can be sent"):
         open_store("https://board.example.org/homework")

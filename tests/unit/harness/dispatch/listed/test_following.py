@@ -28,7 +28,7 @@ def a_job(state: str, nodes: str = "", reason: str = "None") -> Job:
 
 @pytest.fixture
 def slurm(monkeypatch, results):
-    """What squeue answers in turn: a job, None where it is silent, or KeyboardInterrupt."""
+    """What squeue answers in turn: a job, None or what else it says where it is silent, or KeyboardInterrupt."""
 
     def answers(*said):
         left = iter(said)
@@ -37,8 +37,8 @@ def slurm(monkeypatch, results):
             now = next(left)
             if now is KeyboardInterrupt:
                 raise KeyboardInterrupt
-            if now is None:
-                raise Silent("Slurm does not answer.")
+            if now is None or isinstance(now, str):
+                raise Silent(now or "Slurm does not answer.")
             return {("b", 0): now}
 
         monkeypatch.setattr(SlurmScheduler, "queue", queue)
@@ -50,15 +50,24 @@ def slurm(monkeypatch, results):
 def test_a_line_is_printed_when_a_cell_changes_and_the_records_are_returned(results, slurm, capsys):
     place = a_record(results)
     running = a_job("RUNNING", "n1")
-    slurm(a_job("PENDING", reason="Resources"), running, running, None, None, a_job("COMPLETED", "n1"))
+    slurm(
+        a_job("PENDING", reason="Resources"),
+        running,
+        running,
+        None,
+        None,
+        "It knows you not.",
+        a_job("COMPLETED", "n1"),
+    )
     assert following.folders(following.follow(results, [(a_batch(place.name), 0)], schedulers)) == [place]
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("job 7_0")[0].split() for line in lines[:2]] == [
         ["…", "4", "cpu", "waiting", "(Resources)"],
         ["▶", "4", "cpu", "running", "on", "n1"],
     ]
-    assert lines[2] == "Slurm does not answer; waiting until it does." and lines[3].startswith("✓ 4     cpu")
-    assert len(lines) == 4 and "\033" not in "".join(lines)
+    silent = ["Slurm does not answer; waiting until it does.", "It knows you not; waiting until it does."]
+    assert lines[2:4] == silent and lines[4].startswith("✓ 4     cpu")
+    assert len(lines) == 5 and "\033" not in "".join(lines)
 
 
 def test_ctrl_c_without_a_terminal_leaves_the_jobs(results, slurm, capsys):

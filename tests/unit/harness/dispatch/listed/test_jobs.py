@@ -330,16 +330,16 @@ def test_a_forgotten_job_that_begins_after_all_has_a_record_of_its_own(results, 
     batch, slurm = a_batch(), Forgetful()
     batch.write(results)
     other = draft("20261123T154312.042Z-ffffff")  # of another job, which goes on
-    (status,) = jobs.settle(results, batch, {}, slurm)
+    (status,) = jobs.look(results, lambda name: slurm)
     first = records.read(status.record / "record.json")
     assert first["exit"]["reason"] == "not started" and first["id"] != RUN
     assert "should it run after all" in first["checks"][0]["why"]
     late = draft()
     slurm.known = {("batch", 0): a_job("RUNNING")}
-    jobs.settle(results, batch, {}, slurm)
+    jobs.look(results, lambda name: slurm)
     assert late.exists() and not (results / "4" / "cpu" / RUN).exists(), "it runs"
     slurm.known = {}
-    jobs.settle(results, batch, {}, slurm)
+    jobs.look(results, lambda name: slurm)
     ran = results / "4" / "cpu" / RUN
     assert not late.exists() and other.exists() and (ran / "run.log").read_text() == "so far"
     assert "ran after all" in records.read(ran / "record.json")["checks"][0]["why"]
@@ -349,18 +349,19 @@ def test_a_forgotten_job_that_begins_after_all_has_a_record_of_its_own(results, 
 def test_a_job_that_its_scheduler_knows_again_keeps_what_it_writes(results, draft):
     batch, slurm, begun = a_batch(), Forgetful(), draft()
     slurm.known = {("batch", 0): a_job("RUNNING")}
-    batch.write(results)
     jobs.settle(results, batch, {}, slurm)
+    jobs.look(results, lambda name: slurm)
     assert begun.exists() and (results / "4" / "cpu" / RUN).exists()
     slurm.known = {}
-    jobs.settle(results, batch, {}, slurm)
+    jobs.look(results, lambda name: slurm)
     assert not begun.exists() and os.listdir(results / "4" / "cpu") == [RUN], "its record has it already"
 
 
 def test_what_a_job_ran_twice_has_two_records(results, draft):
+    """Also long after, when nothing is on the list."""
     place = a_record(results, id=RUN)
     again = draft()
-    jobs.settle(results, a_batch(), {}, Forgetful())
+    jobs.look(results, lambda name: Forgetful())
     (other,) = set(os.listdir(place.parent)) - {RUN}
     assert not again.exists() and verify(place.with_name(other), a_catalogue()) == []
     assert (place.with_name(other) / "run.log").read_text() == "so far"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -32,6 +33,7 @@ from harness.runs.processes import Ending
 NPU = a_kind("ascend", "accelerator", ("npu",), visible_devices="NPU_VISIBLE_DEVICES", scheduler={"slurm": "npu:910b"})
 BOOK = a_catalogue(a_part("4"), a_part("7", timeout=3600.0), kinds=(a_kind(), NPU))
 SITE = Settings(900.0, {})
+OWN_NAME = {"ascend": {"gres": "gpu:huawei"}}
 COMMIT = {"revision": "a" * 40, "clean": True}
 
 
@@ -96,9 +98,8 @@ def test_cells_with_equal_needs_are_one_array(results, slurm):
     npu = submitted[1].file(results, ".sh").read_text()
     assert "--gres=npu:910b:1" in npu and "--array=0-1" in npu and "--time=16" in npu and "--mem=8G" in npu
     first, second = submitted[1].file(results, ".list").read_text().splitlines()
-    assert first.startswith(
-        f"exec env HOMEWORK_RUN={submitted[1].cells[0].run} ./inv run --task 4 --hw ascend --cards 1"
-    )
+    given = f"HOMEWORK_RUN={submitted[1].cells[0].run} HOMEWORK_GRES=npu:910b"
+    assert first.startswith(f"exec env {given} ./inv run --task 4 --hw ascend --cards 1")
     assert "--set grid=101" in first and "--set quick=false" in first and "--task 7" in second
     assert "--gres" not in submitted[0].file(results, ".sh").read_text()
 
@@ -290,7 +291,8 @@ def job(monkeypatch):
         "SLURM_RESTART_COUNT": "1",
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv("NPU_VISIBLE_DEVICES", raising=False)
+    for name in ("NPU_VISIBLE_DEVICES", "HOMEWORK_GRES"):
+        monkeypatch.delenv(name, raising=False)
     answers = {"text": ""}
     monkeypatch.setattr(allocation, "_scontrol", lambda *options: answers["text"])
     return answers
@@ -315,6 +317,38 @@ def test_the_cards_of_the_job_alone_are_seen(job, results, monkeypatch):
     monkeypatch.setenv("NPU_VISIBLE_DEVICES", "7")
     allocation.see_own_cards([NPU])
     assert os.environ["NPU_VISIBLE_DEVICES"] == "7", "where Slurm has set it, it stays"
+
+
+def test_a_job_looks_for_its_cards_by_the_name_that_its_site_has_for_them(job, monkeypatch):
+    (each,) = wanted("ascend", "4")
+    (given,) = re.findall(r"HOMEWORK_GRES=(\S+)", submission.line(each, Settings(900.0, {}, OWN_NAME), "local", ""))
+    monkeypatch.setenv("HOMEWORK_GRES", given)
+    monkeypatch.setenv("NPU_VISIBLE_DEVICES", "")
+    job["text"] = "Nodes=n1 CPU_IDs=0 Mem=100 GRES=gpu:huawei:1(IDX:3)"
+    allocation.see_own_cards([NPU])
+    assert os.environ["NPU_VISIBLE_DEVICES"] == "3"
+
+
+def test_a_job_that_cannot_know_its_cards_takes_none(job, monkeypatch):
+    job["text"] = "Nodes=n1 CPU_IDs=0 Mem=100 GRES=npu:910b:1"
+    with pytest.raises(EngineError, match="which cards are this job's"):
+        allocation.see_own_cards([NPU])
+    job["text"] = ""
+    monkeypatch.setattr(allocation.shutil, "which", lambda name: None)
+    with pytest.raises(EngineError, match="no scontrol here"):
+        allocation.see_own_cards([NPU])
+    assert "NPU_VISIBLE_DEVICES" not in os.environ
+
+
+def test_a_job_waits_for_a_slurmctld_to_say_which_its_cards_are(job, monkeypatch, capsys):
+    def answer(last_change, silences):
+        job["text"] = "GRES=npu:910b:1(IDX:1)" if silences == 3 else ""
+
+    monkeypatch.setenv("NPU_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(allocation.shutil, "which", lambda name: name)
+    monkeypatch.setattr(allocation, "wait_a_moment", answer)
+    allocation.see_own_cards([NPU])
+    assert os.environ["NPU_VISIBLE_DEVICES"] == "1" and capsys.readouterr().out.count("waiting until it does") == 1
 
 
 def test_an_attempt_after_one_that_finished_has_nothing_to_do(job, results):
@@ -351,9 +385,9 @@ def test_what_is_not_judged_is_not_submitted_again(results, slurm, monkeypatch):
 def test_a_raised_time_limit_is_the_jobs_and_the_runs():
     (part,) = cells.with_timeout([BOOK.parts["4"]], "2h")
     (each,) = planned_of([part], "cpu")
-    assert each.minutes == 135 and "--timeout 7200s" in submission.line(each, "local", "")
+    assert each.minutes == 135 and "--timeout 7200s" in submission.line(each, SITE, "local", "")
     (each,) = wanted("cpu", "4")
-    assert "--timeout" not in submission.line(each, "local", "")
+    assert "--timeout" not in submission.line(each, SITE, "local", "")
 
 
 def test_slurm_commands_that_are_absent_are_named():

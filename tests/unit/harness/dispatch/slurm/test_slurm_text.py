@@ -115,6 +115,10 @@ def test_whatever_the_queue_says_is_read(text):
         ("Nodes=n1 CPU_IDs=0-1 Mem=100 GRES=npu:910b:3(IDX:0,2-3)", "npu", ["0", "2", "3"]),
         ("Nodes=n1 CPU_IDs=0 Mem=100 GRES=gpu:h200:1(IDX:1),npu:910b:1(IDX:3)", "npu:910b3", ["3"]),
         ("Nodes=n1 CPU_IDs=0 Mem=100 GRES=xpu:2(IDX:4-5)", "xpu", ["4", "5"]),
+        ("Nodes=n1 CPU_IDs=0-1 Mem=100 GRES=gpu:a:2(IDX:0-1),gpu:b:1(IDX:2)", "gpu", ["0", "1", "2"]),
+        ("Nodes=n1 CPU_IDs=0 Mem=100 GRES=gpu:a:1(IDX:0),gpu:b:0(IDX:)", "gpu", ["0"]),
+        ("Nodes=n1 CPU_IDs=0 Mem=100 GRES=npu:a:1(IDX:0,2),gpu:b:1(IDX:1)", "gpu", ["1"]),
+        ("JOB_GRES=xpu:a:1 Nodes=n1 CPU_IDs=0 Mem=100 GRES=xpu:a(CNT:1)", "xpu", []),
         ("Nodes=n1 CPU_IDs=0 Mem=100 GRES=", "npu", []),
         ("GRES=gpu:h200:1(IDX:1)", "npu", []),
         ("", "npu", []),
@@ -169,6 +173,9 @@ def test_a_refusal_keeps_slurms_words_and_says_what_to_do():
     why, remedy = commands.why_refused(words, "npu:310:1")
     assert why == "Batch job submission failed: Requested node configuration is not available."
     assert "npu:310:1" in remedy and "sinfo" in remedy
+    limit = "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates "
+    limit += "accounting/QOS policy (job submit limit, user's size and/or time limits)\n"
+    assert "once others have ended" in commands.why_refused(limit, "")[1]
     assert "partition" in commands.why_refused("sbatch: error: invalid partition specified: x", "")[1]
     assert "SLURM_CONF" in commands.why_refused("sbatch: fatal: Could not establish a configuration source", "")[1]
     assert commands.uncertain("Socket timed out on send/recv operation") and not commands.uncertain(words)

@@ -53,6 +53,7 @@ def test_what_is_no_address_is_refused(text: str) -> None:
         (127, "bash: line 1: exec: python3: not found", "no Python"),
         (127, "zsh:1: no such command", "no Python"),
         (255, "kex_exchange_identification: read: reset", "no connection"),
+        (1, '  File "<string>", line 1\nSyntaxError: future feature annotations is not defined', "Python is too old"),
         (1, "", "no connection"),
     ],
 )
@@ -60,6 +61,13 @@ def test_what_ssh_says_is_explained_in_three_lines(code: int, said: str, what: s
     error = connection.explain(BOX, code, said)
     assert error.code == EngineError.code and what in error.what
     assert error.why and error.remedy and len(str(error).splitlines()) == 3
+
+
+def test_windows_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(EngineError, match="from Windows itself") as refusal:
+        connection.Connection(BOX)
+    assert "WSL" in refusal.value.remedy
 
 
 @pytest.fixture
