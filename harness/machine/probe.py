@@ -86,8 +86,8 @@ def _sorted_out(hardware: Hardware, cards: Sequence[Card], looked: tuple[str, ..
     sound = [card for card in cards if not card.fault]
     paddle = paddle or releases.load().default(hardware).version
     chosen, unfit = chips.choose(hardware, sound, paddle)
-    faults = {card.index: chips.lacking(hardware.data, card) or unfit.get(card.index, "") for card in sound}
-    cards = [replace(card, fault=card.fault or faults[card.index]) for card in cards]
+    faults = [chips.lacking(hardware.data, card) or card.fault or unfit.get(card.index, "") for card in cards]
+    cards = [replace(card, fault=fault) for card, fault in zip(cards, faults, strict=True)]
     fit = tuple(card for card in cards if not card.fault)
     return Finding(chosen, fit, looked, tuple(card for card in cards if card.fault), paddle)
 

@@ -190,6 +190,13 @@ def test_a_machine_with_another_chip_of_the_vendor_is_told_its_name_and_what_to_
     assert "--hw cpu" in caught.value.remedy and "Install the Ascend driver" not in caught.value.remedy
 
 
+def test_a_sick_chip_without_kernels_is_not_said_to_be_taken_all_the_same(tmp_path, monkeypatch):
+    replaying(tmp_path, monkeypatch, "npu-smi", sample("ascend-910A-910ProB").replace("| OK   ", "| Alarm"))
+    with pytest.raises(HardwareError) as caught:
+        probe.require(probe.probe(KINDS["ascend"]))
+    assert "910A: Paddle 3 has no kernels" in caught.value.why and "all the same" not in caught.value.remedy
+
+
 def test_a_chip_without_kernels_is_named_before_its_driver_is_there(tmp_path, monkeypatch):
     folder = tmp_path / "bus" / "0000:01:00.0"
     folder.mkdir(parents=True)
