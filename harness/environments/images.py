@@ -159,7 +159,12 @@ def build_words(
 
 def secrets_folder(context: Path) -> Path:
     """Where a build's secrets lie: beside the context, never in it."""
-    return context.with_name(context.name + ".secrets")
+    return sibling(context, ".secrets")
+
+
+def sibling(context: Path, ending: str) -> Path:
+    """What lies beside a build's context under its name, which may end in a version: 3.3.0 is no suffix."""
+    return context.with_name(context.name + ending)
 
 
 def stage(image: Image) -> Path:
@@ -231,7 +236,7 @@ def build(image: Image, client: Client, revision: str | None) -> str:
     """
     require_builder(client)
     context = stage(image)
-    log = context.with_suffix(".log")
+    log = sibling(context, ".log")
     log.unlink(missing_ok=True)
     labels = {"org.opencontainers.image.revision": revision or "", LABEL + "recipe": image.recipe}
     labels[LABEL + "lock"] = hashlib.sha256(image.lock.read_bytes()).hexdigest()
@@ -240,7 +245,7 @@ def build(image: Image, client: Client, revision: str | None) -> str:
         unlabelled = (client.inspect(image.name) or {}).get("Id")
         held = inventory.read(client, image.name, _sdks(image.hardware))
         bill = inventory.bill(held, image.name)
-        context.with_suffix(".cdx.json").write_text(bill)
+        sibling(context, ".cdx.json").write_text(bill)
         labels[LABEL + "sbom"] = hashlib.sha256(bill.encode()).hexdigest()
         labels[LABEL + "wheels"] = json.dumps(held["wheels"], sort_keys=True)
         labels[LABEL + "python"] = held["python"]
