@@ -76,11 +76,17 @@ class Image:
         return stacks.stack(self.stack, None, self.root, self.paddle).lock
 
     @property
+    def beside(self) -> Path | None:
+        """The lock of what the vendor's SDK imports into programs."""
+        return stacks.beside(self.hardware, self.root)
+
+    @property
     def files(self) -> list[Path]:
         """What the build sees, in order: nothing of projects/, so that a change there builds nothing."""
         shared = [path for path in sorted((self.root / "docker").iterdir()) if path.suffix in (".sh", ".py")]
         bootstrap = self.root / "docker" / "locks" / "pip.txt"
-        return [*shared, self.lock, *([bootstrap] if bootstrap.is_file() else []), *self._plug_in()]
+        beside = [self.beside] if self.beside else []
+        return [*shared, self.lock, *beside, *([bootstrap] if bootstrap.is_file() else []), *self._plug_in()]
 
     @property
     def recipe(self) -> str:
@@ -173,8 +179,8 @@ def stage(image: Image) -> Path:
     shutil.rmtree(context, ignore_errors=True)
     for path in (image.dockerfile, *image.files):
         place = context / path.relative_to(image.root)
-        if path == image.lock:
-            place = context / "docker" / "locks" / path.name
+        if path in (image.lock, image.beside):
+            place = context / "docker" / "locks" / (path.name if path == image.lock else "beside.txt")
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, place)
     if not image.paddle.listed:

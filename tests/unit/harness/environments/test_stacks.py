@@ -136,6 +136,17 @@ def test_a_plug_in_is_installed_beside_the_lock_s_paddle(root):
     assert {command[-1] for command in commands} == {"paddle-custom-npu==3.0.0"}
 
 
+def test_what_the_sdk_imports_is_installed_beneath_the_lock_and_by_hash(root):
+    wheels = {"packages": ["paddlepaddle", "paddle-custom-npu"], "index": INDEX, "python": ["3.10", "3.11", "3.12"]}
+    plain = stacks.stack("science", a_kind("npu", wheels=wheels), root)
+    stack = stacks.stack("science", a_kind("npu", wheels={**wheels, "beside": "cann"}), root)
+    (root / "docker" / "locks" / "cann.txt").write_text("scipy==1.15\nsympy==1.14\n")
+    _, sync, beside, again, _ = stacks.install_commands(stack)
+    assert [command[-1] for command in (sync, beside, again)] == [str(stack.lock), str(stack.beside), str(stack.lock)]
+    assert {"--require-hashes", "--no-deps"} <= set(beside) & set(again), "the versions of the stack's lock stay"
+    assert stack.recipe != plain.recipe, "another list makes it anew"
+
+
 def test_another_paddle_takes_the_place_of_the_lock_s(root):
     kind = a_kind("cuda", wheels={"packages": ["paddlepaddle-gpu"], "index": INDEX, "python": ["3.10", "3.11", "3.12"]})
     uninstall, *install = stacks.vendor_commands(stacks.stack("base", kind, root))
