@@ -233,7 +233,17 @@ def vendor_commands(stack: Stack) -> list[list[str]]:
 
 def missing_commands(stack: Stack) -> list[list[str]]:
     """The commands that make the environment, as they can be typed; none where it is whole."""
-    return [] if stack.ready else [*install_commands(stack), *vendor_commands(stack)]
+    if stack.ready:
+        return []
+    _write_others(stack)
+    return [*install_commands(stack), *vendor_commands(stack)]
+
+
+def _write_others(stack: Stack) -> None:
+    """The file that the commands name in the lock's place, where it is not the lock that they install."""
+    if stack.release and not stack.release.listed:
+        stack.others.parent.mkdir(exist_ok=True)
+        stack.others.write_text(stack.lock_text)
 
 
 WHEELS, HASHES = "wheels", "wheels.txt"
@@ -254,8 +264,7 @@ def prepare(stack: Stack) -> Stack:
         if stack.of_another_python:
             print(f"It was of Python {python_version(stack)}; {stack.base} makes it anew.", file=sys.stderr)
             shutil.rmtree(stack.folder)
-        if stack.release and not stack.release.listed:
-            stack.others.write_text(stack.lock_text)
+        _write_others(stack)
         what = f"the stack {stack.folder.name}, once"
         _run(stack, install_commands(stack), what)
         hashes = {**_held_against_pins(stack), **_own_hashes(stack)}

@@ -88,6 +88,7 @@ def test_an_unlisted_version_takes_the_place_of_paddle_in_the_nearest_lock(root)
     _, sync, install = stacks.install_commands(stack)
     assert sync[-1] == str(stack.others) and "--require-hashes" in sync and install[-1] == "paddlepaddle==3.0.1"
     assert stack.recipe != stacks.stack("base", a_kind(), root).recipe
+    assert sync in stacks.missing_commands(stack) and stack.others.read_text() == stack.lock_text, "it can be typed"
 
 
 def test_an_own_wheel_is_installed_alone_whatever_the_index_has_of_its_name(root):
