@@ -209,3 +209,17 @@ def test_the_numbers_of_another_scheme_are_not_held_against_kunluns_driver(sampl
     """5.0.21.21 is older than 5.0.21.26; whether 515.58 or 5.19 is, nobody says."""
     (line,) = cards.driver(a_machine("kunlun", sample))
     assert line.fits is judged, line
+
+
+@pytest.mark.parametrize(
+    ("kind", "variable", "value"),
+    [
+        ("cambricon", "CNCL_MEM_POOL_MULTI_CLIQUE_ENABLE", "1"),
+        ("cambricon", "FLAGS_use_stride_kernel", "0"),
+        ("ascend", "HCCL_WHITELIST_DISABLE", "1"),
+        ("ascend", "HCCL_CONNECT_TIMEOUT", "1800"),
+    ],
+)
+def test_what_only_upstreams_image_sets_a_run_sets_everywhere(kind, variable, value):
+    """PaddleCustomDevice, backends/{mlu,npu}/tools/dockerfile: its images hang, or give up, without them."""
+    assert BOOK.hardware[kind].environment[variable] == value
