@@ -196,6 +196,12 @@ def test_a_user_who_may_not_open_the_dcus_files_is_told_the_group(tmp_path, monk
     assert line.fits is False and "local" in line.needed_for
 
 
+def test_a_dcus_container_has_the_limits_and_the_memory_that_paddles_page_gives_it():
+    """PaddleX 3415."""
+    options = BOOK.hardware["hygon"].data["container"]["options"]
+    assert options["ulimit"] == ["stack=-1:-1", "memlock=-1:-1"] and options["ipc_mode"] == "host"
+
+
 def test_a_tool_in_sbin_is_looked_for_there():
     """PaddleX 4542."""
     assert "/usr/local/sbin" in probe.FOLDERS
