@@ -33,6 +33,9 @@ def hardware_mistakes(document: Mapping[str, Any], folder: Path) -> Iterator[Mis
     for steps, clauses in _ranges(document):
         yield from _version_mistakes(steps, clauses)
     yield from _variant_mistakes(document)
+    beside = document["wheels"].get("beside")
+    if beside and not (folder.parent.parent / "docker" / "locks" / f"{beside}.txt").is_file():
+        yield Mistake(("wheels", "beside"), f"docker/locks has no {beside}.txt.", "docker/locks/compile.py makes it.")
 
 
 def requires(document: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -137,7 +137,7 @@ def _show(wanted: images.Image, client: Client) -> None:
     """Print the commands of a build as they can be typed: what they read is laid out for them."""
     context = images.stage(wanted)
     name = f"homework-source-{wanted.hardware.name}"
-    built = context.with_suffix(".built")
+    built = images.sibling(context, ".built")
     compiling = wanted.target == "source"
     lines = [images.command(wanted, client, context, {}, "compiler")] if compiling else []
     lines += sources.commands(wanted, client, context, name, built) if compiling else []

@@ -167,26 +167,34 @@ def access(data: Data) -> list[Diagnosis]:
         return []
     if not closed:
         return [Diagnosis("access to the device files", f"{len(files)} can be opened", True, "", ("local",))]
-    about = os.stat(closed[0])
-    group = system.group_names().get(about.st_gid, str(about.st_gid))
-    opens = about.st_mode & (stat.S_IRGRP | stat.S_IWGRP) and about.st_gid  # that of root is joined by no container
-    found = f"not to {', '.join(closed)} ({stat.filemode(about.st_mode)}, group {group})"
-    remedy = _join(group) if opens else _give("video", closed)
-    return [
-        Diagnosis("access to the device files", found, False, remedy, ("local",) if opens else ("local", "container"))
-    ]
+    owners: dict[str, list[str]] = {}
+    groups, shut = set(), []
+    for path in closed:
+        about = os.stat(path)
+        group = system.group_names().get(about.st_gid, str(about.st_gid))
+        owners.setdefault(f"{stat.filemode(about.st_mode)}, group {group}", []).append(path)
+        if about.st_mode & (stat.S_IRGRP | stat.S_IWGRP) and about.st_gid:
+            groups.add(group)
+        else:  # that of root is joined by no container
+            shut.append(path)
+    told = "; ".join(f"{', '.join(paths)} ({owner})" for owner, paths in owners.items())
+    remedy = _give("video", shut) if shut else _join(sorted(groups))
+    uses: tuple[Use, ...] = ("local", "container") if shut else ("local",)
+    return [Diagnosis("access to the device files", f"not to {told}", False, remedy, uses)]
 
 
-def _join(group: str) -> str:
-    made = f"sudo groupadd --gid {group} cards; " if group.isdigit() else ""
-    return f"{made}sudo usermod -aG {'cards' if made else group} {system.user_name()}, then log in anew."
+def _join(groups: Sequence[str]) -> str:
+    """What makes this user a member of groups; one that has a number alone is given a name first."""
+    made = "".join(f"sudo groupadd --gid {group} cards{group}; " for group in groups if group.isdigit())
+    joined = ",".join(f"cards{group}" if group.isdigit() else group for group in groups)
+    return f"{made}sudo usermod -aG {joined} {system.user_name()}, then log in anew."
 
 
 def _give(group: str, files: Sequence[str]) -> str:
     """What opens files to a group; udev sets them as they were when the machine starts again."""
     names = " ".join(files)
     rule = "a rule of udev, or the driver's installer, keeps it so"
-    return f"sudo chgrp {group} {names}; sudo chmod 660 {names} ({rule}). {_join(group)}"
+    return f"sudo chgrp {group} {names}; sudo chmod 660 {names} ({rule}). {_join([group])}"
 
 
 def _container(data: Data) -> list[Diagnosis]:

@@ -97,7 +97,7 @@ class ContainerEngine:
         )
 
     def _settings(self, request: Request) -> dict[str, str]:
-        settings = variables(replace(request, card_ids=_numbers_inside(request)))
+        settings = variables(replace(request, card_ids=_numbers_inside(request), called=()))
         moved = {name: value.replace("{root}", str(INSIDE)) for name, value in settings.items()}
         return {"HOME": "/tmp", **moved}
 

@@ -20,7 +20,10 @@ OF_PROGRAMS = ("FLAGS_", "OMP_", "PADDLE_", "MKL_", "OPENBLAS_", "ONEDNN_", "DNN
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a cell is to run with. `out` is the folder for the program's files, `card_ids` the cards chosen."""
+    """What a cell is to run with. `out` is the folder for the program's files, `card_ids` the cards chosen.
+
+    `called` is what the runtime's own variable calls them on this machine, where that is not their numbers.
+    """
 
     cell: Cell
     parameters: Mapping[str, Any]
@@ -28,6 +31,7 @@ class Request:
     cards: int
     out: Path
     card_ids: tuple[str, ...] = ()
+    called: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +83,7 @@ def variables(request: Request) -> dict[str, str]:
     own = {name: os.environ[name] for name, value in declared.items() if name in os.environ and "{root}" not in value}
     chosen = {"PYTHONWARNINGS": "ignore:No ccache found", **declared, **own}
     if "visible_devices" in kind.data and request.card_ids:
-        chosen[kind.data["visible_devices"]] = ",".join(request.card_ids)
+        chosen[kind.data["visible_devices"]] = ",".join(request.called or request.card_ids)
         if kind.data.get("shows_all_cards") and len(request.card_ids) == 1:
             chosen[f"FLAGS_selected_{kind.device}s"] = request.card_ids[0]
         if "launcher_devices" in kind.data:

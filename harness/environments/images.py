@@ -76,11 +76,17 @@ class Image:
         return stacks.stack(self.stack, None, self.root, self.paddle).lock
 
     @property
+    def beside(self) -> Path | None:
+        """The lock of what the vendor's SDK imports into programs."""
+        return stacks.beside(self.hardware, self.root)
+
+    @property
     def files(self) -> list[Path]:
         """What the build sees, in order: nothing of projects/, so that a change there builds nothing."""
         shared = [path for path in sorted((self.root / "docker").iterdir()) if path.suffix in (".sh", ".py")]
         bootstrap = self.root / "docker" / "locks" / "pip.txt"
-        return [*shared, self.lock, *([bootstrap] if bootstrap.is_file() else []), *self._plug_in()]
+        beside = [self.beside] if self.beside else []
+        return [*shared, self.lock, *beside, *([bootstrap] if bootstrap.is_file() else []), *self._plug_in()]
 
     @property
     def recipe(self) -> str:
@@ -159,7 +165,12 @@ def build_words(
 
 def secrets_folder(context: Path) -> Path:
     """Where a build's secrets lie: beside the context, never in it."""
-    return context.with_name(context.name + ".secrets")
+    return sibling(context, ".secrets")
+
+
+def sibling(context: Path, ending: str) -> Path:
+    """What lies beside a build's context under its name, which may end in a version: 3.3.0 is no suffix."""
+    return context.with_name(context.name + ending)
 
 
 def stage(image: Image) -> Path:
@@ -168,8 +179,8 @@ def stage(image: Image) -> Path:
     shutil.rmtree(context, ignore_errors=True)
     for path in (image.dockerfile, *image.files):
         place = context / path.relative_to(image.root)
-        if path == image.lock:
-            place = context / "docker" / "locks" / path.name
+        if path in (image.lock, image.beside):
+            place = context / "docker" / "locks" / (path.name if path == image.lock else "beside.txt")
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, place)
     if not image.paddle.listed:
@@ -231,7 +242,7 @@ def build(image: Image, client: Client, revision: str | None) -> str:
     """
     require_builder(client)
     context = stage(image)
-    log = context.with_suffix(".log")
+    log = sibling(context, ".log")
     log.unlink(missing_ok=True)
     labels = {"org.opencontainers.image.revision": revision or "", LABEL + "recipe": image.recipe}
     labels[LABEL + "lock"] = hashlib.sha256(image.lock.read_bytes()).hexdigest()
@@ -240,7 +251,7 @@ def build(image: Image, client: Client, revision: str | None) -> str:
         unlabelled = (client.inspect(image.name) or {}).get("Id")
         held = inventory.read(client, image.name, _sdks(image.hardware))
         bill = inventory.bill(held, image.name)
-        context.with_suffix(".cdx.json").write_text(bill)
+        sibling(context, ".cdx.json").write_text(bill)
         labels[LABEL + "sbom"] = hashlib.sha256(bill.encode()).hexdigest()
         labels[LABEL + "wheels"] = json.dumps(held["wheels"], sort_keys=True)
         labels[LABEL + "python"] = held["python"]

@@ -49,6 +49,7 @@ def build(image: Image, client: Client, name: str) -> None:
     given = {"IMAGE": image.name}
     words = images.build_words(client, context, str(DOCKERFILE), given, known["Config"]["Labels"], image.offline)
     try:
-        images.run([*words, "--tag", name, str(context)], context.with_suffix(".log"), f"Adding the harness to {name}")
+        log = images.sibling(context, ".log")
+        images.run([*words, "--tag", name, str(context)], log, f"Adding the harness to {name}")
     finally:
         shutil.rmtree(images.secrets_folder(context), ignore_errors=True)

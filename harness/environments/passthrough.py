@@ -29,6 +29,8 @@ def words(data: Mapping[str, Any], client: Client, card_ids: Sequence[str] = (),
     if "gpus" in options and card_ids:
         options["gpus"] = f'"device={",".join(card_ids)}"'  # the option is a line of CSV: hence the quotes
     files = devices(needs.get("devices", ()), card_ids)
+    if _without_root(client):
+        options.pop("ulimit", None)  # it can raise none
     named = options.pop("group_add", [])
     if not root:
         options["group_add"] = groups(named, [*files, *devices(data.get("device_files", ()), card_ids)], client)
@@ -54,7 +56,7 @@ def groups(named: Sequence[str], files: Sequence[str], client: Client) -> list[s
 
     They are those that are named and here, and those that own the device files, or those in a folder of them.
     """
-    if client.engine == "podman" and (system.user() or (0, 0))[0] != 0:
+    if _without_root(client):
         return ["keep-groups"]  # without root it can give no other than the caller's own
     numbers = {number for number, name in system.group_names().items() if name in named}
     inside = (str(path) for file in files if os.path.isdir(file) for path in Path(file).rglob("*"))
@@ -63,3 +65,7 @@ def groups(named: Sequence[str], files: Sequence[str], client: Client) -> list[s
         if about and not stat.S_ISDIR(about.st_mode) and about.st_mode & stat.S_IRGRP and about.st_gid:
             numbers.add(about.st_gid)
     return [str(number) for number in sorted(numbers)]
+
+
+def _without_root(client: Client) -> bool:
+    return client.engine == "podman" and (system.user() or (0, 0))[0] != 0

@@ -38,10 +38,10 @@ def check(image: images.Image, client: Client) -> str:
     made = []
     try:
         for number in (1, 2):
-            place = context.with_suffix(f".{number}")
+            place = images.sibling(context, f".{number}")
             try:
                 words = command(image, client, context, place)
-                images.run(words, context.with_suffix(".log"), f"Building {image.name}")
+                images.run(words, images.sibling(context, ".log"), f"Building {image.name}")
                 made.append(_made(client, place))
             finally:
                 place.unlink(missing_ok=True)

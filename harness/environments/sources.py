@@ -32,11 +32,11 @@ def compile(image: Image, client: Client) -> Path:
     described = _source(image)
     images.require_builder(client)
     context = images.stage(image)
-    log = context.with_suffix(".log")
+    log = images.sibling(context, ".log")
     log.unlink(missing_ok=True)
     images.run(images.command(image, client, context, {}, "compiler"), log, f"Building {image.name}'s compiler")
     name = f"homework-source-{image.hardware.name}-{os.getpid()}"
-    built = context.with_suffix(".built")
+    built = images.sibling(context, ".built")
     shutil.rmtree(built, ignore_errors=True)
     try:
         for words in commands(image, client, context, name, built):

@@ -30,7 +30,8 @@ from harness.errors import BuildError
 class Stack:
     """A local environment: a lock, and on top the wheels that are not in it: a vendor's, or an unlisted Paddle's.
 
-    `base` is the Python that makes it, `pins` are the hashes by which the vendor's wheels are known.
+    `base` is the Python that makes it, `pins` are the hashes by which the vendor's wheels are known, `beside` is the
+    lock of what the vendor's SDK imports into programs.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Stack:
     base: str = getattr(sys, "_base_executable", sys.executable)
     pins: tuple[tuple[str, str], ...] = ()
     release: Release | None = None
+    beside: Path | None = None
 
     @property
     def python(self) -> Path:
@@ -55,7 +57,8 @@ class Stack:
         """All that decides what is installed; the environment keeps a copy once it is whole."""
         own = self.release.wheels if self.release else ""
         found = sorted(f"{path.name} {path.stat().st_mtime_ns}" for path in Path(own).glob("*.whl")) if own else []
-        return "\n".join([self.lock_text, *self.vendor_wheels, self.index or "", *found])
+        beside = [self.beside.read_text()] if self.beside else []
+        return "\n".join([self.lock_text, *beside, *self.vendor_wheels, self.index or "", *found])
 
     @property
     def lock_text(self) -> str:
@@ -124,7 +127,14 @@ def stack(name: str, hardware: Hardware | None = None, root: Path = ROOT, releas
         index=index,
         base=python_for(hardware, release) or Stack.base,
         pins=_pins(root),
+        beside=beside(hardware, root),
     )
+
+
+def beside(hardware: Hardware, root: Path) -> Path | None:
+    """The lock of what a kind's SDK imports into the programs that call it; None where it imports nothing."""
+    name = hardware.data["wheels"].get("beside")
+    return root / "docker" / "locks" / f"{name}.txt" if name else None
 
 
 def _pins(root: Path) -> tuple[tuple[str, str], ...]:
@@ -185,6 +195,9 @@ def install_commands(stack: Stack) -> list[list[str]]:
         [*uv_words, "venv", "--quiet", "--allow-existing", "--python", stack.base, str(stack.folder)],
         [*uv_words, "pip", "sync", "--compile-bytecode", "--require-hashes", *into, str(source)],
     ]
+    if stack.beside:  # and the lock once more: of what both name its versions stay
+        install = [*uv_words, "pip", "install", "--compile-bytecode", "--require-hashes", "--no-deps", *into]
+        commands += [[*install, "--requirement", str(lock)] for lock in (stack.beside, source)]
     if stack.own_wheels:
         words = ["env", f"PIP_CONFIG_FILE={os.devnull}", sys.executable, "-m", "pip", *into, "download", "--isolated"]
         words += ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check"]
@@ -220,7 +233,17 @@ def vendor_commands(stack: Stack) -> list[list[str]]:
 
 def missing_commands(stack: Stack) -> list[list[str]]:
     """The commands that make the environment, as they can be typed; none where it is whole."""
-    return [] if stack.ready else [*install_commands(stack), *vendor_commands(stack)]
+    if stack.ready:
+        return []
+    _write_others(stack)
+    return [*install_commands(stack), *vendor_commands(stack)]
+
+
+def _write_others(stack: Stack) -> None:
+    """The file that the commands name in the lock's place, where it is not the lock that they install."""
+    if stack.release and not stack.release.listed:
+        stack.others.parent.mkdir(exist_ok=True)
+        stack.others.write_text(stack.lock_text)
 
 
 WHEELS, HASHES = "wheels", "wheels.txt"
@@ -241,8 +264,7 @@ def prepare(stack: Stack) -> Stack:
         if stack.of_another_python:
             print(f"It was of Python {python_version(stack)}; {stack.base} makes it anew.", file=sys.stderr)
             shutil.rmtree(stack.folder)
-        if stack.release and not stack.release.listed:
-            stack.others.write_text(stack.lock_text)
+        _write_others(stack)
         what = f"the stack {stack.folder.name}, once"
         _run(stack, install_commands(stack), what)
         hashes = {**_held_against_pins(stack), **_own_hashes(stack)}

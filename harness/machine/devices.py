@@ -23,7 +23,10 @@ Groups = Mapping[str, str | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """A device that a program can open, or `fault`: why it cannot. `busy` says which program has it."""
+    """A device that a program can open, or `fault`: why it cannot. `busy` says which program has it.
+
+    `place` is where it stands among all that the lister shows, for runtimes that count by places.
+    """
 
     index: str
     model: str
@@ -33,6 +36,12 @@ class Card:
     named: bool = True
     fault: str = ""
     busy: str = ""
+    place: str = ""
+
+    @property
+    def called(self) -> str:
+        """What the runtime's own variable of visible devices calls it."""
+        return self.place or self.index
 
     def as_dict(self) -> dict[str, str | None]:
         """What a record says of it."""

@@ -82,20 +82,30 @@ def _always(hardware: Hardware) -> tuple[Card, ...]:
 
 def _sorted_out(hardware: Hardware, cards: Sequence[Card], looked: tuple[str, ...], paddle: str = "") -> Finding:
     """The finding: cards without a name called as well as can be, and those left out that cannot be used."""
-    cards = [_distinct(_insisted(hardware, card)) for card in chips.named(hardware.data, cards)]
+    cards = [_distinct(_insisted(hardware, card)) for card in _placed(hardware, chips.named(hardware.data, cards))]
     sound = [card for card in cards if not card.fault]
     paddle = paddle or releases.load().default(hardware).version
     chosen, unfit = chips.choose(hardware, sound, paddle)
-    faults = {card.index: chips.lacking(hardware.data, card) or unfit.get(card.index, "") for card in sound}
-    cards = [replace(card, fault=card.fault or faults[card.index]) for card in cards]
+    faults = [chips.lacking(hardware.data, card) or card.fault or unfit.get(card.index, "") for card in cards]
+    cards = [replace(card, fault=fault) for card, fault in zip(cards, faults, strict=True)]
     fit = tuple(card for card in cards if not card.fault)
     return Finding(chosen, fit, looked, tuple(card for card in cards if card.fault), paddle)
 
 
+def _placed(hardware: Hardware, cards: Sequence[Card]) -> list[Card]:
+    """The cards with their places, where the runtime counts by these: sick ones and those left out have one too."""
+    numbers = sorted({int(card.index) for card in cards if card.index.isdigit()})
+    if not hardware.data.get("visible_by_place"):
+        return list(cards)
+    return [
+        replace(card, place=str(numbers.index(int(card.index)))) if card.index.isdigit() else card for card in cards
+    ]
+
+
 def _insisted(hardware: Hardware, card: Card) -> Card:
     """A card whose health is not good, as for a network port without a cable, is taken where the shell names it."""
-    names = (hardware.data.get(name, "") for name in ("visible_devices", "launcher_devices"))
-    named = any(card.index in os.environ.get(name, "").split(",") for name in names)
+    names = ((card.called, "visible_devices"), (card.index, "launcher_devices"))
+    named = any(word in os.environ.get(hardware.data.get(name, ""), "").split(",") for word, name in names)
     return replace(card, fault="") if named and card.fault.startswith("health ") else card
 
 
@@ -162,7 +172,7 @@ def _left_out(finding: Finding) -> HardwareError:
     """Why no card that is here can be used; one that is only sick can be insisted on."""
     kind, cards = finding.hardware, finding.left_out
     remedies = [known["remedy"] for card in cards if "remedy" in (known := chips.chip(kind.data, card) or {})]
-    sick = next((card.index for card in cards if card.fault.startswith("health ")), None)
+    sick = next((card.called for card in cards if card.fault.startswith("health ")), None)
     remedy = remedies[0] if remedies else f"{kind.data['lister']['command'][0]} says more."
     if sick is not None and "visible_devices" in kind.data:
         remedy = f"{kind.data['visible_devices']}={sick} takes one all the same."
@@ -186,10 +196,11 @@ def _absent(finding: Finding) -> HardwareError:
 
 def visible_cards(finding: Finding) -> tuple[Card, ...]:
     """The cards that a run may take: those that this shell's variables name, or else all that no program has."""
-    named = chosen_by(finding.hardware).partition("=")[2]
+    variable, _, named = chosen_by(finding.hardware).partition("=")
     if named in ("", "all"):
         return tuple(card for card in finding.cards if not card.busy)
-    return tuple(card for card in finding.cards if card.index in named.split(","))
+    own = variable == finding.hardware.data.get("visible_devices")
+    return tuple(card for card in finding.cards if (card.called if own else card.index) in named.split(","))
 
 
 def chosen_by(hardware: Hardware) -> str:

@@ -115,7 +115,7 @@ def _with_enough_cards(entry: Planned) -> Planned:
     if entry.engine is None:
         return entry
     if not entry.chosen:
-        here = ", ".join(card.index for card in entry.finding.cards)
+        here = ", ".join(card.called for card in entry.finding.cards)
         named = chosen_by(entry.finding.hardware)
         why = f"{named} names none of those here: {here}" if named else f"none is free: {busy(entry.finding)}"
         return replace(entry, engine=None, why=f"{TOO_FEW} a card, and {why}")
@@ -135,7 +135,7 @@ def busy(finding: Finding) -> str:
     taken = [card for card in finding.cards if card.busy]
     words = "; ".join(f"{card.index} ({card.model}): {card.busy}" for card in taken)
     variable = finding.hardware.data.get("visible_devices")
-    return f"{words}; {variable}={taken[0].index} takes it all the same" if variable and taken else words
+    return f"{words}; {variable}={taken[0].called} takes it all the same" if variable and taken else words
 
 
 def show_left_out(findings: Sequence[Finding]) -> None:
@@ -267,9 +267,15 @@ def _clean_up(launch: Launch) -> None:
 
 
 def _request(entry: Planned, out: Path) -> Request:
-    asked, ids = entry.request, tuple(card.index for card in entry.chosen)
+    asked = entry.request
     return Request(
-        cell=asked.cell, parameters=asked.parameters, seed=asked.seed, cards=asked.cards, out=out, card_ids=ids
+        cell=asked.cell,
+        parameters=asked.parameters,
+        seed=asked.seed,
+        cards=asked.cards,
+        out=out,
+        card_ids=tuple(card.index for card in entry.chosen),
+        called=tuple(card.called for card in entry.chosen),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from containers import BASE, BUILD_SECONDS, NAMES, ROOT
+from containers import BASE, BUILD_SECONDS, NAMES, ROOT, RUNTIMES
 
 from harness.environments.client import Client
 
@@ -66,8 +66,8 @@ def base_image(engine: Client, family: str, folder: Path) -> str:
 
 
 def environment(machine: Mapping[str, Any]) -> dict[str, str]:
-    """The environment of a person on that machine: its tool on PATH, and the CPU's wheel in the vendor's place."""
-    path = f"{os.path.dirname(machine['lister']['tool'])}:{os.environ['PATH']}"
+    """The environment of a person on that machine: its tools on PATH, and the CPU's wheel in the vendor's place."""
+    path = f"{os.path.dirname(machine['lister']['tool'])}:{RUNTIMES}:{os.environ['PATH']}"
     return {**os.environ, "HOMEWORK_BUILD_ARGUMENTS": STAND_IN, "PATH": path}
 
 

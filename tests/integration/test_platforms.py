@@ -67,7 +67,7 @@ def test_the_stacks_have_wheels_for_the_first_and_the_last_python(stack, python,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stack", ["base", "convert", "inference", "nlp", "science", "training"])
+@pytest.mark.parametrize("stack", ["base", "cann", "convert", "inference", "nlp", "science", "training"])
 def test_every_stack_installs_on_arm_without_a_compiler(stack, tmp_path):
     """On a system with the C library of Debian 12; Paddle 3.0.0 has wheels there, and two packages are pure Python."""
     done = resolved(f"docker/locks/{stack}.txt", "aarch64-manylinux_2_36", "3.10", tmp_path, ("jieba", "seqeval"))

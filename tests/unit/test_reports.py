@@ -196,6 +196,12 @@ def test_a_user_who_may_not_open_the_dcus_files_is_told_the_group(tmp_path, monk
     assert line.fits is False and "local" in line.needed_for
 
 
+def test_a_dcus_container_has_the_limits_and_the_memory_that_paddles_page_gives_it():
+    """PaddleX 3415."""
+    options = BOOK.hardware["hygon"].data["container"]["options"]
+    assert options["ulimit"] == ["stack=-1:-1", "memlock=-1:-1"] and options["ipc_mode"] == "host"
+
+
 def test_a_tool_in_sbin_is_looked_for_there():
     """PaddleX 4542."""
     assert "/usr/local/sbin" in probe.FOLDERS
@@ -209,3 +215,17 @@ def test_the_numbers_of_another_scheme_are_not_held_against_kunluns_driver(sampl
     """5.0.21.21 is older than 5.0.21.26; whether 515.58 or 5.19 is, nobody says."""
     (line,) = cards.driver(a_machine("kunlun", sample))
     assert line.fits is judged, line
+
+
+@pytest.mark.parametrize(
+    ("kind", "variable", "value"),
+    [
+        ("cambricon", "CNCL_MEM_POOL_MULTI_CLIQUE_ENABLE", "1"),
+        ("cambricon", "FLAGS_use_stride_kernel", "0"),
+        ("ascend", "HCCL_WHITELIST_DISABLE", "1"),
+        ("ascend", "HCCL_CONNECT_TIMEOUT", "1800"),
+    ],
+)
+def test_what_only_upstreams_image_sets_a_run_sets_everywhere(kind, variable, value):
+    """PaddleCustomDevice, backends/{mlu,npu}/tools/dockerfile: its images hang, or give up, without them."""
+    assert BOOK.hardware[kind].environment[variable] == value

@@ -119,6 +119,7 @@ def test_no_metric_hides_behind_what_expressions_know(tree, name):
         pytest.param("vendor: any", "vender: any", "did you mean 'vendor'?", id="a field's name misspelt"),
         pytest.param("class: cpu", "class: toaster", "class", id="an unknown class"),
         pytest.param('["3.10", "3.11"]', "[3.10, 3.11]", "wheels.python", id="versions as numbers"),
+        pytest.param("packages: [", "beside: cann\n  packages: [", "no cann.txt", id="a lock that is not there"),
         pytest.param("device: cpu", "device: CPU", "device", id="a device in capitals"),
         pytest.param("name: cpu", "name: gpu", "name is 'gpu'", id="a name that is not the folder's"),
         pytest.param(r"(?P<model>\S.*)$", r"(?P<model>\S.*$", "not a regular expression", id="card pattern"),

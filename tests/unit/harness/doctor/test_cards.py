@@ -1,11 +1,13 @@
 """The doctor's lines of a kind: what cannot be read is not judged, what does not fit is named with its remedy."""
 
 import grp
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from samples import a_kind
 
+from harness.catalogue import entries
 from harness.doctor import cards
 from harness.machine.devices import Card
 from harness.machine.probe import Finding
@@ -131,7 +133,7 @@ def files(tmp_path, monkeypatch):
     ("mode", "group", "uses", "says"),
     [
         (0o660, grp.getgrnam("video").gr_gid, ("local",), "sudo usermod -aG video "),
-        (0o660, 61999, ("local",), "sudo groupadd --gid 61999 cards; sudo usermod -aG cards "),
+        (0o660, 61999, ("local",), "sudo groupadd --gid 61999 cards61999; sudo usermod -aG cards61999 "),
         (0o600, 61999, ("local", "container"), "sudo chgrp video "),
         (0o660, 0, ("local", "container"), "sudo chgrp video "),
     ],
@@ -146,9 +148,26 @@ def test_device_files_that_cannot_be_opened_are_named_with_the_group_to_join(
     assert found.remedy.startswith(says) and found.found.count("card0") == 1
 
 
+def test_files_of_several_groups_are_each_named_with_theirs(files, monkeypatch):
+    numbers = {"card0": grp.getgrnam("video").gr_gid, "card1": 61999}
+    monkeypatch.setattr(
+        cards.os, "stat", lambda path: SimpleNamespace(st_mode=0o020660, st_gid=numbers[Path(path).name])
+    )
+    (found,) = cards.access({"device_files": [files]})
+    assert "card0 (crw-rw----, group video)" in found.found and "card1 (crw-rw----, group 61999)" in found.found
+    assert "usermod -aG cards61999,video " in found.remedy
+
+
+@pytest.mark.parametrize("kind", ["hygon", "metax", "mthreads"])
+def test_a_node_of_the_folder_that_goes_into_a_container_is_looked_at_as_well(kind):
+    """Who may open /dev/kfd and not /dev/dri/renderD128 has no card."""
+    data = entries.load().hardware[kind].data
+    assert "/dev/dri" in data["container"]["devices"] and "/dev/dri/renderD[0-9]*" in data["device_files"]
+
+
 def test_a_user_without_a_name_goes_by_the_number(monkeypatch):
     monkeypatch.setattr(cards.os, "getuid", lambda: 61998)
-    assert cards._join("video") == "sudo usermod -aG video 61998, then log in anew."
+    assert cards._join(["video"]) == "sudo usermod -aG video 61998, then log in anew."
 
 
 def test_device_files_that_can_be_opened_are_counted_and_none_is_no_line(tmp_path):

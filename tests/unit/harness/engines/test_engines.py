@@ -86,6 +86,12 @@ def test_the_runtimes_variable_chooses_and_the_launcher_counts_from_0():
     assert found["ASCEND_RT_VISIBLE_DEVICES"] == "4,5" and found["NPU_VISIBLE_DEVICES"] == "0,1"
 
 
+def test_a_runtime_that_counts_by_places_is_told_places():
+    kind = a_kind("ascend", visible_devices="ASCEND_RT_VISIBLE_DEVICES", launcher_devices="NPU_VISIBLE_DEVICES")
+    found = variables(replace(on_cards("4", "5", kind=kind), called=("0", "1")))
+    assert found["ASCEND_RT_VISIBLE_DEVICES"] == "0,1" and found["NPU_VISIBLE_DEVICES"] == "0,1"
+
+
 @pytest.mark.parametrize(("processors", "cards", "threads"), [(2, 8, "1"), (64, 8, "8"), (None, 2, "1")])
 def test_the_ranks_share_the_processor(monkeypatch, processors, cards, threads):
     monkeypatch.setattr(os, "cpu_count", lambda: processors)

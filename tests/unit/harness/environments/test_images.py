@@ -119,6 +119,21 @@ def test_the_context_holds_one_lock_the_scripts_and_the_own_wheels(checkout, tmp
     assert "user:word" not in " ".join(words)
 
 
+def test_what_the_sdk_imports_goes_with_the_lock_and_decides_the_image(checkout):
+    (checkout / "docker" / "locks" / "cann.txt").write_text("sympy==1.14\n")
+    plain = replace(an_image(), root=checkout)
+    wheels = {**plain.hardware.data["wheels"], "beside": "cann"}
+    image = replace(plain, hardware=replace(plain.hardware, data={**plain.hardware.data, "wheels": wheels}))
+    context = images.stage(image)
+    assert (context / "docker" / "locks" / "beside.txt").read_text() == "sympy==1.14\n"
+    assert image.recipe != plain.recipe
+
+
+def test_logs_and_bills_of_two_versions_lie_beside_each_other():
+    contexts = [Path(f"builds/metax-base-3.3.{number}") for number in (0, 1)]
+    assert [images.sibling(context, ".log").name for context in contexts] == [f"{each.name}.log" for each in contexts]
+
+
 def test_a_folder_of_this_machine_is_no_index_for_a_build(tmp_path):
     images._write_secrets(
         tmp_path / "s", {"extra-index-url": "file:///opt/x https://a.example", "find-links": "/opt/w"}

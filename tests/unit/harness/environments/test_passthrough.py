@@ -63,3 +63,10 @@ def test_podman_without_root_keeps_the_callers_groups(nodes, monkeypatch):
     podman = Client("podman", "podman", "4.3", "podman")
     words = list(passthrough.words(data(nodes, "card*"), podman))
     assert words[words.index("--group-add") + 1] == "keep-groups"
+
+
+def test_limits_are_raised_by_an_engine_that_may(nodes, monkeypatch):
+    limited = data(nodes, "card*", options={"ulimit": ["stack=-1:-1", "memlock=-1:-1"]})
+    assert options(limited, "--ulimit") == ["stack=-1:-1", "memlock=-1:-1"]
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    assert "--ulimit" not in passthrough.words(limited, Client("podman", "podman", "4.3", "podman"))

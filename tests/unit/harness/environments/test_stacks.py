@@ -88,6 +88,7 @@ def test_an_unlisted_version_takes_the_place_of_paddle_in_the_nearest_lock(root)
     _, sync, install = stacks.install_commands(stack)
     assert sync[-1] == str(stack.others) and "--require-hashes" in sync and install[-1] == "paddlepaddle==3.0.1"
     assert stack.recipe != stacks.stack("base", a_kind(), root).recipe
+    assert sync in stacks.missing_commands(stack) and stack.others.read_text() == stack.lock_text, "it can be typed"
 
 
 def test_an_own_wheel_is_installed_alone_whatever_the_index_has_of_its_name(root):
@@ -134,6 +135,17 @@ def test_a_plug_in_is_installed_beside_the_lock_s_paddle(root):
     commands = stacks.vendor_commands(stacks.stack("base", kind, root))
     assert not any("uninstall" in command for command in commands)
     assert {command[-1] for command in commands} == {"paddle-custom-npu==3.0.0"}
+
+
+def test_what_the_sdk_imports_is_installed_beneath_the_lock_and_by_hash(root):
+    wheels = {"packages": ["paddlepaddle", "paddle-custom-npu"], "index": INDEX, "python": ["3.10", "3.11", "3.12"]}
+    plain = stacks.stack("science", a_kind("npu", wheels=wheels), root)
+    stack = stacks.stack("science", a_kind("npu", wheels={**wheels, "beside": "cann"}), root)
+    (root / "docker" / "locks" / "cann.txt").write_text("scipy==1.15\nsympy==1.14\n")
+    _, sync, beside, again, _ = stacks.install_commands(stack)
+    assert [command[-1] for command in (sync, beside, again)] == [str(stack.lock), str(stack.beside), str(stack.lock)]
+    assert {"--require-hashes", "--no-deps"} <= set(beside) & set(again), "the versions of the stack's lock stay"
+    assert stack.recipe != plain.recipe, "another list makes it anew"
 
 
 def test_another_paddle_takes_the_place_of_the_lock_s(root):

@@ -190,6 +190,13 @@ def test_a_machine_with_another_chip_of_the_vendor_is_told_its_name_and_what_to_
     assert "--hw cpu" in caught.value.remedy and "Install the Ascend driver" not in caught.value.remedy
 
 
+def test_a_sick_chip_without_kernels_is_not_said_to_be_taken_all_the_same(tmp_path, monkeypatch):
+    replaying(tmp_path, monkeypatch, "npu-smi", sample("ascend-910A-910ProB").replace("| OK   ", "| Alarm"))
+    with pytest.raises(HardwareError) as caught:
+        probe.require(probe.probe(KINDS["ascend"]))
+    assert "910A: Paddle 3 has no kernels" in caught.value.why and "all the same" not in caught.value.remedy
+
+
 def test_a_chip_without_kernels_is_named_before_its_driver_is_there(tmp_path, monkeypatch):
     folder = tmp_path / "bus" / "0000:01:00.0"
     folder.mkdir(parents=True)
@@ -264,3 +271,41 @@ def test_busy_cards_are_not_taken_unless_they_are_named(tmp_path, monkeypatch):
     assert [card.index for card in probe.visible_cards(finding)] == ["1"]
     monkeypatch.setenv("XPU_VISIBLE_DEVICES", "0")
     assert [card.index for card in probe.visible_cards(finding)] == ["0"]
+
+
+def numbered(*numbers):
+    """What npu-smi lists on a machine with an empty slot, or in a container that has some of the cards."""
+    head = sample("ascend").partition("| 0     910B3")[0]
+    rows = "| {:<5} 910B3               | OK            | 93.6        40                0    / 0             |\n"
+    rows += "| 0                         | 0000:C1:00.0  | 0           0    / 0          3314 / 65536         |\n"
+    return head + "".join(rows.format(number) for number in numbers)
+
+
+@pytest.mark.parametrize(("numbers", "places"), [((4, 5), "01"), ((0, 1, 3, 4), "0123"), ((0, 1, 2, 3), "0123")])
+def test_where_a_runtime_counts_by_places_a_card_is_called_by_its_own(tmp_path, monkeypatch, numbers, places):
+    """gpustack 3352, vllm-ascend 10227: CANN refuses, or drops, the numbers of npu-smi beyond the count of cards."""
+    for name in ("ASCEND_RT_VISIBLE_DEVICES", "NPU_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    replaying(tmp_path, monkeypatch, "npu-smi", numbered(*numbers))
+    cards = probe.probe(KINDS["ascend"]).cards
+    assert [(card.index, card.called) for card in cards] == list(zip(map(str, numbers), places, strict=True))
+
+
+def test_the_runtimes_variable_chooses_by_place_and_the_launchers_by_number(tmp_path, monkeypatch):
+    for name in ("ASCEND_RT_VISIBLE_DEVICES", "NPU_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    replaying(
+        tmp_path,
+        monkeypatch,
+        "npu-smi",
+        numbered(0, 1, 3, 4).replace("| 1     910B3               | OK   ", "| 1     910B3               | Alarm"),
+    )
+    finding = probe.probe(KINDS["ascend"])
+    assert [(card.index, card.called) for card in finding.cards] == [("0", "0"), ("3", "2"), ("4", "3")], (
+        "a sick one has its place"
+    )
+    monkeypatch.setenv("ASCEND_RT_VISIBLE_DEVICES", "3")
+    assert [card.index for card in probe.visible_cards(finding)] == ["4"]
+    monkeypatch.delenv("ASCEND_RT_VISIBLE_DEVICES")
+    monkeypatch.setenv("NPU_VISIBLE_DEVICES", "3")
+    assert [card.index for card in probe.visible_cards(finding)] == ["3"]
