@@ -8,11 +8,12 @@ Paddle appends the backward pass to the whole program.
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import emission
+import entry
 import folding
 import loops
 import lowering
@@ -57,6 +58,7 @@ class Report:
     forward: list[Generated] = field(default_factory=list)
     backward: list[Generated] = field(default_factory=list)
     left: list[tuple[str, str]] = field(default_factory=list)  # operators that stay with Paddle, and why
+    whole: entry.Whole | None = None
 
     @property
     def kernels(self) -> list[Generated]:
@@ -104,7 +106,30 @@ class Generator(Hook):
         for operation in reversed(list(block.ops)):
             if name_of(operation) in CONSTANTS and all(result.use_empty() for result in operation.results()):
                 block.remove_op(operation)
+        self.report.whole = self._whole(program, targets)
         return targets
+
+    def _whole(self, program: Any, targets: list[Any]) -> entry.Whole | None:
+        """The one kernel that the rewritten program is, or None."""
+        computing = [
+            op for op in program.global_block().ops if name_of(op) not in ("data", "parameter", "shadow_output")
+        ]
+        if len(computing) != 1 or len(self.report.forward) != 1:
+            return None
+        (operation,) = computing
+        inputs = [operand.source() for operand in operation.operands()]
+        results = [[target.is_same(result) for result in operation.results()] for target in targets]
+        constant = tuple(value.stop_gradient for value in inputs)
+        if not all(map(any, results)) or (
+            not all(constant) and any(result.stop_gradient for result in operation.results())
+        ):
+            return None
+        kernels = [kernel.library.path for kernel in self.report.kernels]
+        places = tuple(same.index(True) for same in results)
+        return entry.Whole(tuple(kernels), tuple(map(name_given, inputs)), constant, places)
+
+    def called(self, usual: Callable[..., Any], partial: Any) -> Callable[..., Any]:
+        return entry.Call(usual, partial, self)
 
     # Groups.
 
@@ -196,3 +221,9 @@ class Generator(Hook):
         pir.set_insertion_point_to_block_end(program.global_block())
         (results,) = results if len(results) == 1 and isinstance(results[0], list | tuple) else (results,)
         return list(results)
+
+
+def name_given(value: Any) -> str:
+    """The name of a program's input or parameter."""
+    attributes = value.get_defining_op().attrs()
+    return str(attributes.get("name") or attributes["parameter_name"])
