@@ -110,7 +110,7 @@ class Recorded(paddle.autograd.PyLayer):
         direct = context.direct
         if paddle.is_grad_enabled():
             raise NotImplementedError(
-                "A generated kernel has no second derivative.\nIts gradient is a kernel, which no rule differentiates.\n"
+                "A generated kernel has no second derivative.\nIts gradient is a kernel, and no rule has its own.\n"
                 "Call the function itself where create_graph=True."
             )
         given = context.saved_tensor()

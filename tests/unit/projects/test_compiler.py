@@ -270,6 +270,21 @@ def test_not_a_number_and_infinity_go_through(compiler):
         np.testing.assert_allclose(compiled(*inputs).numpy(), np.exp(values), rtol=1e-6, atol=1e-37)
 
 
+def test_tanh_is_right_to_six_units_and_never_above_one(compiler):
+    ends = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, 9.0, -9.5, 88.0]
+    values = np.concatenate([ends, np.linspace(-10, 10, 20001), np.logspace(-30, 0, 22)]).astype("float32")
+    compiled, _ = compiler.tracing.to_static(
+        tanh, compiler.accuracy.tensors([values], "float32"), compiler.generator.Generator("tanh")
+    )
+    found, exact = compiled(paddle.to_tensor(values)).numpy(), np.tanh(values.astype("float64"))
+    np.testing.assert_allclose(found, exact, rtol=6 * 2**-23, atol=0)
+    assert np.abs(found[1:]).max() == 1 and np.array_equal(np.signbit(found[1:]), np.signbit(values[1:]))
+
+
+def tanh(x):
+    return paddle.tanh(x)
+
+
 def test_a_kernel_is_compiled_once_and_a_broken_one_again(compiler, tmp_path, monkeypatch):
     monkeypatch.setenv("KERNEL_CACHE", str(tmp_path))
     source = '#include "kernel.h"\nconst int64_t interface[] = {0};\nvoid run(void) {}\n'
