@@ -39,10 +39,13 @@ struct Kernel {
   std::vector<Operand> inputs, outputs;
 };
 
+constexpr paddle::DataType types[] = {paddle::DataType::FLOAT32, paddle::DataType::BFLOAT16, paddle::DataType::BOOL,
+                                      paddle::DataType::INT64};  // emission.py knows them too
+
 std::vector<Operand> ReadOperands(const int64_t*& word) {
   std::vector<Operand> operands(*word++);
   for (Operand& operand : operands) {
-    operand.type = *word++ ? paddle::DataType::BFLOAT16 : paddle::DataType::FLOAT32;
+    operand.type = types[*word++];
     const int64_t rank = *word++;
     operand.shape.assign(word, word + rank);
     word += rank;

@@ -14,13 +14,14 @@ from typing import Any
 
 import emission
 import entry
+import expansion
 import folding
 import loops
 import lowering
 import paddle
 import toolchain
 from fusion import connected, units
-from layout import name_of
+from layout import name_of, type_of
 from operators import SAME_VALUE
 from outlining import Group
 from paddle import pir
@@ -92,13 +93,14 @@ class Generator(Hook):
         """Put kernels into `program`; returns its targets, some of which kernels now compute."""
         block = program.global_block()
         started = time.perf_counter()
-        folding.fold(program)
+        targets = simplified(program, targets)
         groups = self._groups(program, targets)
         self.report.seconds["groups"] += time.perf_counter() - started
         for number, operations in enumerate(groups):
             group = Group(program, operations, targets)
             results = self._insert(program, group, self._generate(f"{self.name}_{number}", group))
             for old, new in zip(group.outputs, results, strict=True):
+                new.stop_gradient = old.stop_gradient
                 targets = [new if target.is_same(old) else target for target in targets]
                 old.replace_all_uses_with(new)
             for operation in reversed(operations):
@@ -137,7 +139,7 @@ class Generator(Hook):
         """The operators to generate, in lists that are each one kernel; notes what is left and why."""
         candidates = []
         for unit in units(program.global_block().ops):
-            why = self._refusal(program, unit, targets)
+            why = "" if carried(unit) else self._refusal(program, unit, targets)
             if why:
                 self.report.left.append((name_of(unit[-1]), why))
             else:
@@ -169,7 +171,7 @@ class Generator(Hook):
         try:
             group = Group(program, operations, targets)
             if not (1 <= len(group.inputs) <= MOST_INPUTS and 1 <= len(group.outputs) <= MOST_RESULTS):
-                raise Unsupported("data", f"{len(group.inputs)} inputs and {len(group.outputs)} results")
+                raise Unsupported("data", counted(len(group.inputs), len(group.outputs)))
             if not all(value.is_dense_tensor_type() for value in [*group.inputs, *group.outputs]):
                 raise Unsupported("data", "a list of tensors")
             if self.gradients and group.differentiable and not all(value.shape for value in group.inputs):
@@ -221,6 +223,29 @@ class Generator(Hook):
         pir.set_insertion_point_to_block_end(program.global_block())
         (results,) = results if len(results) == 1 and isinstance(results[0], list | tuple) else (results,)
         return list(results)
+
+
+def simplified(program: Any, targets: Sequence[Any]) -> list[Any]:
+    """Fold and expand; returns the program's targets, some of which are others now."""
+    outputs = [
+        next(user for user in target.all_used_ops() if user.name() == "builtin.shadow_output") for target in targets
+    ]
+    folding.fold(program)
+    expansion.expand(program)
+    return [output.operand_source(0) for output in outputs]
+
+
+def carried(unit: Sequence[Any]) -> bool:
+    """Whether it hands on whole numbers or truth values, which no kernel does for itself."""
+    tensors = [unit[-1].operand_source(0), *unit[-1].results()] if len(unit) == 1 and unit[0].num_operands() else []
+    return name_of(unit[-1]) in SAME_VALUE and bool(tensors) and {type_of(t) for t in tensors} <= {"INT64", "BOOL"}
+
+
+def counted(inputs: int, results: int) -> str:
+    """Why so many tensors are no kernel."""
+    if not inputs:
+        return "it takes no tensor"
+    return f"{inputs} inputs and {results} results; a kernel has up to {MOST_INPUTS} and {MOST_RESULTS}"
 
 
 def name_given(value: Any) -> str:

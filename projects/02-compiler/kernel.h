@@ -54,6 +54,16 @@ INLINE vec load_bfloat16(const bfloat16* p, int n) {
   else for (int i = 0; i < n; ++i) h[i] = p[i];
   return (vec)(__builtin_convertvector(h, uvec) << 16);
 }
+INLINE vec load_uint8_t(const uint8_t* p, int n) {
+  vec v = {};
+  for (int i = 0; i < n; ++i) v[i] = p[i];
+  return v;
+}
+INLINE vec load_int64_t(const int64_t* p, int n) {
+  vec v = {};
+  for (int i = 0; i < n; ++i) v[i] = p[i];
+  return v;
+}
 INLINE void store_float(float* p, vec v, int n) {
   if (n == LANES) *(loose_vec*)p = v;
   else for (int i = 0; i < n; ++i) p[i] = v[i];
@@ -105,6 +115,12 @@ INLINE float min_of(vec v) {
   return least;
 }
 
+INLINE vec numbered(int j) { /* j, j + 1, j + 2 … */
+  vec v;
+  for (int i = 0; i < LANES; ++i) v[i] = j + i;
+  return v;
+}
+INLINE vec sign(vec x) { return choose(x > 0, splat(1), choose(x < 0, splat(-1), x)); } /* of NaN and zero themselves */
 INLINE vec absolute(vec x) { return (vec)((ivec)x & 0x7fffffff); }
 INLINE vec root(vec x) {
 #if defined(__AVX512F__)

@@ -110,7 +110,7 @@ def rewrite(program: Any, route: str = "python", wrong: bool = False) -> None:
 
 
 def in_parts(program: Any) -> None:
-    """Take apart, in place, what the CPU is worse at as one operator: Paddle's swiglu goes number by number there, where
+    """Take apart, in place, what the CPU does worse as one operator: Paddle's swiglu goes number by number there, where
     silu and multiply go by vectors. In half precision it has no gradient, as silu has none."""
     block = program.global_block()
     for operation in list(block.ops):
