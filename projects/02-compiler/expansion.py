@@ -5,6 +5,7 @@ The formulas are those of Paddle's kernels. What is expanded is float32, of know
 operators of which only the first result is used.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -51,7 +52,7 @@ def group_norm(attributes: Attributes, x: Any, scale: Any, bias: Any) -> Any:
     if attributes["data_format"] != "NCHW" or scale is None:
         return None
     shape = list(x.shape)
-    groups = paddle.reshape(x, [shape[0], attributes["groups"], -1])
+    groups = paddle.reshape(x, [shape[0], attributes["groups"], math.prod(shape[1:]) // attributes["groups"]])
     return weighted(paddle.reshape(normalised(groups, [-1], attributes["epsilon"]), shape), scale, bias)
 
 

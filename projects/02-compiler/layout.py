@@ -49,13 +49,13 @@ class Layout:
         self.leading = rank - trailing
         self.domain = self._domain()
         self.width = math.prod(self.domain[self.leading :])
-        if self.width <= 0:
-            raise Unsupported("data", "the last axis has to have a fixed size above 0")
 
     def _domain(self) -> list[int]:
         domain = [1] * self.rank
         for value, start in zip(self.inputs, self.starts, strict=True):
             for axis, size in enumerate(shape_of(value), start):
+                if axis >= self.leading and size <= 0:
+                    raise Unsupported("data", "the last axis has to have a fixed size above 0")
                 if axis == self.rank - 1 and self.trailing == 1:
                     domain[axis] = max(domain[axis], size)  # rows may have parts, of other lengths
                     continue

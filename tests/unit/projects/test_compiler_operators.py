@@ -210,6 +210,49 @@ def test_whole_numbers_that_float32_may_not_hold_are_left_to_paddle(compiler, fu
     assert right and any("whole numbers" in why or "int64" in why for _, why in report.left), report.left
 
 
+def losses_of_labels(x, labels):
+    return F.cross_entropy(x, labels, reduction="none")
+
+
+def in_groups(x, weight):
+    return F.group_norm(x, 2, weight=weight)
+
+
+def softened(x):
+    return paddle.exp(x - x.max(-1, keepdim=True)) * 2
+
+
+OPEN = {  # sizes that are not known, others, and how many kernels come of it
+    "labels": (losses_of_labels, ([None, 16], [None]), 1),
+    "labels of tokens": (losses_of_labels, ([None, None, 16], [None, None]), 1),
+    "groups": (in_groups, ([None, 8, 4], [8]), 2),
+    "rows of unknown length": (softened, ([None, None],), 0),
+}
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_sizes_that_are_open_are_filled_at_each_call_or_refused(compiler, name):
+    """Where rows are as many as their numbers, an axis that were taken for another would still fit."""
+    function, sizes, kernels = OPEN[name]
+    types = ["float32", "int64" if function is losses_of_labels else "float32"]
+    spec = [
+        paddle.static.InputSpec(list(shape), dtype, name=f"x{place}", stop_gradient=dtype == "int64")
+        for place, (shape, dtype) in enumerate(zip(sizes, types, strict=False))
+    ]
+    hook = compiler.generator.Generator("f")
+    call, _ = compiler.tracing.to_static(function, spec, hook)
+    for rows in (1, 5, 16):
+        shapes = [[rows if size in (None, -1) else size for size in shape] for shape in sizes]
+        x = paddle.to_tensor(normal(*shapes[0]), stop_gradient=False)
+        others = [paddle.to_tensor(NUMBERS.integers(0, 16, shape)).astype(types[1]) for shape in shapes[1:]]
+        found, expected = call(x, *others), function(x, *others)
+        slope = paddle.to_tensor(normal(*expected.shape))
+        pairs = [(found, expected), (paddle.grad(found, [x], slope)[0], paddle.grad(expected, [x], slope)[0])]
+        for one, other in pairs:
+            assert float((one - other).abs().max()) <= 64 * U * float(other.abs().max() + 1)
+    assert len(hook.report.forward) == kernels, hook.report.left
+
+
 def below_the_largest(x, y):
     product = paddle.abs(x) * y
     return paddle.abs(product - product.max(-1, keepdim=True)) + y
