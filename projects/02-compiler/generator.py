@@ -99,8 +99,9 @@ class Generator(Hook):
         for number, operations in enumerate(groups):
             group = Group(program, operations, targets)
             results = self._insert(program, group, self._generate(f"{self.name}_{number}", group))
+            stopped = all(value.stop_gradient for value in group.outputs)
             for old, new in zip(group.outputs, results, strict=True):
-                new.stop_gradient = old.stop_gradient
+                new.stop_gradient = stopped
                 targets = [new if target.is_same(old) else target for target in targets]
                 old.replace_all_uses_with(new)
             for operation in reversed(operations):

@@ -95,10 +95,19 @@ def summed_rows_and_labels(x):
     return F.cross_entropy(x.reshape([16, 1, 16]).sum(1), LABELS, ignore_index=3)
 
 
+def weighted_loss(x):
+    return F.cross_entropy(x, LABELS, weight=paddle.arange(16, dtype="float32"))
+
+
+def a_mask_and_what_it_hides(x):
+    above = (x > 0).astype("float32")
+    return above * x, above + 1
+
+
 SQUARE = [
     mean_loss, losses, summed_loss_of_some, mean_loss_of_some, loss_without_class_three, kept_softmax, two_bounds,
     no_nan, counted_above_mean, sums_of_rows_and_a_vector, row_means_times_row, absolute_error, huber, normalised,
-    clipped, entropy, summed_rows_and_labels,
+    clipped, entropy, summed_rows_and_labels, weighted_loss, a_mask_and_what_it_hides,
 ]  # fmt: skip
 
 
