@@ -18,6 +18,7 @@
 
 #include "paddle/phi/api/all.h"
 #include "paddle/phi/api/include/tensor_utils.h"
+#include "paddle/phi/core/dense_tensor.h"
 
 namespace {
 
@@ -38,10 +39,13 @@ struct Kernel {
   std::vector<Operand> inputs, outputs;
 };
 
+constexpr paddle::DataType types[] = {paddle::DataType::FLOAT32, paddle::DataType::BFLOAT16, paddle::DataType::BOOL,
+                                      paddle::DataType::INT64};  // emission.py knows them too
+
 std::vector<Operand> ReadOperands(const int64_t*& word) {
   std::vector<Operand> operands(*word++);
   for (Operand& operand : operands) {
-    operand.type = *word++ ? paddle::DataType::BFLOAT16 : paddle::DataType::FLOAT32;
+    operand.type = types[*word++];
     const int64_t rank = *word++;
     operand.shape.assign(word, word + rank);
     word += rank;
@@ -122,19 +126,31 @@ paddle::Tensor Empty(const Shape& shape, paddle::DataType type, const paddle::Pl
                            [bytes](void* block) { pool->Give(block, bytes); });
 }
 
-Tensors Launch(const std::string& path, const Tensors& inputs) {
-  const Kernel& kernel = Load(path);
-  PD_CHECK(inputs.size() == kernel.inputs.size(), path, " takes another number of tensors.");
-  std::vector<Shape> shapes;
-  for (const paddle::Tensor& input : inputs) shapes.push_back(input.shape());
-  const Shape sizes = Sizes(kernel, shapes);
-  std::vector<const void*> sources;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    PD_CHECK(shapes[i] == Resolve(kernel.inputs[i].shape, sizes), "Tensor ", i, " has a shape that the kernel ", path,
-             " was not generated for.");
-    PD_CHECK(inputs[i].dtype() == kernel.inputs[i].type, "Tensor ", i, " has another type than the kernel's.");
-    sources.push_back(inputs[i].data());
+// Whether these tensors are what the kernel was generated for, and lie in memory as it reads them; notes their sizes.
+bool Fits(const Kernel& kernel, const Tensors& inputs, Shape* sizes) {
+  if (inputs.size() != kernel.inputs.size()) return false;
+  for (const auto& [input, axis] : kernel.axes) {
+    const auto& dims = inputs[input].dims();
+    if (dims.size() <= axis) return false;
+    sizes->push_back(dims[axis]);
   }
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!inputs[i].initialized() || !inputs[i].is_dense_tensor()) return false;
+    const auto& meta = static_cast<const phi::DenseTensor&>(*inputs[i].impl()).meta();
+    const Operand& expected = kernel.inputs[i];
+    if (meta.dtype != expected.type || !meta.is_contiguous() || inputs[i].place() != inputs[0].place()) return false;
+    if (meta.dims.size() != static_cast<int>(expected.shape.size())) return false;
+    for (int axis = 0; axis < meta.dims.size(); ++axis) {
+      const int64_t size = expected.shape[axis];
+      if (meta.dims[axis] != (size < 0 ? (*sizes)[-1 - size] : size)) return false;
+    }
+  }
+  return true;
+}
+
+Tensors Launch(const Kernel& kernel, const Tensors& inputs, const Shape& sizes) {
+  std::vector<const void*> sources;
+  for (const paddle::Tensor& input : inputs) sources.push_back(input.data());
   Tensors outputs;
   std::vector<void*> targets;
   for (const Operand& output : kernel.outputs) {
@@ -143,6 +159,13 @@ Tensors Launch(const std::string& path, const Tensors& inputs) {
   }
   kernel.run(sources.data(), targets.data(), sizes.data(), threads);
   return outputs;
+}
+
+Tensors Launch(const std::string& path, const Tensors& inputs) {
+  const Kernel& kernel = Load(path);
+  Shape sizes;
+  PD_CHECK(Fits(kernel, inputs, &sizes), "The kernel ", path, " was generated for tensors of other shapes or types.");
+  return Launch(kernel, inputs, sizes);
 }
 
 // What Paddle calls, with the operator's attributes: the path of the kernel, and that of its gradient. Its macros write
@@ -235,3 +258,56 @@ const bool registered = [] {
 }  // namespace
 
 extern "C" void set_threads(int number) { threads = number; }
+
+// The way past operators and executor for a function that is one kernel (entry.py). Python's own declarations, all of
+// its stable interface, stand here, so that its headers need not be installed; those of Paddle are its utils/pybind.h.
+struct _object;
+
+extern "C" {
+extern _object* PyExc_RuntimeError;
+void PyErr_SetString(_object*, const char*);
+ssize_t PyTuple_Size(_object*);
+_object* PyTuple_GetItem(_object*, ssize_t);
+_object* PyTuple_New(ssize_t);
+int PyTuple_SetItem(_object*, ssize_t, _object*);
+void* PyEval_SaveThread();
+void PyEval_RestoreThread(void*);
+}
+
+namespace paddle::pybind {
+bool PyCheckTensor(_object*);
+paddle::Tensor& CastPyArg2Tensor(_object*, ssize_t);
+_object* ToPyObject(const paddle::Tensor&, bool);
+}  // namespace paddle::pybind
+
+extern "C" const void* load_kernel(const char* path) { return &Load(path); }
+
+// A tuple of the kernel's results, which no graph knows of; an empty one if the tensors are not what it takes.
+extern "C" _object* launch(const Kernel* kernel, _object* tensors) try {
+  Tensors inputs;
+  inputs.reserve(kernel->inputs.size());
+  for (ssize_t i = 0; i < PyTuple_Size(tensors); ++i) {
+    _object* tensor = PyTuple_GetItem(tensors, i);
+    if (!paddle::pybind::PyCheckTensor(tensor)) return PyTuple_New(0);
+    inputs.push_back(paddle::pybind::CastPyArg2Tensor(tensor, i));
+  }
+  Shape sizes;
+  if (!Fits(*kernel, inputs, &sizes)) return PyTuple_New(0);
+  Tensors outputs;
+  void* const thread = PyEval_SaveThread();
+  try {
+    outputs = Launch(*kernel, inputs, sizes);
+  } catch (...) {
+    PyEval_RestoreThread(thread);
+    throw;
+  }
+  PyEval_RestoreThread(thread);
+  _object* results = PyTuple_New(outputs.size());
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    PyTuple_SetItem(results, i, paddle::pybind::ToPyObject(outputs[i], false));
+  }
+  return results;
+} catch (const std::exception& error) {
+  PyErr_SetString(PyExc_RuntimeError, error.what());
+  return nullptr;
+}

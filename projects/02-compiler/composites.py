@@ -3,12 +3,13 @@
 The formulas are those of Paddle's kernels, ties included: the gradient of `clip` is 0 at its bounds.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from layout import Scope, Seen, shape_of
-from operators import constant_of, elementwise, row_reduction, rule, split_places
-from values import Unsupported, constant
+from operators import EXACT, constant_of, elementwise, reduced, require_last, row_reduction, rule, split_places
+from values import Unsupported, Value, constant
 
 MOST_FACTORS = 8  # of a whole power
 
@@ -164,3 +165,108 @@ def logsumexp_grad(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Se
     axes = axes_of(operation, len(x.axes))
     share = f("exp", f("subtract", x, expanded(result, x, axes)))
     return f("multiply", share, expanded(slope, x, axes))
+
+
+@rule("isnan")
+def isnan(scope: Scope, _: Any, arguments: Sequence[Any]) -> Seen:
+    x = scope.see("isnan", arguments[0])
+    return Formula("isnan")("not_equal", x, x)
+
+
+@rule("isfinite")
+def isfinite(scope: Scope, _: Any, arguments: Sequence[Any]) -> Seen:
+    f = Formula("isfinite")
+    return f("less_than", f("abs", scope.see(f.name, arguments[0])), math.inf)
+
+
+@rule("reciprocal")
+def reciprocal(scope: Scope, _: Any, arguments: Sequence[Any]) -> Seen:
+    return Formula("reciprocal")("divide", 1, scope.see("reciprocal", arguments[0]))
+
+
+@rule("reciprocal_grad")
+def reciprocal_grad(scope: Scope, _: Any, arguments: Sequence[Any]) -> Seen:
+    f = Formula("reciprocal_grad")
+    result, slope = (scope.see(f.name, value) for value in arguments)
+    return f("multiply", f("multiply", slope, -1), f("multiply", result, result))
+
+
+@rule("mean_all")
+def mean_all(scope: Scope, _: Any, arguments: Sequence[Any]) -> Seen:
+    seen, shape = scope.see("mean_all", arguments[0]), shape_of(arguments[0])
+    return reduced("mean", scope.layout, seen, shape, set(range(len(shape))), ())
+
+
+@rule("mean_all_grad")
+def mean_all_grad(scope: Scope, _: Any, arguments: Sequence[Any]) -> Seen:
+    f, shape = Formula("mean_all_grad"), shape_of(arguments[0])
+    if any(size < 0 for size in shape):
+        raise Unsupported(f.name, "over an axis of unknown size")
+    share = f("multiply", scope.see(f.name, arguments[1]), 1 / math.prod(shape))
+    return Seen(share.value, scope.layout.axes_of(shape))
+
+
+def within(f: Formula, x: Seen, least: float, most: float) -> Seen:
+    return f("logical_and", f("greater_than", x, least), f("less_than", x, most))
+
+
+@rule("hardtanh")
+def hardtanh(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
+    f, attributes = Formula("hardtanh"), operation.attrs()
+    x = scope.see(f.name, arguments[0])
+    return f("minimum", f("maximum", x, attributes["t_min"]), attributes["t_max"])
+
+
+@rule("hardtanh_grad")
+def hardtanh_grad(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
+    f, attributes = Formula("hardtanh_grad"), operation.attrs()
+    x, slope = (scope.see(f.name, value) for value in arguments)
+    return f("where", within(f, x, attributes["t_min"], attributes["t_max"]), slope, 0)
+
+
+# Cross-entropy of labels that are whole numbers along the last axis.
+
+
+class Labels:
+    """The operator's labels: which number of the row each is, and which rows they leave out."""
+
+    def __init__(self, f: Formula, scope: Scope, operation: Any, label: Any, x: Seen) -> None:
+        attributes, layout = operation.attrs(), scope.layout
+        if attributes["soft_label"] or not attributes["use_softmax"]:
+            raise Unsupported(f.name, "of labels that are probabilities, or without its softmax")
+        require_last(f.name, layout, attributes["axis"], x)
+        if x.value.width != layout.width or max(layout.width, abs(attributes["ignore_index"])) >= EXACT:
+            raise Unsupported(f.name, "of more classes than float32 can count, or of a part of the row")
+        self.f, self.seen = f, scope.see(f.name, label, whole=True)
+        self.classes, self.ignored = layout.width, attributes["ignore_index"]
+        if not self.seen.whole:
+            raise Unsupported(f.name, "labels that are no 64-bit whole numbers")
+        index = Value("index", width=layout.width)
+        self.hit = f("equal", Seen(index, x.axes[-1:]), self.seen)
+
+    def held(self, value: Seen) -> Seen:
+        """0 where a row is left out, and NaN where its label is no class: Paddle ends there with an error."""
+        f = self.f
+        known = f("where", within(f, self.seen, -1, self.classes), value, math.nan)
+        return f("where", f("equal", self.seen, self.ignored), 0, known)
+
+
+@rule("cross_entropy_with_softmax")
+def cross_entropy(scope: Scope, operation: Any, arguments: Sequence[Any]) -> list[Seen]:
+    """The softmax, and log(Σ exp(x - max)) - (x - max) at the label."""
+    f, shape = Formula("cross_entropy_with_softmax"), shape_of(arguments[0])
+    x = scope.see(f.name, arguments[0])
+    labels = Labels(f, scope, operation, arguments[1], x)
+    centred = f("subtract", x, f.along(scope, "max", x, shape, [-1]))
+    power = f("exp", centred)
+    total = f.along(scope, "sum", power, shape, [-1])
+    chosen = f.along(scope, "sum", f("where", labels.hit, centred, 0), shape, [-1])
+    return [f("divide", power, total), labels.held(f("subtract", f("log", total), chosen))]
+
+
+@rule("cross_entropy_with_softmax_grad")
+def cross_entropy_grad(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
+    f = Formula("cross_entropy_with_softmax_grad")
+    softmax, slope = (scope.see(f.name, value) for value in arguments[1:])
+    labels = Labels(f, scope, operation, arguments[0], softmax)
+    return f("multiply", f("subtract", softmax, f("where", labels.hit, 1, 0)), labels.held(slope))

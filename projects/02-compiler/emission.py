@@ -12,19 +12,25 @@ from values import Result, Value
 
 OPERATORS = {
     "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "equal": "==", "not_equal": "!=",
-    "less_than": "<", "less_equal": "<=", "greater_than": ">", "greater_equal": ">=",
+    "less_than": "<", "less_equal": "<=", "greater_than": ">", "greater_equal": ">=", "logical_and": "&",
+    "logical_or": "|",
 }  # fmt: skip
 FUNCTIONS = {
     "exp": "exponential", "log": "logarithm", "tanh": "hyperbolic_tangent", "erf": "error_function", "sqrt": "root",
     "rsqrt": "inverse_root", "sigmoid": "logistic", "abs": "absolute", "maximum": "larger", "minimum": "smaller",
-    "where": "choose",
+    "where": "choose", "logical_not": "~", "index": "numbered", "sign": "sign",
 }  # fmt: skip
 REDUCTIONS = {  # start, step, end
     "reduce_sum": ("0", "{0} + {1}", "sum_of"),
     "reduce_max": ("-__builtin_inff()", "larger({0}, {1})", "max_of"),
     "reduce_min": ("__builtin_inff()", "smaller({0}, {1})", "min_of"),
 }
+CODES = ("float", "bfloat16", "uint8_t", "int64_t")  # carrier.cc knows them too
 AHEAD = 16384  # numbers: two rows of this length still lie in a core's own cache
+EXACT = """\
+#pragma GCC optimize("fp-contract=off")
+#pragma STDC FP_CONTRACT OFF
+"""
 HEAD = """\
 #include <omp.h>
 #include <stdlib.h>
@@ -54,9 +60,11 @@ class Emission:
         self.concats = {part: value for value in values if value.operation == "concat" for part in value.arguments}
         self.buffers = list(dict.fromkeys([*nest.buffers, *self.concats.values()]))
         self.leading = range(len(self.kernel.axes))
+        # Where a step is taken, x * y - max(x * y) has to be 0 as it is in Paddle, which rounds the product.
+        self.steps = any(value.truth or value.operation == "sign" for value in values)
 
     def source(self) -> str:
-        text = HEAD.format(
+        text = (EXACT if self.steps else "") + HEAD.format(
             width=self.kernel.width,
             interface=", ".join(map(str, self._interface())),
             rows=product([f"size[{axis}]" for axis in self.leading]),
@@ -80,7 +88,7 @@ class Emission:
         for tensors in (self.kernel.inputs, tuple(result.tensor for result in self.kernel.results)):
             words.append(len(tensors))
             for tensor in tensors:
-                words += [int(tensor.type == "bfloat16"), len(tensor.sizes), *tensor.sizes]
+                words += [CODES.index(tensor.type), len(tensor.sizes), *tensor.sizes]
         return words
 
     def _count(self, result: Result) -> str:
@@ -218,7 +226,7 @@ class Emission:
         return self.names[value]
 
     def _expression(self, value: Value, here: set[Value]) -> str:
-        arguments = [self._read(argument, here) for argument in value.arguments]
+        arguments = [self._read(argument, here) for argument in value.arguments] or ["j"]
         if value.operation in OPERATORS:
             return f" {OPERATORS[value.operation]} ".join(arguments)
         return f"{FUNCTIONS[value.operation]}({', '.join(arguments)})"

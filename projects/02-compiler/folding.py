@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import paddle
-from layout import name_of, shape_of
+from layout import name_of, shape_of, type_of
 from paddle import pir
 from tracing import CONSTANTS, static_mode
 
@@ -37,8 +37,7 @@ def fold(program: Any) -> None:
         if number is None:
             continue
         result = operation.result(0)
-        if name_of(operation) == "full" or not shape_of(result):
-            known[result.id] = number
+        known[result.id] = number
         if name_of(operation) == "full" or str(result.dtype).rpartition(".")[2] not in ("FLOAT32", "float32"):
             continue
         with static_mode(program):
@@ -69,12 +68,14 @@ def number_of(operation: Any, known: dict[int, float]) -> float | None:
         return None if any(size < 0 for size in shape) else float(math.prod(shape))
     if name == "full_like":
         return known.get(sources[1].id)
-    if shape_of(operation.result(0)) or any(source.id not in known for source in sources):
+    if any(source.id not in known for source in sources):
         return None
     if name == "scale":
         number, factor = (known[source.id] for source in sources)
         bias = float(operation.attrs()["bias"])
         return number * factor + bias if operation.attrs()["bias_after_scale"] else (number + bias) * factor
     number = float(COMPUTED[name](*(known[source.id] for source in sources))) if name in COMPUTED else None
+    if number is not None and name == "cast" and type_of(operation.result(0)) == "BOOL":
+        return float(bool(number))
     rounds = name == "cast" and "float" not in str(operation.result(0).dtype).lower() and number != int(number or 0)
     return None if rounds else number

@@ -3,39 +3,54 @@
 from collections.abc import Sequence
 from typing import Any
 
-from layout import name_of
+from layout import name_of, type_of
 from tracing import CONSTANTS
-from values import COMPARISONS
+from values import TRUTHS
+
+ENDS = ("builtin.combine", "builtin.split", "builtin.shadow_output", "builtin.parameter", "pd_op.data")
 
 
 def units(operations: Sequence[Any]) -> list[list[Any]]:
     """Each operator that may become part of a kernel, with the builtin ones that pack and unpack its lists.
 
-    A comparison whose one user is a `where` goes with it: no tensor of truth values leaves a kernel.
+    A truth value with one user goes with it: no tensor of truth values leaves a kernel.
     """
     found = []
     for operation in operations:
         if masks(operation):
             continue
-        if operation.name() in ("builtin.combine", "builtin.split", "builtin.shadow_output", "pd_op.data"):
+        if operation.name() in ENDS:
             continue
         if name_of(operation) in CONSTANTS:
             continue
-        sources = [
-            operand.source().get_defining_op() for operand in operation.operands() if operand.source().initialized()
-        ]
-        packing = [s for s in sources if s is not None and (s.name() == "builtin.combine" or masks(s))]
+        packing = [source for source in sources_of(operation) if source.name() == "builtin.combine"]
+        packing += masks_of(operation)
         users = [user for result in operation.results() for user in result.all_used_ops()]
         found.append([*packing, operation, *(user for user in users if user.name() == "builtin.split")])
     return found
 
 
+def sources_of(operation: Any) -> list[Any]:
+    """The operators, each once, whose results it takes."""
+    found = [operand.source().get_defining_op() for operand in operation.operands() if operand.source().initialized()]
+    return list({source.id(): source for source in found if source is not None}.values())
+
+
 def masks(operation: Any) -> bool:
-    """Whether it is a comparison that only one `where` takes."""
-    if name_of(operation) not in COMPARISONS:
+    """Whether it computes truth values that only one operator takes."""
+    if not (name_of(operation) in TRUTHS or (name_of(operation) == "cast" and type_of(operation.result(0)) == "BOOL")):
         return False
     users = operation.result(0).all_used_ops()
-    return len(users) == 1 and name_of(users[0]) == "where"
+    return len(users) == 1 and (name_of(users[0]) in ("where", "cast") or masks(users[0]))
+
+
+def masks_of(operation: Any) -> list[Any]:
+    """Those that go with `operation`, in order."""
+    found = []
+    for source in sources_of(operation):
+        if masks(source):
+            found += [*masks_of(source), source]
+    return found
 
 
 def connected(program: Any, candidates: Sequence[Any]) -> list[list[Any]]:

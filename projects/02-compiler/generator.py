@@ -8,18 +8,20 @@ Paddle appends the backward pass to the whole program.
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import emission
+import entry
+import expansion
 import folding
 import loops
 import lowering
 import paddle
 import toolchain
 from fusion import connected, units
-from layout import name_of
+from layout import name_of, type_of
 from operators import SAME_VALUE
 from outlining import Group
 from paddle import pir
@@ -57,6 +59,7 @@ class Report:
     forward: list[Generated] = field(default_factory=list)
     backward: list[Generated] = field(default_factory=list)
     left: list[tuple[str, str]] = field(default_factory=list)  # operators that stay with Paddle, and why
+    whole: entry.Whole | None = None
 
     @property
     def kernels(self) -> list[Generated]:
@@ -90,13 +93,15 @@ class Generator(Hook):
         """Put kernels into `program`; returns its targets, some of which kernels now compute."""
         block = program.global_block()
         started = time.perf_counter()
-        folding.fold(program)
+        targets = simplified(program, targets)
         groups = self._groups(program, targets)
         self.report.seconds["groups"] += time.perf_counter() - started
         for number, operations in enumerate(groups):
             group = Group(program, operations, targets)
             results = self._insert(program, group, self._generate(f"{self.name}_{number}", group))
+            stopped = all(value.stop_gradient for value in group.outputs)
             for old, new in zip(group.outputs, results, strict=True):
+                new.stop_gradient = stopped
                 targets = [new if target.is_same(old) else target for target in targets]
                 old.replace_all_uses_with(new)
             for operation in reversed(operations):
@@ -104,7 +109,30 @@ class Generator(Hook):
         for operation in reversed(list(block.ops)):
             if name_of(operation) in CONSTANTS and all(result.use_empty() for result in operation.results()):
                 block.remove_op(operation)
+        self.report.whole = self._whole(program, targets)
         return targets
+
+    def _whole(self, program: Any, targets: list[Any]) -> entry.Whole | None:
+        """The one kernel that the rewritten program is, or None."""
+        computing = [
+            op for op in program.global_block().ops if name_of(op) not in ("data", "parameter", "shadow_output")
+        ]
+        if len(computing) != 1 or len(self.report.forward) != 1:
+            return None
+        (operation,) = computing
+        inputs = [operand.source() for operand in operation.operands()]
+        results = [[target.is_same(result) for result in operation.results()] for target in targets]
+        constant = tuple(value.stop_gradient for value in inputs)
+        if not all(map(any, results)) or (
+            not all(constant) and any(result.stop_gradient for result in operation.results())
+        ):
+            return None
+        kernels = [kernel.library.path for kernel in self.report.kernels]
+        places = tuple(same.index(True) for same in results)
+        return entry.Whole(tuple(kernels), tuple(map(name_given, inputs)), constant, places)
+
+    def called(self, usual: Callable[..., Any], partial: Any) -> Callable[..., Any]:
+        return entry.Call(usual, partial, self)
 
     # Groups.
 
@@ -112,7 +140,7 @@ class Generator(Hook):
         """The operators to generate, in lists that are each one kernel; notes what is left and why."""
         candidates = []
         for unit in units(program.global_block().ops):
-            why = self._refusal(program, unit, targets)
+            why = "" if carried(unit) else self._refusal(program, unit, targets)
             if why:
                 self.report.left.append((name_of(unit[-1]), why))
             else:
@@ -144,7 +172,7 @@ class Generator(Hook):
         try:
             group = Group(program, operations, targets)
             if not (1 <= len(group.inputs) <= MOST_INPUTS and 1 <= len(group.outputs) <= MOST_RESULTS):
-                raise Unsupported("data", f"{len(group.inputs)} inputs and {len(group.outputs)} results")
+                raise Unsupported("data", counted(len(group.inputs), len(group.outputs)))
             if not all(value.is_dense_tensor_type() for value in [*group.inputs, *group.outputs]):
                 raise Unsupported("data", "a list of tensors")
             if self.gradients and group.differentiable and not all(value.shape for value in group.inputs):
@@ -196,3 +224,32 @@ class Generator(Hook):
         pir.set_insertion_point_to_block_end(program.global_block())
         (results,) = results if len(results) == 1 and isinstance(results[0], list | tuple) else (results,)
         return list(results)
+
+
+def simplified(program: Any, targets: Sequence[Any]) -> list[Any]:
+    """Fold and expand; returns the program's targets, some of which are others now."""
+    outputs = [
+        next(user for user in target.all_used_ops() if user.name() == "builtin.shadow_output") for target in targets
+    ]
+    folding.fold(program)
+    expansion.expand(program)
+    return [output.operand_source(0) for output in outputs]
+
+
+def carried(unit: Sequence[Any]) -> bool:
+    """Whether it hands on whole numbers or truth values, which no kernel does for itself."""
+    tensors = [unit[-1].operand_source(0), *unit[-1].results()] if len(unit) == 1 and unit[0].num_operands() else []
+    return name_of(unit[-1]) in SAME_VALUE and bool(tensors) and {type_of(t) for t in tensors} <= {"INT64", "BOOL"}
+
+
+def counted(inputs: int, results: int) -> str:
+    """Why so many tensors are no kernel."""
+    if not inputs:
+        return "it takes no tensor"
+    return f"{inputs} inputs and {results} results; a kernel has up to {MOST_INPUTS} and {MOST_RESULTS}"
+
+
+def name_given(value: Any) -> str:
+    """The name of a program's input or parameter."""
+    attributes = value.get_defining_op().attrs()
+    return str(attributes.get("name") or attributes["parameter_name"])

@@ -3,32 +3,53 @@
 layout.py says where its tensors lie, operators.py has a rule for each operator.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice, product
 from typing import Any
 
 import composites  # noqa: F401  its rules are entered when it is imported
-from layout import TYPES, Layout, Scope, name_of, shape_of, type_of
+from layout import TYPES, Layout, Scope, Seen, name_of, shape_of, type_of
 from operators import RULES
 from values import Kernel, Unsupported
 
+MOST_PLACEMENTS = 16  # that are tried
 NO_VALUE = {"full_int_array", "shape64", "shape", "data", "shadow_output"}
 
 
 def lower(program: Any, inputs: Sequence[Any], outputs: Sequence[Any], spoil: bool = False) -> Kernel:
     """The kernel that computes `outputs` from `inputs`, PIR values of `program`.
 
-    Tries a row of one axis first, then of more. `spoil` doubles every result: the deliberately wrong kernel that shows
-    whether a kernel really runs. Raises Unsupported, with the first operator that cannot be lowered.
+    Tries a row of one axis first, then of more, with inputs of fewer axes over the domain's end first, then elsewhere.
+    `spoil` doubles every result: the deliberately wrong kernel that shows whether a kernel really runs. Raises
+    Unsupported, with the first operator that cannot be lowered.
     """
     rank = max((len(shape_of(value)) for value in [*inputs, *outputs]), default=0) or 1
     first: Unsupported | None = None
     for trailing in range(1, rank + 1):
-        try:
-            return Lowering(Layout(inputs, rank, trailing)).kernel(program, outputs, spoil)
-        except Unsupported as error:
-            first = first or error
+        for placed in placements(inputs, rank):
+            try:
+                return Lowering(Layout(inputs, rank, trailing, placed)).kernel(program, outputs, spoil)
+            except Unsupported as error:
+                first = first or error
     assert first
     raise first
+
+
+def placements(inputs: Sequence[Any], rank: int) -> Iterator[tuple[int, ...]]:
+    """For each input the axis of the domain with which it begins: so that it ends with the domain, or elsewhere where
+    its sizes are a larger input's. Those of one shape and type move together."""
+    kinds = [(shape_of(value), type_of(value)) for value in inputs]
+    larger = [shape for shape, _ in kinds if len(shape) == rank]
+
+    def starts(shape: tuple[int, ...]) -> list[int]:
+        last, length = rank - len(shape), len(shape)
+        fits = [start for start in range(last) if any(whole[start : start + length] == shape for whole in larger)]
+        return [last, *(fits if shape else [])]
+
+    choices = {kind: starts(kind[0]) for kind in kinds}
+    for chosen in islice(product(*choices.values()), MOST_PLACEMENTS):
+        start = dict(zip(choices, chosen, strict=True))
+        yield tuple(start[kind] for kind in kinds)
 
 
 class Lowering(Scope):
@@ -64,7 +85,15 @@ class Lowering(Scope):
         elif name not in RULES:
             raise Unsupported(name, "no rule for it")
         else:
-            result = operation.result(0)
-            self.seen[result.id] = RULES[name](self, operation, arguments)
-            if name not in ("split", "full") and type_of(result) not in {*TYPES, "BOOL"}:
+            self._keep(name, operation, RULES[name](self, operation, arguments))
+
+    def _keep(self, name: str, operation: Any, seen: Any) -> None:
+        """Note what an operator's results are seen as: all of them in a list, but for a list that is one result."""
+        results = [(operation.result(0), seen)]
+        if isinstance(seen, list) and operation.num_results() > 1:
+            results = list(zip(operation.results(), seen, strict=True))
+        for result, one in results:
+            self.seen[result.id] = one
+            whole = isinstance(one, Seen) and one.whole
+            if name not in ("split", "full") and type_of(result) not in {*TYPES, "BOOL"} and not whole:
                 raise Unsupported(name, f"a result of {type_of(result).lower()}")

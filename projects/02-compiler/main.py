@@ -144,8 +144,8 @@ def compile_stages(
 
     Python to PIR is Paddle's own work; PIR to kernels and back happens in the hook.
     """
-    carrier = toolchain.load_carrier()
-    print(f"carrier of kernels: {'kept from before' if not carrier else f'built in {carrier:.1f} s, once'}")
+    seconds = toolchain.load_carrier().seconds
+    print(f"carrier of kernels: {f'built in {seconds:.1f} s, once' if seconds else 'kept from before'}")
     hook = generator.Generator(subgraph.name)
     started, report = time.perf_counter(), hook.report
     with traceable(subgraph.name):

@@ -5,15 +5,18 @@ A rule is called with the Scope, the operator, and the PIR values it takes; it r
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from layout import Layout, Scope, Seen, name_of, shape_of, type_of
-from values import COMPARISONS, Unsupported, Value, combine, constant, joined
+from values import COMPARISONS, LOGIC, Unsupported, Value, combine, constant, joined
 
-UNARY = {"exp", "log", "tanh", "erf", "sqrt", "rsqrt", "sigmoid", "abs"}
+UNARY = {"exp", "log", "tanh", "erf", "sqrt", "rsqrt", "sigmoid", "abs", "sign"}
 BINARY = {"add", "subtract", "multiply", "divide", "maximum", "minimum", *COMPARISONS}
 SAME_VALUE = {"assign", "cast", "expand", "reshape", "squeeze", "unsqueeze", "share_data"}  # seen from inside the loop
 REDUCTIONS = {"sum": "sum", "mean": "sum", "max": "max", "min": "min", "reduce_as": "sum"}
+
+EXACT = 2**24  # whole numbers below are float32 numbers
 
 Rule = Callable[[Scope, Any, Sequence[Any]], Any]
 RULES: dict[str, Rule] = {}
@@ -49,7 +52,7 @@ def full(scope: Scope, operation: Any, _: Sequence[Any]) -> Seen:
 def elementwise(name: str, operation: str, arguments: Sequence[Seen]) -> Seen:
     """`operation` on tensors that broadcast; `name` is the PIR operator for which it is done."""
     if any(argument.reduced for argument in arguments):
-        raise Unsupported(name, "it uses a sum over leading axes, which is known only after the last row")
+        return of_a_sum(name, operation, arguments)
     rank = max(len(argument.axes) for argument in arguments)
     axes: list[int | None] = [None] * rank
     for argument in arguments:
@@ -60,10 +63,36 @@ def elementwise(name: str, operation: str, arguments: Sequence[Seen]) -> Seen:
     return Seen(combine(operation, [argument.value for argument in arguments]), tuple(axes))
 
 
+def of_a_sum(name: str, operation: str, arguments: Sequence[Seen]) -> Seen:
+    """A sum over leading axes times a constant, which is the sum of so much of each term; all else has to wait."""
+    total, *others = sorted(arguments, key=lambda argument: not argument.reduced)
+    linear = operation == "multiply" or (operation == "divide" and total is arguments[0])
+    if not linear or any(other.value.operation != "constant" or len(other.axes) > len(total.axes) for other in others):
+        raise Unsupported(name, "it uses a sum over leading axes, which is known only after the last row")
+    return replace(total, value=combine(operation, [total.value, *(other.value for other in others)]))
+
+
 @rule(*sorted(UNARY | BINARY))
 def itself(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
     name = name_of(operation)
-    return elementwise(name, name, [scope.see(name, value) for value in arguments])
+    seen = [scope.see(name, value, whole=name in COMPARISONS) for value in arguments]
+    if any(one.whole for one in seen) and not any(is_exact(one) for one in seen):
+        raise Unsupported(name, "whole numbers with anything but a constant below 2^24")
+    return elementwise(name, name, seen)
+
+
+def is_exact(seen: Seen) -> bool:
+    """Whether it is a constant to which whole numbers compare in float32 as they do themselves."""
+    return seen.value.operation == "constant" and abs(seen.value.number) < EXACT
+
+
+@rule(*sorted(LOGIC))
+def logic(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
+    name = name_of(operation)
+    seen = [scope.see(name, value, truth=True) for value in arguments]
+    if not all(one.value.truth for one in seen):
+        raise Unsupported(name, "numbers in place of truth values")
+    return elementwise(name, name, seen)
 
 
 @rule("scale")
@@ -71,7 +100,9 @@ def scale(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
     seen, attributes = scope.see("scale", arguments[0]), operation.attrs()
     factor, bias = constant(float(constant_of("scale", arguments[1]))), constant(float(attributes["bias"]))
     if seen.reduced:
-        raise Unsupported("scale", "it uses a sum over leading axes, which is known only after the last row")
+        if attributes["bias"]:
+            raise Unsupported("scale", "it uses a sum over leading axes, which is known only after the last row")
+        return of_a_sum("scale", "multiply", [seen, Seen(factor, ())])
     if attributes["bias_after_scale"]:
         return Seen(combine("add", [combine("multiply", [seen.value, factor]), bias]), seen.axes)
     return Seen(combine("multiply", [combine("add", [seen.value, bias]), factor]), seen.axes)
@@ -117,7 +148,7 @@ def silu(scope: Scope, _: Any, arguments: Sequence[Any]) -> Seen:
 @rule(*sorted(SAME_VALUE))
 def same_value(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
     name, result = name_of(operation), operation.result(0)
-    seen = scope.see(name, arguments[0], truth=True)
+    seen = scope.see(name, arguments[0], truth=True, whole=name != "cast" or type_of(result) == "INT64")
     if name == "cast":
         seen = cast(seen, result)
     return reshaped(scope.layout, name, seen, shape_of(arguments[0]), shape_of(result))
@@ -134,18 +165,18 @@ def cast(seen: Seen, after: Any) -> Seen:
 def reshaped(layout: Layout, name: str, seen: Seen, old: Sequence[int], new: Sequence[int]) -> Seen:
     """From shape `old` to `new`, which differ by axes of size 1 or by broadcasting."""
     if old == new:
-        return Seen(seen.value, seen.axes, seen.reduced)
+        return seen
     if name == "expand":
         axes = layout.axes_of(new)
         for place, axis in enumerate(seen.axes, len(new) - len(old)):
             if axis is not None and axes[place] != axis:
                 raise Unsupported(name, "two tensors whose axes lie across each other")
-        return Seen(seen.value, axes, seen.reduced)
+        return replace(seen, axes=axes)
     kept = [(size, axis) for size, axis in zip(old, seen.axes, strict=True) if size != 1]
     if [size for size, _ in kept] != [size for size in new if size != 1]:
         raise Unsupported(name, f"from {list(old)} to {list(new)}: more than axes of size 1 change")
     rest = iter(axis for _, axis in kept)
-    return Seen(seen.value, tuple(None if size == 1 else next(rest) for size in new), seen.reduced)
+    return replace(seen, axes=tuple(None if size == 1 else next(rest) for size in new))
 
 
 # Reductions: over the row inside the loop, over leading axes by adding to a result.
@@ -160,10 +191,17 @@ def reduction(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
     places, axes = reduced_places(name, operation, arguments, seen)
     if len(axes) != len(shape_of(operation.result(0))):
         raise Unsupported(name, "a result of a shape that is not understood")
-    inner, leading, count = split_places(name, scope.layout, seen, shape_of(arguments[0]), places)
-    value = row_reduction(name, scope.layout, seen.value, inner) if inner else seen.value
+    return reduced(name, scope.layout, seen, shape_of(arguments[0]), places, axes)
+
+
+def reduced(
+    name: str, layout: Layout, seen: Seen, shape: Sequence[int], places: set[int], axes: tuple[int | None, ...]
+) -> Seen:
+    """The reduction `name` of what has this shape over the axes at `places`; `axes` are its result's in the domain."""
+    inner, leading, count = split_places(name, layout, seen, shape, places)
+    value = row_reduction(name, layout, seen.value, inner) if inner else seen.value
     if leading:
-        left = scope.layout.walked - {axis for axis in axes if axis is not None}
+        left = layout.walked - {axis for axis in axes if axis is not None}
         if REDUCTIONS[name] != "sum" or left != set(leading):
             raise Unsupported(name, "over leading axes, other than as a sum over all that the result lacks")
     if name == "mean" and count != 1:

@@ -65,8 +65,9 @@ class Group:
                     outputs = paddle.autograd.ir_backward.grad(outputs, variable, slopes, allow_unused=True)
                 except Exception as error:
                     raise Unsupported("gradient", str(error).strip().splitlines()[-1]) from None
-                if any(output is None for output in outputs):
-                    raise Unsupported("gradient", "of an input that does not reach a result")
+                outputs = [
+                    zeros_like(one) if found is None else found for one, found in zip(variable, outputs, strict=True)
+                ]
                 inputs = [*inputs, *slopes]
             outputs = paddle.decomposition.decompose(program, list(outputs))
             remove_unused(program, outputs)
@@ -75,6 +76,13 @@ class Group:
     @staticmethod
     def _data(name: str, value: Any) -> Any:
         return paddle.static.data(name, value.shape, value.dtype)
+
+
+def zeros_like(value: Any) -> Any:
+    """The gradient of a value that no result depends on."""
+    if any(size < 0 for size in value.shape):
+        raise Unsupported("gradient", "of an input of unknown size that does not reach a result")
+    return paddle.zeros(value.shape, value.dtype)
 
 
 def constants_for(operations: Sequence[Any], inside: set[int]) -> list[Any]:

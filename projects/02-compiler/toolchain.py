@@ -148,12 +148,12 @@ def build_extension(source: Path, *flags: str) -> Library:
 
 
 @functools.cache
-def load_carrier() -> float:
-    """Build and register the custom operator of carrier.cc, once a process; returns the seconds that building took."""
+def load_carrier() -> Library:
+    """Build and register the custom operator of carrier.cc, once a process."""
     carrier = build_extension(CARRIER, "-DPADDLE_WITH_CUSTOM_KERNEL")
     paddle.utils.cpp_extension.load_op_meta_info_and_register_op(str(carrier.path))
     ctypes.CDLL(str(carrier.path)).set_threads(threads())
-    return carrier.seconds
+    return carrier
 
 
 def threads() -> int:

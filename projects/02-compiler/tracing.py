@@ -28,6 +28,10 @@ class Hook:
     def after_infer(self, program: Any) -> None:
         """Nothing is done to it."""
 
+    def called(self, usual: Callable[..., Any], _: Any) -> Callable[..., Any]:
+        """How a program calls what `usual` and the partial program compute."""
+        return usual
+
 
 def to_static(
     function: Callable[..., Any], arguments: Sequence[Any], hook: Any = None
@@ -46,19 +50,21 @@ def to_static(
     if hook is None:
         return static, partial
     partial._hookers.insert(0, hook)
-    return (guarded(static, partial, arguments) if specification is None else static), partial
+    usual = guarded(static, partial, arguments) if specification is None else static
+    return hook.called(usual, partial), partial
 
 
 def guarded(static: Callable[..., Any], partial: Any, traced: Sequence[Any]) -> Callable[..., Any]:
     """`static`, at once where the tensors are like the `traced` ones: Paddle's own search costs each call 0.1 ms."""
 
-    def kind(tensor: Any) -> tuple[Any, ...]:
-        return tensor.shape, tensor.dtype, tensor.stop_gradient
+    def kind(tensor: Any) -> Any:
+        return (tensor.shape, tensor.dtype, tensor.stop_gradient) if isinstance(tensor, paddle.Tensor) else None
 
     expected = [kind(tensor) for tensor in traced]
 
-    def call(*tensors: Any) -> Any:
-        return partial(tensors) if [kind(tensor) for tensor in tensors] == expected else static(*tensors)
+    def call(*tensors: Any, **named: Any) -> Any:
+        like = not named and [kind(tensor) for tensor in tensors] == expected
+        return partial(tensors) if like else static(*tensors, **named)
 
     return call
 

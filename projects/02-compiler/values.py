@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 COMPARISONS = {"equal", "not_equal", "less_than", "less_equal", "greater_than", "greater_equal"}
+LOGIC = {"logical_and", "logical_or", "logical_not"}
+TRUTHS = {*COMPARISONS, *LOGIC, "isnan", "isfinite"}  # operators whose results are truth values
 
 
 class Unsupported(Exception):
@@ -24,7 +26,8 @@ class Unsupported(Exception):
 class Value:
     """`width` numbers (1: a single one) for each index of the leading `axes`.
 
-    `number` is a constant's value or a load's input, `offset` where in the row a load or slice begins.
+    `number` is a constant's value or a load's input, `offset` where in the row a load or slice begins. An `index` is
+    0, 1, 2 … along the row.
     """
 
     operation: str
@@ -37,7 +40,7 @@ class Value:
     @property
     def truth(self) -> bool:
         """Whether it is a mask, which C keeps in a type of its own, and not a number."""
-        return self.operation in COMPARISONS
+        return self.operation in COMPARISONS | LOGIC
 
 
 @dataclass(frozen=True)

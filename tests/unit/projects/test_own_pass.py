@@ -81,6 +81,27 @@ def test_a_rule_that_is_wrong_on_purpose_changes_the_output(own_pass):
         assert not np.allclose(compiled(*inputs).numpy(), function(*inputs).numpy(), atol=0.1)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_on_the_cpu_swiglu_runs_in_parts_quicker_and_with_a_gradient_in_half_precision(own_pass, dtype):
+    function = own_pass.cases.gate_first
+    inputs = own_pass.accuracy.tensors(own_pass.cases.arrays(function), dtype)
+    hook = own_pass.rules.Substitution()
+    compiled, partial = own_pass.tracing.to_static(function, inputs, hook)
+    names = [operation.name() for operation in partial.train_program.forward_program.global_block().ops]
+    assert {"float32": "pd_op.silu", "bfloat16": "pd_op.sigmoid"}[dtype] in names and "pd_op.swiglu" not in names
+    assert "pd_op.swiglu" in hook.after and hook.matches == 1  # what another device runs
+    slope = np.ones(inputs[0].shape, "float32")
+    found = own_pass.accuracy.evaluate(compiled, inputs, [slope])
+    exact = own_pass.accuracy.reference(function, inputs, [slope])
+    assert max(own_pass.accuracy.errors(found, exact)) < (1e-6 if dtype == "float32" else 2**-6)
+
+
+def test_swiglu_of_one_tensor_is_left_alone(own_pass):
+    x = paddle.randn([4, 8])
+    compiled, _ = own_pass.substituted(paddle.incubate.nn.functional.swiglu, [x], "python")
+    np.testing.assert_allclose(compiled(x).numpy(), paddle.incubate.nn.functional.swiglu(x).numpy(), rtol=1e-6)
+
+
 def two_results(x):
     power = paddle.exp(x - x.max(-1, keepdim=True))
     total = power.sum(-1, keepdim=True)
