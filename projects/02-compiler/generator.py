@@ -91,11 +91,11 @@ class Generator(Hook):
         block = program.global_block()
         started = time.perf_counter()
         folding.fold(program)
-        groups = self._groups(program, targets)
+        groups = self.groups(program, targets)
         self.report.seconds["groups"] += time.perf_counter() - started
         for number, operations in enumerate(groups):
             group = Group(program, operations, targets)
-            results = self._insert(program, group, self._generate(f"{self.name}_{number}", group))
+            results = self._insert(program, group, self.generate(f"{self.name}_{number}", group))
             for old, new in zip(group.outputs, results, strict=True):
                 targets = [new if target.is_same(old) else target for target in targets]
                 old.replace_all_uses_with(new)
@@ -108,7 +108,7 @@ class Generator(Hook):
 
     # Groups.
 
-    def _groups(self, program: Any, targets: Sequence[Any]) -> list[list[Any]]:
+    def groups(self, program: Any, targets: Sequence[Any]) -> list[list[Any]]:
         """The operators to generate, in lists that are each one kernel; notes what is left and why."""
         candidates = []
         for unit in units(program.global_block().ops):
@@ -160,7 +160,7 @@ class Generator(Hook):
 
     # Kernels.
 
-    def _generate(self, name: str, group: Group) -> tuple[Generated, Generated | None]:
+    def generate(self, name: str, group: Group) -> tuple[Generated, Generated | None]:
         forward = self._kernel(name, group, False)
         self.report.forward.append(forward)
         if not (self.gradients and group.differentiable):
