@@ -14,6 +14,7 @@ take, an answer one JSON list for each of them: seconds of forward, backward, op
 answered with the milliseconds that each operator took in one of N steps, by the framework's own profiler.
 """
 
+import gc
 import json
 import pydoc_data.topics
 import re
@@ -52,18 +53,14 @@ def paddle_side(channels: int, layers: int) -> Step:
     sys.path.insert(0, str(ROOT / "projects" / "07-new-accelerator"))
     import paddle
     import paddle.nn.functional as F
+    from optimiser import AdamW
     from transformer import GPT
 
     paddle.set_flags({"FLAGS_use_stride_kernel": False})  # as the trainer does
     network = GPT(ALPHABET, CONTEXT, channels, HEADS, layers)
     for name, value in network.named_parameters():
         value.set_value(weight(name, value.shape))
-    optimiser = paddle.optimizer.AdamW(
-        RATE,
-        parameters=network.parameters(),
-        weight_decay=DECAY,
-        grad_clip=paddle.nn.ClipGradByGlobalNorm(CLIP),
-    )
+    optimiser = AdamW(RATE, network.parameters(), DECAY, CLIP)
 
     def step(letters: Any, following: Any) -> tuple[float, float, float, float]:
         started = time.perf_counter()
@@ -186,6 +183,7 @@ def main() -> None:
     else:
         step = torch_side(channels, layers, side != "torch", side == "torch, compiled")
     drawn = batches(batch)
+    gc.freeze()  # as the trainer does
     print("ready", flush=True)
     for line in sys.stdin:
         if line.startswith("profile"):
