@@ -59,6 +59,7 @@ class Kernel:
         axes = ctypes.c_int64.in_dll(library, "interface").value  # for each of them an input and its axis, carrier.cc
         words = (ctypes.c_int64 * (1 + 2 * axes)).in_dll(library, "interface")
         sizes = [taken[words[1 + 2 * n]][words[2 + 2 * n]] for n in range(axes)]
+        self.name = path.stem.rpartition("-")[0]
         self.run, self.given, self.threads = library.run, given, threads()
         self.sizes = (ctypes.c_int64 * axes)(*sizes)
 
