@@ -36,11 +36,11 @@ SIDES = ("paddle", "torch", "torch, fused", "torch, compiled")
 SIZES = ((64, 2, 32), (128, 4, 16))  # channels, layers, sequences in a batch; the first are those of part 7
 STEPS = {32: 40, 256: 10}  # by the batch that the processes share; the first is that of part 7
 SAME = 1e-4  # relative difference of losses
-OPERATORS = {  # what the two profilers call them: matmul and Global_MatmulGradNode, aten::mm
+OPERATORS = {  # what the two profilers call them: matmul and Global_MatmulGradNode, aten::mm; and kernels: gelu
     "matrix products": r"matmul|Global_Matmul.*|aten::(mm|addmm|bmm|baddbmm)",
-    "softmax": r"softmax|Global_Softmax.*|aten::_softmax.*",
-    "layer norm": r"instance_norm|Global_InstanceNorm.*|aten::native_layer_norm.*",
-    "gelu": r"gelu|Global_Gelu.*|aten::gelu.*",
+    "softmax, with the mask where it is a kernel": r"shares(_gradient)?|softmax|Global_Softmax.*|aten::_softmax.*",
+    "layer norm, with the sum before it where it is a kernel": r"(norm|added)(_gradient)?|aten::native_layer_norm.*",
+    "gelu": r"gelu(_gradient)?|Global_Gelu.*|aten::gelu.*",
     "sums: biases, residuals, mask": r"add|Global_Add.*|aten::(add|sum)",
     "turns, copies": r"(transpose|stack|unbind|reshape)_?|Global_(Transpose|Unbind|Reshape).*|aten::(copy_|cat)",
 }

@@ -84,11 +84,14 @@ class Direct:
 
 
 class Step:
-    """What one call hands to PyLayer, which would take a tuple of tensors for inputs."""
+    """What one call hands to PyLayer, which would take a tuple of tensors for inputs.
+
+    `direct` launches the kernels, and knows that of the gradient: a Direct, or a Pair of fused.py.
+    """
 
     __slots__ = ("direct", "found")
 
-    def __init__(self, direct: Direct, found: Tensors) -> None:
+    def __init__(self, direct: Any, found: Tensors) -> None:
         self.direct, self.found = direct, found
 
 

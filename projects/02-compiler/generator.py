@@ -94,11 +94,11 @@ class Generator(Hook):
         block = program.global_block()
         started = time.perf_counter()
         targets = simplified(program, targets)
-        groups = self._groups(program, targets)
+        groups = self.groups(program, targets)
         self.report.seconds["groups"] += time.perf_counter() - started
         for number, operations in enumerate(groups):
             group = Group(program, operations, targets)
-            results = self._insert(program, group, self._generate(f"{self.name}_{number}", group))
+            results = self._insert(program, group, self.generate(f"{self.name}_{number}", group))
             stopped = all(value.stop_gradient for value in group.outputs)
             for old, new in zip(group.outputs, results, strict=True):
                 new.stop_gradient = stopped
@@ -136,7 +136,7 @@ class Generator(Hook):
 
     # Groups.
 
-    def _groups(self, program: Any, targets: Sequence[Any]) -> list[list[Any]]:
+    def groups(self, program: Any, targets: Sequence[Any]) -> list[list[Any]]:
         """The operators to generate, in lists that are each one kernel; notes what is left and why."""
         candidates = []
         for unit in units(program.global_block().ops):
@@ -188,7 +188,7 @@ class Generator(Hook):
 
     # Kernels.
 
-    def _generate(self, name: str, group: Group) -> tuple[Generated, Generated | None]:
+    def generate(self, name: str, group: Group) -> tuple[Generated, Generated | None]:
         forward = self._kernel(name, group, False)
         self.report.forward.append(forward)
         if not (self.gradients and group.differentiable):

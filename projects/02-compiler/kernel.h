@@ -35,11 +35,22 @@ INLINE vec above(vec a, vec b) { return __builtin_ia32_maxps256(a, b); }
 INLINE vec below(vec a, vec b) { return __builtin_ia32_minps256(a, b); }
 #else
 INLINE vec choose(ivec mask, vec yes, vec no) { return (vec)(((ivec)yes & mask) | ((ivec)no & ~mask)); }
+#if BYTES == 64
+INLINE vec above(vec a, vec b) { return __builtin_ia32_maxps512_mask(a, b, a, -1, 4); }
+INLINE vec below(vec a, vec b) { return __builtin_ia32_minps512_mask(a, b, a, -1, 4); }
+#else
 INLINE vec above(vec a, vec b) { return choose(a > b, a, b); } /* b if one is NaN */
 INLINE vec below(vec a, vec b) { return choose(a < b, a, b); }
 #endif
+#endif
+#if BYTES == 64 /* the same where a is a number, else a */
+#define NUMBER(a) __builtin_ia32_cmpps512_mask(a, a, 7, -1, 4)
+INLINE vec larger(vec a, vec b) { return __builtin_ia32_maxps512_mask(a, b, a, NUMBER(a), 4); }
+INLINE vec smaller(vec a, vec b) { return __builtin_ia32_minps512_mask(a, b, a, NUMBER(a), 4); }
+#else
 INLINE vec larger(vec a, vec b) { return choose(a != a, a, above(a, b)); } /* NaN wins, as in Paddle */
 INLINE vec smaller(vec a, vec b) { return choose(a != a, a, below(a, b)); }
+#endif
 
 /* n lanes from p, the others zero; n is a constant wherever this is used. */
 INLINE vec load_float(const float* p, int n) {
@@ -99,21 +110,21 @@ INLINE vec only(vec v, int n, float rest) {
   for (int i = n; i < LANES; ++i) v[i] = rest;
   return v;
 }
-INLINE float sum_of(vec v) {
-  for (int width = LANES / 2; width; width /= 2)
-    for (int i = 0; i < width; ++i) v[i] += v[i + width];
-  return v[0];
-}
-INLINE float max_of(vec v) {
-  float most = v[0];
-  for (int i = 1; i < LANES; ++i) most = v[i] > most || v[i] != v[i] ? v[i] : most;
-  return most;
-}
-INLINE float min_of(vec v) {
-  float least = v[0];
-  for (int i = 1; i < LANES; ++i) least = v[i] < least || v[i] != v[i] ? v[i] : least;
-  return least;
-}
+#if BYTES == 64
+#define EACH_LANE {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+#elif BYTES == 32
+#define EACH_LANE {0, 1, 2, 3, 4, 5, 6, 7}
+#else
+#define EACH_LANE {0, 1, 2, 3}
+#endif
+INLINE vec turned(vec v, int by) { return __builtin_shuffle(v, ((ivec)EACH_LANE + by) & (LANES - 1)); }
+#define OVER_LANES(both) \
+  _Pragma("GCC unroll 4") for (int by = LANES / 2; by; by /= 2) v = both(v, turned(v, by)); \
+  return v[0]
+INLINE vec sum(vec a, vec b) { return a + b; }
+INLINE float sum_of(vec v) { OVER_LANES(sum); }
+INLINE float max_of(vec v) { OVER_LANES(larger); }
+INLINE float min_of(vec v) { OVER_LANES(smaller); }
 
 INLINE vec numbered(int j) { /* j, j + 1, j + 2 … */
   vec v;
@@ -124,9 +135,7 @@ INLINE vec sign(vec x) { return choose(x > 0, splat(1), choose(x < 0, splat(-1),
 INLINE vec absolute(vec x) { return (vec)((ivec)x & 0x7fffffff); }
 INLINE vec root(vec x) {
 #if defined(__AVX512F__)
-  vec r;
-  for (int i = 0; i < LANES; ++i) r[i] = __builtin_sqrtf(x[i]);
-  return r;
+  return __builtin_ia32_sqrtps512_mask(x, x, -1, 4);
 #elif defined(__AVX__)
   return __builtin_ia32_sqrtps256(x);
 #else

@@ -1,5 +1,6 @@
 """The trainer of both subjects: precision, accumulation, schedule, several cards, and a checkpoint to go on from."""
 
+import gc
 import math
 import statistics
 import time
@@ -11,7 +12,7 @@ import checkpoint
 import numpy as np
 import paddle
 import paddle.distributed as dist
-from paddle import nn
+from optimiser import AdamW
 
 
 def mixed(precision: str) -> AbstractContextManager[None]:
@@ -50,8 +51,7 @@ class Training:
         with paddle.utils.unique_name.guard():  # the optimiser's state goes by the names of weights
             self.network = subject.network()
         self.weights = self.network.parameters()
-        clip = nn.ClipGradByGlobalNorm(1.0)
-        self.optimiser = paddle.optimizer.AdamW(self.rate, parameters=self.weights, weight_decay=0.05, grad_clip=clip)
+        self.optimiser = AdamW(self.rate, self.weights, decay=0.05, most=1.0)
         self.scaler = paddle.amp.GradScaler(enable=precision == "float16")
         self.losses: list[float] = []
         self.seconds: list[float] = []
@@ -101,6 +101,7 @@ class Training:
     def run(self) -> None:
         """All steps that are left, with a line now and then, and checkpoints."""
         every = max(self.steps // 10, 1)
+        gc.freeze()  # what is there stays, and need not be searched for garbage in every other step
         for done in range(len(self.losses) + 1, self.steps + 1):
             loss = self.step()
             if done == 1 or done % every == 0:

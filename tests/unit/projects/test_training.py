@@ -24,7 +24,7 @@ MAIN = PROJECTS / "07-new-accelerator" / "main.py"
 def modules(load):
     return {
         name: load(f"07-new-accelerator/{name}.py")
-        for name in ("transformer", "subjects", "checkpoint", "trainer", "main")
+        for name in ("transformer", "subjects", "checkpoint", "optimiser", "trainer", "main")
     }
 
 
@@ -60,6 +60,69 @@ def test_the_norm_and_its_gradient_are_those_of_layer_norm(modules):
         found.append((y.numpy(), paddle.grad((y * y * y).sum(), x)[0].numpy()))
     np.testing.assert_allclose(*[y for y, _ in found], atol=1e-6)
     np.testing.assert_allclose(*[slope for _, slope in found], atol=1e-5)
+
+
+def test_the_sum_beside_its_norm_is_the_sum(modules):
+    x, y = (paddle.randn([2, 3, 8]) for _ in range(2))
+    x.stop_gradient = False
+    total, normed = modules["transformer"].added(x, y)
+    np.testing.assert_allclose(total.numpy(), (x + y).numpy())
+    np.testing.assert_allclose(normed.numpy(), F.layer_norm(x + y, [8]).numpy(), atol=1e-6)
+
+
+class Stepped:
+    """Weights that an optimiser moves along given slopes."""
+
+    def __init__(self, optimiser):
+        self.weights = [paddle.create_parameter([rows, 3], "float32") for rows in (1, 20)]
+        for weight in self.weights:
+            weight.set_value(np.full(weight.shape, 0.5, "float32"))
+        self.optimiser = optimiser(self.weights)
+
+    def go(self, steps, size, dtype="float32"):
+        for step in steps:
+            for number, weight in enumerate(self.weights):
+                slope = np.random.default_rng([step, number]).standard_normal(weight.shape)
+                weight.grad = paddle.to_tensor((size * slope).astype(dtype))
+            self.optimiser.set_lr(0.01 / (1 + step))
+            self.optimiser.step()
+            self.optimiser.clear_grad()
+        return np.concatenate([weight.numpy() for weight in self.weights])
+
+
+def plain(weights):
+    clip = paddle.nn.ClipGradByGlobalNorm(1.0)
+    return paddle.optimizer.AdamW(0.01, parameters=weights, weight_decay=0.05, grad_clip=clip)
+
+
+@pytest.fixture
+def at_once(modules):
+    return lambda weights: modules["optimiser"].AdamW(0.01, weights, decay=0.05, most=1.0)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-3, 10.0], ids=["no slope", "below the norm", "clipped"])
+def test_all_weights_at_once_move_as_one_by_one(at_once, size):
+    expected, found = Stepped(plain), Stepped(at_once)
+    assert found.optimiser._all_at_once, "there is a compiler, or this compares Paddle with itself"
+    np.testing.assert_allclose(found.go(range(20), size), expected.go(range(20), size), rtol=2e-6)
+    states = [[tensor.numpy() for tensor in each.optimiser.state_dict().values()] for each in (expected, found)]
+    for ours, theirs in zip(*states, strict=True):
+        np.testing.assert_allclose(theirs, ours, rtol=1e-5, atol=1e-12)
+
+
+def test_a_step_by_paddle_goes_on_from_those_at_once_and_back(at_once, monkeypatch):
+    expected, found = Stepped(plain), Stepped(at_once)
+    compiled = found.optimiser._all_at_once
+    for step in range(6):
+        found.optimiser._all_at_once = compiled if step % 2 else None
+        np.testing.assert_allclose(found.go([step], 1.0), expected.go([step], 1.0), rtol=2e-6)
+
+
+def test_without_a_compiler_paddle_takes_the_step(at_once, monkeypatch):
+    monkeypatch.setenv("CC", "no-such-compiler")
+    found = Stepped(at_once)
+    assert found.optimiser._all_at_once is None
+    np.testing.assert_array_equal(found.go(range(3), 1.0), Stepped(plain).go(range(3), 1.0))
 
 
 def test_patches_are_squares_of_the_image(modules):
