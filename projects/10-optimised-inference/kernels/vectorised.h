@@ -222,10 +222,11 @@ struct Vectorised {
                 }
             }
             const F s0 = V::head_scales(head), s1 = V::head_scales(head + LANES);
-            const F z0 = V::head_zeros(head), z1 = V::head_zeros(head + LANES);
+            const F eighth = V::all(-0.125f);
+            const F z0 = V::multiply(V::head_zeros(head), eighth), z1 = V::multiply(V::head_zeros(head + LANES), eighth);
             for (int t = 0; t < T; t++) {
                 const long at = (long)(token + t) * groups + g;
-                const F scale = V::all(x.scales[at]), total = V::all(-x.sums[at] / 8);
+                const F scale = V::all(x.scales[at]), total = V::all(x.sums[at]);
                 const F d0 = V::fma(V::real(V::nibble_sum(dots[t][0])), scale, V::multiply(z0, total));
                 const F d1 = V::fma(V::real(V::nibble_sum(dots[t][1])), scale, V::multiply(z1, total));
                 sum[t][0] = V::fma(d0, s0, sum[t][0]);
