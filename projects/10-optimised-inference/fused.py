@@ -41,12 +41,19 @@ def linear_for(kind: str, device: str) -> Callable[..., "Plain | Fused"]:
     return lambda weight, bias=None: product(weight, kind, bias)
 
 
+def rounded(weight: np.ndarray, kind: str, importance: np.ndarray | None = None) -> np.ndarray:
+    """The weight (outputs, inputs) as `kind` has it, in float32; see packing.quantise."""
+    more = -weight.shape[1] % packing.GROUP
+    whole = np.pad(weight, [(0, 0), (0, more)])
+    counting = None if importance is None else np.pad(importance, (0, more))
+    return packing.dequantise(packing.quantise(whole, kind, counting), kind)[:, : weight.shape[1]]
+
+
 class Plain(Linear):
     """x @ weight.T in float32, the weight rounded to `kind`."""
 
     def __init__(self, weight: np.ndarray, kind: str, bias: np.ndarray | None = None) -> None:
-        whole = np.pad(weight, [(0, 0), (0, -weight.shape[1] % packing.GROUP)])
-        super().__init__(packing.dequantise(packing.quantise(whole, kind), kind)[:, : weight.shape[1]], bias)
+        super().__init__(rounded(weight, kind), bias)
 
 
 class Fused(nn.Layer):

@@ -19,7 +19,7 @@ from packed import Packed
 
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("PADDLEHOMEWORK_CACHE", HERE.parents[1] / ".cache")) / "weights"
-SOURCES = (HERE / "packing.py", HERE / "layout.py", HERE / "packed.py")
+SOURCES = tuple(HERE / f"{name}.py" for name in ("calibration", "four_bits", "packing", "layout", "packed"))
 ORIGIN, WEIGHTS = "made-of.json", "weights.bin"
 BEGINNING = 2**20  # bytes
 ROOM = 4  # the disk must have so many times their size free

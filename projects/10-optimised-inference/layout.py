@@ -17,6 +17,11 @@ AT_ONCE = 2**22  # numbers that are read at a time
 NOTHING = -1
 
 
+def read_rows(weights: Mapping[str, np.ndarray], name: str, low: int, high: int) -> np.ndarray:
+    """Rows of a tensor; of one that is in a file, without the others."""
+    return weights.rows(name, low, high) if hasattr(weights, "rows") else weights[name][low:high]
+
+
 def filled(size: int) -> int:
     """The least whole number of groups, which is of panels, too."""
     return -(-size // GROUP) * GROUP
@@ -56,12 +61,12 @@ class Part:
             return 4 * self.outputs * (1 if self.inputs is None else len(self.inputs))
         return packed_size(self.kind, self.outputs, len(self.inputs))
 
-    def blocks(self, weights: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
-        """Some rows after others, as float32."""
+    def blocks(self, weights: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+        """Some rows after others, as float32, with the name of their tensor."""
         for name, origin in zip(self.names, self.rows, strict=True):
             step = len(origin) if self.inputs is None else max(AT_ONCE // len(self.inputs) // GROUP, 1) * GROUP
             for first in range(0, len(origin), step):
-                yield self._block(weights, name, origin[first : first + step])
+                yield name, self._block(weights, name, origin[first : first + step])
 
     def _block(self, weights: Mapping[str, np.ndarray], name: str, origin: np.ndarray) -> np.ndarray:
         real = origin != NOTHING
@@ -69,7 +74,7 @@ class Part:
         if name not in weights or not real.any():  # a bias that one of several projections has not
             return np.zeros(shape, "float32")
         low, high = int(origin[real].min()), int(origin.max()) + 1
-        read = weights.rows(name, low, high) if hasattr(weights, "rows") else weights[name][low:high]
+        read = read_rows(weights, name, low, high)
         if real.all() and len(read) == len(origin) and read.shape == shape:
             return read if (origin - low == np.arange(len(read))).all() else read[origin - low]
         found = np.zeros(shape, "float32")
@@ -80,13 +85,16 @@ class Part:
             found[np.ix_(real, there)] = read[np.ix_(origin[real] - low, self.inputs[there])]
         return found
 
-    def packed(self, weights: Mapping[str, np.ndarray], rows: int) -> Iterator[np.ndarray]:
-        """Its bytes (uint8,), some after others, for panels of `rows`."""
-        for block in self.blocks(weights):
+    def packed(
+        self, weights: Mapping[str, np.ndarray], rows: int, importance: Mapping[str, np.ndarray]
+    ) -> Iterator[np.ndarray]:
+        """Its bytes (uint8,), some after others, for panels of `rows`; `importance` as calibration.py has it."""
+        for name, block in self.blocks(weights):
             if self.inputs is None or self.plain:
                 yield np.ascontiguousarray(block, "float32").reshape(-1).view(np.uint8)
             else:
-                made = pack(quantise(block, self.kind), self.kind, rows)
+                counting = np.r_[importance[name], 0][self.inputs] if name in importance else None  # [NOTHING] is 0
+                made = pack(quantise(block, self.kind, counting), self.kind, rows)
                 yield np.ascontiguousarray(made).reshape(-1).view(np.uint8)
 
 

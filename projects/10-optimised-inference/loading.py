@@ -10,6 +10,7 @@ from layout import filled
 from native import Kernels
 from native_decoder import NativeDecoder
 from packed import Packed
+from packing import CALIBRATED
 from plain_decoder import PlainDecoder
 
 MEGABYTE = 1e6
@@ -49,6 +50,8 @@ def plan(model: llm.Model, weights: str, cache: str, blocks: int, native: bool) 
     else:  # float32, and each tensor once more while it is turned
         size = 4 * sum(int(np.prod(shape)) for shape in model.weights.shapes.values())
         size += 4 * c.vocabulary * c.hidden * (1 if c.tied else 0)
+    if weights in CALIBRATED:  # which reads the weights of its products whole, and takes them in float32
+        size += 8 * max(int(np.prod(shape)) for name, shape in model.weights.shapes.items() if ".layers." in name)
     kept_bytes, free = cache_bytes(c, cache if native else "float32", blocks), available()
     need = size + kept_bytes + READING
     print(

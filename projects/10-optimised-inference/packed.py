@@ -5,9 +5,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import calibration
 import numpy as np
 from layout import Part, filled, parts
-from packing import embedding_kind, quantise
+from packing import CALIBRATED, embedding_kind, quantise
 from pages import large_memory, page_kinds
 
 LINE = 64  # bytes: each weight begins with a line of the cache
@@ -18,7 +19,7 @@ class Packed:
     """The memory (bytes,), where each weight is in it, (weights, 2) int64, and the embedding (vocabulary, width)."""
 
     def __init__(self, config: Any, weights: Mapping[str, np.ndarray], kind: str) -> None:
-        self.parts, self.kind = parts(config, weights, kind), kind
+        self.config, self.parts, self.kind = config, parts(config, weights, kind), kind
         sizes = np.array([part.size if part else 0 for part in self.parts])
         ends = np.cumsum(-(-sizes // LINE) * LINE)
         self.places = np.stack([np.r_[0, ends[:-1]], sizes], 1).astype("int64")
@@ -40,18 +41,19 @@ class Packed:
 
     def fill(self, weights: Mapping[str, np.ndarray], rows: int) -> None:
         """Read the model and pack it for panels of `rows`, some rows of a tensor after others."""
+        importance = calibration.importance(self.config, weights) if self.kind in CALIBRATED else {}
         progress = Progress(self.bytes)
         for number, (part, (at, _)) in enumerate(zip(self.parts, self.places.tolist(), strict=True)):
             if part is None:
                 continue
-            for made in self._embedding(part, weights) if number == 0 else part.packed(weights, rows):
+            for made in self._embedding(part, weights) if number == 0 else part.packed(weights, rows, importance):
                 self.memory[at : at + made.size] = made
                 at += made.size
                 progress.add(made.size)
         progress.finish()
 
     def _embedding(self, part: Part, weights: Mapping[str, np.ndarray]) -> Any:
-        for block in part.blocks(weights):
+        for _, block in part.blocks(weights):
             numbers = quantise(block, part.kind).numbers
             yield np.ascontiguousarray(numbers).reshape(-1).view(np.uint8)
 

@@ -4,24 +4,26 @@
     float32    itself                                                  32
     bfloat16   rounded to 8 bits of fraction                           16
     int8       q scale, q from -127 to 127, a scale for 32 weights     8.5
-    int4       q scale + minimum, q from 0 to 15, both for 32 weights  5
+    int4       scale (q - zero), q from 0 to 15, both for 32 weights   4.5
     float8     e4m3, a scale for each row                              8
 
-Int4 is laid out as llama.cpp's Q4_1 is meant: so weights that came as Q4_1 keep their values. Scales and minima are
-float16. Rows and inputs that fill no whole panel or group are filled up with zeros (layout.py). A panel is `rows`
-output rows; inside, what one row contributes comes four bytes at a time:
+Scales of int8 are float16; how int4 chooses and writes its own is four_bits.py's. Rows and inputs that fill no whole
+panel or group are filled up with zeros (layout.py). A panel is `rows` output rows; inside, what one row contributes
+comes four bytes at a time:
 
     float32, bfloat16, float8   [input 0.. of row 0][of row 1]…, four bytes each; float8 after its row scales
     int8                        for each group of 32: scales of all rows; then bytes as above
-    int4                        for each group of 32: scales, minima; then bytes of inputs i (low) and i + 4 (high)
+    int4                        for each group of 32: scales with zeros; then bytes of inputs i (low) and i + 4 (high)
 """
 
 from dataclasses import dataclass
 
+import four_bits
 import numpy as np
 
 GROUP = 32  # inputs that share a scale
 HEADS = {"int4": "int8", "float8": "int8"}  # the output layer bears fewer bits less well: it has int8 there
+CALIBRATED = ("int4",)  # kinds whose rounding asks what a text gives the weights (calibration.py)
 LARGEST_FLOAT8 = 448.0
 
 
@@ -31,11 +33,14 @@ class Quantised:
 
     numbers: np.ndarray  # (rows, inputs); the bits of bfloat16 and float8
     scales: np.ndarray | None = None  # (rows, groups), or (rows, 1) for float8
-    minima: np.ndarray | None = None  # (rows, groups)
+    zeros: np.ndarray | None = None  # (rows, groups)
 
 
-def quantise(weight: np.ndarray, kind: str) -> Quantised:
-    """Round weight (rows, inputs) float32 to `kind`. Raises ValueError if inputs are not whole groups of 32."""
+def quantise(weight: np.ndarray, kind: str, importance: np.ndarray | None = None) -> Quantised:
+    """Round weight (rows, inputs) float32 to `kind`; in 4 bits by the importance (inputs,) of its inputs.
+
+    Raises ValueError if inputs are not whole groups of 32, or for weights that 4 bits do not span.
+    """
     if weight.shape[1] % GROUP:
         raise ValueError(f"{weight.shape[1]} inputs are not whole groups of {GROUP}")
     if kind == "float32":
@@ -51,10 +56,9 @@ def quantise(weight: np.ndarray, kind: str) -> Quantised:
         scales = (np.abs(groups).max(2) / 127).astype(np.float16)
         numbers = np.rint(groups / _nonzero(scales)[..., None]).clip(-127, 127).astype(np.int8)
         return Quantised(numbers.reshape(weight.shape), scales)
-    minima = groups.min(2).astype(np.float16)
-    scales = ((groups.max(2) - minima.astype(np.float32)) / 15).astype(np.float16)
-    numbers = np.rint((groups - minima.astype(np.float32)[..., None]) / _nonzero(scales)[..., None])
-    return Quantised(numbers.clip(0, 15).astype(np.uint8).reshape(weight.shape), scales, minima)
+    importance = np.ones(weight.shape[1]) if importance is None else importance
+    numbers, scales, zeros = four_bits.fit(groups, importance.reshape(-1, GROUP))
+    return Quantised(numbers.reshape(weight.shape), scales, zeros)
 
 
 def dequantise(quantised: Quantised, kind: str) -> np.ndarray:
@@ -66,10 +70,10 @@ def dequantise(quantised: Quantised, kind: str) -> np.ndarray:
         return (numbers.astype(np.uint32) << 16).view(np.float32)
     if kind == "float8":
         return FLOAT8[numbers] * quantised.scales
-    groups = numbers.reshape(len(numbers), -1, GROUP) * quantised.scales.astype(np.float32)[..., None]
-    if quantised.minima is not None:
-        groups = groups + quantised.minima.astype(np.float32)[..., None]
-    return groups.reshape(numbers.shape)
+    groups = numbers.reshape(len(numbers), -1, GROUP)
+    if quantised.zeros is not None:
+        groups = groups - quantised.zeros[..., None]
+    return (groups * quantised.scales.astype(np.float32)[..., None]).reshape(numbers.shape)
 
 
 def pack(quantised: Quantised, kind: str, rows: int) -> np.ndarray:
@@ -82,8 +86,8 @@ def pack(quantised: Quantised, kind: str, rows: int) -> np.ndarray:
         # (panel, group, four pairs of four inputs, rows, four): low nibbles from the first four of a pair.
         numbers = quantised.numbers.reshape(panels, rows, -1, 4, 2, 4).transpose(0, 2, 3, 4, 1, 5)
         data = _bytes(numbers[:, :, :, 0] | numbers[:, :, :, 1] << 4, panels, inputs // GROUP)
-        head = [_heads(quantised.scales, panels), _heads(quantised.minima, panels)]
-        return np.concatenate([*head, data], axis=-1).reshape(-1)
+        heads = _heads(four_bits.written(quantised.scales, quantised.zeros), panels)
+        return np.concatenate([heads, data], axis=-1).reshape(-1)
     step = 4 // quantised.numbers.itemsize  # inputs in four bytes
     numbers = quantised.numbers.reshape(panels, rows, -1, step).transpose(0, 2, 1, 3)
     if kind == "int8":
@@ -99,7 +103,7 @@ def pack(quantised: Quantised, kind: str, rows: int) -> np.ndarray:
 def packed_size(kind: str, outputs: int, inputs: int) -> int:
     """How many bytes `pack` gives for so many rows of so many inputs."""
     bits = {"float32": 32, "bfloat16": 16, "int8": 8, "int4": 4, "float8": 8}[kind]
-    heads = {"int8": 2 * inputs // GROUP, "int4": 4 * inputs // GROUP, "float8": 4}.get(kind, 0)
+    heads = {"int8": 2 * inputs // GROUP, "int4": 2 * inputs // GROUP, "float8": 4}.get(kind, 0)
     return outputs * (inputs * bits // 8 + heads)
 
 
@@ -130,7 +134,7 @@ def _nonzero(scales: np.ndarray) -> np.ndarray:
 
 
 def _heads(values: np.ndarray, panels: int) -> np.ndarray:
-    """Scales or minima (rows, groups) as bytes (panels, groups, rows * 2)."""
+    """What groups have in 16 bits (rows, groups) as bytes (panels, groups, rows * 2)."""
     return np.ascontiguousarray(values.reshape(panels, -1, values.shape[1]).transpose(0, 2, 1)).view(np.uint8)
 
 

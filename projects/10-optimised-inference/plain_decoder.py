@@ -1,14 +1,15 @@
 """The decoder of ../llm/decoder.py over a paged cache, in Paddle's plain operators and in float32, on any device."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import calibration
 import fused
 import numpy as np
 import packing
 import paddle
 from decoder import BLOCK
-from llm.decoder import NOT_SEEN, Llama, turns_of
+from llm.decoder import NOT_SEEN, Linear, Llama, turns_of
 
 
 def round_to_16_bits(x: paddle.Tensor) -> paddle.Tensor:
@@ -69,6 +70,24 @@ class PagedCache:
         return found[0], found[1]
 
 
+class Rounded(Mapping[str, np.ndarray]):
+    """The weights of a model, those of the layers' products rounded to `kind` when they are asked for."""
+
+    def __init__(self, config: Any, weights: Mapping[str, np.ndarray], kind: str) -> None:
+        self.weights, self.kind = weights, kind
+        self.importance = calibration.importance(config, weights) if kind in packing.CALIBRATED else {}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        weight = self.weights[name]
+        return fused.rounded(weight, self.kind, self.importance.get(name)) if name.endswith("_proj.weight") else weight
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.weights)
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+
 class PlainDecoder:
     """Answers are as good or bad as those of the kernels: weights are rounded to what their kind can hold.
 
@@ -81,6 +100,8 @@ class PlainDecoder:
     def __init__(self, config: Any, weights: Mapping[str, np.ndarray], kind: str, cache: str, blocks: int) -> None:
         self.config, self.blocks = config, blocks
         linear, head = (fused.linear_for(each, paddle.get_device()) for each in (kind, packing.HEADS.get(kind, kind)))
+        if not fused.is_fused(kind, paddle.get_device()):
+            weights, linear = Rounded(config, weights, kind), Linear
         self.network = Llama(config, weights, linear=linear, head=head)
         self.cache = PagedCache(config, cache, blocks)
         self.cache_bytes = self.cache.bytes

@@ -38,15 +38,21 @@ def symmetrical(levels: int) -> Rounding:
     return lambda x: to_steps(x, np.abs(x).max(-1, keepdims=True) / levels)
 
 
-def from_minimum(x: np.ndarray) -> np.ndarray:
-    """Fifteen steps from the smallest to the greatest of the last axis: 4 bits."""
-    least = x.min(-1, keepdims=True)
-    return least + to_steps(x - least, (x.max(-1, keepdims=True) - least) / 15)
+def significant(x: np.ndarray, bits: int) -> np.ndarray:
+    """So many significant bits."""
+    return to_steps(x, np.exp2(np.frexp(x)[1] - bits).astype(x.dtype))
 
 
 def bfloat16(x: np.ndarray) -> np.ndarray:
-    """Eight significant bits."""
-    return to_steps(x, np.exp2(np.frexp(x)[1] - 8).astype(x.dtype))
+    return significant(x, 8)
+
+
+def four_bits(x: np.ndarray) -> np.ndarray:
+    """Fifteen steps of five significant bits, from the smallest of the last axis on, with 0 on an eighth of a step."""
+    least, most = x.min(-1, keepdims=True).clip(max=0), x.max(-1, keepdims=True).clip(min=0)
+    step = significant((most - least) / 15, 5)
+    start = to_steps(least, step / 8)
+    return start + to_steps((x - start).clip(0, 15 * step), step)
 
 
 def float8(x: np.ndarray) -> np.ndarray:
@@ -60,7 +66,7 @@ WEIGHTS: Mapping[str, Rounding] = {
     "float32": exact.unchanged,
     "bfloat16": bfloat16,
     "int8": by_groups(symmetrical(127)),
-    "int4": by_groups(from_minimum),
+    "int4": by_groups(four_bits),
     "float8": float8,
 }
 FUSED: Mapping[str, Rounding] = {"int8": symmetrical(127), "int4": symmetrical(7)}  # fused.py: a scale for each output

@@ -31,7 +31,8 @@ def rotate(x: Array, rope: Rope, places: Array, length: int) -> Array:
     frequencies, sizes = rope.turns(length)
     half = frequencies.size
     turned = (x[..., :half] + 1j * x[..., half:]) * (sizes * np.exp(1j * places[:, None, None] * frequencies))
-    return np.concatenate([turned.real, turned.imag], -1).astype(x.dtype)
+    found: Array = np.concatenate([turned.real, turned.imag], -1).astype(x.dtype)
+    return found
 
 
 def capped(x: Array, cap: float) -> Array:

@@ -66,6 +66,13 @@ struct Avx2 {
     // Pairs of products stay 16 bits wide over a group: at most 8 * 2 * 15 * 127 = 30480.
     static I nibble_dot(I nibbles, I x, I sum) { return _mm256_add_epi16(sum, _mm256_maddubs_epi16(nibbles, x)); }
     static I nibble_sum(I sum) { return _mm256_madd_epi16(sum, _mm256_set1_epi16(1)); }
+    // See packing.py: a head is 9 bits of a scale, which are a float's from 2^-20 on, and 7 of a zero in eighths.
+    static I heads(const uint16_t* x) { return _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)x)); }
+    static F head_scales(const uint16_t* x) {
+        const I bits = _mm256_slli_epi32(_mm256_and_si256(heads(x), all_bits(0xff80)), 12);
+        return _mm256_castsi256_ps(_mm256_add_epi32(bits, all_bits((127 - 20) << 23)));
+    }
+    static F head_zeros(const uint16_t* x) { return real(_mm256_and_si256(heads(x), all_bits(0x7f))); }
     // The multiplication takes one factor without sign: so |w| times x with the sign of w.
     struct Signed {
         I w, size;

@@ -51,6 +51,13 @@ struct Avx512 {
     static I high_nibbles(I a) { return low_nibbles(_mm512_srli_epi16(a, 4)); }
     static I nibble_dot(I nibbles, I x, I sum) { return _mm512_dpbusd_epi32(sum, nibbles, x); }
     static I nibble_sum(I sum) { return sum; }
+    // See packing.py: a head is 9 bits of a scale, which are a float's from 2^-20 on, and 7 of a zero in eighths.
+    static I heads(const uint16_t* x) { return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)x)); }
+    static F head_scales(const uint16_t* x) {
+        const I bits = _mm512_slli_epi32(_mm512_and_si512(heads(x), all_bits(0xff80)), 12);
+        return _mm512_castsi512_ps(_mm512_add_epi32(bits, all_bits((127 - 20) << 23)));
+    }
+    static F head_zeros(const uint16_t* x) { return real(_mm512_and_si512(heads(x), all_bits(0x7f))); }
     // The instruction takes one factor without sign: so w + 128, and 128 Σ x is taken off at the end of the group.
     struct Signed {
         I w;

@@ -102,6 +102,11 @@ struct Portable {
     }
     static I nibble_dot(I nibbles, I x, I sum) { return dot(nibbles, x, sum); }
     static I nibble_sum(I sum) { return sum; }
+    // See packing.py: a head is 9 bits of a scale, which are a float's from 2^-20 on, and 7 of a zero in eighths.
+    static F head_scales(const uint16_t* x) {
+        return each([&](int i) { return as_float(((x[i] & 0xff80u) << 12) + ((127 - 20) << 23)); });
+    }
+    static F head_zeros(const uint16_t* x) { return each([&](int i) { return (float)(x[i] & 0x7f); }); }
     struct Signed {
         I w;
         explicit Signed(const uint8_t* at) : w(load_bits(at)) {}

@@ -193,7 +193,7 @@ struct Vectorised {
         finish<T>(sum, y, stride);
     }
 
-    // w = scale q + minimum with q from 0 to 15, so y += scale_x (scale Σ q x) + minimum Σ x.
+    // w = scale (q - zero / 8) with q from 0 to 15, so y += scale (scale_x Σ q x - zero / 8 Σ x).
     template <int T>
     static void int4_panel(const uint8_t* w, const Activations& x, int token, float* y, long stride) {
         F sum[T][2];
@@ -201,7 +201,7 @@ struct Vectorised {
         const int groups = x.inputs / GROUP;
         for (int g = 0; g < groups; g++) {
             const uint16_t* head = (const uint16_t*)w;
-            w += 4 * ROWS;
+            w += 2 * ROWS;
             I dots[T][2];
             for (int t = 0; t < T; t++) dots[t][0] = dots[t][1] = V::no_bits();
 #pragma GCC unroll 1
@@ -221,15 +221,16 @@ struct Vectorised {
                     V::settle(dots[t]);
                 }
             }
-            const F s0 = V::load(head), s1 = V::load(head + LANES);
-            const F m0 = V::load(head + ROWS), m1 = V::load(head + ROWS + LANES);
+            const F s0 = V::head_scales(head), s1 = V::head_scales(head + LANES);
+            const F eighth = V::all(-0.125f);
+            const F z0 = V::multiply(V::head_zeros(head), eighth), z1 = V::multiply(V::head_zeros(head + LANES), eighth);
             for (int t = 0; t < T; t++) {
                 const long at = (long)(token + t) * groups + g;
                 const F scale = V::all(x.scales[at]), total = V::all(x.sums[at]);
-                const F d0 = V::multiply(V::real(V::nibble_sum(dots[t][0])), scale);
-                const F d1 = V::multiply(V::real(V::nibble_sum(dots[t][1])), scale);
-                sum[t][0] = V::fma(d0, s0, V::fma(m0, total, sum[t][0]));
-                sum[t][1] = V::fma(d1, s1, V::fma(m1, total, sum[t][1]));
+                const F d0 = V::fma(V::real(V::nibble_sum(dots[t][0])), scale, V::multiply(z0, total));
+                const F d1 = V::fma(V::real(V::nibble_sum(dots[t][1])), scale, V::multiply(z1, total));
+                sum[t][0] = V::fma(d0, s0, sum[t][0]);
+                sum[t][1] = V::fma(d1, s1, sum[t][1]);
             }
         }
         finish<T>(sum, y, stride);

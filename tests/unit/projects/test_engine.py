@@ -237,5 +237,5 @@ def test_drafts_change_no_answer_of_the_real_model(run_program):
     )
     metrics = json.loads((out / "metrics.json").read_text())
     assert (metrics["same_answers"], metrics["answered"]) == (1.0, 1.0)
-    assert metrics["divergence_int4"] < 0.01 and metrics["throughput_lookup"] > 0
+    assert metrics["divergence_int4"] < 0.02 and metrics["throughput_lookup"] > 0
     assert "Serving Benchmark Result" in (out / "benchmark.txt").read_text()

@@ -120,3 +120,16 @@ def test_the_kernels_and_the_paged_cache_compute_it(model, modules, kernels):
     rows = np.arange(min(len(tokens), 20))
     text = (tokens[rows], rows * 0, rows, [[3, 0, 5]], rows)
     assert relative(native.hidden(*text), plain.hidden(*text)).max() < ALLOWED
+
+
+@each_case
+def test_the_kernels_lose_no_more_by_four_bits_than_plain_operators(model, modules, kernels):
+    """Of odd sizes, joined, and of experts that few tokens chose: groups may lie otherwise, but err as much."""
+    _, opened = model
+    tokens = cases.prompts()[0][0][: opened.config.longest]
+    truth = exact.logits(opened.config, opened.weights, tokens[None])[0]
+    packed = modules["packed"].pack_weights(opened.config, opened.weights, "int4", kernels.rows)
+    native = modules["native_decoder"].NativeDecoder(opened.config, packed, kernels, "int4", "float32", 8)
+    plain = modules["plain_decoder"].PlainDecoder(opened.config, opened.weights, "int4", "float32", 8)
+    of_native, of_plain = (np.median(relative(steps(each, tokens), truth)) for each in (native, plain))
+    assert of_native < 1.5 * of_plain

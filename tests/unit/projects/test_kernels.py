@@ -126,7 +126,8 @@ def test_the_largest_numbers_do_not_overflow(kernels, packing, formats):
     for kind in ("int8", "int4"):
         packed = paddle.to_tensor(packing.pack(packing.quantise(weight, kind), kind, kernels.rows))
         found = kernels("linear", paddle.to_tensor(x), packed, kernels.rows, formats.KINDS[kind]).numpy()
-        np.testing.assert_allclose(found, -64, rtol=1e-3)
+        # A scale of 4 bits has 4 bits of fraction.
+        np.testing.assert_allclose(found, -64, rtol={"int8": 1e-3, "int4": 2**-5}[kind])
 
 
 def test_rows_that_fill_no_panel_are_refused(packing):
@@ -134,6 +135,76 @@ def test_rows_that_fill_no_panel_are_refused(packing):
         packing.pack(packing.quantise(normal(17, 32), "int8"), "int8", 16)
     with pytest.raises(ValueError, match="whole groups"):
         packing.quantise(normal(16, 33), "int4")
+
+
+# Four bits
+
+
+def decoded(packed, rows, inputs, panel):
+    """The weights in panels of int4, byte by byte as packing.py and four_bits.py describe them."""
+    found = np.zeros((rows, inputs))
+    at = iter(packed.reshape(rows // panel, inputs // 32, -1).tolist())
+    for first, groups in zip(range(0, rows, panel), at, strict=True):
+        for group, data in enumerate(groups):
+            for row in range(panel):
+                head = data[2 * row] + 256 * data[2 * row + 1]
+                exponent, fraction, zero = head >> 11, head >> 7 & 15, head & 127
+                for i in range(32):
+                    byte = data[2 * panel + i // 8 * 4 * panel + 4 * row + i % 4]
+                    q = byte >> 4 if i % 8 >= 4 else byte & 15
+                    found[first + row, 32 * group + i] = 2.0 ** (exponent - 20) * (1 + fraction / 16) * (q - zero / 8)
+    return found
+
+
+@pytest.mark.parametrize("panel", [16, 32])
+@pytest.mark.parametrize("size", [1e-6, 0.02, 3000.0])
+def test_four_bits_lie_as_they_are_described(packing, panel, size):
+    weight = size * normal(2 * panel, 96)
+    quantised = packing.quantise(weight, "int4")
+    packed = packing.pack(quantised, "int4", panel)
+    assert 8 * packed.size == 4.5 * weight.size == 8 * packing.packed_size("int4", *weight.shape)
+    np.testing.assert_array_equal(decoded(packed, *weight.shape, panel), packing.dequantise(quantised, "int4"))
+
+
+def test_a_line_that_16_bits_hold_is_at_most_half_a_step_off(load):
+    four_bits = load("10-optimised-inference/four_bits.py")
+    scale = np.exp2(NUMBERS.uniform(-20, 11.9, 1000)).astype("float32")
+    least = (-15 * NUMBERS.uniform(size=1000)).astype("float32") * scale
+    near, zero = four_bits.representable(scale, np.float32(0), least)
+    assert np.abs(near / scale - 1).max() <= 2**-5  # four bits of fraction
+    assert np.abs(zero + least / near).max() <= 1 / 16 + 1e-5  # eighths, rounded
+    again = four_bits.read(four_bits.written(near, zero))
+    np.testing.assert_array_equal(again, (near, zero))
+
+
+@pytest.mark.parametrize("shift", [0.0, 5.0, -5.0])
+def test_every_weight_of_four_bits_is_near_its_own(packing, shift):
+    """The first line errs by half a step and, where rounding made its steps shorter, by what lies beyond the last."""
+    weight = normal(64, 96) + np.float32(shift)  # also without 0 among the weights of a group
+    found = packing.dequantise(packing.quantise(weight, "int4"), "int4")
+    groups, off = weight.reshape(64, 3, 32), (found - weight).reshape(64, 3, 32)
+    step = (groups.max(2).clip(min=0) - groups.min(2).clip(max=0)) / 15 * (1 + 2**-5)
+    beyond = step * (15 * 2**-5 + 1 / 16)
+    assert (np.sqrt(np.square(off).mean(2)) <= step / 2 + beyond).all()
+
+
+def test_what_is_important_is_rounded_better_and_the_whole_errs_less(packing):
+    weight, importance = normal(64, 96), np.exp(2 * NUMBERS.normal(size=96))
+
+    def error(found, counting):
+        return (counting * np.square(packing.dequantise(found, "int4") - weight)).sum()
+
+    with_it, without = packing.quantise(weight, "int4", importance), packing.quantise(weight, "int4")
+    assert error(with_it, importance) < 0.8 * error(without, importance)
+    assert error(without, 1) < error(with_it, 1)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e6])
+def test_what_four_bits_do_not_span_is_refused(packing, wrong):
+    weight = normal(8, 64)
+    weight[3, 40] = wrong
+    with pytest.raises(ValueError, match="take --weights bfloat16"):
+        packing.quantise(weight, "int4")
 
 
 # Between the products
