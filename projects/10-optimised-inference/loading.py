@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import gallery
 import kept
 import llm
 import numpy as np
@@ -50,10 +51,12 @@ def plan(model: llm.Model, weights: str, cache: str, blocks: int, native: bool) 
         size = 4 * sum(int(np.prod(shape)) for shape in model.weights.shapes.values())
         size += 4 * c.vocabulary * c.hidden * (1 if c.tied else 0)
     kept_bytes, free = cache_bytes(c, cache if native else "float32", blocks), available()
-    need = size + kept_bytes + READING
+    seeing = gallery.bytes_of(model.vision, blocks * BLOCK) if model.vision else 0
+    need = size + kept_bytes + READING + seeing
     print(
         f"memory: {size / MEGABYTE:.0f} MB of weights, {kept_bytes / MEGABYTE:.0f} MB of cache, "
         f"about {READING / MEGABYTE:.0f} MB to work in"
+        + (f" and {seeing / MEGABYTE:.0f} MB for pictures, with the tower in float32" if seeing else "")
         + ("" if free == float("inf") else f"; {free / 1e9:.1f} GB are free"),
         flush=True,
     )
