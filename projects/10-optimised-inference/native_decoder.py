@@ -89,18 +89,21 @@ class NativeDecoder:
         embedded = packing.dequantise(rows, packing.embedding_kind(self.kind))
         if c.embedding_scale != 1:
             embedded = embedded * np.float32(c.embedding_scale)
-        turns, table = positions, self.angles
         if seen is not None:
             embedded[seen.rows, : c.hidden] = seen.vectors
-            turns, table = np.arange(len(tokens)), self._angles(by_pair(seen.places, c.sections))
         padded = np.zeros((len(tables), max(map(len, tables))), "int32")
         for number, blocks in enumerate(tables):
             padded[number, : len(blocks)] = blocks
-        integers = [paddle.to_tensor(np.asarray(x, "int32")) for x in (sequences, positions, padded, wanted, turns)]
+        integers = [paddle.to_tensor(np.asarray(x, "int32")) for x in (sequences, positions, padded, wanted)]
+        turns, table = integers[1], self.angles  # each row by its position
+        if seen is not None:
+            turns = paddle.arange(len(tokens), dtype="int32")
+            table = self._angles(by_pair(seen.places, c.sections))
         found: Any = self.kernels(
             "step",
             paddle.to_tensor(embedded),
             *integers,
+            turns,
             table,
             *self.cache,
             *self.weights,

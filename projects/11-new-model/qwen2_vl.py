@@ -27,7 +27,6 @@ from PIL import Image
 
 Config = Mapping[str, Any]
 Shapes = dict[str, tuple[int, ...]]
-ARCHITECTURE = "Qwen2VLForConditionalGeneration"
 PARTS = ("vision.py", "vision_config.py", "pictures.py", "places.py")  # of ../llm, that no model before needed
 
 
@@ -39,17 +38,18 @@ def preprocess(image: Image.Image, settings: Config) -> Picture:
 class Qwen2VL(Llama):
     """Tower and decoder on the current device, in float32; weights under Hugging Face's names."""
 
+    ARCHITECTURE = "Qwen2VLForConditionalGeneration"
     KNOWN = ("text_config", *SEEING.split())
 
-    @staticmethod
-    def shapes(config: Config) -> Shapes:
+    @classmethod
+    def shapes(cls, config: Config) -> Shapes:
         """Every tensor that a checkpoint of this configuration has: the tower's, and Llama's with biases."""
-        tower = vision_config(ARCHITECTURE, config["vision_config"])
+        tower = vision_config(cls.ARCHITECTURE, config["vision_config"])
         return tower.shapes() | expected_shapes(decoder_of(config))
 
     def __init__(self, config: Config, weights: Mapping[str, np.ndarray]) -> None:
         super().__init__(decoder_of(config), weights)
-        self.visual = VisionTower(vision_config(ARCHITECTURE, config["vision_config"]), weights)
+        self.visual = VisionTower(vision_config(self.ARCHITECTURE, config["vision_config"]), weights)
         self.image_token = config["image_token_id"]
 
     def embed_with(self, tokens: np.ndarray, pictures: Sequence[Picture]) -> paddle.Tensor:
@@ -89,6 +89,12 @@ class Qwen2VL(Llama):
         turn = turns_of(self.config.ropes, by_pair(places, self.config.sections)[:, None], cache.length)
         x = self.hidden(x, turn, masks, cache, states)
         return self.logits(x[:, -1:] if last else x)
+
+
+class Qwen25VL(Qwen2VL):
+    """Qwen2.5-VL, whose tower has windows, RMSNorm and a gated feed-forward network."""
+
+    ARCHITECTURE = "Qwen2_5_VLForConditionalGeneration"
 
 
 def decoder_of(config: Config) -> Any:

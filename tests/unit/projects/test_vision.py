@@ -11,6 +11,7 @@ import pytest
 FAMILIES = Path(__file__).resolve().parent / "families"
 sys.path.insert(0, str(FAMILIES))
 import vision_cases as cases  # noqa: E402
+from llm.decoder import KVCache  # noqa: E402
 from llm.pictures import Preparation  # noqa: E402
 from llm.vision import VisionTower  # noqa: E402
 from llm.vision_config import vision_config  # noqa: E402
@@ -122,6 +123,19 @@ def one_after_another(model, modules, decoder, requests, names):
         engine.add(request)
         engine.run()
     return [request.answer for request in asked], asked
+
+
+@pytest.mark.parametrize("case", list(cases.CASES))
+def test_task_11_answers_alike(load, case, tmp_path):
+    network = load("11-new-model/checkpoint.py").open_network(write(tmp_path / "m", case))
+    for name, conversation in cases.CONVERSATIONS.items():
+        cache, found = KVCache(), []
+        pictures = [Preparation.of(cases.PREPROCESSOR).patches(image) for image in cases.shown(conversation)]
+        logits = network.step(REFERENCE[f"{case}.{name}.prompt"][None], cache, last=True, pictures=pictures)
+        while len(found) < cases.STEPS:
+            found.append(int(logits[0, -1].numpy().argmax()))
+            logits = network.step(np.array([[found[-1]]]), cache)
+        assert found == tokens(case, name), name
 
 
 SIMILAR = ["a picture", "another of its size", "a picture"]
