@@ -110,13 +110,13 @@ class Asking:
                 400, f"Invalid '{parameter}': {count} answers are more than {self.most}, which may wait.", parameter
             )
 
-    def pictures(self, body: Chat) -> list[tuple[str, str]]:
-        """The places of a chat's pictures in its body, and their URLs. Raises Refusal."""
+    def pictures(self, body: Chat) -> list[tuple[str, schemas.ImageURL]]:
+        """The pictures of a chat, with their places in its body. Raises Refusal."""
         found = []
         for number, message in enumerate(body.messages):
             for at, part in enumerate(message.content if isinstance(message.content, list) else ()):
                 if part.image_url is not None:
-                    found.append((f"messages[{number}].content[{at}].image_url.url", part.image_url.url))
+                    found.append((f"messages[{number}].content[{at}].image_url.url", part.image_url))
         if found and self.vision is None:
             raise Refusal(400, f"Invalid '{found[0][0]}': the model reads text alone.", found[0][0], "invalid_value")
         return found

@@ -19,6 +19,7 @@ from engine import Request as Asked
 from gallery import Gallery, bytes_beside
 from protocol import Parsed, Refusal
 from replies import event
+from sight import Picture
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -119,10 +120,9 @@ class Service:
 
     @counted
     async def chat(self, request: Request) -> Response:
-        body, (urls, order) = await self._read(request, schemas.Chat, self._chat)
-        if urls:
-            assert self.gallery is not None  # or the pictures were refused
-            pictures = await unless_gone(request, self.gallery.read(urls))
+        body, order = await self._read(request, schemas.Chat, self._without_pictures)
+        if order is None:
+            pictures = await unless_gone(request, self._pictures(body))
             if isinstance(pictures, Response):
                 return pictures
             order = await asyncio.to_thread(asked, lambda: self.asking.chat(body, pictures))
@@ -174,10 +174,18 @@ class Service:
         _, text = await self._read(request, schemas.Detokenize, self.asking.text)
         return JSONResponse({"prompt": text})
 
-    def _chat(self, body: schemas.Chat) -> tuple[list[tuple[str, str]], Order | None]:
-        """The pictures of a chat, or what is asked where it has none."""
-        urls = self.asking.pictures(body)
-        return urls, None if urls else self.asking.chat(body)
+    def _without_pictures(self, body: schemas.Chat) -> Order | None:
+        """What a chat asks; None where it has pictures, which are to be read first."""
+        return None if self.asking.pictures(body) else self.asking.chat(body)
+
+    async def _pictures(self, body: schemas.Chat) -> list[Picture]:
+        """The pictures of a chat, which keeps their megabytes no longer. Raises Refusal."""
+        found = self.asking.pictures(body)
+        assert self.gallery is not None  # or they were refused
+        pictures = await self.gallery.read([(place, said.url) for place, said in found])
+        for _, said in found:
+            said.url = ""
+        return pictures
 
     def _texts(self, body: schemas.Embedding) -> list[Prompt]:
         if body.dimensions not in (None, self.hidden):

@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import re
+import socket
 import threading
 import time
 import urllib.error
@@ -225,6 +227,16 @@ def test_nobody_waits_for_a_large_picture(server, client, text_of):
         done.set()
         watching.result()
     assert worst[0] < STALL
+    wait_until_idle(server)
+
+
+def test_a_client_that_leaves_its_pictures_behind_is_forgotten(server, client, text_of):
+    body = json.dumps({**ASKED, "messages": shown(saved(SMALL.resize((5000, 5000))))}).encode()
+    host, port = re.fullmatch(r"http://(.+):(\d+)/v1", server.address).groups()
+    for _ in range(20):
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            connection.sendall(raw(path="/v1/chat/completions", body=body))
+    assert answer(client, "two").choices[0].message.content == text_of("two")
     wait_until_idle(server)
 
 
