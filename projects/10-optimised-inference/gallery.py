@@ -139,9 +139,12 @@ def decoded(data: bytes, place: str) -> Image.Image:
             raise refusal("it moves, and a film is not read here: send one picture of it")
         if image.mode.startswith(("I", "F")):
             raise refusal(f"its colours are {image.mode}: send 8 bits a colour")
-        return ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
+        return image
     except Refusal:
         raise
+    except Image.DecompressionBombError:  # Pillow's own limit, of more pixels
+        raise refusal(f"it has more than {MOST_PIXELS} pixels: send a smaller picture") from None
     except Exception as error:  # of many kinds, by what is wrong in which format
         reason = str(error)[:200] if isinstance(error, (OSError, ValueError, SyntaxError)) else type(error).__name__
         raise refusal(f"it is no whole {', '.join(FORMATS)} ({without_address(reason)})") from None

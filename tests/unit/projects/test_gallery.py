@@ -1,11 +1,15 @@
 """Pictures of requests: each is read once while it is kept, and no more of them are held than there is room for."""
 
 import asyncio
+import io
 import threading
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import llm
+import numpy as np
 import pytest
+from PIL import Image
 from test_serving_pictures import data_url
 from test_vision import cases, write
 
@@ -91,3 +95,33 @@ def test_what_a_body_has_beside_its_pictures_is_counted(module):
     body = b'{"a": "data:image/png;base64,AAAA", "b": "data:image\\/png;base64,A\\/A", "c": "text"}'
     assert module.bytes_beside(body) == len(b'{"a": , "b": , "c": "text"}')
     assert module.bytes_beside(b'["data:image"]' * 100) == 64 * 2 + 36 * 14  # no more count than a request may have
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of EXIF that is damaged
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_damaged_picture_is_a_refusal_or_still_a_picture(module, kind):
+    numbers, file, turned = np.random.default_rng(5), io.BytesIO(), Image.Exif()
+    turned[0x0112] = 3
+    picture = Image.fromarray(numbers.integers(0, 256, (60, 80, 3), "uint8"))
+    picture.save(file, kind, exif=turned.tobytes())
+    refused = 0
+    for _ in range(300):
+        data = bytearray(file.getvalue())
+        at = int(numbers.integers(0, 400))
+        data[at : at + int(numbers.integers(0, 9))] = numbers.bytes(int(numbers.integers(0, 9)))
+        try:
+            module.decoded(bytes(data), "here").convert("RGB")
+        except module.Refusal as refusal:
+            refused += 1
+            assert refusal.status == 400 and "0x" not in refusal.message
+    assert 30 < refused < 300
+
+
+def test_more_pixels_than_pillow_reads_are_said_to_be_too_many(module):
+    def chunk(name, data):
+        return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+
+    header = b"\x00\x00\xff\xff\x00\x00\xff\xff\x08\x02\x00\x00\x00"  # 65,535 x 65,535
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"")
+    with pytest.raises(module.Refusal, match="more than 33554432 pixels: send a smaller"):
+        module.decoded(data, "here")

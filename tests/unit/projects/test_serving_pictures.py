@@ -236,7 +236,8 @@ def test_a_client_that_leaves_its_pictures_behind_is_forgotten(server, client, t
     for _ in range(20):
         with socket.create_connection((host, int(port)), timeout=20) as connection:
             connection.sendall(raw(path="/v1/chat/completions", body=body))
-    assert answer(client, "two").choices[0].message.content == text_of("two")
+    patient = client.with_options(max_retries=10)  # until the server has seen that they left, 16 may wait
+    assert answer(patient, "two").choices[0].message.content == text_of("two")
     wait_until_idle(server)
 
 
