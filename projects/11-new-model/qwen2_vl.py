@@ -17,7 +17,7 @@ import paddle
 import paddle.nn.functional as F
 from llm import ModelError
 from llm.decoder import KVCache, Llama, turns_of
-from llm.families import SEEING, from_hugging_face
+from llm.families import SEEING, SLIDING, from_hugging_face
 from llm.pictures import Picture, Preparation
 from llm.places import by_pair, positions
 from llm.tensors import expected_shapes
@@ -39,7 +39,7 @@ class Qwen2VL(Llama):
     """Tower and decoder on the current device, in float32; weights under Hugging Face's names."""
 
     ARCHITECTURE = "Qwen2VLForConditionalGeneration"
-    KNOWN = ("text_config", *SEEING.split())
+    KNOWN = ("text_config", *SEEING.split(), *SLIDING.split())
 
     @classmethod
     def shapes(cls, config: Config) -> Shapes:
@@ -79,7 +79,7 @@ class Qwen2VL(Llama):
         real = np.ones(tokens.shape, bool) if real is None else real
         first, m = cache.real is None, self.visual.config.merge
         x = self.embed_with(tokens, pictures) if first else self.embed(tokens)
-        text, masks = cache.admit(real)
+        text, masks = cache.admit(real, set(self.config.windows))
         places = np.broadcast_to(text, (3, *text.shape))
         if first:
             grids = [(down // m, across // m) for _, (down, across) in pictures]

@@ -74,7 +74,15 @@ def _model(kind: str, **changes: Any) -> dict[str, Any]:
 YARN = {"type": "yarn", "mrope_section": [2, 3, 3], "factor": 4.0, "original_max_position_embeddings": 64}
 CASES = {
     "qwen2-vl": _model("qwen2_vl", tie_word_embeddings=False),
-    "qwen2-vl-tied": _model("qwen2_vl"),
+    "qwen2-vl-window": _model(  # tied, with heads of 24 numbers
+        "qwen2_vl",
+        hidden_size=96,
+        rope_scaling={"type": "mrope", "mrope_section": [4, 3, 5]},
+        vision_config={**TOWERS["qwen2_vl"], "hidden_size": 96},
+        use_sliding_window=True,
+        sliding_window=40,
+        max_window_layers=2,
+    ),
     "qwen2.5-vl": _model("qwen2_5_vl"),
     "qwen2.5-vl-yarn": _model("qwen2_5_vl", tie_word_embeddings=False, rope_scaling=YARN),
 }
