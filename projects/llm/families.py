@@ -315,7 +315,8 @@ def from_hugging_face(config: Says) -> Config:
     if not isinstance(config, Mapping):
         raise ModelError("config.json is no JSON object: copy the model's folder again")
     _, family = family_of(config)
-    config = flat(config)
+    if family.fields is _qwen2_vl:
+        config = flat(config)
     refuse_keys(config, family.keys.split())
     empty = [name for name, value in config.items() if value is None and name in (*READ.split(), *family.keys.split())]
     if wrong := [name for name in empty if name not in (*NULL, *family.null.split())]:
@@ -334,14 +335,16 @@ def flat(config: Says) -> Says:
     inner = config.get("text_config") or {}
     if not isinstance(inner, Mapping):
         raise ModelError(f"config.json has 'text_config': {inner!r}, which is no object: copy the folder again")
-    outer = {name: value for name, value in config.items() if name != "text_config"}
-    own = (*DESCRIPTIVE.split(), "model_type", "architectures", "tie_word_embeddings")
-    for name, value in inner.items():
-        if name in outer and outer[name] != value and name not in own:
+    ropes = {"text_config", *(("rope_scaling", "rope_parameters") if any("rope_" in name for name in inner) else ())}
+    outer = {name: value for name, value in config.items() if name not in ropes}
+    own = {*DESCRIPTIVE.split(), *SEEING.split(), "model_type", "architectures", "tie_word_embeddings"}
+    numbers = {name: value for name, value in inner.items() if name not in own}
+    for name, value in numbers.items():
+        if value is not None and outer.get(name, value) not in (value, None):
             raise ModelError(
                 f"config.json has two {name!r}, which differ: {value!r} in text_config and {outer[name]!r}"
             )
-    return {**inner, **outer}
+    return {**inner, **outer, **numbers}
 
 
 MODEL_TYPES = {
