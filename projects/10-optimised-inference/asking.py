@@ -19,6 +19,7 @@ from engine import Request
 from llm.sampling import Changes
 from protocol import Refusal
 from schemas import Chat, Completion, Detokenize, Generation, Message, Tokenize
+from sight import Picture, Sight
 
 COMPLETION_LIMIT = 16  # OpenAI's, for /v1/completions without max_tokens
 EFFORTS = {"none": False}  # of reasoning; every other one is some
@@ -30,6 +31,7 @@ class Prompt:
 
     tokens: list[int]
     text: str = ""
+    sight: Sight | None = None  # its pictures
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Asking:
     def __init__(self, model: llm.Model, room: int, most: int) -> None:
         self.tokenizer, self.vocabulary, self.room = model.tokenizer, model.config.vocabulary, room
         self.most = most  # answers that may be asked for at once
+        self.vision = model.vision
         self.guides = guides.Guides(self.tokenizer, self.vocabulary)
         self.format = toolcalls.format_of(self.tokenizer)
         self.shown = toolcalls.shown(self.tokenizer, self.format)
@@ -87,6 +90,7 @@ class Asking:
         else:
             tokens = list(text)
         self._known(tokens, parameter)  # a tokenizer may have pieces that the model knows nothing of
+        self._sight(tokens, (), parameter)
         if not tokens:
             raise Refusal(400, f"Invalid '{parameter}': it is empty.", parameter, "invalid_value")
         return Prompt(tokens, text if isinstance(text, str) else "")
@@ -106,7 +110,19 @@ class Asking:
                 400, f"Invalid '{parameter}': {count} answers are more than {self.most}, which may wait.", parameter
             )
 
-    def chat(self, body: Chat) -> Order:
+    def pictures(self, body: Chat) -> list[tuple[str, schemas.ImageURL]]:
+        """The pictures of a chat, with their places in its body. Raises Refusal."""
+        found = []
+        for number, message in enumerate(body.messages):
+            for at, part in enumerate(message.content if isinstance(message.content, list) else ()):
+                if part.image_url is not None:
+                    found.append((f"messages[{number}].content[{at}].image_url.url", part.image_url))
+        if found and self.vision is None:
+            raise Refusal(400, f"Invalid '{found[0][0]}': the model reads text alone.", found[0][0], "invalid_value")
+        return found
+
+    def chat(self, body: Chat, pictures: Sequence[Picture] = ()) -> Order:
+        """What a chat asks, of which the `pictures` are read already. Raises Refusal."""
         self.few(body.n, "n")
         texts = [text_of(message) for message in body.messages]
         self._fits(texts, "messages")
@@ -129,7 +145,7 @@ class Asking:
         if forced:
             text += self.format.begin + "\n" if self.format.end else self.format.begin if not self.format.bare else ""
             grammar = guides.of_calls(forced, self.format.arguments), "tools"
-        prompt = self.prompt_of_chat(text)
+        prompt = self.prompt_of_chat(text, pictures)
         limit = body.max_completion_tokens or body.max_tokens
         if limit is None:
             limit = max(self.room - len(prompt.tokens), 1)
@@ -137,11 +153,27 @@ class Asking:
             raise Refusal(400, "Invalid 'max_tokens': a chat is answered with 1 token at the least.", "max_tokens")
         return self._order(body, [prompt], limit, reading, body.top_logprobs if body.logprobs else None, grammar)
 
-    def prompt_of_chat(self, text: str) -> Prompt:
-        tokens = self.tokenizer.encode(text)
+    def prompt_of_chat(self, text: str, pictures: Sequence[Picture] = ()) -> Prompt:
+        tokens = self._known(self.tokenizer.encode(text), "messages")
         if not tokens:
             raise Refusal(400, "Invalid 'messages': the conversation is empty.", "messages", "invalid_value")
-        return Prompt(self._known(tokens, "messages"))
+        tokens, sight = self._sight(tokens, pictures, "messages")
+        return Prompt(tokens, sight=sight)
+
+    def _sight(self, tokens: list[int], pictures: Sequence[Picture], parameter: str) -> tuple[list[int], Sight | None]:
+        """The tokens with as many in a picture's place as it has, and the pictures. Raises Refusal."""
+        if self.vision is None:
+            return tokens, None
+        mark, film = self.vision.image_token, self.vision.film_token
+        if tokens.count(mark) != len(pictures) or film in tokens:
+            named = " and ".join(self.tokenizer.decode([token], special=True) for token in (mark, film))
+            message = f"{tokens.count(mark)} places of pictures for {len(pictures)}: {named} cannot stand in a text."
+            raise Refusal(400, f"Invalid '{parameter}': {message}", parameter, "invalid_value")
+        if not pictures:
+            return tokens, None
+        counts = iter([len(picture.vectors) for picture in pictures])
+        whole = [each for token in tokens for each in [token] * (next(counts) if token == mark else 1)]
+        return whole, Sight(whole, mark, pictures)
 
     def _render(self, body: Chat, tools: Sequence[schemas.Tool], thinks: bool) -> str:
         given: dict[str, Any] = dict(body.chat_template_kwargs)
@@ -229,7 +261,7 @@ class Asking:
                     guide.again() if guide else None,
                 )
                 wanted = echo and top is not None
-                requests.append(Request(prompt.tokens, limit, sampler, ends, top, wanted))
+                requests.append(Request(prompt.tokens, limit, sampler, ends, top, wanted, sight=prompt.sight))
         strings = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop)
         return Order(requests, prompts, strings, reading)
 
@@ -246,13 +278,21 @@ def named(choice: Any) -> str | None:
 def text_of(message: Message) -> str:
     if isinstance(message.content, str):
         return message.content
-    return "".join(part.text for part in message.content or ())
+    return "".join(part.text or "" for part in message.content or ())
+
+
+def content_of(message: Message) -> str | list[dict[str, str]]:
+    """What a message holds, as templates read it: text, or where it has pictures a list of parts."""
+    parts = [] if isinstance(message.content, str) else message.content or []
+    if not any(part.image_url for part in parts):
+        return text_of(message)
+    return [{"type": "image"} if part.image_url else {"type": "text", "text": part.text or ""} for part in parts]
 
 
 def plain(message: Message, number: int) -> dict[str, Any]:
     """The message as templates read it: with the arguments of its calls as objects. Raises Refusal."""
     role = "system" if message.role == "developer" else message.role
-    found: dict[str, Any] = {"role": role, "content": text_of(message)}
+    found: dict[str, Any] = {"role": role, "content": content_of(message)}
     for name in ("name", "tool_call_id", "reasoning_content"):
         if getattr(message, name):
             found[name] = getattr(message, name)

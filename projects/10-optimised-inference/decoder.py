@@ -6,11 +6,21 @@ go through one product. native_decoder.py answers by the kernels in C++, plain_d
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 BLOCK = 16  # positions in a block
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a step's rows have of pictures: some are tokens of one, and those behind it turn by other positions."""
+
+    places: np.ndarray  # (3, rows): time, row and column
+    rows: np.ndarray  # which rows are a picture's,
+    vectors: np.ndarray  # and what enters the first layer there, (len(rows), hidden)
 
 
 class Decoder(Protocol):
@@ -29,8 +39,12 @@ class Decoder(Protocol):
         positions: np.ndarray,
         tables: Sequence[Sequence[int]],
         wanted: np.ndarray,
+        seen: Seen | None = None,
     ) -> np.ndarray:
-        """Logits (wanted, vocabulary) of the rows `wanted`; keys and values of all rows go into the cache."""
+        """Logits (wanted, vocabulary) of the rows `wanted`; keys and values of all rows go into the cache.
+
+        `seen` is given where one of the sequences has pictures, to a decoder that has `config.sections`.
+        """
         ...
 
     def hidden(

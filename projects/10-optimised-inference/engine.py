@@ -16,6 +16,7 @@ import numpy as np
 from blocks import Blocks, OutOfBlocks
 from decoder import Decoder
 from llm.sampling import likeliest, log_probabilities
+from sight import Sight, seen_by
 
 MOST_DRAFTED = 4  # tokens that a draft adds to a step
 LEAST = -9999.0  # a log probability, where it would be infinite: JSON has no such number
@@ -56,6 +57,7 @@ class Request:
     prompt_logprobs: list[LogProb] = field(default_factory=list)  # and of each of the prompt but the first
     stopped: bool = False  # ended by itself, before its limit
     error: str = ""  # why no token could be chosen
+    sight: Sight | None = None  # the prompt's pictures
     pooling: str = ""  # "mean" or "last": the prompt's vector is wanted instead of an answer
     vector: np.ndarray = field(default_factory=lambda: np.zeros(0))
     computed: int = 0  # positions whose keys and values are in the cache
@@ -66,6 +68,11 @@ class Request:
     @property
     def tokens(self) -> list[int]:
         return self.prompt + self.answer
+
+    @property
+    def keys(self) -> list[int]:
+        """By which others know what the cache has of it: its tokens, and each picture's own number."""
+        return (self.sight.keys if self.sight else self.prompt) + self.answer
 
     @property
     def first_wanted(self) -> int:
@@ -163,12 +170,14 @@ class Engine:
         )
         wanted = [row for row, (request, place) in enumerate(rows) if place >= request.first_wanted]
         numbers = {id(request): number for number, (request, _) in enumerate(work)}
+        seen = seen_by([(request.sight, request.computed, end) for request, (_, end) in work])
         found = compute(
             tokens,
             np.array([numbers[id(request)] for request, _ in rows]),
             np.array([place for _, place in rows]),
             [request.blocks for request, _ in work],
             np.array(wanted, dtype=np.int64),
+            **({"seen": seen} if seen else {}),
         )
         numbered = zip((rows[row][1] for row in wanted), found, strict=False)  # kernels compute one row at least
         self.counts.computed += len(rows)
@@ -183,7 +192,7 @@ class Engine:
             done = bool(request.error or chosen_by) and self._accept(request, draft, chosen_by, now)
             if request.computed // self.pool.size > request.published:
                 request.published = self.pool.publish(
-                    request.blocks, request.tokens[: request.computed], request.published
+                    request.blocks, request.keys[: request.computed], request.published
                 )
             if done:
                 finished.append(request)
@@ -252,7 +261,7 @@ class Engine:
                 work.append((request, (draft, end)))
         while self.waiting and len(self.running) < self.batch and budget > 0:
             request = self.waiting[0]
-            request.blocks = [] if request.reads_all else self.pool.shared(request.tokens)
+            request.blocks = [] if request.reads_all else self.pool.shared(request.keys)
             request.computed = len(request.blocks) * self.pool.size
             end = min(len(request.tokens), request.computed + budget)
             # The whole prompt must have room, or it would soon take blocks from those that are answering.

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import gallery
 import kept
 import llm
 import numpy as np
@@ -53,10 +54,12 @@ def plan(model: llm.Model, weights: str, cache: str, blocks: int, native: bool) 
     if weights in CALIBRATED:  # which reads the weights of its products whole, and takes them in float32
         size += 8 * max(int(np.prod(shape)) for name, shape in model.weights.shapes.items() if ".layers." in name)
     kept_bytes, free = cache_bytes(c, cache if native else "float32", blocks), available()
-    need = size + kept_bytes + READING
+    seeing = gallery.bytes_of(model.vision, blocks * BLOCK) if model.vision else 0
+    need = size + kept_bytes + READING + seeing
     print(
         f"memory: {size / MEGABYTE:.0f} MB of weights, {kept_bytes / MEGABYTE:.0f} MB of cache, "
         f"about {READING / MEGABYTE:.0f} MB to work in"
+        + (f" and {seeing / MEGABYTE:.0f} MB for pictures, with the tower in float32" if seeing else "")
         + ("" if free == float("inf") else f"; {free / 1e9:.1f} GB are free"),
         flush=True,
     )

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import packing
 import paddle
-from decoder import BLOCK
+from decoder import BLOCK, Seen
 from formats import KINDS
 from layout import filled
 from llm import Config
+from llm.places import by_pair
 from llm.rope import Rope
 from native import Kernels
 from packed import Packed
@@ -19,11 +20,14 @@ VOCABULARY = 9  # its place among the sizes; 0 of it: what the head would be giv
 ACTIVATIONS = {"silu": 0, "gelu_tanh": 1, "gelu": 2}  # kernels.h: Activation
 
 
-def angles(rope: Rope, length: int, width: int) -> np.ndarray:
-    """(length, width): cosines of the angles of each position, then their sines, for pairs filled up to the width."""
+def angles(rope: Rope, places: np.ndarray, width: int) -> np.ndarray:
+    """(rows, width): cosines of the angles of each row, then their sines, for pairs filled up to the width.
+
+    `places` are the rows' positions (rows, 1), or those of each pair of a head (rows, D/2).
+    """
     frequencies, sizes = rope.turns(0)
-    turned = np.outer(np.arange(length), frequencies)
-    rest = np.zeros((length, width // 2 - frequencies.size))
+    turned = places * frequencies
+    rest = np.zeros((len(places), width // 2 - frequencies.size))
     return np.concatenate([sizes * np.cos(turned), rest + 1, sizes * np.sin(turned), rest], axis=1).astype("float32")
 
 
@@ -42,7 +46,7 @@ class NativeDecoder:
 
     def __init__(self, config: Config, packed: Packed, kernels: Kernels, kind: str, cache: str, blocks: int) -> None:
         self.config, self.kernels, self.kind, self.blocks, self.packed = config, kernels, kind, blocks, packed
-        width = filled(config.head_dim)
+        self.width = width = filled(config.head_dim)
         if width > WIDEST:
             raise ValueError(f"heads of {config.head_dim} numbers: the kernels take up to {WIDEST}")
         self.embedding, self.weight_bytes = packed.embedding, packed.weight_bytes
@@ -52,7 +56,7 @@ class NativeDecoder:
             paddle.to_tensor(np.array([config.turned, config.windows], "int32")),
         ]
         longest = min(config.longest, blocks * BLOCK)
-        self.angles = paddle.to_tensor(np.stack([angles(rope, longest, width) for rope in config.ropes]))
+        self.angles = self._angles(np.arange(longest)[:, None])
         positions = [config.layers, blocks, config.kv_heads, BLOCK]
         shapes = [[*positions[:-1], width, BLOCK], [*positions, width]]
         size = np.dtype(cache).itemsize * int(np.prod(shapes[0]))
@@ -66,31 +70,41 @@ class NativeDecoder:
         self.sizes += [filled(c.vocabulary), KINDS[kind], KINDS[head_kind]]
         self.reals = [c.epsilon, c.score_scale, c.score_cap]
 
-    def step(self, tokens, sequences, positions, tables, wanted) -> np.ndarray:
+    def _angles(self, places: np.ndarray) -> paddle.Tensor:
+        return paddle.to_tensor(np.stack([angles(rope, places, self.width) for rope in self.config.ropes]))
+
+    def step(self, tokens, sequences, positions, tables, wanted, seen: Seen | None = None) -> np.ndarray:
         c = self.config
-        logits = self._compute(tokens, sequences, positions, tables, wanted, self.sizes)[:, : c.vocabulary]
+        logits = self._compute(tokens, sequences, positions, tables, wanted, self.sizes, seen)[:, : c.vocabulary]
         return np.tanh(logits / c.logit_cap) * np.float32(c.logit_cap) if c.logit_cap else logits
 
     def hidden(self, tokens, sequences, positions, tables, wanted) -> np.ndarray:
         without_head = [*self.sizes[:VOCABULARY], 0, *self.sizes[VOCABULARY + 1 :]]
         return self._compute(tokens, sequences, positions, tables, wanted, without_head)[:, : self.config.hidden]
 
-    def _compute(self, tokens, sequences, positions, tables, wanted, sizes) -> np.ndarray:
+    def _compute(self, tokens, sequences, positions, tables, wanted, sizes, seen=None) -> np.ndarray:
         if not len(wanted):
             wanted = np.array([0])  # the kernels compute at least one row of logits
         c, rows = self.config, packing.Quantised(self.embedding[tokens])
         embedded = packing.dequantise(rows, packing.embedding_kind(self.kind))
         if c.embedding_scale != 1:
             embedded = embedded * np.float32(c.embedding_scale)
+        if seen is not None:
+            embedded[seen.rows, : c.hidden] = seen.vectors
         padded = np.zeros((len(tables), max(map(len, tables))), "int32")
-        for number, table in enumerate(tables):
-            padded[number, : len(table)] = table
+        for number, blocks in enumerate(tables):
+            padded[number, : len(blocks)] = blocks
         integers = [paddle.to_tensor(np.asarray(x, "int32")) for x in (sequences, positions, padded, wanted)]
+        turns, table = integers[1], self.angles  # each row by its position
+        if seen is not None:
+            turns = paddle.arange(len(tokens), dtype="int32")
+            table = self._angles(by_pair(seen.places, c.sections))
         found: Any = self.kernels(
             "step",
             paddle.to_tensor(embedded),
             *integers,
-            self.angles,
+            turns,
+            table,
             *self.cache,
             *self.weights,
             sizes,

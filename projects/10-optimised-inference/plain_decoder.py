@@ -8,8 +8,9 @@ import fused
 import numpy as np
 import packing
 import paddle
-from decoder import BLOCK
+from decoder import BLOCK, Seen
 from llm.decoder import NOT_SEEN, Linear, Llama, turns_of
+from llm.places import by_pair
 
 
 def round_to_16_bits(x: paddle.Tensor) -> paddle.Tensor:
@@ -109,19 +110,20 @@ class PlainDecoder:
         self.weight_bytes = sum(buffer.size * buffer.element_size() for buffer in read)
 
     @paddle.no_grad()
-    def step(self, tokens, sequences, positions, tables, wanted) -> np.ndarray:
-        if not len(wanted):
-            self._compute(tokens, sequences, positions, tables)
-            return np.zeros((0, self.config.vocabulary), "float32")
-        return self.network.logits(self._compute(tokens, sequences, positions, tables, wanted)).numpy()
+    def step(self, tokens, sequences, positions, tables, wanted, seen: Seen | None = None) -> np.ndarray:
+        found = self._compute(tokens, sequences, positions, tables, wanted, seen)
+        return self.network.logits(found).numpy() if len(wanted) else np.zeros((0, self.config.vocabulary), "float32")
 
     @paddle.no_grad()
     def hidden(self, tokens, sequences, positions, tables, wanted) -> np.ndarray:
         return self._compute(tokens, sequences, positions, tables, wanted).numpy()
 
-    def _compute(self, tokens, sequences, positions, tables, wanted=None) -> paddle.Tensor:
+    def _compute(self, tokens, sequences, positions, tables, wanted, seen=None) -> paddle.Tensor:
         masks = self.cache.admit(sequences, positions, tables, set(self.config.windows))
-        turn = turns_of(self.config.ropes, positions, 0)  # (rows, D) each
+        places = positions[:, None] if seen is None else by_pair(seen.places, self.config.sections)
+        turn = turns_of(self.config.ropes, places, 0)  # (rows, D) each
         x = self.network.embed(np.asarray(tokens, "int64")[None])
+        if seen is not None and len(seen.rows):
+            x = paddle.scatter(x[0], paddle.to_tensor(seen.rows), paddle.to_tensor(seen.vectors))[None]
         x = self.network.hidden(x, turn, masks, self.cache)[0]  # (rows, hidden)
-        return x if wanted is None or not len(wanted) else paddle.gather(x, paddle.to_tensor(np.asarray(wanted)))
+        return x if not len(wanted) else paddle.gather(x, paddle.to_tensor(np.asarray(wanted)))

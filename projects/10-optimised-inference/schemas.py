@@ -110,11 +110,25 @@ class Generation(Passed):
     structured_outputs: StructuredOutputs | None = None
 
 
+class ImageURL(Body):
+    url: Annotated[str, Field(min_length=1)]
+    detail: Literal["auto", "high"] = "auto"  # both are all that the model sees
+
+
 class Part(Body):
     """A piece of a message."""
 
-    type: Literal["text"]
-    text: str
+    type: Literal["text", "image_url"]
+    text: str | None = None
+    image_url: ImageURL | None = None
+
+    @model_validator(mode="after")
+    def _with_its_content(self) -> "Part":
+        if (self.type == "text") != (self.text is not None) or (self.type == "image_url") != (
+            self.image_url is not None
+        ):
+            raise ValueError(f"a part of the type {self.type} has the field {self.type}, and no other")
+        return self
 
 
 class Called(Body):
@@ -144,6 +158,9 @@ class Message(Body):
             raise ValueError("content must be a string or a list of parts, unless there are tool_calls")
         if self.tool_calls and self.role != "assistant":
             raise ValueError("tool_calls belong to the role assistant")
+        shows = isinstance(self.content, list) and any(part.image_url for part in self.content)
+        if shows and self.role != "user":
+            raise ValueError("pictures belong to the role user")
         if (self.role == "tool") != (self.tool_call_id is not None):
             raise ValueError("a message has a tool_call_id if its role is tool, and only then")
         return self

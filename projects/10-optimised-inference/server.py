@@ -41,7 +41,9 @@ import kit
 import kit.device
 import llm
 from batching import EngineThread
+from decoder import BLOCK
 from engine import Engine, Request
+from gallery import Gallery
 from loading import open_decoder
 from native import NoKernels, make_kernels
 from protocol import Refusal
@@ -159,7 +161,9 @@ def main() -> None:
     kernels = make_kernels(chosen.isa)
     decoder = open_decoder(model, kernels, chosen.weights, chosen.cache, chosen.blocks)
     engine = Engine(decoder, model.tokenizer.stops, chosen.batch, chosen.chunk)
-    thread = EngineThread(engine, chosen.queue, lambda: paddle.set_device(chosen.device))
+    begin = lambda: paddle.set_device(chosen.device)  # noqa: E731
+    thread = EngineThread(engine, chosen.queue, begin)
+    gallery = Gallery(model.vision, chosen.blocks * BLOCK, engine.room, begin) if model.vision else None
     thread.start()
     took = first_token(thread, model.tokenizer.encode_raw("Hello") or [0])
 
@@ -170,7 +174,7 @@ def main() -> None:
         print(f"ready: http://{address}:{bound.getsockname()[1]}/v1  (Ctrl-C stops)", flush=True)
 
     keys = [key for key in os.environ.get(KEY, "").split(",") if key]
-    service = Service(name, model, thread, keys, chosen.pooling)
+    service = Service(name, model, thread, keys, chosen.pooling, gallery)
     try:
         assert service.asking.guides.pieces  # made now: no other thread runs meanwhile, for a large vocabulary a second
     except Refusal as refusal:

@@ -16,8 +16,10 @@ import schemas
 from asking import Asking, Order, Prompt
 from batching import EngineThread, Failed, Full
 from engine import Request as Asked
+from gallery import Gallery, bytes_beside
 from protocol import Parsed, Refusal
 from replies import event
+from sight import Picture
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -28,7 +30,8 @@ from starlette.routing import Route
 from watching import Counts
 from writing import Writing, merged
 
-MOST_BYTES = 4 * 2**20  # of a request's body
+MOST_BYTES = 4 * 2**20  # of a request's body beside its pictures,
+MOST_BYTES_WITH_PICTURES = 16 * 2**20  # and of all of it
 BODY_SECONDS = 30  # until all of a body is there
 Endpoint = Callable[["Service", Request], Coroutine[Any, Any, Response]]
 
@@ -54,12 +57,21 @@ def counted(endpoint: Endpoint) -> Endpoint:
 
 
 class Service:
-    """The endpoints. `model` answers under `name`, by `thread`; one of `keys` must be shown, if there are any."""
+    """The endpoints. `model` answers under `name`, by `thread`; one of `keys` must be shown, if there are any.
+
+    A model that sees reads pictures by its `gallery`.
+    """
 
     def __init__(
-        self, name: str, model: llm.Model, thread: EngineThread, keys: Sequence[str] = (), pooling: str = "mean"
+        self,
+        name: str,
+        model: llm.Model,
+        thread: EngineThread,
+        keys: Sequence[str] = (),
+        pooling: str = "mean",
+        gallery: Gallery | None = None,
     ) -> None:
-        self.name, self.thread, self.keys, self.pooling = name, thread, keys, pooling
+        self.name, self.thread, self.keys, self.pooling, self.gallery = name, thread, keys, pooling, gallery
         self.asking = Asking(model, thread.engine.room, thread.most)
         self.hidden = model.config.hidden
         self.counts = Counts(thread)
@@ -100,6 +112,7 @@ class Service:
     async def models(self, request: Request) -> Response:
         model = {"id": self.name, "object": "model", "created": self.created, "owned_by": "local"}
         model |= {"max_model_len": self.asking.room, "pooling": self.pooling}
+        model |= {"input_modalities": ["text", "image"] if self.gallery else ["text"]}
         name = request.path_params.get("name")
         if name not in (None, self.name):
             raise protocol.of_another_model(name, self.name)
@@ -107,7 +120,12 @@ class Service:
 
     @counted
     async def chat(self, request: Request) -> Response:
-        body, order = await self._read(request, schemas.Chat, self.asking.chat)
+        body, order = await self._read(request, schemas.Chat, self._without_pictures)
+        if order is None:
+            pictures = await unless_gone(request, self._pictures(body))
+            if isinstance(pictures, Response):
+                return pictures
+            order = await asyncio.to_thread(asked, lambda: self.asking.chat(body, pictures))
         return await self._answer(request, body, order, body.logprobs)
 
     @counted
@@ -156,6 +174,19 @@ class Service:
         _, text = await self._read(request, schemas.Detokenize, self.asking.text)
         return JSONResponse({"prompt": text})
 
+    def _without_pictures(self, body: schemas.Chat) -> Order | None:
+        """What a chat asks; None where it has pictures, which are to be read first."""
+        return None if self.asking.pictures(body) else self.asking.chat(body)
+
+    async def _pictures(self, body: schemas.Chat) -> list[Picture]:
+        """The pictures of a chat, which keeps their megabytes no longer. Raises Refusal."""
+        found = self.asking.pictures(body)
+        assert self.gallery is not None  # or they were refused
+        pictures = await self.gallery.read([(place, said.url) for place, said in found])
+        for _, said in found:
+            said.url = ""
+        return pictures
+
     def _texts(self, body: schemas.Embedding) -> list[Prompt]:
         if body.dimensions not in (None, self.hidden):
             raise Refusal(400, f"Invalid 'dimensions': the model's vectors have {self.hidden}.", "dimensions")
@@ -179,17 +210,16 @@ class Service:
 
     async def _read(self, request: Request, schema: type[Parsed], then: Callable[[Parsed], Any]) -> tuple[Parsed, Any]:
         """The body, and what is asked by it; beside the event loop, for that takes a while with a long text."""
-        content = await whole_body(request)
+        content = await whole_body(request, MOST_BYTES if self.gallery is None else MOST_BYTES_WITH_PICTURES)
 
         def read() -> tuple[Parsed, Any]:
+            if len(content) > MOST_BYTES and bytes_beside(content) > MOST_BYTES:
+                raise Refusal(413, f"The body is larger than {MOST_BYTES} bytes beside its pictures")
             body = protocol.parse(schema, content)
             named = getattr(body, "model", "")
             if named and named != self.name:
                 raise protocol.of_another_model(named, self.name)
-            try:
-                return body, then(body)
-            except llm.ModelError as error:  # a text that the model has no tokens for
-                raise Refusal(400, str(error)) from None
+            return body, asked(lambda: then(body))
 
         return await asyncio.to_thread(read)
 
@@ -273,18 +303,26 @@ class EventStream(StreamingResponse):
             self._done()
 
 
-async def whole_body(request: Request) -> bytes:
-    """The request's body. Raises Refusal if it is too large to be one, does not come, or the client left meanwhile."""
+def asked(read: Callable[[], Any]) -> Any:
+    """What a body asks. Raises Refusal for a text that the model has no tokens for."""
+    try:
+        return read()
+    except llm.ModelError as error:
+        raise Refusal(400, str(error)) from None
+
+
+async def whole_body(request: Request, most: int = MOST_BYTES) -> bytes:
+    """The request's body. Raises Refusal if it is larger than that, does not come, or the client left meanwhile."""
     parts: list[bytes] = []
-    if int(request.headers.get("content-length", 0)) > MOST_BYTES:  # digits, or h11 would have refused them
-        raise Refusal(413, f"The body is larger than {MOST_BYTES} bytes")
+    if int(request.headers.get("content-length", 0)) > most:  # digits, or h11 would have refused them
+        raise Refusal(413, f"The body is larger than {most} bytes")
 
     async def read() -> None:
         size = 0
         async for part in request.stream():
             size += len(part)
-            if size > MOST_BYTES:
-                raise Refusal(413, f"The body is larger than {MOST_BYTES} bytes")
+            if size > most:
+                raise Refusal(413, f"The body is larger than {most} bytes")
             parts.append(part)
 
     try:
@@ -296,8 +334,8 @@ async def whole_body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-async def unless_gone(request: Request, answering: Any) -> Response:
-    """The answer, which is given up when the client leaves."""
+async def unless_gone(request: Request, answering: Any) -> Any:
+    """The answer, which is given up when the client leaves; then a Response that nobody reads."""
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -306,7 +344,7 @@ async def unless_gone(request: Request, answering: Any) -> Response:
     answer, leaving = asyncio.create_task(answering), asyncio.create_task(gone())
     try:
         await asyncio.wait([answer, leaving], return_when=asyncio.FIRST_COMPLETED)
-        return answer.result() if answer.done() else Response(status_code=499)  # nobody reads this one
+        return answer.result() if answer.done() else Response(status_code=499)
     finally:
         answer.cancel()
         leaving.cancel()

@@ -60,6 +60,8 @@ def described(messages: list[dict[str, Any]], tools: Sequence[dict[str, Any]]) -
             plain[-1]["content"] = f"{content}\n\n{plain[-1]['content']}"
         elif message["role"] == "tool":
             plain.append({"role": "user", "content": f"<tool_response>\n{content}\n</tool_response>"})
+        elif isinstance(content, list):  # with pictures
+            plain.append(message)
         else:
             calls = [json.dumps(call["function"], ensure_ascii=False) for call in message.get("tool_calls", ())]
             written = [content, *(f"<tool_call>\n{call}\n</tool_call>" for call in calls)]

@@ -14,12 +14,13 @@ from llm import ModelError
 from llm.decoder import Llama
 from llm.safetensors_file import Shards
 from llm.unknown import refuse_keys, refuse_tensors
-from qwen2_vl import Qwen2VL
+from qwen2_vl import Qwen2VL, Qwen25VL
 from qwen3 import Qwen3
 
 NETWORKS = {
     "LlamaForCausalLM": Llama32,
     "Qwen2VLForConditionalGeneration": Qwen2VL,
+    "Qwen2_5_VLForConditionalGeneration": Qwen25VL,
     "Qwen3ForCausalLM": Qwen3,
 }
 # What later versions of transformers call the two halves of Qwen2-VL, and the names in the published files.

@@ -11,8 +11,9 @@ import tiny
 from checkpoint import NETWORKS, open_network
 from llm import ModelError
 from llm.decoder import KVCache
+from llm.pictures import smart_resize
 from PIL import Image
-from qwen2_vl import Qwen2VL, preprocess, smart_resize
+from qwen2_vl import Qwen2VL, preprocess
 
 HERE = Path(__file__).resolve().parent
 SHARDS = {"llama32": 3, "qwen2_vl": 2, "qwen3": 1}

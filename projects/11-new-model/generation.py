@@ -35,8 +35,6 @@ def open_images(names: str, settings: dict) -> list[Picture]:
             raise llm.ModelError(f"there is no image at {path}: name a file that is there") from None
         except (OSError, Image.DecompressionBombError) as error:
             raise llm.ModelError(f"{path} cannot be read as an image ({error}): take a whole PNG or JPEG") from None
-        except KeyError as error:
-            raise llm.ModelError(f"preprocessor_config.json has no {error}: fetch the file again") from None
     return pictures
 
 
@@ -53,7 +51,7 @@ def write_prompt(tokenizer: llm.Tokenizer, prompt: str, network, pictures: list[
             "take the template that belongs to the model"
         )
     # The template has one token an image; the decoder wants one for each merged square.
-    counts = iter(len(patches) // network.visual.config["spatial_merge_size"] ** 2 for patches, _ in pictures)
+    counts = iter(len(patches) // network.visual.config.merge**2 for patches, _ in pictures)
     return [token for found in tokens for token in [found] * (next(counts) if found == image_token else 1)]
 
 

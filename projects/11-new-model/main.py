@@ -25,6 +25,7 @@ import tiny
 from checkpoint import lines_of_code
 from comparison import Comparison, compare, equal_sizes, read_reference
 from generation import answer
+from qwen2_vl import PARTS
 
 HERE = Path(__file__).resolve().parent
 TITLES = {"llama32": "Llama 3.2", "qwen2_vl": "Qwen2-VL", "qwen3": "Qwen3"}
@@ -67,7 +68,8 @@ def main() -> None:
             found, used = compare(name, Path(folder, name), reference)
             comparisons[name] = found
             program.used(*used)
-            lines = lines_of_code(HERE / f"{name}.py")
+            parts = [HERE.parent / "llm" / part for part in PARTS] if name == "qwen2_vl" else []
+            lines = sum(map(lines_of_code, [HERE / f"{name}.py", *parts]))
             print(
                 f"{TITLES[name]:10} logits differ by {found.prefill:.1e} in the prompts, {found.decode:.1e} from the "
                 f"cache; {found.equal_tokens:.0%} of greedy tokens equal; {lines} lines of code"

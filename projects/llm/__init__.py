@@ -1,8 +1,9 @@
 """What the language-model programs share: model files, tokenizer, chat template, sampling, and one decoder.
 
 Like `kit` it is a library beside the projects and none of them: it has no `project.yaml`. It reads a model as it
-lies on the disk and says what is in it. `llm.decoder`, which alone needs Paddle, computes with it in plain operators;
-`llm.exact` does in numpy, for others to be held against. The new models of task 11 are small differences of the first.
+lies on the disk and says what is in it. `llm.decoder` computes with it in plain operators, and `llm.vision` with what
+it sees pictures by; these two alone need Paddle. `llm.exact` computes in numpy, for others to be held against. The new
+models of task 11 are small differences of the first.
 
     import llm
 
@@ -15,9 +16,9 @@ A file that cannot be used raises `ModelError`, whose text says what, why and wh
 
 from .config import Config
 from .errors import ModelError
-from .model import Model, open_model
+from .model import Model, Vision, open_model
 from .sampling import Sampler, SamplingError
 from .streaming import Stream
 from .tokenizer import Tokenizer
 
-__all__ = ["Config", "Model", "ModelError", "Sampler", "SamplingError", "Stream", "Tokenizer", "open_model"]
+__all__ = ["Config", "Model", "ModelError", "Sampler", "SamplingError", "Stream", "Tokenizer", "Vision", "open_model"]

@@ -45,6 +45,7 @@ class Config:
     tied: bool  # the output layer is the embedding
     ropes: tuple[Rope, ...] = ()
     turned: tuple[int, ...] = ()  # which of the ropes turns each layer's queries and keys; -1: none
+    sections: tuple[int, ...] = ()  # how many pairs of a head turn by time, row and column (places.py); (): by one
     windows: tuple[int, ...] = ()  # how many positions a token sees in each layer, its own among them; 0: all
     biases: frozenset[str] = frozenset()  # the projections that have one
     head_norms: bool = False  # an RMSNorm over each query and key

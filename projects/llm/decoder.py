@@ -75,8 +75,11 @@ def turns(angles: Array, factor: Array | None = None) -> tuple[paddle.Tensor, pa
 
 
 def turns_of(ropes: Sequence[Rope], places: Array, length: int) -> list[tuple[paddle.Tensor, paddle.Tensor]]:
-    """cos and sin (..., D) by each of the ropes at these places (...,) of a text of this length."""
-    return [turns(places[..., None] * frequencies, sizes) for frequencies, sizes in (r.turns(length) for r in ropes)]
+    """cos and sin (..., D) by each of the ropes in a text of this length.
+
+    `places` are (..., 1), or (..., D/2) where the pairs of a head turn by positions of their own (places.py).
+    """
+    return [turns(places * frequencies, sizes) for frequencies, sizes in (r.turns(length) for r in ropes)]
 
 
 def rotate(x: paddle.Tensor, cos: paddle.Tensor, sin: paddle.Tensor) -> paddle.Tensor:
@@ -336,7 +339,7 @@ class Llama(nn.Layer):
             cache.clear()
         cache.tokens = tokens if cache.tokens is None else np.concatenate([cache.tokens, tokens], 1)
         places, masks = cache.admit(real, set(self.config.windows))
-        turn = turns_of(self.config.ropes, places[:, None], cache.length)  # (B, 1, T, D) each
+        turn = turns_of(self.config.ropes, places[:, None, :, None], cache.length)  # (B, 1, T, D) each
         x = self.hidden(self.embed(tokens), turn, masks, cache, states)[:, begin:]
         return self.logits(x[:, -1:] if last else x)
 

@@ -11,7 +11,7 @@ from typing import Any
 from .config import Config, Experts, activation_of, plain_numbers, rope_from, rope_of, windows_of
 from .errors import ModelError
 from .rope import OLD, make_rope
-from .unknown import READ, refuse_keys
+from .unknown import DESCRIPTIVE, READ, refuse_keys
 from .values import flag, integer, number
 
 Says = Mapping[str, Any]
@@ -66,6 +66,23 @@ def _upper_layers_slide(says: Says, fields: Fields) -> Fields:
 
 def _qwen2(says: Says, fields: Fields) -> Fields:
     return {**_rope(says, fields), **_upper_layers_slide(says, fields), "biases": frozenset(QKV)}
+
+
+def _qwen2_vl(says: Says, fields: Fields) -> Fields:
+    rope, pairs = dict(rope_of(says)), fields["head_dim"] // 2
+    sections = rope.pop("mrope_section", None)
+    whole = isinstance(sections, list) and len(sections) == 3 and all(type(n) is int and n >= 0 for n in sections)
+    if not whole or sum(sections) != pairs:
+        raise ModelError(f"mrope_section {sections} does not sum to half a head, {pairs}: copy the folder again")
+    rope |= {name: "default" for name in ("type", "rope_type") if rope.get(name) == "mrope"}
+    turned = rope_from(says, fields, rope)
+    if turned.kind not in ("default", "yarn"):
+        raise ModelError(f"rope scaling {turned.kind!r} is not computed with pictures' positions: take another model")
+    return {
+        **_qwen2({**says, "rope_scaling": None, "rope_parameters": None}, fields),
+        "ropes": (turned,),
+        "sections": tuple(sections),
+    }
 
 
 def _qwen3(says: Says, fields: Fields) -> Fields:
@@ -187,6 +204,12 @@ class Family:
 
 
 SLIDING = "use_sliding_window sliding_window max_window_layers layer_types"
+SEEING = """
+    vision_config image_token_id video_token_id vision_start_token_id vision_end_token_id vision_token_id
+"""
+QWEN_VL = {"num_key_value_heads": 8, "sliding_window": 4096, "max_window_layers": 80, "rms_norm_eps": 1e-5} | {
+    "rope_theta": 1e6
+}
 GEMMA = """
     hidden_activation hidden_act attention_bias query_pre_attn_scalar sliding_window layer_types final_logit_softcapping
     attn_logit_softcapping use_bidirectional_attention
@@ -222,6 +245,10 @@ FAMILIES: Mapping[str, Family] = {
         f"hidden_act {SLIDING}",
         {"num_key_value_heads": 32, "sliding_window": 4096, "max_window_layers": 28, "rms_norm_eps": 1e-6},
         "sliding_window",
+    ),
+    "Qwen2VLForConditionalGeneration": Family(_qwen2_vl, f"hidden_act {SLIDING} {SEEING}", QWEN_VL, "sliding_window"),
+    "Qwen2_5_VLForConditionalGeneration": Family(
+        _qwen2_vl, f"hidden_act {SLIDING} {SEEING}", QWEN_VL, "sliding_window"
     ),
     "Qwen3ForCausalLM": Family(
         _qwen3,
@@ -288,6 +315,8 @@ def from_hugging_face(config: Says) -> Config:
     if not isinstance(config, Mapping):
         raise ModelError("config.json is no JSON object: copy the model's folder again")
     _, family = family_of(config)
+    if family.fields is _qwen2_vl:
+        config = flat(config)
     refuse_keys(config, family.keys.split())
     empty = [name for name, value in config.items() if value is None and name in (*READ.split(), *family.keys.split())]
     if wrong := [name for name in empty if name not in (*NULL, *family.null.split())]:
@@ -298,7 +327,29 @@ def from_hugging_face(config: Says) -> Config:
     return Config(**{**fields, **family.fields(says, fields)})
 
 
+def flat(config: Says) -> Says:
+    """A config.json whose decoder's numbers are not nested in `text_config`, as newer files have them.
+
+    Raises ModelError where a number stands both inside and outside, and differs.
+    """
+    inner = config.get("text_config") or {}
+    if not isinstance(inner, Mapping):
+        raise ModelError(f"config.json has 'text_config': {inner!r}, which is no object: copy the folder again")
+    ropes = {"text_config", *(("rope_scaling", "rope_parameters") if any("rope_" in name for name in inner) else ())}
+    outer = {name: value for name, value in config.items() if name not in ropes}
+    own = {*DESCRIPTIVE.split(), *SEEING.split(), "model_type", "architectures", "tie_word_embeddings"}
+    numbers = {name: value for name, value in inner.items() if name not in own}
+    for name, value in numbers.items():
+        if value is not None and outer.get(name, value) not in (value, None):
+            raise ModelError(
+                f"config.json has two {name!r}, which differ: {value!r} in text_config and {outer[name]!r}"
+            )
+    return {**inner, **outer, **numbers}
+
+
 MODEL_TYPES = {
+    "Qwen2VLForConditionalGeneration": "qwen2_vl",
+    "Qwen2_5_VLForConditionalGeneration": "qwen2_5_vl",
     "LlamaForCausalLM": "llama",
     "MistralForCausalLM": "mistral",
     "MixtralForCausalLM": "mixtral",

@@ -4,6 +4,7 @@ A decoder's weights have the names that Hugging Face gave Llama's. Other familie
 otherwise or keep norms less 1; GGUF has its own names and orders. All of it is here, so that nothing else knows of it.
 """
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -148,7 +149,8 @@ class Weights(Mapping[str, Array]):
         return found + np.float32(piece.plus) if piece.plus else found
 
     def __getitem__(self, name: str) -> Array:
-        return self.rows(name, 0, self.shapes[name][0])
+        shape = self.shapes[name]
+        return self.rows(name, 0, math.prod(shape[:-1]) if len(shape) > 1 else shape[0]).reshape(shape)
 
     def __contains__(self, name: object) -> bool:
         return name in self.shapes

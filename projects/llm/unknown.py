@@ -74,3 +74,12 @@ def refuse_tensors(where: Any, found: Collection[str], known: Collection[str]) -
         # Frequencies of the rotary embedding that follow from the configuration, which some old files repeat.
         if name not in known and not name.endswith("rotary_emb.inv_freq"):
             raise ModelError(f"{where} has the tensor {name}, which is not computed with here: take another model")
+
+
+def refuse_settings(
+    file: str, settings: Mapping[str, Any], read: Collection[str], says: Mapping[str, Collection[Any]]
+) -> None:
+    """Raise ModelError for what a file of settings says, is not `read`, and is none of what it may say."""
+    for name, value in settings.items():
+        if name not in read and value is not None and value not in says.get(name, ()):
+            raise ModelError(f"{file} has {name!r}: {value!r}, which is not computed here: take another model")

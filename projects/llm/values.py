@@ -50,13 +50,13 @@ def flag(says: Mapping[str, Any], name: str, default: bool) -> bool:
     return value
 
 
-def numbers_of(says: Mapping[str, Any], name: str, count: int) -> list[float]:
-    """So many finite numbers above 0. Raises ModelError."""
+def numbers_of(says: Mapping[str, Any], name: str, count: int, more_than: float = 0) -> list[float]:
+    """So many finite numbers above `more_than`. Raises ModelError."""
     values = says.get(name)
     if not isinstance(values, (list, tuple)) or len(values) != count:
         size = len(values) if isinstance(values, (list, tuple)) else shown(values)
         raise ModelError(f"the model's {name!r} has {size} numbers, not {count}: copy the model again")
-    return [number({name: value}, name, more_than=0) for value in values]
+    return [number({name: value}, name, more_than=more_than) for value in values]
 
 
 def shown(value: Any) -> str:

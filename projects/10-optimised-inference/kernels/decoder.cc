@@ -27,6 +27,7 @@ public:
     }
 
     const int *sequence, *position, *table, *ropes, *windows;
+    const int* turn;  // which of the angles each row turns by: its position's, unless it has angles of its own
     int blocks, context;
     const float* angles;  // (ropes, context, width)
 
@@ -109,7 +110,7 @@ private:
         if (const Weight weight = weights[layer * SLOTS + (key ? K_NORM : Q_NORM)])
             kernels.rms_norm(own, weight.floats(), own, s.width, s.width_count, s.epsilon);
         if (ropes[layer] >= 0) {
-            const float* cos = angles + ((long)ropes[layer] * context + position[t]) * s.width;
+            const float* cos = angles + ((long)ropes[layer] * context + turn[t]) * s.width;
             kernels.rotate(own, cos, cos + s.width / 2, s.width);
         }
         if (!key) return;
@@ -183,7 +184,7 @@ private:
 // `sizes` are Shape's whole numbers, then the vocabulary and the kinds of weights; `reals` its others; `layers`
 // (2, layers) which rope turns each and how wide its window is.
 std::vector<Tensor> step(const Tensor& embedded, const Tensor& sequences, const Tensor& positions, const Tensor& tables,
-                         const Tensor& wanted, const Tensor& angles, const Tensor& keys, const Tensor& values,
+                         const Tensor& wanted, const Tensor& turns, const Tensor& angles, const Tensor& keys, const Tensor& values,
                          const Tensor& key_scales, const Tensor& value_scales, const Tensor& memory,
                          const Tensor& places, const Tensor& layers, const std::vector<int>& sizes,
                          const std::vector<float>& reals, const std::string& isa) {
@@ -196,6 +197,7 @@ std::vector<Tensor> step(const Tensor& embedded, const Tensor& sequences, const 
     Step step(kernels, shape, cache, weights, (Kind)sizes[10], (Kind)sizes[11], (int)embedded.shape()[0],
               embedded.data<float>());
     step.sequence = sequences.data<int>(), step.position = positions.data<int>(), step.table = tables.data<int>();
+    step.turn = turns.data<int>();
     step.blocks = (int)tables.shape()[1];
     step.angles = angles.data<float>(), step.context = (int)angles.shape()[1];
     step.ropes = layers.data<int>(), step.windows = step.ropes + cache.layers;
@@ -289,7 +291,7 @@ std::vector<Tensor> rows_of(const Tensor& like, const std::string& isa) {
 }  // namespace llm
 
 PD_BUILD_OP(llm_step)
-    .Inputs({"embedded", "sequences", "positions", "tables", "wanted", "angles", "keys", "values", "key_scales",
+    .Inputs({"embedded", "sequences", "positions", "tables", "wanted", "turns", "angles", "keys", "values", "key_scales",
              "value_scales", "memory", "places", "layers"})
     .Outputs({"logits"})
     .Attrs({"sizes: std::vector<int>", "reals: std::vector<float>", "isa: std::string"})

@@ -4,6 +4,7 @@ import re
 
 import llm
 import pytest
+from llm.vision_config import vision_config
 
 PLAIN = {"attention_dropout": 0.0, "initializer_range": 0.02, "torch_dtype": "bfloat16", "use_cache": True}
 PLAIN |= {"transformers_version": "4.51.0", "bos_token_id": 1, "eos_token_id": 2}
@@ -55,8 +56,33 @@ EXPERTS = {"decoder_sparse_step": 1, "mlp_only_layers": [], "moe_intermediate_si
 EXPERTS |= {"num_experts": 128, "num_experts_per_tok": 8, "output_router_logits": False, "router_aux_loss_coef": 0.001}
 QWEN25 = ("Qwen2ForCausalLM", "qwen2", 28, 3584, 18944, 28, 4, 152064)
 WINDOW = {"use_sliding_window": False, "sliding_window": 32768, "max_window_layers": 28, "rope_theta": 1000000.0}
+VL_TOKENS = {"vision_start_token_id": 151652, "vision_end_token_id": 151653, "vision_token_id": 151654}
+VL_TOKENS |= {"image_token_id": 151655, "video_token_id": 151656}
+TOWER2 = {"depth": 32, "embed_dim": 1280, "mlp_ratio": 4, "num_heads": 16, "in_chans": 3, "hidden_size": 1536}
+TOWER2 |= {"patch_size": 14, "spatial_merge_size": 2, "spatial_patch_size": 14, "temporal_patch_size": 2}
+TOWER25 = {"depth": 32, "fullatt_block_indexes": [7, 15, 23, 31], "hidden_act": "silu", "hidden_size": 1280}
+TOWER25 |= {"in_channels": 3, "in_chans": 3, "initializer_range": 0.02, "intermediate_size": 3420, "num_heads": 16}
+TOWER25 |= {"model_type": "qwen2_5_vl", "out_hidden_size": 3584, "patch_size": 14, "spatial_merge_size": 2}
+TOWER25 |= {"spatial_patch_size": 14, "temporal_patch_size": 2, "tokens_per_second": 2, "window_size": 112}
+VL2, VL25 = "Qwen2VLForConditionalGeneration", "Qwen2_5_VLForConditionalGeneration"
+MROPE = {"type": "mrope", "mrope_section": [16, 24, 24]}
+VL25_7B = config(VL25, "qwen2_5_vl", 28, 3584, 18944, 28, 4, 152064, 128000, **WINDOW, **VL_TOKENS,
+                 rope_scaling=MROPE, tie_word_embeddings=False, vision_config=TOWER25)  # fmt: skip
+SAVED = {"rope_scaling": {"rope_type": "default", **MROPE, "type": "default"}, "model_type": "qwen2_5_vl_text"}
+SAVED |= {"sliding_window": None, "image_token_id": None, "video_token_id": None}
+NESTED = {name: value for name, value in VL25_7B.items() if name != "vision_config"}
 
 READ = {
+    "Qwen2-VL-2B": (
+        config(VL2, "qwen2_vl", 28, 1536, 8960, 12, 2, 151936, 32768, **WINDOW, **VL_TOKENS, rope_scaling=MROPE,
+               tie_word_embeddings=True, vision_config=TOWER2),
+        {"sections": (16, 24, 24), "windows": (0,) * 28, "rope_theta": 1e6, "tied": True, "head_dim": 128},
+    ),
+    "Qwen2.5-VL-7B": (VL25_7B, {"sections": (16, 24, 24), "context": 128000, "tied": False}),
+    "Qwen2.5-VL-7B, as transformers 4.53 saves it": (
+        {**VL25_7B, "text_config": {**NESTED, **SAVED}},
+        {"sections": (16, 24, 24), "rope_theta": 1e6, "windows": (0,) * 28, "tied": False},
+    ),
     "Ministral-8B": (
         mistral(36, 4096, 12288, 32, 8, 131072, 32768, head_dim=128, sliding_window=32768, rope_theta=1e8),
         {"windows": (32768,) * 36, "rope_theta": 1e8},
@@ -106,6 +132,8 @@ READ = {
 }  # fmt: skip
 CHUNKS = {"chunk_size": 262144, "local_size": 8192, "original_max_position_embeddings": 262144}
 REFUSED = {
+    "Qwen2.5-VL with two widths": ({**VL25_7B, "text_config": {"hidden_size": 2048}}, "two 'hidden_size'"),
+    "a decoder alone with a nested one": (config(*QWEN25, 131072, **WINDOW, text_config={}), "'text_config'"),
     "Qwen2.5-7B-1M": (config(*QWEN25, 1010000, **WINDOW, dual_chunk_attention_config=CHUNKS), "dual_chunk_attention"),
     "EmbeddingGemma": (gemma3(24, 768, 1152, 3, 1, 262144, 2048, use_bidirectional_attention=True), "bidirectional"),
     "Llama-3.3 in AWQ": (
@@ -121,7 +149,7 @@ NEW = """
     Qwen3NextForCausalLM Gemma3nForConditionalGeneration Gemma3ForConditionalGeneration Glm4MoeForCausalLM
     GptOssForCausalLM Olmo3ForCausalLM Mistral3ForConditionalGeneration Ernie4_5ForCausalLM HunYuanDenseV1ForCausalLM
     MiniCPMForCausalLM Llama4ForConditionalGeneration DeepseekV3ForCausalLM GraniteForCausalLM FalconH1ForCausalLM
-    Qwen2_5_VLForConditionalGeneration Cohere2ForCausalLM SeedOssForCausalLM ApertusForCausalLM
+    Qwen3VLForConditionalGeneration Cohere2ForCausalLM SeedOssForCausalLM ApertusForCausalLM
 """
 
 
@@ -130,6 +158,13 @@ def test_what_is_known_is_read_as_its_authors_mean_it(name):
     says, expected = READ[name]
     found = llm.families.from_hugging_face(says)
     assert {field: getattr(found, field) for field in expected} == expected
+
+
+@pytest.mark.parametrize(("architecture", "says", "window"), [(VL2, TOWER2, 0), (VL25, TOWER25, 4)])
+def test_the_towers_of_public_models_are_read(architecture, says, window):
+    found = vision_config(architecture, says)
+    assert (found.depth, found.width, found.size, found.window) == (32, 1280, 80, window)
+    assert found.inner == (3420 if window else 5120) and found.hidden == (3584 if window else 1536)
 
 
 @pytest.mark.parametrize("name", REFUSED)
