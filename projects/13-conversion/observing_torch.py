@@ -4,15 +4,15 @@ import importlib
 import math
 import os
 import sys
-import types
 from collections import Counter
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from comparing import OBJECT
 
 PLACES: Counter[str] = Counter()
 KEPT: list[Any] = []
@@ -37,8 +37,10 @@ def is_own(value: Any) -> bool:
 
 
 def name(value: Any) -> str | None:
-    """Of a type of numbers or a device, as both frameworks call it."""
-    return str(value).removeprefix("torch.") if isinstance(value, torch.dtype | torch.device) else None
+    """Of a type of numbers, as both frameworks call it; the other side may have another device."""
+    if isinstance(value, torch.device):
+        return OBJECT
+    return str(value).removeprefix("torch.") if isinstance(value, torch.dtype) else None
 
 
 def note(_: Any) -> None:
@@ -91,11 +93,11 @@ def _torchvision() -> None:
 
 
 def _tensorboard() -> None:
-    """Its writer shows what it is given to a person and computes nothing: where it is not installed, none is needed."""
+    """Where it is not installed, its writer is the one that a converted project has."""
     if find_spec("tensorboard") is None:
-        made = types.ModuleType("torch.utils.tensorboard")
-        made.SummaryWriter = mock.MagicMock  # type: ignore[attr-defined]
-        sys.modules[made.__name__] = made
+        spec = spec_from_file_location("torch.utils.tensorboard", Path(__file__).parent / "mended" / "board.py")
+        sys.modules["torch.utils.tensorboard"] = made = module_from_spec(spec)  # type: ignore[arg-type]
+        spec.loader.exec_module(made)  # type: ignore[union-attr]
 
 
 def prepare(stream: Any, device: str, observer: Any) -> None:
@@ -106,7 +108,7 @@ def prepare(stream: Any, device: str, observer: Any) -> None:
     _torchvision()
     _tensorboard()
     torch.set_printoptions(precision=8, sci_mode=False, linewidth=100000)
-    torch.compile = lambda model=None, **_: (
+    torch.compile = torch.jit.script = lambda model=None, *_, **__: (
         model if model is not None else lambda function: function
     )  # the same, sooner
     torch.save = observer.saved(torch.save)

@@ -65,13 +65,19 @@ HEAD = "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n"
         ("x.shape == (2, 3)", "mended.shape(x) == (2, 3)"),
         ("getattr(nn, kind)(3)", "mended.layer_of(kind)(3)"),
         ("getattr(torch, 'add')(a, b)", "mended.add(a, b)"),
+        ("getattr(torch, 'sin')(a)", "torch.sin(a)"),
         ("hasattr(F, 'scaled_dot_product_attention')", "True"),
+        ("hasattr(torch.backends, 'mps')", "True"),
+        ("x.is_sparse", "mended.is_sparse(x)"),
+        ("thread.start()", "thread.start()"),
+        ("@torch.jit.script\ndef f(x): pass", "@mended.compile\ndef f(x):\n    pass"),
+        ("@torch.no_grad\ndef f(x): pass", "@torch.no_grad()\ndef f(x):\n    pass"),
         ("net = nn.DataParallel(net)", "net = mended.not_converted('a.py:4: nn.DataParallel')(net)"),
         ("from timm import models", "mended.not_converted('a.py:4: from timm import models')"),
     ],
 )
 def test_a_name_of_pytorch_is_replaced_by_one_that_means_the_same(mending, before, after):
-    assert mended(mending, HEAD + before)[0].splitlines()[-1] == after
+    assert mended(mending, HEAD + before)[0].endswith(f"\n{after}")
 
 
 def test_a_rule_falls_away_with_the_version_that_does_not_need_it(mending):
@@ -135,10 +141,11 @@ def test_every_layer_without_weights_calls_a_function_that_is_there(mending):
 @pytest.mark.parametrize(
     ("line", "hint"),
     [
-        ("getattr(torch, name)()", "while the program runs"),
-        ("x.is_sparse", "dense tensors"),
+        ("getattr(torch, name)()", "when the program runs: choose from a dictionary, {'…': torch.…}"),
+        ("hasattr(torch, 'vmap')", "keep the branch that you mean"),
+        ("torch.foo = 3", "is replaced here"),
         ("torch.nn.utils.weight_norm(m)", "ends Paddle 3.0's process"),
-        ("torch.jit.script(m)", "to_static"),
+        ("torch.jit.trace(m, x)", "to_static"),
         ("x.register_hook(f)", "another time"),
     ],
 )
@@ -177,6 +184,21 @@ def test_pytorch_where_paconvert_does_not_look_is_open(mending, line):
 def test_talk_of_pytorch_and_the_projects_own_packages_are_not_open(mending, line):
     text, mender = mended(mending, line)
     assert mender.open == [] and text == ast.unparse(ast.parse(line))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("def f(x: 'torch.Tensor') -> 'torch.Tensor': pass", "def f(x: 'torch.Tensor') -> 'torch.Tensor':\n    pass"),
+        ("def f(x: list['torch.Tensor']): pass", "def f(x: \"list['torch.Tensor']\"):\n    pass"),
+        ("def f(g: torch.distributed.Group): pass", "def f(g: 'torch.distributed.Group'):\n    pass"),
+        ("x: torch.dtype = torch.float", "x: mended.dtype = mended.float32"),
+        ("x: 'torch.dtype' = torch.float", "x: 'torch.dtype' = mended.float32"),
+    ],
+)
+def test_an_annotation_is_no_open_line_and_does_not_end_the_program(mending, before, after):
+    text, mender = mended(mending, HEAD + before)
+    assert text.endswith(f"\n{after}") and mender.open == []
 
 
 def test_a_statement_that_paconvert_marked_ends_the_program_and_stays_as_a_comment(leftovers):
