@@ -47,15 +47,26 @@ def note(_: Any) -> None:
     pass
 
 
-def _dropout_within(observer: Any) -> None:
-    """Note where a recurrent layer of PyTorch draws numbers itself, for its dropout between layers."""
+def _layer_by_layer(original: Any) -> Any:
+    """A recurrent function whose dropout between the layers takes its numbers from the stream, a step before the next."""
 
-    def note_it(module: Any, _: Any) -> None:
-        if isinstance(module, torch.nn.RNNBase) and module.training and module.dropout and module.num_layers > 1:
-            kind = type(module).__name__
-            observer.write("apart", "", 0, f"the dropout between the layers of {kind} draws numbers of its own")
+    def called(
+        input: Any, hx: Any, weights: Any, bias: Any, layers: int, dropout: float, training: bool, both: bool, *first: bool
+    ) -> Any:
+        if not (training and dropout and layers > 1 and isinstance(weights, list)):  # else it is a packed sequence
+            return original(input, hx, weights, bias, layers, dropout, training, both, *first)
+        count, ways, ends = len(weights) // layers, 1 + both, []
+        for layer in range(layers):
+            if layer:
+                input = F.dropout(input.transpose(0, 1), dropout).transpose(0, 1) if first[0] else F.dropout(input, dropout)
+            own = slice(layer * ways, (layer + 1) * ways)
+            state = tuple(each[own] for each in hx) if isinstance(hx, tuple) else hx[own]
+            of = weights[layer * count : (layer + 1) * count]
+            input, *end = original(input, state, of, bias, 1, 0.0, training, both, *first)
+            ends.append(end)
+        return input, *map(torch.cat, zip(*ends, strict=True))
 
-    torch.nn.modules.module.register_module_forward_pre_hook(note_it)
+    return called
 
 
 OWN = ("poisson", "binomial", "_standard_gamma", "_sample_dirichlet")
@@ -103,7 +114,6 @@ def _tensorboard() -> None:
 def prepare(stream: Any, device: str, observer: Any) -> None:
     """Put the functions of this file in the place of PyTorch's."""
     STREAMS[:] = [stream]
-    _dropout_within(observer)
     _drawn_within(observer)
     _torchvision()
     _tensorboard()
@@ -118,6 +128,8 @@ def prepare(stream: Any, device: str, observer: Any) -> None:
     torch.Generator = Generator  # type: ignore[misc]
     _replace_methods()
     F.scaled_dot_product_attention = attend
+    for name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
+        setattr(torch._VF, name, _layer_by_layer(getattr(torch._VF, name)))
     torch.nn.init.trunc_normal_ = trunc_normal_
     F.dropout = torch.dropout = dropout_over(0)
     F.alpha_dropout, F.feature_alpha_dropout = alpha_dropout_over(0), alpha_dropout_over(2)
