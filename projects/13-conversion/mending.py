@@ -193,6 +193,8 @@ class Mender(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
+        if node.id == "torch" and isinstance(node.ctx, ast.Load) and node.id not in self.names.known:
+            return self._refuse(node, "this file does not import it: import it here")
         return self._reference(node, self.names.known.get(node.id))
 
     def _reference(self, node: Any, full: str | None) -> ast.AST:

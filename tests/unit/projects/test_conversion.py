@@ -154,6 +154,11 @@ def test_what_no_function_of_paddle_does_is_open_with_a_hint(mending, line, hint
     assert found.line == 4 and hint in found.hint
 
 
+def test_torch_that_a_file_does_not_import_is_named_so(mending):
+    (found,) = mended(mending, "from common import *\ntorch.zeros(3)")[1].open
+    assert (found.line, found.text, found.hint) == (2, "torch", "this file does not import it: import it here")
+
+
 @pytest.mark.parametrize(
     "line",
     [
