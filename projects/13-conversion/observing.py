@@ -102,7 +102,7 @@ class Observer:
         return OBJECT
 
     def watch(self, frame: Any, event: str, result: Any) -> None:
-        """The profile function: what the project's functions return; in a thread of its own one is called at any time."""
+        """The profile function: what the project's functions return; those of other threads are called at any time."""
         if event != "return" or self.busy:
             return
         code = frame.f_code

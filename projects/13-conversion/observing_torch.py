@@ -48,23 +48,24 @@ def note(_: Any) -> None:
 
 
 def _layer_by_layer(original: Any) -> Any:
-    """A recurrent function whose dropout between the layers takes its numbers from the stream, a step before the next."""
+    """A recurrent function whose dropout between layers has its numbers from the stream, one step after the other."""
 
-    def called(
-        input: Any, hx: Any, weights: Any, bias: Any, layers: int, dropout: float, training: bool, both: bool, *first: bool
-    ) -> Any:
-        if not (training and dropout and layers > 1 and isinstance(weights, list)):  # else it is a packed sequence
-            return original(input, hx, weights, bias, layers, dropout, training, both, *first)
+    def drop(x: Any, p: float, samples_first: bool) -> Any:
+        return F.dropout(x.transpose(0, 1), p).transpose(0, 1) if samples_first else F.dropout(x, p)
+
+    def called(x: Any, hx: Any, weights: Any, bias: Any, layers: int, p: float, training: bool, *form: bool) -> Any:
+        if not (training and p and layers > 1 and isinstance(weights, list)):  # else it is a packed sequence
+            return original(x, hx, weights, bias, layers, p, training, *form)
+        both, samples_first = form
         count, ways, ends = len(weights) // layers, 1 + both, []
         for layer in range(layers):
-            if layer:
-                input = F.dropout(input.transpose(0, 1), dropout).transpose(0, 1) if first[0] else F.dropout(input, dropout)
+            x = drop(x, p, samples_first) if layer else x
             own = slice(layer * ways, (layer + 1) * ways)
             state = tuple(each[own] for each in hx) if isinstance(hx, tuple) else hx[own]
             of = weights[layer * count : (layer + 1) * count]
-            input, *end = original(input, state, of, bias, 1, 0.0, training, both, *first)
+            x, *end = original(x, state, of, bias, 1, 0.0, training, *form)
             ends.append(end)
-        return input, *map(torch.cat, zip(*ends, strict=True))
+        return x, *map(torch.cat, zip(*ends, strict=True))
 
     return called
 

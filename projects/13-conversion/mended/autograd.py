@@ -25,7 +25,7 @@ class Context:
 
 
 class Function:
-    """Derive from it `forward(ctx, …)` and `backward(ctx, …)`, which gives a gradient or None for each that was given."""
+    """Derive from it forward(ctx, …) and backward(ctx, …), which gives a gradient or None for each that was given."""
 
     @classmethod
     def apply(cls, *given):

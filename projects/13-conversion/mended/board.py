@@ -1,4 +1,4 @@
-"""TensorBoard's writer, in plain Python: where TensorBoard is not installed, PyTorch's side of a comparison has it too."""
+"""TensorBoard's writer in plain Python: where TensorBoard is not installed, both sides of a comparison have it."""
 
 import os
 

@@ -5,7 +5,6 @@ import paddle
 from .common import Tensor, also, method
 from .kinds import convert, get_default_dtype
 
-
 MADE: list[bool] = []  # whether there is any
 
 

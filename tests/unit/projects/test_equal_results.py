@@ -111,7 +111,7 @@ def test_one_distribution_is_alike_and_another_width_is_not(equality, seed, widt
 
 
 @pytest.mark.parametrize(
-    ("ours", "again", "same"), [(0.3, 0.7, True), (1.0, 1.0, True), (0.0, 0.0, False)], ids=["drawn", "set", "set wrong"]
+    ("ours", "again", "same"), [(0.3, 0.7, True), (1.0, 1.0, True), (0.0, 0.0, False)], ids=["drawn", "set", "wrong"]
 )
 def test_a_single_number_is_compared_where_it_is_not_drawn(equality, ours, again, same):
     assert equality.alike(*(np.array([each]) for each in (ours, 1.0, again))) == same
