@@ -37,7 +37,8 @@ def weights(model: Any) -> dict[str, tuple[Any, bool]]:
     """Every parameter and buffer under PyTorch's name, and whether it lies transposed: Paddle's Linear is (in, out)."""
     linear = {f"{name}.weight" for name, layer in model.named_sublayers() if isinstance(layer, paddle.nn.Linear)}
     found = {}
-    for name, value in model.state_dict(keep_vars=True).items():
+    every = {**model.state_dict(keep_vars=True), **dict(model.named_buffers())}  # also those that are not saved
+    for name, value in every.items():
         if not value.is_floating_point():
             continue
         head, _, last = name.rpartition(".")

@@ -57,20 +57,25 @@ def capture(case: Case, weights: dict[str, Any], kind: torch.dtype) -> Arrays:
     try:
         with _no_dropout():
             model = network(case).to(kind)
-            model.load_state_dict(
-                {name: value.to(kind) if value.is_floating_point() else value for name, value in weights.items()}
-            )
+            for name, value in start(model).items():
+                value.copy_(weights[name])
             return _train(case, model, kind)
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def start(model: Any) -> dict[str, torch.Tensor]:
+    """Its weights and buffers, also those that are not saved."""
+    return {**model.state_dict(), **{name: value.detach() for name, value in model.named_buffers()}}
 
 
 def _no_dropout() -> Any:
     """Functions that drop give what they are given; layers call these."""
     attend = F.scaled_dot_product_attention
 
-    def attended(query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, **more: Any) -> Any:
-        return attend(query, key, value, attn_mask, **more)
+    def attended(query: Any, key: Any, value: Any, mask: Any = None, p: float = 0, *more: Any, **named: Any) -> Any:
+        named.pop("dropout_p", p)
+        return attend(query, key, value, named.pop("attn_mask", mask), 0.0, *more, **named)
 
     functions = dict.fromkeys((name for name in dir(F) if DROPS.fullmatch(name)), lambda input, *_, **__: input)
     return mock.patch.multiple(F, scaled_dot_product_attention=attended, **functions)
@@ -157,7 +162,7 @@ def main() -> None:
     arrays: Arrays = {"versions": np.array(f"torch {torch.__version__}, numpy {np.__version__}")}
     for case in map(read, map(Path, sys.argv[2:]) if sys.argv[2:] else EXAMPLES):
         name = case.name
-        weights = network(case).state_dict()
+        weights = start(network(case))
         exact, others = capture(case, weights, torch.float64), rounded(case, weights)
         arrays |= {f"{name}/weight/{key}": value.numpy() for key, value in weights.items() if value.is_floating_point()}
         arrays |= {f"{name}/{key}": value for key, value in exact.items()}

@@ -222,6 +222,23 @@ def test_a_mark_stays_open_whatever_is_in_the_line(leftovers):
     assert (found.line, found.text) == (7, "return x.median(1)[0]")
 
 
+@pytest.mark.parametrize(
+    ("blocks", "spread"),
+    [
+        ("import torch\nfrom torch import nn\nimport numpy as np\n_x = 1\n", "import torch\nfrom torch import nn"),
+        ("from torch.nn import functional as F\nimport torch as _t\n", "from torch.nn import functional as F"),
+        ("__all__ = ['nn']\nimport torch\nfrom torch import nn\n", "from torch import nn"),
+        ("from .more import *\n", "import torchvision"),
+    ],
+)
+def test_what_a_star_brings_of_pytorch_is_imported_by_name(load, tmp_path, blocks, spread):
+    (tmp_path / "blocks.py").write_text(blocks)
+    (tmp_path / "more.py").write_text("import torchvision\nfrom .blocks import *\n")
+    tree = ast.parse("from blocks import *\nx = 1")
+    load("13-conversion/stars.py").spread(tree, tmp_path / "net.py", tmp_path)
+    assert ast.unparse(tree) == f"from blocks import *\n{spread}\nx = 1"
+
+
 TEXT = """x = 1  # one
 # before the loop
 for i in range(3):  # three
