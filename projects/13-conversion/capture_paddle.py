@@ -62,7 +62,7 @@ def capture(case: Case, folder: Path, given: Mapping[str, np.ndarray], kind: str
     paddle.set_default_dtype(kind)
     try:
         with mock.patch.multiple(mended.chance, _drop=lambda x, *_: x, _alpha=lambda x, *_: x):
-            model = network(case, folder)
+            model = network(case, folder).to(dtype=getattr(paddle, kind))
             load(model, given, kind)
             with mock.patch.object(mended.chance, "source", NoNumbers()):
                 return _train(case, model, kind, used)
