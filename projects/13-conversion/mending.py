@@ -129,7 +129,8 @@ class Mender(ast.NodeTransformer):
             return ast.copy_location(ast.Call(_name("into"), [self.visit(node), self.visit(out)], []), node)
         if full in self.rules.names and full != "torch.where" and not node.args and (x := _without(node, "input")):
             node.args = [x]  # always the first, whatever it is called here
-        if not isinstance(called, ast.Attribute) or full is not None or _is_super(called.value):
+        module = full is not None and full.partition(".")[0] not in self.own  # a variable may be named as one's own
+        if not isinstance(called, ast.Attribute) or module or _is_super(called.value):
             return self.generic_visit(node)
         if _is_own(called.value):  # a method or layer of the person's own
             called.attr = KEPT + called.attr

@@ -80,6 +80,11 @@ def test_a_name_of_pytorch_is_replaced_by_one_that_means_the_same(mending, befor
     assert mended(mending, HEAD + before)[0].endswith(f"\n{after}")
 
 
+def test_a_variable_may_have_the_name_of_the_projects_own_module(mending):
+    text = "import vit_pytorch\ndef f(vit_pytorch):\n    return vit_pytorch.size(0)"
+    assert mended(mending, text)[0].endswith("return mended.size(vit_pytorch, 0)")
+
+
 def test_a_rule_falls_away_with_the_version_that_does_not_need_it(mending):
     assert mended(mending, HEAD + "x.shape == (2, 3)", ["Size"])[0].endswith("\nx.shape == (2, 3)")
 
