@@ -37,7 +37,7 @@ PLACEHOLDER = re.compile(r"^<!-- reference: (\w+) -->$", re.MULTILINE)
 LANGUAGES = {"en": "English", "zh": "中文"}
 SEARCH = {"en": "Search", "zh": "搜索"}
 # Written by a program; for those who change things.
-ENGLISH_ALONE = {"docs/benchmarks.md", "docs/changelog.md", "docs/conversion.md"}
+ENGLISH_ALONE = {"docs/benchmarks.md", "docs/changelog.md"}
 TITLES = {
     "Start": "入门",
     "Hardware": "硬件",

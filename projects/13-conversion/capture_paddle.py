@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import mended
 import numpy as np
@@ -27,8 +28,6 @@ def network(case: Case, folder: Path) -> Any:
     model = getattr(importlib.import_module(name), case.model)(**case.arguments)
     del sys.path[: len(before)]
     for layer in model.sublayers():
-        if isinstance(layer, paddle.nn.Dropout | mended.Dropout):
-            layer.p = 0.0
         if isinstance(getattr(layer, "eps", None), float):  # the reference has the numbers that Paddle's operators hold
             layer.eps = float(np.float32(layer.eps))
     return model
@@ -38,7 +37,8 @@ def weights(model: Any) -> dict[str, tuple[Any, bool]]:
     """Every parameter and buffer under PyTorch's name, and whether it lies transposed: Paddle's Linear is (in, out)."""
     linear = {f"{name}.weight" for name, layer in model.named_sublayers() if isinstance(layer, paddle.nn.Linear)}
     found = {}
-    for name, value in model.state_dict(keep_vars=True).items():
+    every = {**model.state_dict(keep_vars=True), **dict(model.named_buffers())}  # also those that are not saved
+    for name, value in every.items():
         if not value.is_floating_point():
             continue
         head, _, last = name.rpartition(".")
@@ -60,17 +60,21 @@ def load(model: Any, given: Mapping[str, np.ndarray], kind: str) -> None:
 def capture(case: Case, folder: Path, given: Mapping[str, np.ndarray], kind: str, used: list[Any]) -> Arrays:
     """Train the converted model from the weights `given`; the arrays that capture_torch.py makes, by the same names."""
     paddle.set_default_dtype(kind)
-    sides = [(where, where.dropout) for where in (paddle.nn.functional, mended) if hasattr(where, "dropout")]
     try:
-        for where, _ in sides:
-            where.dropout = lambda x, *_, **__: x
-        model = network(case, folder)
-        load(model, given, kind)
-        return _train(case, model, kind, used)
+        with mock.patch.multiple(mended.chance, _drop=lambda x, *_: x, _alpha=lambda x, *_: x):
+            model = network(case, folder).to(dtype=getattr(paddle, kind))
+            load(model, given, kind)
+            with mock.patch.object(mended.chance, "source", NoNumbers()):
+                return _train(case, model, kind, used)
     finally:
-        for where, dropout in sides:
-            where.dropout = dropout
         paddle.set_default_dtype("float32")
+
+
+class NoNumbers:
+    """In place of random numbers: those of PyTorch were others."""
+
+    def __getattr__(self, _: str) -> Any:
+        raise RuntimeError("it draws random numbers in its forward, so that its results cannot be compared")
 
 
 def array(value: Any) -> np.ndarray:

@@ -10,18 +10,22 @@ PyTorch's, `/` parts them.
 """
 
 import importlib
+import re
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from cases import EXAMPLES, STEPS, Case, module_name, read
 from equality import relative, scale
 
 from results import tensors, wanted
 
 Arrays = dict[str, np.ndarray]
+DROPS = re.compile(r"(feature_)?(alpha_)?dropout[123]?d?")
 
 
 def attribute(number: float) -> float:
@@ -40,8 +44,8 @@ def network(case: Case) -> Any:
     model = getattr(importlib.import_module(name), case.model)(**case.arguments)
     del sys.path[: len(before)]
     for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
+        if isinstance(module, torch.nn.RNNBase):
+            module.dropout = 0.0
         if hasattr(module, "eps"):
             module.eps = attribute(module.eps)
     return model
@@ -50,16 +54,31 @@ def network(case: Case) -> Any:
 def capture(case: Case, weights: dict[str, Any], kind: torch.dtype) -> Arrays:
     """Train the model from `weights` in one type of number; the arrays, by name."""
     torch.set_default_dtype(kind)  # what forward makes is of it too
-    dropout, torch.nn.functional.dropout = torch.nn.functional.dropout, lambda input, *_, **__: input
     try:
-        model = network(case).to(kind)
-        model.load_state_dict(
-            {name: value.to(kind) if value.is_floating_point() else value for name, value in weights.items()}
-        )
-        return _train(case, model, kind)
+        with _no_dropout():
+            model = network(case).to(kind)
+            for name, value in start(model).items():
+                value.copy_(weights[name])
+            return _train(case, model, kind)
     finally:
-        torch.nn.functional.dropout = dropout
         torch.set_default_dtype(torch.float32)
+
+
+def start(model: Any) -> dict[str, torch.Tensor]:
+    """Its weights and buffers, also those that are not saved."""
+    return {**model.state_dict(), **{name: value.detach() for name, value in model.named_buffers()}}
+
+
+def _no_dropout() -> Any:
+    """Functions that drop give what they are given; layers call these."""
+    attend = F.scaled_dot_product_attention
+
+    def attended(query: Any, key: Any, value: Any, mask: Any = None, p: float = 0, *more: Any, **named: Any) -> Any:
+        named.pop("dropout_p", p)
+        return attend(query, key, value, named.pop("attn_mask", mask), 0.0, *more, **named)
+
+    functions = dict.fromkeys((name for name in dir(F) if DROPS.fullmatch(name)), lambda input, *_, **__: input)
+    return mock.patch.multiple(F, scaled_dot_product_attention=attended, **functions)
 
 
 def array(value: torch.Tensor) -> np.ndarray:
@@ -111,10 +130,10 @@ def _given(inputs: tuple[np.ndarray, ...], kind: torch.dtype) -> list[torch.Tens
 def _loss(case: Case, result: Any, classes: np.ndarray, step: int) -> torch.Tensor:
     logits = wanted(result, torch.is_tensor, torch.is_floating_point)
     if case.loss == "cross_entropy":
-        return torch.nn.functional.cross_entropy(logits.reshape(-1, case.classes), torch.tensor(classes).reshape(-1))
+        return F.cross_entropy(logits.reshape(-1, case.classes), torch.tensor(classes).reshape(-1))
     towards = torch.tensor(case.targets(tuple(logits.shape), step)).to(logits.dtype)
     functions = {"mse": "mse_loss", "bce": "binary_cross_entropy_with_logits"}
-    return getattr(torch.nn.functional, functions[case.loss])(logits, towards)
+    return getattr(F, functions[case.loss])(logits, towards)
 
 
 def _evaluated(case: Case, model: Any, kind: torch.dtype) -> Arrays:
@@ -143,7 +162,7 @@ def main() -> None:
     arrays: Arrays = {"versions": np.array(f"torch {torch.__version__}, numpy {np.__version__}")}
     for case in map(read, map(Path, sys.argv[2:]) if sys.argv[2:] else EXAMPLES):
         name = case.name
-        weights = network(case).state_dict()
+        weights = start(network(case))
         exact, others = capture(case, weights, torch.float64), rounded(case, weights)
         arrays |= {f"{name}/weight/{key}": value.numpy() for key, value in weights.items() if value.is_floating_point()}
         arrays |= {f"{name}/{key}": value for key, value in exact.items()}

@@ -16,6 +16,7 @@ import leftovers
 import mending
 import places
 import sources
+import stars
 from mending import Open
 
 GENERATED = ("paddle_utils.py", mending.PACKAGE)
@@ -80,6 +81,7 @@ def _prepare(
 ) -> dict[int, places.Comments]:
     text = sources.read(path)
     tree = sources.parse(text)
+    stars.spread(tree, path, path.parents[len(Path(name).parts) - 1])
     head = _head(tree)
     first = head[-1].end_lineno or 0 if head else 0
     kept = places.comments(text, tree, first)

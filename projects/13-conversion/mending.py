@@ -20,6 +20,7 @@ PACKAGE = "mended"
 PREFIX = "_mended_"  # a bare name, which PaConvert leaves alone; afterwards "mended."
 DOT = "_DOT_"
 KEPT = "_kept_"
+BARE = ("torch.no_grad", "torch.enable_grad", "torch.inference_mode")  # decorators that need no brackets
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,8 @@ class Mender(ast.NodeTransformer):
             return ast.copy_location(ast.Call(_name("into"), [self.visit(node), self.visit(out)], []), node)
         if full in self.rules.names and full != "torch.where" and not node.args and (x := _without(node, "input")):
             node.args = [x]  # always the first, whatever it is called here
-        if not isinstance(called, ast.Attribute) or full is not None or _is_super(called.value):
+        module = full is not None and full.partition(".")[0] not in self.own  # a variable may be named as one's own
+        if not isinstance(called, ast.Attribute) or module or _is_super(called.value):
             return self.generic_visit(node)
         if _is_own(called.value):  # a method or layer of the person's own
             called.attr = KEPT + called.attr
@@ -192,6 +194,8 @@ class Mender(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
+        if node.id == "torch" and isinstance(node.ctx, ast.Load) and node.id not in self.names.known:
+            return self._refuse(node, "this file does not import it: import it here")
         return self._reference(node, self.names.known.get(node.id))
 
     def _reference(self, node: Any, full: str | None) -> ast.AST:
@@ -231,17 +235,25 @@ class Mender(ast.NodeTransformer):
         full = self.names.full(node.args[0]) if node.args else None
         if full != "torch" and not (full or "").startswith("torch."):
             return None
-        name = node.args[1] if len(node.args) > 1 else None
-        if isinstance(name, ast.Constant) and f"{full}.{name.value}" in self.rules.names:
-            if _called(node.func) == "hasattr":
+        asked, name = _called(node.func), node.args[1] if len(node.args) > 1 else None
+        if isinstance(name, ast.Constant):
+            whole = f"{full}.{name.value}"
+            known = any(each == whole or each.startswith(f"{whole}.") for each in self.rules.names)
+            if asked == "hasattr" and known:
                 return ast.copy_location(ast.Constant(True), node)
-            return self.visit(ast.copy_location(ast.Attribute(node.args[0], name.value, ast.Load()), node))
-        if full == "torch.nn" and _called(node.func) == "getattr" and name is not None:
+            if asked == "hasattr":
+                return self._refuse(node, "what PyTorch has is no matter of Paddle: keep the branch that you mean")
+            if known or len(node.args) == 2:
+                return self.visit(ast.copy_location(ast.Attribute(node.args[0], name.value, ast.Load()), node))
+        if full == "torch.nn" and asked == "getattr" and name is not None:
             self.used["getattr(torch.nn, …)"] += 1
             return ast.copy_location(
                 ast.Call(_name("layer_of"), [self.visit(each) for each in node.args[1:]], []), node
             )
-        return self._refuse(node, "a name of PyTorch that is made while the program runs: write it out")
+        choice = f"{ast.unparse(node.args[0])}.…"
+        return self._refuse(
+            node, f"which name it is shows only when the program runs: choose from a dictionary, {{'…': {choice}}}"
+        )
 
     def _refuse(self, node: ast.expr, hint: str) -> ast.Call:
         text = ast.unparse(node)
@@ -255,6 +267,40 @@ class Mender(ast.NodeTransformer):
         if isinstance(node.value, str) and re.fullmatch(r"torch(\.\w+)+", node.value):
             return self._refuse(node, "the name of something of PyTorch in a string")
         return node
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = self._annotation(node.annotation)
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        node.annotation = self._annotation(node.annotation) or node.annotation
+        node.target = self.visit(node.target)
+        node.value = node.value and self.visit(node.value)
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        """`@torch.no_grad` is called in PyTorch, whether it is written so or not."""
+        node.decorator_list = [
+            ast.copy_location(ast.Call(each, [], []), each) if self.names.full(each) in BARE else each
+            for each in node.decorator_list
+        ]
+        returns, node.returns = self._annotation(node.returns), None
+        self.generic_visit(node)
+        node.returns = returns
+        return node
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # type: ignore[assignment]
+
+    def _annotation(self, node: ast.expr | None) -> ast.expr | None:
+        """It computes nothing: what of it is not converted is not open, and stays as text."""
+        if node is None or (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+            return node
+        text, opened = ast.unparse(node), len(self.open)
+        made: ast.expr = self.visit(node)
+        if len(self.open) == opened:
+            return made
+        del self.open[opened:]
+        return ast.copy_location(ast.Constant(text), node)
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         node.values = [self.visit(each) if isinstance(each, ast.FormattedValue) else each for each in node.values]

@@ -102,7 +102,7 @@ class Observer:
         return OBJECT
 
     def watch(self, frame: Any, event: str, result: Any) -> None:
-        """The profile function: what the project's functions return."""
+        """The profile function: what the project's functions return; those of other threads are called at any time."""
         if event != "return" or self.busy:
             return
         code = frame.f_code
@@ -111,7 +111,7 @@ class Observer:
             return
         self.executed.add((name, code.co_firstlineno))
         function = code.co_name
-        if function in SKIPPED:
+        if function in SKIPPED or threading.current_thread() is not threading.main_thread():
             return
         where = f"{name} {getattr(code, 'co_qualname', function)}"
         self.calls[where] += 1

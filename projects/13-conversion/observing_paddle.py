@@ -22,15 +22,17 @@ def array(value: Any) -> np.ndarray | None:
 
 
 def is_own(value: Any) -> bool:
-    """Whether its text is Paddle's own: a layer, an optimiser."""
+    """Whether its text is Paddle's own: a layer, an optimiser, a device."""
+    if type(value).__name__ == "device":
+        return True
     return isinstance(value, paddle.nn.Layer | paddle.optimizer.Optimizer | paddle.base.core.Place)
 
 
 def name(value: Any) -> str | None:
-    """Of a type of numbers or a device, as both frameworks call it; an iterator of PyTorch's is no list to compare."""
+    """Of a type of numbers, as both frameworks call it; a device and an iterator of PyTorch's are none to compare."""
     if isinstance(value, paddle.dtype):
         return str(value).rpartition(".")[2]
-    return OBJECT if type(value).__name__ == "Listed" else None
+    return OBJECT if type(value).__name__ in ("device", "Listed") else None
 
 
 def note(variables: dict[str, Any]) -> None:

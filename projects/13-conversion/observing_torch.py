@@ -4,15 +4,15 @@ import importlib
 import math
 import os
 import sys
-import types
 from collections import Counter
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from comparing import OBJECT
 
 PLACES: Counter[str] = Counter()
 KEPT: list[Any] = []
@@ -37,23 +37,37 @@ def is_own(value: Any) -> bool:
 
 
 def name(value: Any) -> str | None:
-    """Of a type of numbers or a device, as both frameworks call it."""
-    return str(value).removeprefix("torch.") if isinstance(value, torch.dtype | torch.device) else None
+    """Of a type of numbers, as both frameworks call it; the other side may have another device."""
+    if isinstance(value, torch.device):
+        return OBJECT
+    return str(value).removeprefix("torch.") if isinstance(value, torch.dtype) else None
 
 
 def note(_: Any) -> None:
     pass
 
 
-def _dropout_within(observer: Any) -> None:
-    """Note where a recurrent layer of PyTorch draws numbers itself, for its dropout between layers."""
+def _layer_by_layer(original: Any) -> Any:
+    """A recurrent function whose dropout between layers has its numbers from the stream, one step after the other."""
 
-    def note_it(module: Any, _: Any) -> None:
-        if isinstance(module, torch.nn.RNNBase) and module.training and module.dropout and module.num_layers > 1:
-            kind = type(module).__name__
-            observer.write("apart", "", 0, f"the dropout between the layers of {kind} draws numbers of its own")
+    def drop(x: Any, p: float, samples_first: bool) -> Any:
+        return F.dropout(x.transpose(0, 1), p).transpose(0, 1) if samples_first else F.dropout(x, p)
 
-    torch.nn.modules.module.register_module_forward_pre_hook(note_it)
+    def called(x: Any, hx: Any, weights: Any, bias: Any, layers: int, p: float, training: bool, *form: bool) -> Any:
+        if not (training and p and layers > 1 and isinstance(weights, list)):  # else it is a packed sequence
+            return original(x, hx, weights, bias, layers, p, training, *form)
+        both, samples_first = form
+        count, ways, ends = len(weights) // layers, 1 + both, []
+        for layer in range(layers):
+            x = drop(x, p, samples_first) if layer else x
+            own = slice(layer * ways, (layer + 1) * ways)
+            state = tuple(each[own] for each in hx) if isinstance(hx, tuple) else hx[own]
+            of = weights[layer * count : (layer + 1) * count]
+            x, *end = original(x, state, of, bias, 1, 0.0, training, *form)
+            ends.append(end)
+        return x, *map(torch.cat, zip(*ends, strict=True))
+
+    return called
 
 
 OWN = ("poisson", "binomial", "_standard_gamma", "_sample_dirichlet")
@@ -91,22 +105,21 @@ def _torchvision() -> None:
 
 
 def _tensorboard() -> None:
-    """Its writer shows what it is given to a person and computes nothing: where it is not installed, none is needed."""
+    """Where it is not installed, its writer is the one that a converted project has."""
     if find_spec("tensorboard") is None:
-        made = types.ModuleType("torch.utils.tensorboard")
-        made.SummaryWriter = mock.MagicMock  # type: ignore[attr-defined]
-        sys.modules[made.__name__] = made
+        spec = spec_from_file_location("torch.utils.tensorboard", Path(__file__).parent / "mended" / "board.py")
+        sys.modules["torch.utils.tensorboard"] = made = module_from_spec(spec)  # type: ignore[arg-type]
+        spec.loader.exec_module(made)  # type: ignore[union-attr]
 
 
 def prepare(stream: Any, device: str, observer: Any) -> None:
     """Put the functions of this file in the place of PyTorch's."""
     STREAMS[:] = [stream]
-    _dropout_within(observer)
     _drawn_within(observer)
     _torchvision()
     _tensorboard()
     torch.set_printoptions(precision=8, sci_mode=False, linewidth=100000)
-    torch.compile = lambda model=None, **_: (
+    torch.compile = torch.jit.script = lambda model=None, *_, **__: (
         model if model is not None else lambda function: function
     )  # the same, sooner
     torch.save = observer.saved(torch.save)
@@ -116,6 +129,8 @@ def prepare(stream: Any, device: str, observer: Any) -> None:
     torch.Generator = Generator  # type: ignore[misc]
     _replace_methods()
     F.scaled_dot_product_attention = attend
+    for name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
+        setattr(torch._VF, name, _layer_by_layer(getattr(torch._VF, name)))
     torch.nn.init.trunc_normal_ = trunc_normal_
     F.dropout = torch.dropout = dropout_over(0)
     F.alpha_dropout, F.feature_alpha_dropout = alpha_dropout_over(0), alpha_dropout_over(2)

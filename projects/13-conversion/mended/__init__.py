@@ -6,6 +6,8 @@ from . import arithmetic, chance, modules, sparse, views
 from .algebra import *
 from .arithmetic import *
 from .attention import *
+from .autograd import Function
+from .board import SummaryWriter
 from .chance import *
 from .common import into, not_converted
 from .data import *

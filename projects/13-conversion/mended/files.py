@@ -1,6 +1,7 @@
 """Saved tensors, and small things that are a line each."""
 
 import contextlib
+import functools
 import io
 import pickle
 from pathlib import Path
@@ -69,28 +70,45 @@ def checkpoint(function, *given, use_reentrant=None, preserve_rng_state=True, **
 
 
 def compile(model=None, **_):
-    """torch.compile makes nothing else of a model, only faster."""
+    """What makes nothing else of a model or a function, only faster, or says how that is to be done."""
     return model if model is not None else lambda function: function
 
 
-class device:
-    """PyTorch's name of a device; Paddle's functions take its text."""
+DEVICES = ("cpu", "cuda", "mps", "xpu", "npu", "hpu", "meta")
+
+
+class device(str):
+    """PyTorch's device, which is equal to no text; Paddle's functions take its own."""
 
     def __new__(cls, type="cpu", index=None):
-        return Device(type if index is None else f"{type}:{index}")
+        if isinstance(type, int):
+            type, index = "cuda", type
+        type = str(type)
+        kind, _, number = type.partition(":")
+        if kind not in DEVICES or (":" in type and not number.isdecimal()) or (number and index is not None):
+            raise RuntimeError(f"Invalid device string: {type!r}")
+        return super().__new__(cls, type if index is None else f"{type}:{int(index)}")
 
+    type = property(lambda self: str(self).partition(":")[0])
+    index = property(lambda self: int(str(self).partition(":")[2]) if ":" in str(self) else None)
 
-class Device(str):
-    @property
-    def type(self):
-        return self.partition(":")[0]
+    def __eq__(self, other):
+        return isinstance(other, device) and str(self) == str(other)
 
-    @property
-    def index(self):
-        return int(self.partition(":")[2]) if ":" in self else None
+    def __ne__(self, other):
+        return not self == other
+
+    def __hash__(self):
+        return hash(str(self))
 
     def __repr__(self):
-        return f"device(type={self.type!r})"
+        return f"device(type={self.type!r}" + (f", index={self.index})" if ":" in str(self) else ")")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return False
 
 
 def is_available():
@@ -98,7 +116,7 @@ def is_available():
 
 
 def current_accelerator(*_, **__):
-    return Device("cuda") if is_available() else None
+    return device("cuda") if is_available() else None
 
 
 def never(*_, **__):
@@ -161,11 +179,11 @@ class GradScaler:
 
 
 class set_grad_enabled:
-    """As a call and in a `with`."""
+    """As a call, in a `with`, and on a function."""
 
     def __init__(self, mode):
-        self.before = paddle.is_grad_enabled()
-        paddle.set_grad_enabled(bool(mode)).__enter__()
+        self.mode, self.before = bool(mode), paddle.is_grad_enabled()
+        paddle.set_grad_enabled(self.mode).__enter__()
 
     def __enter__(self):
         return self
@@ -173,40 +191,15 @@ class set_grad_enabled:
     def __exit__(self, *_):
         paddle.set_grad_enabled(self.before).__enter__()
 
+    def __call__(self, function):
+        self.__exit__()
 
-class SummaryWriter:
-    """TensorBoard's writer: what it is given is kept as lines of text in its folder."""
+        @functools.wraps(function)
+        def called(*given, **named):
+            with set_grad_enabled(self.mode):
+                return function(*given, **named)
 
-    def __init__(self, log_dir="runs", *_, **__):
-        import os
-
-        self.log_dir = str(log_dir or "runs")
-        os.makedirs(self.log_dir, exist_ok=True)
-        self.file = open(os.path.join(self.log_dir, "scalars.txt"), "a", encoding="utf-8")  # noqa: SIM115
-
-    def add_scalar(self, tag, scalar_value, global_step=None, *_, **__):
-        self.file.write(f"{tag} {global_step} {float(scalar_value)}\n")
-
-    def add_scalars(self, tag, values, global_step=None, *_, **__):
-        for name, value in values.items():
-            self.add_scalar(f"{tag}/{name}", value, global_step)
-
-    def __getattr__(self, name):
-        if name.startswith("add_"):
-            return nothing
-        raise AttributeError(name)
-
-    def flush(self):
-        self.file.flush()
-
-    def close(self):
-        self.file.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
+        return called
 
 
 def make_grid(tensor, nrow=8, padding=2, normalize=False, value_range=None, scale_each=False, pad_value=0.0):

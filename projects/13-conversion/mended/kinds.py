@@ -196,7 +196,7 @@ def to(x, *given, dtype=None, device=None, non_blocking=False, copy=False, memor
             dtype = each
         elif isinstance(each, str) or not isinstance(each, bool):
             device = each
-    if isinstance(device, str) and device not in ("cpu", str(x.place)):
+    if isinstance(device, str) and str(device) not in ("cpu", str(x.place)):
         x = x.to(_place(device))
     elif device is not None and not isinstance(device, str):
         x = x._to(device) if hasattr(x, "_to") and device != x.place else x

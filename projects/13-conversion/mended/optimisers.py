@@ -366,11 +366,11 @@ class LBFGS(Optimizer):
             steps.append(step)
             ro.append(1 / curvature)
             state["H_diag"] = curvature / (change * change).sum()
-        direction, shares = -gradient, []
-        for change, step, over in reversed(list(zip(changes, steps, ro, strict=True))):
-            shares.append((step * direction).sum() * over)
-            direction = direction - shares[-1] * change
+        direction, shares = -gradient, state.setdefault("al", [None] * history)
+        for number in reversed(range(len(changes))):
+            shares[number] = (steps[number] * direction).sum() * ro[number]
+            direction = direction - shares[number] * changes[number]
         direction = direction * state["H_diag"]
-        for change, step, over, share in zip(changes, steps, ro, reversed(shares), strict=True):
+        for change, step, over, share in zip(changes, steps, ro, shares, strict=False):
             direction = direction + step * (share - (change * direction).sum() * over)
         return direction

@@ -62,12 +62,32 @@ def _count(length, size, step, edge, gap=1):
     return count - ((count - 1) * step >= length + edge)
 
 
+def _sums(x, sizes, steps):
+    """Of windows, along one axis after the other: Paddle divides by their size in float32, also in float64."""
+    for axis, size, step in zip(range(x.ndim - len(sizes), x.ndim), sizes, steps, strict=True):
+        count = (x.shape[axis] - size) // step + 1
+        ends = [first + step * (count - 1) + 1 for first in range(size)]
+        x = paddle.add_n([paddle.strided_slice(x, [axis], [first], [end], [step]) for first, end in enumerate(ends)])
+    return x
+
+
+def _means(x, sizes):
+    """Of as many windows as are asked for, which cover the axis."""
+    for axis, size in zip(range(x.ndim - len(sizes), x.ndim), sizes, strict=True):
+        length = x.shape[axis]
+        spans = [(number * length // size, -(-(number + 1) * length // size)) for number in range(size)]
+        x = paddle.concat(
+            [paddle.slice(x, [axis], *map(list, zip(each))).mean(axis, keepdim=True) for each in spans], axis
+        )
+    return x
+
+
 def _avg_pool(axes):
     function = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}[axes]
 
     def call(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None):
         sides = list(_sides(axes, kernel_size, stride or kernel_size, padding))
-        if not ceil_mode and not divisor_override:
+        if not ceil_mode and not divisor_override and x.dtype != paddle.float64:
             sizes, steps, edges = map(list, zip(*sides, strict=True))
             return _pooled(x, axes, lambda x: function(x, sizes, steps, edges, exclusive=not count_include_pad))
         pads, counted = [], paddle.ones([])
@@ -79,7 +99,7 @@ def _avg_pool(axes):
             inside = last - first if count_include_pad else np.minimum(last, length) - np.maximum(first, 0)
             counted = counted.unsqueeze(-1) * paddle.to_tensor(inside.astype("float32"))
         sizes, steps, _ = map(list, zip(*sides, strict=True))
-        sums = _pooled(pad(x, pads), axes, lambda x: function(x, sizes, steps, 0, exclusive=False)) * math.prod(sizes)
+        sums = _sums(pad(x, pads), sizes, steps)
         return sums / (divisor_override or counted.astype(x.dtype))
 
     return call
@@ -95,6 +115,8 @@ def _adaptive(axes, function):
             size = size[0]
         elif isinstance(size, (tuple, list)):
             size = [x.shape[each - axes] if one is None else one for each, one in enumerate(size)]
+        if x.dtype == paddle.float64 and "avg" in function.__name__:
+            return _means(x, [size] * axes if isinstance(size, int) else size)
         return _pooled(x, axes, lambda x: function(x, size))
 
     return call

@@ -5,17 +5,33 @@ import paddle
 from .common import Tensor, also, method
 from .kinds import convert, get_default_dtype
 
+MADE: list[bool] = []  # whether there is any
+
 
 @method
 def to_sparse(x, *_, **__):
-    made = x.clone()
-    made._entries = paddle.nonzero(x).T
+    return _sparse(x.clone(), paddle.nonzero(x).T)
+
+
+def _sparse(made, entries):
+    made._entries = entries
+    MADE[:] = [True]
     return made
 
 
 @method
 def to_dense(x, dtype=None, **__):
-    return x if dtype is None else convert(x, dtype)
+    made = x.clone() if dtype is None else convert(x, dtype)
+    made._entries = None
+    return made
+
+
+def is_sparse(x):
+    if not isinstance(x, Tensor):
+        return x.is_sparse
+    if MADE and not hasattr(x, "_entries"):
+        raise NotImplementedError("whether a tensor is sparse that was computed is not converted")
+    return getattr(x, "_entries", None) is not None
 
 
 @method
@@ -24,7 +40,7 @@ def coalesce(x):
 
 
 def _placed(x):
-    if not hasattr(x, "_entries"):
+    if getattr(x, "_entries", None) is None:
         raise NotImplementedError("which entries a sparse tensor has that was computed is not converted")
     return x._entries
 
@@ -54,8 +70,7 @@ def sparse_coo_tensor(indices, values, size=None, *, dtype=None, device=None, re
     if requires_grad:
         made = made.detach()
         made.stop_gradient = False
-    made._entries = paddle.unique(indices.astype("int64"), axis=1)
-    return made
+    return _sparse(made, paddle.unique(indices.astype("int64"), axis=1))
 
 
 def float_coo_tensor(indices, values, size=None):

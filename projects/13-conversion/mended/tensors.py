@@ -5,7 +5,7 @@ import functools
 import paddle
 
 from .common import put
-from .files import Device
+from .files import device
 
 Tensor = paddle.Tensor
 TRACED = {paddle.float16, paddle.bfloat16, paddle.float32, paddle.float64, paddle.complex64, paddle.complex128}
@@ -53,7 +53,7 @@ def install():
         kind.requires_grad_ = requires_grad_
         kind.data = property(lambda self: self.detach(), _data)
         kind.grad_fn = _grad_fn(kind.grad_fn)
-        kind.device = property(lambda self: Device(str(self.place)[6:-1].replace("gpu", "cuda")))
+        kind.device = property(lambda self: device(str(self.place)[6:-1].replace("gpu", "cuda")))
         for name in ("cuda", "cpu", "xpu", "mps"):
             setattr(kind, f"is_{name}", property(functools.partial(_lies_on, name)))
         kind.requires_grad = property(

@@ -141,8 +141,25 @@ def put_at(self, index, value):
     if isinstance(value, Tensor) and hasattr(value, "_of") and not value.stop_gradient:
         value = value.clone()  # a write into what it is a view of is a write into it
     allow(self)
-    _put(self, index, value)
+    tracked = isinstance(value, Tensor) and paddle.is_grad_enabled() and not value.stop_gradient
+    if tracked and (0 in value.shape or not _is_part(index)):
+        _put_tracked(self, index, value)
+    elif not (isinstance(value, Tensor) and 0 in value.shape):
+        _put(self, index, value)
     written(self)
+
+
+def _put_tracked(self, index, value):
+    """Paddle 3.3.1's gradient of what is written by numbers or masks is what lay in memory, unless it is float32."""
+    whole = self.clone()
+    places = _read(paddle.arange(whole.size).reshape(whole.shape), index)
+    value = paddle.expand(value.astype(whole.dtype), places.shape)
+    if 0 in places.shape:
+        made = whole + value.sum()
+    else:
+        flat = paddle.index_put(paddle.reshape(whole, [-1]), (paddle.flatten(places),), paddle.flatten(value))
+        made = paddle.reshape(flat, whole.shape)
+    take(self, made)
 
 
 def _followed(change):

@@ -65,13 +65,24 @@ HEAD = "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n"
         ("x.shape == (2, 3)", "mended.shape(x) == (2, 3)"),
         ("getattr(nn, kind)(3)", "mended.layer_of(kind)(3)"),
         ("getattr(torch, 'add')(a, b)", "mended.add(a, b)"),
+        ("getattr(torch, 'sin')(a)", "torch.sin(a)"),
         ("hasattr(F, 'scaled_dot_product_attention')", "True"),
+        ("hasattr(torch.backends, 'mps')", "True"),
+        ("x.is_sparse", "mended.is_sparse(x)"),
+        ("thread.start()", "thread.start()"),
+        ("@torch.jit.script\ndef f(x): pass", "@mended.compile\ndef f(x):\n    pass"),
+        ("@torch.no_grad\ndef f(x): pass", "@torch.no_grad()\ndef f(x):\n    pass"),
         ("net = nn.DataParallel(net)", "net = mended.not_converted('a.py:4: nn.DataParallel')(net)"),
         ("from timm import models", "mended.not_converted('a.py:4: from timm import models')"),
     ],
 )
 def test_a_name_of_pytorch_is_replaced_by_one_that_means_the_same(mending, before, after):
-    assert mended(mending, HEAD + before)[0].splitlines()[-1] == after
+    assert mended(mending, HEAD + before)[0].endswith(f"\n{after}")
+
+
+def test_a_variable_may_have_the_name_of_the_projects_own_module(mending):
+    text = "import vit_pytorch\ndef f(vit_pytorch):\n    return vit_pytorch.size(0)"
+    assert mended(mending, text)[0].endswith("return mended.size(vit_pytorch, 0)")
 
 
 def test_a_rule_falls_away_with_the_version_that_does_not_need_it(mending):
@@ -135,16 +146,22 @@ def test_every_layer_without_weights_calls_a_function_that_is_there(mending):
 @pytest.mark.parametrize(
     ("line", "hint"),
     [
-        ("getattr(torch, name)()", "while the program runs"),
-        ("x.is_sparse", "dense tensors"),
+        ("getattr(torch, name)()", "when the program runs: choose from a dictionary, {'…': torch.…}"),
+        ("hasattr(torch, 'vmap')", "keep the branch that you mean"),
+        ("torch.foo = 3", "is replaced here"),
         ("torch.nn.utils.weight_norm(m)", "ends Paddle 3.0's process"),
-        ("torch.jit.script(m)", "to_static"),
+        ("torch.jit.trace(m, x)", "to_static"),
         ("x.register_hook(f)", "another time"),
     ],
 )
 def test_what_no_function_of_paddle_does_is_open_with_a_hint(mending, line, hint):
     (found,) = mended(mending, HEAD + line)[1].open
     assert found.line == 4 and hint in found.hint
+
+
+def test_torch_that_a_file_does_not_import_is_named_so(mending):
+    (found,) = mended(mending, "from common import *\ntorch.zeros(3)")[1].open
+    assert (found.line, found.text, found.hint) == (2, "torch", "this file does not import it: import it here")
 
 
 @pytest.mark.parametrize(
@@ -179,6 +196,21 @@ def test_talk_of_pytorch_and_the_projects_own_packages_are_not_open(mending, lin
     assert mender.open == [] and text == ast.unparse(ast.parse(line))
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("def f(x: 'torch.Tensor') -> 'torch.Tensor': pass", "def f(x: 'torch.Tensor') -> 'torch.Tensor':\n    pass"),
+        ("def f(x: list['torch.Tensor']): pass", "def f(x: \"list['torch.Tensor']\"):\n    pass"),
+        ("def f(g: torch.distributed.Group): pass", "def f(g: 'torch.distributed.Group'):\n    pass"),
+        ("x: torch.dtype = torch.float", "x: mended.dtype = mended.float32"),
+        ("x: 'torch.dtype' = torch.float", "x: 'torch.dtype' = mended.float32"),
+    ],
+)
+def test_an_annotation_is_no_open_line_and_does_not_end_the_program(mending, before, after):
+    text, mender = mended(mending, HEAD + before)
+    assert text.endswith(f"\n{after}") and mender.open == []
+
+
 def test_a_statement_that_paconvert_marked_ends_the_program_and_stays_as_a_comment(leftovers):
     text = "def f(x):\n    y = 1\n>>>>>>    for a in torch.foo(\n        x):\n        y += a\n    return y\n"
     stopped, lines = leftovers.stopped(text, [1, 2, 4, 5, 6, 7], "a.py")
@@ -193,6 +225,23 @@ def test_a_mark_stays_open_whatever_is_in_the_line(leftovers):
     """`x.median(1)` has no torch in it, and PaConvert marks it."""
     (found,) = leftovers.in_result(">>>>>>    return x.median(1)[0]\n", [7])
     assert (found.line, found.text) == (7, "return x.median(1)[0]")
+
+
+@pytest.mark.parametrize(
+    ("blocks", "spread"),
+    [
+        ("import torch\nfrom torch import nn\nimport numpy as np\n_x = 1\n", "import torch\nfrom torch import nn"),
+        ("from torch.nn import functional as F\nimport torch as _t\n", "from torch.nn import functional as F"),
+        ("__all__ = ['nn']\nimport torch\nfrom torch import nn\n", "from torch import nn"),
+        ("from .more import *\n", "import torchvision"),
+    ],
+)
+def test_what_a_star_brings_of_pytorch_is_imported_by_name(load, tmp_path, blocks, spread):
+    (tmp_path / "blocks.py").write_text(blocks)
+    (tmp_path / "more.py").write_text("import torchvision\nfrom .blocks import *\n")
+    tree = ast.parse("from blocks import *\nx = 1")
+    load("13-conversion/stars.py").spread(tree, tmp_path / "net.py", tmp_path)
+    assert ast.unparse(tree) == f"from blocks import *\n{spread}\nx = 1"
 
 
 TEXT = """x = 1  # one

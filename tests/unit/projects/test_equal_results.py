@@ -110,6 +110,13 @@ def test_one_distribution_is_alike_and_another_width_is_not(equality, seed, widt
     assert equality.alike(np.zeros(4), np.zeros(4))
 
 
+@pytest.mark.parametrize(
+    ("ours", "again", "same"), [(0.3, 0.7, True), (1.0, 1.0, True), (0.0, 0.0, False)], ids=["drawn", "set", "wrong"]
+)
+def test_a_single_number_is_compared_where_it_is_not_drawn(equality, ours, again, same):
+    assert equality.alike(*(np.array([each]) for each in (ours, 1.0, again))) == same
+
+
 MENDED = """
 import mended, numpy as np, paddle
 from equality import alike
