@@ -92,7 +92,7 @@ class Pair:
 
     def launch(self, kernel: Kernel, tensors: Tensors) -> tuple[paddle.Tensor, ...]:
         """The kernel's results, or nothing where a tensor has gaps."""
-        return kernel(tensors) if all([tensor.is_contiguous() for tensor in tensors]) else ()
+        return kernel(tensors) if all(tensor.is_contiguous() for tensor in tensors) else ()
 
 
 @functools.cache
