@@ -125,6 +125,31 @@ def ignore_index_mean() -> None:
     F.cross_entropy = cross_entropy
 
 
+def half_truncated() -> None:
+    """NumPy casts, which rounds."""
+    import paddle
+
+    paddle.Tensor.astype = lambda self, kind: paddle.to_tensor(self.numpy().astype(kind))
+
+
+def group_norm_gradient() -> None:
+    """A weight of ones is given where there is none."""
+    import paddle
+    import paddle.nn.functional as F
+
+    true = F.group_norm
+    F.group_norm = lambda x, num_groups, weight=None: true(
+        x, num_groups, weight=paddle.ones(x.shape[1:2], x.dtype) if weight is None else weight
+    )
+
+
+def put_gradient() -> None:
+    """scatter_ writes the rows, and its gradient is right."""
+    import paddle
+
+    paddle.Tensor.__setitem__ = lambda self, places, rows: self.scatter_(places, rows)
+
+
 def mkl_on_amd() -> None:
     """MKL is told which code to take in any case."""
     avx512 = "avx512vl" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
@@ -201,6 +226,9 @@ EXPECTED: dict[str, tuple[Change, str]] = {
     "setitem_gradient": (setitem_gradient, "absent"),
     "inplace_to_static": (inplace_to_static, "absent"),
     "ignore_index_mean": (ignore_index_mean, "absent"),
+    "half_truncated": (half_truncated, "absent"),
+    "group_norm_gradient": (group_norm_gradient, "absent"),
+    "put_gradient": (put_gradient, "absent"),
     "mkl_on_amd": (mkl_on_amd, "absent"),
     "one_thread": (one_thread, "absent"),
     "silent_cinn": (silent_cinn, "present"),

@@ -46,7 +46,7 @@ def network(case: Case) -> Any:
     for module in model.modules():
         if isinstance(module, torch.nn.RNNBase):
             module.dropout = 0.0
-        if hasattr(module, "eps"):
+        if isinstance(getattr(module, "eps", None), float):
             module.eps = attribute(module.eps)
     return model
 

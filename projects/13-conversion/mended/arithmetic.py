@@ -11,13 +11,6 @@ from .shapes import wider
 from .views import array
 
 
-def _number(x, other):
-    """Another operand with the type that PyTorch gives the result."""
-    if isinstance(other, Tensor):
-        return other
-    return other
-
-
 def _pair(x, other):
     if not isinstance(x, Tensor):
         x = paddle.full(
@@ -343,13 +336,21 @@ def _operator(name, function):
     setattr(Tensor, name, changed)
 
 
+_WITH_NUMBERS = [f"__{side}{name}__" for name in ("add", "sub", "mul", "truediv") for side in ("", "r")]
+
+
 def _promoting(name):
-    """Two tensors of different types give what PyTorch makes of them; Paddle refuses some, and widens others."""
+    """Two tensors of different types give what PyTorch makes of them; Paddle refuses some, and widens others.
+
+    A number meets a tensor of bfloat16 in float32; Paddle rounds the number first.
+    """
     before = getattr(Tensor, name)
 
     def combined(self, other):
-        if isinstance(other, Tensor) and self.dtype != other.dtype:
+        if isinstance(other, Tensor):
             self, other = _pair(self, other)
+        elif name in _WITH_NUMBERS and self.dtype == paddle.bfloat16 and type(other) in (int, float):
+            return before(self.astype("float32"), other).astype(self.dtype)
         if name == "__truediv__" and is_integer(self):
             self = self.astype(paddle.get_default_dtype())
             other = other.astype(self.dtype) if isinstance(other, Tensor) else other
@@ -359,8 +360,11 @@ def _promoting(name):
 
 
 def install():
-    for name in ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "eq", "ne", "lt", "le", "gt", "ge"]:
-        _promoting(f"__{name}__")
+    for name in [
+        *_WITH_NUMBERS,
+        *(f"__{name}__" for name in ("floordiv", "mod", "pow", "eq", "ne", "lt", "le", "gt", "ge")),
+    ]:
+        _promoting(name)
     for name in _BITS:
         _with_numbers(f"__{name}__")
     scope = globals()

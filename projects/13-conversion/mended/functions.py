@@ -126,10 +126,13 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
 
 
 def rms_norm(input, normalized_shape, weight=None, eps=None):
-    eps = float(np.finfo("float32" if input.dtype == paddle.float32 else "float64").eps) if eps is None else eps
+    kind = "float64" if input.dtype == paddle.float64 else "float32"  # half precision computes in float32
+    eps = float(np.finfo(kind).eps) if eps is None else eps
     axes = list(range(input.ndim - len(normalized_shape), input.ndim))
-    found = input * paddle.rsqrt(paddle.mean(input * input, axes, keepdim=True) + eps)
-    return found if weight is None else found * weight
+    wide = input.astype(kind)
+    found = wide * paddle.rsqrt(paddle.mean(wide * wide, axes, keepdim=True) + eps)
+    found = found if weight is None else found * weight.astype(kind)
+    return found.astype(input.dtype)
 
 
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):

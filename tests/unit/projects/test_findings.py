@@ -83,6 +83,7 @@ def test_every_reproducer_has_a_counterfactual(main):
 
 QUICK = ["register_decomp", "causal_attention", "after_infer", "one_thread", "silent_cinn", "protobuf_7"]
 QUICK += ["setitem_gradient", "inplace_to_static", "ignore_index_mean"]
+QUICK += ["half_truncated", "group_norm_gradient", "put_gradient"]
 
 
 @pytest.mark.slow
