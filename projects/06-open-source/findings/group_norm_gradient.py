@@ -41,5 +41,5 @@ def differences(step=1e-6):
 right, without = differences(), gradient()
 with_ones = gradient(weight=paddle.ones([4], "float64"))
 errors = [float(np.abs(each - right).max()) for each in (without, with_ones)]
-said = f"off by {errors[0]:.1e} without a weight, by {errors[1]:.1e} with ones; the largest is {np.abs(right).max():.1e}"
+said = f"off by {errors[0]:.1e} without a weight, by {errors[1]:.1e} with ones, of {np.abs(right).max():.1f} at most"
 (absent if max(errors) < 1e-6 else present)(said)  # a difference rounds to 1e-16 of the sum over the step: 1e-9
