@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from containers import BASE, BUILD_SECONDS, NAMES, ROOT, RUNTIMES
+from containers import BASE, BUILD_SECONDS, NAMES, ROOT, RUNTIMES, stand_in_runtimes
 
 from harness.environments.client import Client
 
@@ -67,6 +67,7 @@ def base_image(engine: Client, family: str, folder: Path) -> str:
 
 def environment(machine: Mapping[str, Any]) -> dict[str, str]:
     """The environment of a person on that machine: its tools on PATH, and the CPU's wheel in the vendor's place."""
+    stand_in_runtimes()
     path = f"{os.path.dirname(machine['lister']['tool'])}:{RUNTIMES}:{os.environ['PATH']}"
     return {**os.environ, "HOMEWORK_BUILD_ARGUMENTS": STAND_IN, "PATH": path}
 

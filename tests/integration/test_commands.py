@@ -61,7 +61,8 @@ def test_every_format_of_the_matrix_says_the_same(checkout: Checkout) -> None:
 
 
 def test_explain_says_why_a_cell_does_not_count(checkout: Checkout) -> None:
-    checkout("run", "--set", "mode=crash")
+    ended = checkout("run", "--set", "mode=crash")
+    assert ended.returncode == 1, ended.stdout + ended.stderr
     assert "1 on cpu" in (text := checkout("matrix", "--explain").stdout) and "failed" in text
     assert "2 on cpu: not run; its program is not written yet" in text
 
