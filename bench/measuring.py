@@ -19,7 +19,7 @@ from tabulate import tabulate
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = Path(sys.executable).parent  # where this environment keeps nox, reframe and snakemake
-COPIED = (".gitignore", "inv", "tasks.py", "harness", "hardware", "projects", "docker/locks")
+COPIED = (".gitignore", "inv", "tasks.py", "harness", "hardware", "projects", "docker")
 SHARED = (".venv", ".stacks")
 Timings = dict[str, list[float]]
 
