@@ -2,8 +2,10 @@
 
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import machine_shape
 import pytest
 from hypothesis import settings
 from xdist.remote import Producer
@@ -28,3 +30,9 @@ class ByFile(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
     return ByFile(config, log)
+
+
+@pytest.fixture(autouse=True)
+def _shape_of_this_machine() -> Iterator[None]:
+    with machine_shape.kept():
+        yield

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import machine_shape
 import pytest
 import yaml
 from containers import BASE, BUILD_SECONDS, NAMES, ROOT, RUNTIMES, stand_in_runtimes
@@ -83,6 +84,12 @@ def host(machine: Mapping[str, Any]) -> Iterator[None]:
     """This machine, shaped as the vendor's for as long as it takes: driver, lister and device files in their places."""
     if os.getuid() != 0:
         pytest.skip("only root makes device files")
+    with machine_shape.changed(), _shaped(machine):
+        yield
+
+
+@contextmanager
+def _shaped(machine: Mapping[str, Any]) -> Iterator[None]:
     lister = machine["lister"]
     text = (ROOT / "tests" / "data" / "listers" / lister["output"]).read_text()
     for old, new in lister.get("changed", {}).items():
