@@ -49,6 +49,8 @@ def lacking(data: Data, card: Card) -> str:
 def choose(kind: Hardware, cards: Sequence[Card], paddle: str) -> tuple[Hardware, dict[str, str]]:
     """The kind with the variant of its wheels that suits most of the cards, and why it does not suit the others.
 
+    Where none suits any, a newer driver helps sooner than another card: it is one that has kernels for most of them.
+
     Args:
         kind: the kind; one without variants is returned as it is.
         cards: of this machine.
@@ -59,14 +61,15 @@ def choose(kind: Hardware, cards: Sequence[Card], paddle: str) -> tuple[Hardware
     variants = fitting or every  # a build of untagged sources, 0.0.0, is in no range
     if not variants:
         return kind, {}
-    best = max(variants, key=lambda each: sum(_suits(kind.data, each, card) for card in cards))
+    best = max(variants, key=lambda each: _worth(kind.data, each, cards))
     unfit = {card.index: _why(kind.data, best, every, card, paddle) for card in cards}
     return replace(kind, data=_with(kind.data, best)), {index: why for index, why in unfit.items() if why}
 
 
-def _suits(data: Data, variant: Data, card: Card) -> bool:
-    driver = versions.fits(card.driver or "", variant["driver"])
-    return _has_kernels(data, variant, card) and driver is not False
+def _worth(data: Data, variant: Data, cards: Sequence[Card]) -> tuple[int, int]:
+    """How many of the cards a variant suits, with their drivers and with others."""
+    served = [card for card in cards if _has_kernels(data, variant, card)]
+    return sum(versions.fits(card.driver or "", variant["driver"]) is not False for card in served), len(served)
 
 
 def _has_kernels(data: Data, variant: Data, card: Card) -> bool:
@@ -79,9 +82,9 @@ def _why(data: Data, chosen: Data, every: Iterable[Data], card: Card, paddle: st
     known = chip(data, card)
     if known is None or _has_kernels(data, chosen, card) or "lacks" in known:
         return ""
-    others = [f"{each['name']} of Paddle {each['paddle']}" for each in every if known["name"] in each["chips"]]
-    has = f"; {', '.join(others)} has" if others else ""
-    return f"{known['name']}: the wheels {chosen['name']} of Paddle {paddle} have no kernels for it{has}"
+    having = [each for each in every if known["name"] in each["chips"]]
+    others = [f"; {each['name']} of Paddle {each['paddle']} has, with driver {each['driver']}" for each in having]
+    return f"{known['name']}: the wheels {chosen['name']} of Paddle {paddle} have no kernels for it{''.join(others)}"
 
 
 def _with(data: Data, variant: Data) -> dict[str, Any]:

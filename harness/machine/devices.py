@@ -1,6 +1,7 @@
 """What a lister prints, read as devices by the patterns of hardware.yaml: index, model, memory, health, who has it."""
 
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -59,8 +60,8 @@ def read(data: Mapping[str, Any], output: str) -> tuple[Card, ...]:
 
 
 def plain(output: str) -> str:
-    """A tool's output without colours and control characters, lines ending alike, tables drawn with |."""
-    text = COLOURS.sub("", output).translate(FRAMES).expandtabs()
+    """A tool's output without colours, control characters and an indent, lines ending alike, tables drawn with |."""
+    text = textwrap.dedent(COLOURS.sub("", output).translate(FRAMES).expandtabs())
     return re.sub(r" *\r?\n *(?=\|)| *\r\n?| +\n", "\n", f"\n{text}\n").strip("\n") + "\n"
 
 
@@ -143,7 +144,9 @@ def _fault(table: Mapping[str, Any], groups: Groups) -> str:
         if error and not NO_VALUE.fullmatch(error[0]):
             return error[1] or error[2]
     health = " ".join((groups.get("health") or "").split())
-    return f"health {health}" if health and not re.fullmatch(table["healthy"], health) else ""
+    if not health or re.fullmatch(table["healthy"], health):
+        return ""
+    return str(table.get("told", {}).get(health, f"health {health}"))
 
 
 def _busy(groups: Groups, processes: list[re.Match[str]]) -> str:

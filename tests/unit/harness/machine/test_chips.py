@@ -4,7 +4,8 @@ import pytest
 from samples import a_kind
 
 from harness.catalogue import entries
-from harness.machine import chips, pci
+from harness.doctor import cards as doctor
+from harness.machine import chips, devices, pci, probe
 from harness.machine.devices import Card
 
 BOOK = entries.load()
@@ -87,11 +88,45 @@ def test_a_variant_is_chosen_by_driver_and_chip(paddle, driver, architecture, va
     assert f"/{variant}/" in kind.data["wheels"]["index"]
 
 
+# Which wheels a card gets under each driver; in brackets those that it waits for, with a newer driver or Paddle.
+DRIVERS = ("470.256.02", "525.147.05", "535.183.06", "550.127.08", "570.133.20", "580.95.05")
+CHOICES = """
+3.0.0 Tesla_V100-SXM2-32GB    7.0  cu118 cu118 cu118 cu126 cu126 cu126
+3.0.0 Tesla_T4                7.5  cu118 cu118 cu118 cu126 cu126 cu126
+3.0.0 NVIDIA_A100-SXM4-80GB   8.0  cu118 cu118 cu118 cu126 cu126 cu126
+3.0.0 NVIDIA_GeForce_RTX_4090 8.9  cu118 cu118 cu118 cu126 cu126 cu126
+3.0.0 NVIDIA_H800             9.0  (cu126) (cu126) cu126 cu126 cu126 cu126
+3.0.0 NVIDIA_GeForce_RTX_5090 12.0 (cu126) (cu126) (cu126) (cu126) (cu126) (cu126)
+3.0.0 NVIDIA_B200             10.0 (cu126) (cu126) (cu126) (cu126) (cu126) (cu126)
+3.3.1 Tesla_V100-SXM2-32GB    7.0  cu118 cu118 cu118 cu126 cu126 cu126
+3.3.1 Tesla_T4                7.5  cu118 cu118 cu118 cu126 cu126 cu126
+3.3.1 NVIDIA_A100-SXM4-80GB   8.0  cu118 cu118 cu118 cu126 cu126 cu126
+3.3.1 NVIDIA_GeForce_RTX_4090 8.9  cu118 cu118 cu118 cu126 cu126 cu126
+3.3.1 NVIDIA_H800             9.0  (cu126) (cu126) cu126 cu126 cu126 cu126
+3.3.1 NVIDIA_GeForce_RTX_5090 12.0 (cu129) (cu129) (cu129) (cu129) cu129 cu129
+3.3.1 NVIDIA_B200             10.0 (cu129) (cu129) (cu129) (cu129) cu129 cu129
+"""
+
+
+@pytest.mark.parametrize("line", CHOICES.strip().splitlines())
+def test_every_chip_under_every_driver_gets_wheels_that_run_or_is_told_what_they_wait_for(line):
+    paddle, model, capability, *variants = line.split()
+    model, kind = model.replace("_", " "), BOOK.hardware["cuda"]
+    for driver, variant in zip(DRIVERS, variants, strict=True):
+        cards = devices.read(kind.data, f"0, {model}, {driver}, {capability}, 81920 MiB, 4 MiB, [N/A]\n")
+        finding = probe._sorted_out(kind, cards, (), paddle)
+        told = [*doctor.cards(finding), *doctor.driver(finding)]
+        refused = [each.found for each in told if each.fits is False]
+        assert finding.hardware.data["wheels"]["variant"] == variant.strip("()"), driver
+        assert bool(refused) == variant.startswith("("), driver
+        assert not refused or ">=570" in str(refused) or model == "NVIDIA H800" and ">=550.54.14 wanted" in str(refused)
+
+
 def test_a_chip_without_kernels_is_told_which_wheels_have_them():
     _, _, unfit = chosen("3.0.0", ("576.02", "Blackwell"), ("576.02", "Ada"))
     assert list(unfit) == ["0"]
     assert "Blackwell: the wheels cu126 of Paddle 3.0.0 have no kernels" in unfit["0"]
-    assert "cu129 of Paddle >=3.2.0 has" in unfit["0"]
+    assert "cu129 of Paddle >=3.2.0 has, with driver >=570" in unfit["0"]
 
 
 def test_the_images_and_the_driver_go_with_the_variant():
