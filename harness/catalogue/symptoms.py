@@ -31,26 +31,32 @@ class Explanation:
 
 
 def explain(text: str, kinds: Iterable[str], root: Path = ROOT) -> list[Explanation]:
-    """What is known of the symptoms in a log, those of the kinds before those of every kind.
+    """What is known of the symptoms in a log, in the order of the log: what came first brought on the rest.
+
+    A line is explained once: by a kind that the log names before one that it does not, by those before every kind's.
 
     Raises:
         DataFileError: a file of symptoms is not valid.
     """
     text = LONG.sub("\\g<0>\n", text)
-    found: dict[str, Explanation] = {}
-    for path in files(kinds, root):
-        for symptom in _known(path, root):
-            match = re.search(symptom["pattern"], text, re.MULTILINE)
-            if match and symptom["cause"] not in found:
-                line = _line(text, match)
-                found[symptom["cause"]] = Explanation(line, symptom["cause"], symptom["remedy"], symptom["sources"][0])
-    return list(found.values())[:MOST]
+    documents = [_document(path, root) for path in files(kinds, root)]
+    documents.sort(key=lambda each: not re.search(each.get("named", r"\b\B"), text))
+    lines: dict[int, tuple[bool, Explanation]] = {}
+    for symptom in (symptom for document in documents for symptom in document["symptoms"]):
+        match = re.search(symptom["pattern"], text, re.MULTILINE)
+        if match:
+            told = Explanation(_line(text, match), symptom["cause"], symptom["remedy"], symptom["sources"][0])
+            lines.setdefault(_start(text, match), (symptom.get("follows", False), told))
+    causes: dict[str, Explanation] = {}
+    for _, (_, told) in sorted(lines.items(), key=lambda each: (each[1][0], each[0])):
+        causes.setdefault(told.cause, told)
+    return list(causes.values())[:MOST]
 
 
 @cache
-def _known(path: Path, root: Path) -> list[dict[str, Any]]:
+def _document(path: Path, root: Path) -> dict[str, Any]:
     document, _ = datafiles.read(path, root)
-    return list(document["symptoms"])
+    return dict(document)
 
 
 def files(kinds: Iterable[str], root: Path = ROOT) -> list[Path]:
@@ -69,7 +75,10 @@ def read_log(path: Path) -> str:
         return (head + file.read(END_BYTES)).decode("utf-8", "replace")
 
 
+def _start(text: str, match: re.Match[str]) -> int:
+    return text.rfind("\n", 0, match.start()) + 1
+
+
 def _line(text: str, match: re.Match[str]) -> str:
-    start = text.rfind("\n", 0, match.start()) + 1
-    line = text[start:].partition("\n")[0].strip()
+    line = text[_start(text, match) :].partition("\n")[0].strip()
     return line if len(line) <= LINE else line[: LINE - 1] + "…"
