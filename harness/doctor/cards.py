@@ -67,10 +67,14 @@ def remedy(finding: Finding) -> str:
 
 
 def driver(finding: Finding) -> list[Diagnosis]:
-    """The first card's driver against the range that its kind requires; nothing where it requires none."""
+    """The first card's driver against the range that its kind requires; nothing where it requires none.
+
+    Nor is anything said of it where the wheels have no kernels for any card: no other driver would help.
+    """
     data = finding.hardware.data
     wanted = data.get("requires", {}).get("driver")
-    if wanted is None:
+    hopeless = bool(finding.left_out) and all(chips.lacking(data, card) for card in (*finding.cards, *finding.left_out))
+    if wanted is None or hopeless:
         return []
     uses: tuple[Use, ...] = ("local", "container", "build")
     return [version("driver", _driver(finding), wanted, data["install"], uses, _scheme(data))]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.catalogue import releases
-from harness.catalogue.entries import Hardware, rooted
+from harness.catalogue.entries import Hardware, few, rooted
 from harness.errors import HardwareError
 from harness.machine import chips, devices, pci
 from harness.machine.devices import Card as Card
@@ -50,8 +50,11 @@ class Finding:
 
     @property
     def faults(self) -> str:
-        """The cards left out, in words."""
-        return "; ".join(f"{card.index} ({card.model}): {card.fault}" for card in self.left_out)
+        """The cards left out, in words, those that are alike together."""
+        alike: dict[tuple[str, str], list[str]] = {}
+        for card in self.left_out:
+            alike.setdefault((card.model, card.fault.rstrip(".")), []).append(card.index)
+        return "; ".join(f"{few(numbers, ', ')} ({model}): {fault}" for (model, fault), numbers in alike.items())
 
 
 def probe(hardware: Hardware, paddle: str = "") -> Finding:

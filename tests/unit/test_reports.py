@@ -229,3 +229,13 @@ def test_the_numbers_of_another_scheme_are_not_held_against_kunluns_driver(sampl
 def test_what_only_upstreams_image_sets_a_run_sets_everywhere(kind, variable, value):
     """PaddleCustomDevice, backends/{mlu,npu}/tools/dockerfile: its images hang, or give up, without them."""
     assert BOOK.hardware[kind].environment[variable] == value
+
+
+def test_a_jetson_is_told_what_it_needs_and_no_driver():
+    finding = a_machine("cuda", "cuda-orin-table")
+    assert list(wrong(finding)) == ["cards"] and "JetPack" in wrong(finding)["cards"].remedy
+
+
+def test_sixteen_devices_without_kernels_are_told_of_once():
+    told = wrong(a_machine("ascend", "ascend-A3-superpod"))["cards"].found
+    assert told.count("910C: ") == 1 and "0, 1, 2, …, 15 (16 of them) (Ascend910)" in told
