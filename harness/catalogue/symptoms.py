@@ -14,6 +14,7 @@ from harness.checkout import ROOT
 MOST = 3  # more explanations than that explain nothing
 END_BYTES = 2**20  # of a log's beginning and of its end, which are searched
 LINE = 200
+NO_TEXT = re.compile(r"\x1b\[[\d;]*m|\r(?=\n)")  # colours, and the line ends of Windows
 LONG = re.compile(r"[^\n]{500}(?=[^\n])")  # a progress bar's line has no end, and patterns look as far as one
 
 
@@ -38,7 +39,7 @@ def explain(text: str, kinds: Iterable[str], root: Path = ROOT) -> list[Explanat
     Raises:
         DataFileError: a file of symptoms is not valid.
     """
-    text = LONG.sub("\\g<0>\n", text)
+    text = LONG.sub("\\g<0>\n", NO_TEXT.sub("", text))
     documents = [_document(path, root) for path in files(kinds, root)]
     documents.sort(key=lambda each: not re.search(each.get("named", r"\b\B"), text))
     lines: dict[int, tuple[bool, Explanation]] = {}

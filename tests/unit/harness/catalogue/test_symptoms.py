@@ -32,6 +32,14 @@ def test_nothing_is_known_of_a_log_of_a_run_that_went_well():
     assert symptoms.explain(log, [path.parent.name for path in FILES[1:]]) == []
 
 
+def test_what_came_first_is_told_first_and_a_line_is_explained_once():
+    log = "Address already in use\nOut of memory error on GPU 0\nlibcudart.so.12: cannot open shared object file\n"
+    found = symptoms.explain(log.replace("\n", "\r\n"), ["iluvatar", "hygon", "cuda"][::-1])
+    assert [each.line for each in found] == log.splitlines() and "of CUDA is not found" in found[2].cause
+    named = symptoms.explain("corex 4.3.0\n\x1b[31m" + log.splitlines()[2] + "\x1b[0m", ["cuda", "hygon", "iluvatar"])
+    assert [each.cause[:5] for each in named] == ["CoreX"]
+
+
 def test_the_kinds_own_come_first_and_no_other_kinds_are_asked():
     log = (
         "You are using XPU version Paddle, but your XPU device is not set properly. CPU device will be used by default."
