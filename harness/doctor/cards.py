@@ -14,7 +14,7 @@ from typing import Any
 from harness import system
 from harness.catalogue import versions
 from harness.doctor.diagnosis import Diagnosis, Use, version
-from harness.machine import chips
+from harness.machine import chips, probe
 from harness.machine.probe import Finding
 
 Data = Mapping[str, Any]
@@ -60,10 +60,11 @@ def cards(finding: Finding) -> Iterator[Diagnosis]:
 
 
 def remedy(finding: Finding) -> str:
-    """What to do about missing cards: what the chip's data says, or else what is to be installed."""
-    known = (chips.chip(finding.hardware.data, card) or {} for card in finding.left_out)
-    told = (each["remedy"] for each in known if "remedy" in each)
-    return next(told, str(finding.hardware.data["install"]))
+    """What to do about missing cards: what the chip's data says, what is known of the lister's words, or an install."""
+    left_out = (chips.chip(finding.hardware.data, card) or {} for card in finding.left_out)
+    told = (chip["remedy"] for chip in left_out if "remedy" in chip)
+    known = probe.explained(finding)
+    return next(told, known.remedy if known else str(finding.hardware.data["install"]))
 
 
 def driver(finding: Finding) -> list[Diagnosis]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.catalogue import releases
+from harness.catalogue import releases, symptoms
 from harness.catalogue.entries import Hardware, few, rooted
 from harness.errors import HardwareError
 from harness.machine import chips, devices, pci
@@ -171,12 +171,20 @@ def require(finding: Finding) -> Finding:
     raise _left_out(finding) if finding.left_out else _absent(finding)
 
 
+def explained(finding: Finding) -> symptoms.Explanation | None:
+    """What is known of what the lister said in place of a card, or of one that is left out."""
+    said = "\n".join([*finding.looked, *(card.fault for card in finding.left_out)])
+    return next(iter(symptoms.explain(said, [finding.hardware.name])), None)
+
+
 def _left_out(finding: Finding) -> HardwareError:
     """Why no card that is here can be used; one that is only sick can be insisted on."""
     kind, cards = finding.hardware, finding.left_out
-    remedies = [known["remedy"] for card in cards if "remedy" in (known := chips.chip(kind.data, card) or {})]
+    remedies = [chip["remedy"] for card in cards if "remedy" in (chip := chips.chip(kind.data, card) or {})]
     sick = next((card.called for card in cards if card.fault.startswith("health ")), None)
-    remedy = remedies[0] if remedies else f"{kind.data['lister']['command'][0]} says more."
+    known = explained(finding)
+    remedy = known.remedy if known else f"{kind.data['lister']['command'][0]} says more."
+    remedy = remedies[0] if remedies else remedy
     if sick is not None and "visible_devices" in kind.data:
         remedy = f"{kind.data['visible_devices']}={sick} takes one all the same."
     what = f"{kind.vendor}: no card here can be used."
@@ -191,6 +199,8 @@ def _absent(finding: Finding) -> HardwareError:
     what, remedy = f"No {kind.title} on this machine.", kind.data["install"]
     if seen:
         what = f"{kind.vendor} {names} is in this machine, but no driver answers for it."
+    if known := explained(finding):
+        what, remedy = f"{kind.vendor}: {known.cause}", known.remedy
     if lacking and len(lacking) == len(seen):
         what, remedy = f"{kind.vendor} {names}: {lacking[0]['lacks']}", lacking[0]["remedy"]
     looked = "Looked for: " + "; ".join(finding.looked) + "."

@@ -11,6 +11,7 @@ import pytest
 
 from harness.catalogue import entries, symptoms
 from harness.doctor import cards
+from harness.errors import HardwareError
 from harness.machine import devices, probe
 from harness.machine.probe import Finding
 
@@ -239,3 +240,22 @@ def test_a_jetson_is_told_what_it_needs_and_no_driver():
 def test_sixteen_devices_without_kernels_are_told_of_once():
     told = wrong(a_machine("ascend", "ascend-A3-superpod"))["cards"].found
     assert told.count("910C: ") == 1 and "0, 1, 2, …, 15 (16 of them) (Ascend910)" in told
+
+
+@pytest.mark.parametrize(
+    ("sample", "told"),
+    [
+        ("cuda-mismatch", "Start the machine anew."),
+        ("cuda-nodriver", "sudo modprobe nvidia"),
+        ("cuda-no-devices", "lspci -d 10de"),
+        ("ascend-dcmi-init", "docker ps"),
+        ("ascend-lib", "Mount /usr/local/Ascend/driver"),
+    ],
+)
+def test_what_a_lister_says_in_place_of_cards_gives_the_remedy(sample, told):
+    kind = BOOK.hardware[sample.partition("-")[0]]
+    said = (ROOT / "tests/data/listers" / f"{sample}.txt").read_text(encoding="utf-8").strip()
+    finding = Finding(kind, (), (f"{kind.data['lister']['command'][0]}: it said: {said}",))
+    assert told in wrong(finding)["cards"].remedy
+    with pytest.raises(HardwareError, match=told):
+        probe.require(finding)
