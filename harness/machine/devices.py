@@ -108,11 +108,15 @@ def _several(patterns: str | Sequence[str]) -> list[str]:
 def _cards(data: Mapping[str, Any], table: Mapping[str, Any], pattern: str, text: str) -> Iterator[Card]:
     outside = re.search(table["driver"], text, re.MULTILINE) if "driver" in table else None
     processes = list(re.finditer(table["process"], text, re.MULTILINE)) if "process" in table else []
+    wholes = list(re.finditer(table["whole"], text, re.MULTILINE)) if "whole" in table else []
     for number, match in enumerate(re.finditer(pattern, text, re.MULTILINE)):
         groups = {"driver": outside and outside["driver"], **match.groupdict()}
         values = {name: _value(text) for name, text in groups.items()}
         code = values.get("architecture")
+        whole = max((each for each in wholes if each.start() <= match.start()), key=re.Match.start, default=match)
         model = values.get("model") or _described(table, values)
+        if model and whole.start() < match.start():
+            model = f"{whole['model']} {model}"
         yield Card(
             index=values.get("index") or str(number),
             model=model or f"unnamed {_vendor(data)}",
