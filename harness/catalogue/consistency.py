@@ -52,7 +52,7 @@ def _lister_mistakes(lister: Mapping[str, Any]) -> Iterator[Mistake]:
             yield from _pattern_mistakes((*place, "card"), pattern)
             if "(?P<health>" in pattern and "healthy" not in lister:
                 yield Mistake((*place, "card"), "nothing says which health is good.", "Add `healthy:`, e.g. OK.")
-        for key in ("driver", "healthy", "lost", "process"):
+        for key in ("driver", "healthy", "whole", "lost", "process"):
             yield from _pattern_mistakes((*place, key), table.get(key, ""))
 
 
