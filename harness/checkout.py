@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 import subprocess
-import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -173,6 +172,8 @@ def files_at(commit: str, names: Sequence[str], root: Path = ROOT) -> dict[str, 
         return {}
     command = ["git", "-C", str(root), *AS_STORED, "archive", "--format=tar", commit, "--", *names_of(there, names)]
     done = subprocess.run(command, check=True, capture_output=True, timeout=60, env=_environment())
+    import tarfile
+
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
         members = [member for member in archive if member.isfile()]
         return {member.name: archive.extractfile(member).read() for member in members}  # type: ignore[union-attr]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.dispatch.listed import batches, deliveries, endings, jobs
 from harness.dispatch.listed.batches import Batch
-from harness.dispatch.listed.job import Queue, Schedulers, Silent
+from harness.dispatch.listed.job import Queue, Schedulers, Silent, wait_a_moment
 from harness.dispatch.listed.jobs import Status
 from harness.errors import EngineError, HomeworkError, Interrupted
 from harness.evidence import records
@@ -170,7 +170,7 @@ class _Followed:
                 changed = time.monotonic() if board.show(self.statuses) else changed
                 if all(map(ended, self.statuses)):
                     return
-            jobs.wait_a_moment(changed, silences)
+            wait_a_moment(changed, silences)
 
     def _look(self, queue: Queue) -> None:
         for name, (batch, places) in self.places.items():

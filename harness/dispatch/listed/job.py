@@ -1,5 +1,6 @@
 """A job as its scheduler knows it, in words that every scheduler is translated into; and what a scheduler answers."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -86,3 +87,8 @@ class Scheduler(Protocol):
 
 
 Schedulers = Callable[[str], Scheduler]  # by the name that a batch has
+
+
+def wait_a_moment(last_change: float, silences: int = 0) -> None:
+    """Until it is worth asking again: soon while things move, and ever later while nobody answers."""
+    time.sleep(min(60.0, 2.0**silences) if silences else 1.0 if time.monotonic() - last_change < 60 else 5.0)

@@ -5,7 +5,6 @@ record that is not there may still lie on a node, so what is written in its plac
 """
 
 import platform
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -215,8 +214,3 @@ def cancel(results: Path, statuses: Sequence[Status], schedulers: Schedulers) ->
         replace(batch, cancelled=tuple(sorted(noted))).write(results)
         schedulers(batch.scheduler).cancel([(batch, status.job) for status in own if status.job])
     return len(active)
-
-
-def wait_a_moment(last_change: float, silences: int = 0) -> None:
-    """Until it is worth asking again: soon while things move, and ever later while nobody answers."""
-    time.sleep(min(60.0, 2.0**silences) if silences else 1.0 if time.monotonic() - last_change < 60 else 5.0)

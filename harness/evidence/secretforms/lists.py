@@ -125,10 +125,10 @@ CALLS = """
     login authenticate auth httpbasicauth httpdigestauth credential credentials plaincredentials
     newstaticcredentials fernet accesskey secretkey client apiclient hubapi minio set_sk set_ak set_token
     set_secret set_secret_key set_access_token setsecretkey setaccesskey settoken setsecret session
-""".split()
+"""
 SCHEMES = ("ss", "ssr", "trojan", "tuic", "vless", "vmess", "hysteria2")  # of addresses whose user is the secret
 # Of addresses that end with it.
 PATHS = """
     sctapi.ftqq.com/ sc.ftqq.com/ api.day.app/ flomoapp.com/iwh/ pushplus.plus/send/ hooks.zapier.com/hooks/catch/
     hc-ping.com/ ingest.sentry.io/ conda.anaconda.org/t/ /open-apis/bot/v2/hook/ /open-apis/bot/hook/
-""".split()
+"""

@@ -31,9 +31,9 @@ def commands() -> Iterator[Secret]:
     yield from starmap(_option, lists.OPTIONS)
     yield from map(_behind_words, lists.WORDS)
     yield _asked(lists.BEHIND)
-    yield from _calls(lists.CALLS)
+    yield from _calls(lists.CALLS.split())
     yield secret(" ".join(f"{scheme}://" for scheme in lists.SCHEMES), _scheme(lists.SCHEMES))
-    for path in lists.PATHS:
+    for path in lists.PATHS.split():
         kept = rb"(?P<kept>" + re.escape(path).encode() + rb"(?:[A-Za-z0-9_-]{1,24}/)?)"
         yield secret(path, kept + rb"[A-Za-z0-9_./-]{16,256}(?=[^\w.-]|\Z)", is_one=_has_both)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from samples import a_record, a_record_not_judged
 
-from harness.dispatch.listed import following, jobs
+from harness.dispatch.listed import following
 from harness.dispatch.listed.batches import Batch, JobCell
 from harness.dispatch.listed.job import Job, Silent
 from harness.dispatch.listed.jobs import Status
@@ -42,7 +42,7 @@ def slurm(monkeypatch, results):
             return {("b", 0): now}
 
         monkeypatch.setattr(SlurmScheduler, "queue", queue)
-        monkeypatch.setattr(jobs, "wait_a_moment", lambda change, silences: None)
+        monkeypatch.setattr(following, "wait_a_moment", lambda change, silences: None)
 
     return answers
 
