@@ -214,6 +214,9 @@ def test_a_silent_scheduler_is_asked_ever_later(monkeypatch):
     for silences in range(1, 9):
         job.wait_a_moment(0, silences)
     assert waited == [2, 4, 8, 16, 32, 60, 60, 60]
+    for took in (0.01, 0.5, 100.0):
+        job.wait_a_moment(job.time.monotonic(), took=took)
+    assert waited[8:] == [1, 5, 60], "asking takes a tenth of the time at most"
 
 
 def test_whole_arrays_that_were_cancelled_while_waiting_are_over(results):
