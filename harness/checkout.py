@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 import subprocess
-import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -85,21 +84,26 @@ def revision(root: Path = ROOT) -> dict[str, Any]:
     if sent := sent_revision(root):
         return sent
     try:
-        commit = _git(root, "rev-parse", "HEAD").strip()
-        if _git(root, "rev-parse", "--show-prefix").strip():
-            return {"revision": None, "clean": None}  # another project's, in which this one lies
-        return {"revision": commit, "clean": not changed(root)}
+        commit = _commit(root)
+        return {"revision": commit, "clean": not changed(root) if commit else None}
     except (OSError, subprocess.SubprocessError):
         return {"revision": None, "clean": None}
+
+
+def _commit(root: Path) -> str | None:
+    """What is checked out in `root`; None where that is a folder of another project's checkout."""
+    commit, prefix = _git(root, "rev-parse", "HEAD", "--show-prefix").split("\n", 1)
+    return None if prefix.strip() else commit
 
 
 def changed(root: Path = ROOT) -> list[str]:
     """What decides a run and is not as committed: changed, hidden from git's status, or not known to git at all."""
     strict = ("-c", "core.trustctime=true", "-c", "core.checkStat=default", "-c", "core.fsmonitor=false")
     found = _names(_git(root, *strict, "diff", "--name-only", "-z", "--no-renames", "HEAD", "--", *DECIDES))
-    found += _names(_git(root, "ls-files", "--others", "-z", "--", *DECIDES))  # what is ignored decides as well
-    flags = (line.partition(" ") for line in _names(_git(root, "ls-files", "-v", "-z", "--", *DECIDES)))
-    found += [name for flag, _, name in flags if flag != "H" and not _as_indexed(root, name)]
+    listed = _names(_git(root, "ls-files", "--cached", "--others", "-v", "-z", "--", *DECIDES))
+    for flag, _, name in (line.partition(" ") for line in listed):
+        if flag == "?" or (flag != "H" and not _as_indexed(root, name)):  # what is ignored decides as well
+            found.append(name)
     return sorted({name for name in found if _decides(name)})
 
 
@@ -116,7 +120,7 @@ def _as_indexed(root: Path, name: str) -> bool:
 
 def why_no_revision(root: Path = ROOT) -> str:
     """Why a record that is made here names no commit, in a line; empty where it does."""
-    if revision(root)["revision"]:
+    if sent_revision(root):
         return ""
     try:
         done = subprocess.run(
@@ -130,6 +134,8 @@ def why_no_revision(root: Path = ROOT) -> str:
         return "git is not installed here: install it, and clone the project with it."
     if "dubious ownership" in said:
         return f"this folder belongs to another user: git config --global --add safe.directory {shlex.quote(str(root))}"
+    if done.returncode == 0 and done.stdout.startswith(b"\n"):
+        return ""
     if done.returncode == 0:
         return "this folder lies in another project's git checkout: clone the project with git elsewhere."
     if not (root / ".git").exists():
@@ -166,6 +172,8 @@ def files_at(commit: str, names: Sequence[str], root: Path = ROOT) -> dict[str, 
         return {}
     command = ["git", "-C", str(root), *AS_STORED, "archive", "--format=tar", commit, "--", *names_of(there, names)]
     done = subprocess.run(command, check=True, capture_output=True, timeout=60, env=_environment())
+    import tarfile
+
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
         members = [member for member in archive if member.isfile()]
         return {member.name: archive.extractfile(member).read() for member in members}  # type: ignore[union-attr]

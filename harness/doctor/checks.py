@@ -3,7 +3,6 @@
 The doctor shows every line; a run or a build is held to those that it needs. So both say the same of a machine.
 """
 
-import ctypes
 import platform
 import shutil
 from collections.abc import Iterable
@@ -150,6 +149,8 @@ def commands(parts: Iterable[Part]) -> list[Diagnosis]:
 
 
 def _openmp() -> str | None:
+    import ctypes
+
     for name in ("libgomp.so.1", "libomp.dylib"):
         try:
             ctypes.CDLL(name)

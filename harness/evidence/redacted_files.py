@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from copy import copy
 from pathlib import Path
 
-from harness.evidence import archives
 from harness.evidence.redaction import Redactor
 
 AT_ONCE = 8 * 2**20  # larger ones are not parsed as JSON
@@ -117,6 +116,8 @@ def cleaned(content: bytes, redactor: Redactor, deep: int = 0) -> bytes:
         return clean.encode(encoding, "surrogatepass")
     if is_text(head):
         return content_of(content, redactor)
+    from harness.evidence import archives  # and all formats that there are
+
     if deep < archives.DEEPEST and len(content) <= UNPACKED:
         return archives.rewritten(content, lambda inner: cleaned(inner, redactor, deep + 1), redactor.text, UNPACKED)
     return content

@@ -68,7 +68,7 @@ class Redactor:
         """Know `secrets` by value, and `home` as the folder that becomes `~`."""
         known = [*_by_value(secrets), *forms()]
         if len(home) > 1:
-            place = re.compile(rb"(?<![\w.~/-])" + re.escape(home.encode()) + rb"(?![\w.-])")
+            place = rb"(?<![\w.~/-])" + re.escape(home.encode()) + rb"(?![\w.-])"
             known.insert(0, Secret((home.lower().encode(),), place, b"~", cased=True))
         self._secrets = tuple(known)
         self._sieve = sieve_of(tuple(sign for secret in known for sign in secret.signs))
@@ -317,7 +317,7 @@ def _by_value(values: Iterable[str]) -> Iterator[Secret]:
     for form in sorted((form.encode("utf-8", "surrogateescape") for form in forms), key=len, reverse=True):
         lines = form.lower().split(b"\n")
         reach = max(len(lines), AROUND)
-        yield Secret((max(lines, key=len),), re.compile(re.escape(form)), REDACTED, cased=True, reach=reach)
+        yield Secret((max(lines, key=len),), re.escape(form), REDACTED, cased=True, reach=reach)
 
 
 def after_gap(text: bytes) -> bytes:

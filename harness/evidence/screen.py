@@ -33,6 +33,8 @@ COLOURS = {
     "brightblack": FAINT, "brightred": RED, "brightgreen": GREEN, "brightbrown": YELLOW, "brightblue": "#83aaf5",
     "brightmagenta": "#d69bf0", "brightcyan": "#7fd3d8", "brightwhite": "#ffffff",
 }  # fmt: skip
+OF_ONE_CELL = "✓✗△·×→²±μ≤≥…"  # what our programs print beside ASCII
+NOTHING = dict.fromkeys(map(ord, OF_ONE_CELL))
 Row = Sequence[tuple[str, str]]  # (text, colour), from the left
 
 
@@ -119,15 +121,33 @@ def rows(content: bytes) -> Iterator[Row]:
 
 
 def _terminal(lines: Sequence[bytes]) -> Iterator[Row]:
-    """Let a terminal of COLUMNS columns take the lines, and read its screen."""
+    """Let a terminal of COLUMNS columns take the lines, and read its screen; of plain ones that is the lines."""
+    shown = [_last_bytes(line) for line in lines]
+    texts = [line.decode("utf-8", "replace") for line in shown]
+    if all(_is_plain(text) and len(text) <= COLUMNS for text in texts):
+        return (yield from ([(text, INK)] if text else [] for text in texts or [""]))
     import pyte
 
-    shown = [_last_bytes(line) for line in lines]
     height = sum(1 + len(line) // COLUMNS for line in shown) + 1
     screen = pyte.Screen(COLUMNS, height)
-    pyte.Stream(screen).feed("\r\n".join(line.decode("utf-8", "replace") for line in shown))
+    pyte.Stream(screen).feed("\r\n".join(texts))
     for number in range(min(screen.cursor.y + 1, height)):
         yield _row(screen.buffer[number])
+
+
+def _is_plain(text: str) -> bool:
+    """Whether each character is printed, in one cell."""
+    rest = text.translate(NOTHING)
+    return rest.isascii() and (rest.isprintable() or not rest)
+
+
+def _cells(text: str) -> int:
+    """The cells that a text takes; a Chinese character takes two."""
+    if _is_plain(text):
+        return len(text)
+    from wcwidth import wcswidth
+
+    return max(0, wcswidth(text))
 
 
 def _last_bytes(line: bytes) -> bytes:
@@ -180,8 +200,8 @@ class Faces:
         if character.isascii():
             return self.latin
         if character not in self._known:
-            face = next((face for face in (self.latin, self.chinese) if _has(face, character)), None)
-            self._known[character] = face
+            face = self.latin if _has(self.latin, character) else self.chinese
+            self._known[character] = face if _has(face, character) else None
         if self._known[character] is None:
             self.missing[character] = self.missing.get(character, 0) + 1
         return self._known[character]
@@ -218,14 +238,12 @@ def _block(brush: "ImageDraw.ImageDraw", faces: Faces, rows: Sequence[Row], top:
 
 
 def _write(brush: "ImageDraw.ImageDraw", faces: Faces, row: Row, top: int) -> None:
-    """Write a row, a run of one face at a time: each character takes one cell, a Chinese one two."""
-    from wcwidth import wcswidth
-
+    """Write a row, a run of one face at a time."""
     left = MARGIN
     for text, colour in row:
         for face, run in itertools.groupby(text, faces.of):
             characters = "".join(run)
-            cells = max(0, wcswidth(characters))
+            cells = _cells(characters)
             if face is None:
                 _write_missing(brush, faces, left, top, cells, colour)
             else:

@@ -39,7 +39,7 @@ class S3Store(BucketClient):
             return {}
         wanted = sorted(keys)
         found: dict[str, int] = {}
-        position, dense = 0, True
+        position, dense = 0, len(wanted) >= DENSE
         while position < len(wanted) and dense:
             page = self._page(Prefix=self.name_of(""), StartAfter=self.name_of(wanted[position])[:-1])
             listed = {item["Key"]: item["Size"] for item in page.get("Contents", [])}

@@ -12,11 +12,9 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from harness.dispatch.kubernetes.scheduler import ATTEMPTS
 from harness.dispatch.listed.batches import attempt
 from harness.runs.processes import Ending
 from harness.runs.runner import Job
-from harness.stores.opening import open_store
 
 RUN, PLACE, NAME, NODE, STORE = (f"HOMEWORK_{name}" for name in ("RUN", "PLACE", "JOB", "NODE", "STORE"))
 
@@ -39,6 +37,9 @@ def job() -> Job | None:
 @cache
 def _number(place: str, address: str) -> int:
     """Take the next free number: 0 for the first attempt."""
+    from harness.dispatch.kubernetes.scheduler import ATTEMPTS
+    from harness.stores.opening import open_store
+
     store, number = open_store(address), 0
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pod"

@@ -24,8 +24,7 @@ from harness.dispatch.kubernetes.manifests import Settings, Source
 from harness.dispatch.kubernetes.scheduler import NAME, KubernetesScheduler
 from harness.dispatch.listed import batches, following, missing
 from harness.dispatch.listed.batches import Batch
-from harness.dispatch.listed.job import Schedulers, Silent
-from harness.dispatch.listed.jobs import wait_a_moment
+from harness.dispatch.listed.job import Schedulers, Silent, wait_a_moment
 from harness.dispatch.listed.missing import Wanted, alone, split, wanted
 from harness.errors import EngineError, HomeworkError, UsageError
 from harness.evidence import hashing

@@ -4,7 +4,7 @@ import contextlib
 import json
 import subprocess
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ NAME = "kubernetes"
 CLIENT = Path(__file__).with_name("client.py")
 ATTEMPTS = "attempts"  # below it in the store each attempt of a job leaves its number
 SOME = 50  # batches of one request
+FEW = 8  # jobs whose attempts are asked for one by one: a list of all of a batch grows with it
 
 
 class KubernetesScheduler:
@@ -29,6 +30,7 @@ class KubernetesScheduler:
     def __init__(self) -> None:
         self._client: subprocess.Popen[str] | None = None
         self._let_in = False
+        self._counts: dict[tuple[str, int], tuple[Job, int]] = {}  # jobs as they were seen last, and their attempts
 
     def queue(self, batches: Sequence[Batch]) -> Queue:
         found: dict[tuple[str, int], Job] = {}
@@ -37,10 +39,27 @@ class KubernetesScheduler:
             for first in range(0, len(own), SOME):
                 found |= self._jobs(namespace, [label_of(batch) for batch in own[first : first + SOME]])
         names = {label_of(batch): batch for batch in batches}
-        known = {(names[label].id, place): job for (label, place), job in found.items()}
-        for batch in batches:
-            known |= _counted(batch, {place: job for (name, place), job in known.items() if name == batch.id})
-        return known
+        known: dict[str, dict[int, Job]] = defaultdict(dict)
+        for (label, place), job in found.items():
+            known[label][place] = job
+        counted = ((batch, self._counted(batch, known[label])) for label, batch in names.items())
+        return {(batch.id, place): job for batch, jobs in counted for place, job in jobs.items()}
+
+    def _counted(self, batch: Batch, jobs: Mapping[int, Job]) -> dict[int, Job]:
+        """The jobs with the number of their attempts, once one has ended: a pod that was lost is followed by another."""
+        if not any(job.ended for job in jobs.values()):
+            return dict(jobs)
+        before = {place: self._counts.get((batch.id, place)) for place in jobs}
+        news = [place for place, job in jobs.items() if _is_news(job, before[place])]
+        attempts = attempts_of(batch, news) if news else {}
+        counted = {}
+        for place, job in jobs.items():
+            known = before[place]
+            count = attempts.get(place, known[1] if known else 0)
+            if place in attempts or place not in news:
+                self._counts[batch.id, place] = job, count
+            counted[place] = replace(job, restarts=max(count - 1, 0))
+        return counted
 
     def _jobs(self, namespace: str, labels: Sequence[str]) -> dict[tuple[str, int], Job]:
         answer = self.ask(do="list", namespace=namespace, label=f"{RUN_LABEL} in ({','.join(labels)})")
@@ -101,19 +120,26 @@ class KubernetesScheduler:
         return self._client
 
 
-def _counted(batch: Batch, jobs: dict[int, Job]) -> dict[tuple[str, int], Job]:
-    """The jobs with the number of their attempts, once one has ended: a pod that was lost is followed by another."""
-    if not any(job.ended for job in jobs.values()):
+def _is_news(job: Job, before: tuple[Job, int] | None) -> bool:
+    """Whether more attempts of a job may have begun; but for the first one of a job that waited."""
+    if before is None:
+        return True
+    was, attempts = before
+    begins = was.waiting and not attempts and not job.ended
+    return job != was and not begins
+
+
+def attempts_of(batch: Batch, places: Sequence[int]) -> dict[int, int]:
+    """How many attempts of these cells have begun, by what they left in the store; nothing where it does not answer."""
+    found = dict.fromkeys(places, 0)
+    below = f"{ATTEMPTS}/{batch.id}/"
+    prefixes = [below] if len(places) > FEW else [f"{below}{place}/" for place in places]
+    try:
+        for prefix in prefixes:
+            for key, _ in deliveries.reachable(batch.store).list(prefix):
+                place = key.split("/")[2]
+                if place.isdigit() and int(place) in found:
+                    found[int(place)] += 1
+    except StoreError:  # then no record comes either, and this is asked again
         return {}
-    attempts = attempts_of(batch)
-    return {(batch.id, place): replace(job, restarts=max(attempts.get(place, 1) - 1, 0)) for place, job in jobs.items()}
-
-
-def attempts_of(batch: Batch) -> dict[int, int]:
-    """How many attempts of each cell have begun, by what they left in the store."""
-    found: dict[int, int] = defaultdict(int)
-    with contextlib.suppress(StoreError):  # then no record comes either, and this is asked again
-        for key, _ in deliveries.reachable(batch.store).list(f"{ATTEMPTS}/{batch.id}/"):
-            place = key.split("/")[2]
-            found[int(place) if place.isdigit() else -1] += 1
     return found

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.dispatch.listed import batches, deliveries, endings, jobs
 from harness.dispatch.listed.batches import Batch
-from harness.dispatch.listed.job import Queue, Schedulers, Silent
+from harness.dispatch.listed.job import Queue, Schedulers, Silent, wait_a_moment
 from harness.dispatch.listed.jobs import Status
 from harness.errors import EngineError, HomeworkError, Interrupted
 from harness.evidence import records
@@ -28,10 +28,13 @@ class Board:
         self._in_place = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
         self._drawn = 0
         self._shown: dict[str, str] = {}
+        self._seen: dict[str, Status] = {}
 
     def show(self, statuses: Sequence[Status]) -> bool:
         """Show how things are; whether anything has changed."""
-        lines = {status.cell.run: line(status) for status in statuses}
+        news = [status for status in statuses if self._seen.get(status.cell.run) is not status]
+        self._seen.update({status.cell.run: status for status in news})
+        lines = {status.cell.run: line(status) for status in news}
         changed = {run: text for run, text in lines.items() if self._shown.get(run) != text}
         self._shown.update(changed)
         if self._in_place:
@@ -156,6 +159,7 @@ class _Followed:
     def watch(self, board: Board) -> None:
         changed, silences, said = time.monotonic(), 0, ""
         while True:
+            start = time.monotonic()
             try:
                 queue = jobs.queues([batch for batch, _ in self.places.values()], self.schedulers)
             except Silent as silent:
@@ -170,14 +174,15 @@ class _Followed:
                 changed = time.monotonic() if board.show(self.statuses) else changed
                 if all(map(ended, self.statuses)):
                     return
-            jobs.wait_a_moment(changed, silences)
+            wait_a_moment(changed, silences, time.monotonic() - start)
 
     def _look(self, queue: Queue) -> None:
         for name, (batch, places) in self.places.items():
             if name not in self.known or not all(status.over for status in self.known[name]):
                 batch = batches.again(self.results, batch)
                 self.places[name] = (batch, places)
-                self.known[name] = jobs.settle(self.results, batch, queue, self.schedulers(batch.scheduler))
+                scheduler, before = self.schedulers(batch.scheduler), self.known.get(name, ())
+                self.known[name] = jobs.settle(self.results, batch, queue, scheduler, before)
 
 
 def _titles(statuses: Sequence[Status], schedulers: Schedulers) -> str:

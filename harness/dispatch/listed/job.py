@@ -1,5 +1,6 @@
 """A job as its scheduler knows it, in words that every scheduler is translated into; and what a scheduler answers."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,6 +9,7 @@ from harness.dispatch.listed.batches import Batch
 from harness.errors import EngineError
 from harness.evidence.record import Reason
 
+REST = 10  # times as long as asking takes, nobody is asked
 ALL = -1  # the place of a job that stands for every cell of its batch
 Stop = tuple[Reason, str]  # how a record says that a job ended, and why
 # The states in which a job ends; in every other state it may still run.
@@ -86,3 +88,12 @@ class Scheduler(Protocol):
 
 
 Schedulers = Callable[[str], Scheduler]  # by the name that a batch has
+
+
+def wait_a_moment(last_change: float, silences: int = 0, took: float = 0.0) -> None:
+    """Until it is worth asking again: soon while things move, and ever later while nobody answers; for most of the
+    time, where to ask and to look `took` long itself."""
+    if silences:
+        return time.sleep(min(60.0, 2.0**silences))
+    soon = 1.0 if time.monotonic() - last_change < 60 else 5.0
+    time.sleep(max(soon, min(60.0, REST * took)))

@@ -5,8 +5,7 @@ record that is not there may still lie on a node, so what is written in its plac
 """
 
 import platform
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -59,26 +58,39 @@ class Status:
         return self.state == "over"
 
 
-def survey(results: Path, batch: Batch, known: Queue, scheduler: Scheduler) -> list[Status]:
-    """Where each cell of a batch is; `known` was asked after the batch was read. Records that lack are written."""
+def survey(
+    results: Path, batch: Batch, known: Queue, scheduler: Scheduler, before: Sequence[Status] = ()
+) -> list[Status]:
+    """Where each cell of a batch is; `known` was asked after the batch was read. Records that lack are written.
+
+    A cell that was over `before` and whose job is as it was then is not looked at again.
+    """
     every = known.get((batch.id, ALL))
     found = {place: known.get((batch.id, place), every) for place in range(len(batch.cells))}
-    jobs = {place: job for place, job in found.items() if job}
-    delivery = _collect(results, batch, jobs) if batch.store else Delivery()
-    if len(jobs) < len(batch.cells) and not _submitting(batch):
+    over = {status.place: status for status in before if status.over and status.job == found.get(status.place)}
+    jobs = {place: job for place, job in found.items() if job and place not in over}
+    delivery = _collect(results, batch, jobs, over) if batch.store else Delivery()
+    if len(jobs) + len(over) < len(batch.cells) and not _submitting(batch):
         lacking = [
-            place for place, cell in enumerate(batch.cells) if place not in jobs and not cell.place(results, 0).exists()
+            place
+            for place, cell in enumerate(batch.cells)
+            if place not in jobs and place not in over and not cell.place(results, 0).exists()
         ]
         past = scheduler.history(batch) if lacking else {}
         found = {place: past.get((batch.id, place), past.get((batch.id, ALL))) for place in lacking}
         jobs.update({place: job for place, job in found.items() if job})
-    return [_status(results, batch, place, jobs.get(place), delivery) for place in range(len(batch.cells))]
+    return [
+        over.get(place) or _status(results, batch, place, jobs.get(place), delivery)
+        for place in range(len(batch.cells))
+    ]
 
 
-def _collect(results: Path, batch: Batch, jobs: Mapping[int, Job]) -> Delivery:
-    """Fetch the records of all attempts that have ended."""
+def _collect(results: Path, batch: Batch, jobs: Mapping[int, Job], over: Container[int]) -> Delivery:
+    """Fetch the records of all attempts that have ended, but of cells that are over."""
     places = []
     for place, cell in enumerate(batch.cells):
+        if place in over:
+            continue
         job = jobs.get(place)
         ended = job.restarts + job.ended if job else 0
         if job is None and not _submitting(batch):
@@ -198,9 +210,11 @@ def queues(listed: Sequence[Batch], schedulers: Schedulers) -> Queue:
     return found
 
 
-def settle(results: Path, batch: Batch, known: Queue, scheduler: Scheduler) -> list[Status]:
+def settle(
+    results: Path, batch: Batch, known: Queue, scheduler: Scheduler, before: Sequence[Status] = ()
+) -> list[Status]:
     """Survey a batch, and take it off the list when all of it is over."""
-    statuses = survey(results, batch, known, scheduler)
+    statuses = survey(results, batch, known, scheduler, before)
     if all(status.over for status in statuses):
         batch.forget(results)
     return statuses
@@ -215,8 +229,3 @@ def cancel(results: Path, statuses: Sequence[Status], schedulers: Schedulers) ->
         replace(batch, cancelled=tuple(sorted(noted))).write(results)
         schedulers(batch.scheduler).cancel([(batch, status.job) for status in own if status.job])
     return len(active)
-
-
-def wait_a_moment(last_change: float, silences: int = 0) -> None:
-    """Until it is worth asking again: soon while things move, and ever later while nobody answers."""
-    time.sleep(min(60.0, 2.0**silences) if silences else 1.0 if time.monotonic() - last_change < 60 else 5.0)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.catalogue.entries import Hardware
 from harness.dispatch.listed.batches import attempt
-from harness.dispatch.listed.jobs import wait_a_moment
+from harness.dispatch.listed.job import wait_a_moment
 from harness.dispatch.slurm import commands
 from harness.errors import EngineError
 from harness.evidence import records, sealed

@@ -13,7 +13,7 @@ from harness.catalogue.entries import Hardware
 from harness.checkout import ROOT
 from harness.dispatch.listed import batches, deliveries
 from harness.dispatch.listed.batches import Batch
-from harness.dispatch.listed.jobs import wait_a_moment
+from harness.dispatch.listed.job import wait_a_moment
 from harness.dispatch.listed.missing import Wanted, program, revision
 from harness.dispatch.slurm import allocation, commands
 from harness.dispatch.slurm.scheduler import ask

@@ -1,6 +1,6 @@
 """Secret forms: what keys, tokens and passwords look like, and what names them.
 
-Those of services come from detect-secrets where it has them, and from tokens.yaml where it has not: Chinese clouds,
+Those of services are detect-secrets's where it has them, and in lists.py where it has not: Chinese clouds,
 models' services, webhooks, hashes. Those that only a name tells (`password=…`, `"api_key": "…"`, 密码：…) are ours.
 Each is looked for only where one of its signs stands, and each repetition has a bound, so that no output makes it slow.
 """

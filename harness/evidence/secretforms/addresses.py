@@ -1,8 +1,6 @@
 """Secrets in addresses, headers and cookies."""
 
-import re
-
-from harness.evidence.secretforms.form import REDACTED, Secret, decodes_to, is_random, secret
+from harness.evidence.secretforms.form import decodes_to, is_random, secret
 from harness.evidence.secretforms.names import QUOTE
 
 _SIGNED = (
@@ -103,15 +101,11 @@ ADDRESSES = (
     ),
     secret("<cookie", rb"(?P<kept><cookie [^=\s<>]{1,64}=)[^\s<>]{8,4096}(?= for )"),
     secret("crumb", rb"(?P<kept>\b[a-z]{0,32}-?crumb(?:" + QUOTE + rb")?[ \t]{0,4}[:=][ \t]{0,4})[0-9a-f]{32,128}"),
-    Secret(  # a line of a jar of cookies, in which \\t may be two letters
-        (b"\ttrue", b"\tfalse", b"\\ttrue", b"\\tfalse"),
-        re.compile(
-            (
-                rb"(?P<kept>@(?:true|false)@/[^\t\n\\]{0,256}@(?:true|false)@\d{1,20}@[^\t\n\\]"
-                rb"{1,256}@)[^\t\r\n\[\\\"']{1,4096}"
-            ).replace(b"@", rb"(?:\t|\\{1,4}t)")
-        ),
-        REDACTED,
-        False,
+    secret(  # a line of a jar of cookies, in which \\t may be two letters
+        ["\ttrue", "\tfalse", "\\ttrue", "\\tfalse"],
+        (
+            rb"(?P<kept>@(?:true|false)@/[^\t\n\\]{0,256}@(?:true|false)@\d{1,20}@[^\t\n\\]"
+            rb"{1,256}@)[^\t\r\n\[\\\"']{1,4096}"
+        ).replace(b"@", rb"(?:\t|\\{1,4}t)"),
     ),
 )

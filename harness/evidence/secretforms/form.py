@@ -27,12 +27,17 @@ class Secret:
     """
 
     signs: tuple[bytes, ...]
-    pattern: re.Pattern[bytes]
+    looks: bytes  # a regular expression
     replacement: bytes
     cased: bool
     is_one: Callable[[bytes, int, int], bool] | None = None  # asked with the text, and from where to where
     reach: int = AROUND  # lines before and behind a sign that it may span
     begins_word: bool = False  # asked for behind the pattern, which then begins with letters and is found quickly
+
+    @cached_property
+    def pattern(self) -> re.Pattern[bytes]:
+        """Compiled where its sign stands first: all of them take as long as the rest of a run that is short."""
+        return re.compile(self.looks)
 
     def matches(self, text: "Text") -> Iterator[tuple[int, int]]:
         """From where to where it stands in the text."""
@@ -98,15 +103,14 @@ def merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def secret(
     signs: str | Sequence[str],
-    pattern: bytes | str,
+    looks: bytes,
     replacement: bytes = REDACTED,
     cased: bool = False,
     is_one: Callable[[bytes, int, int], bool] | None = None,
     reach: int = AROUND,
 ) -> Secret:
-    pattern = pattern.encode() if isinstance(pattern, str) else pattern
     each = signs.split() if isinstance(signs, str) else signs
-    return Secret(tuple(sign.encode() for sign in each), re.compile(pattern), replacement, cased, is_one, reach)
+    return Secret(tuple(sign.encode() for sign in each), looks, replacement, cased, is_one, reach)
 
 
 def decodes_to(what: bytes) -> Callable[[bytes, int, int], bool]:

@@ -196,7 +196,7 @@ NAMED = (
     ),
     Secret(
         tuple(_BY_WORD.split(b"|")),
-        re.compile(
+        (
             rb"(?P<kept>(?:"
             + _BY_WORD
             + rb")(?:"
@@ -303,7 +303,7 @@ NAMED = (
     ),
     Secret(  # a sentence that names it: your password is …, 访问令牌（token）：…
         (b"pass", b"pwd", b"token", b"secret", b"key", *_BY_WORD.split(b"|")),
-        re.compile(
+        (
             rb"(?P<kept>(?:pass(?:w(?:or)?[dt]|phrase|code)?|pwd|token|secret|(?:api|secret|access)[_ -]?key|"
             + _BY_WORD
             + rb")s?(?:is\b|was\b|\\u3000|\xe6\x98\xaf|\xe4\xb8\xba|[^\w\r\n\[/.]){1,12})[\w+/-]{10,512}"

@@ -1,11 +1,10 @@
-"""The forms that tokens.yaml and commands.yaml list: what begins a token, and what stands before a secret."""
+"""The forms of what lists.py lists: what begins a token, and what stands before a secret."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import starmap
 
+from harness.evidence.secretforms import lists
 from harness.evidence.secretforms.form import Secret, is_random, secret
 from harness.evidence.secretforms.names import LIST, QUOTE, WORD
 
@@ -20,7 +19,7 @@ CALLED_WITH = 4  # arguments at most
 
 def tokens() -> Iterator[Secret]:
     """Tokens that tell themselves."""
-    for kind, services in _read("tokens").items():
+    for kind, services in lists.TOKENS.items():
         for begins in " ".join(services.values()).split():
             exact = b"(?:" if kind in ("distinct", "short") else b"(?i:"
             pattern = rb"(?<![A-Za-z0-9_])" + exact + re.escape(begins).encode() + b")" + BODIES[kind]
@@ -29,36 +28,27 @@ def tokens() -> Iterator[Secret]:
 
 def commands() -> Iterator[Secret]:
     """Secrets behind options and words, in calls and in addresses."""
-    table = _read("commands")
-    yield from map(_option, table["options"])
-    yield from map(_behind_words, table["words"])
-    yield _asked(table["behind"])
-    yield from _calls(table["calls"])
-    yield secret(" ".join(f"{scheme}://" for scheme in table["schemes"]), _scheme(table["schemes"]))
-    for path in table["paths"]:
+    yield from starmap(_option, lists.OPTIONS)
+    yield from map(_behind_words, lists.WORDS)
+    yield _asked(lists.BEHIND)
+    yield from _calls(lists.CALLS.split())
+    yield secret(" ".join(f"{scheme}://" for scheme in lists.SCHEMES), _scheme(lists.SCHEMES))
+    for path in lists.PATHS.split():
         kept = rb"(?P<kept>" + re.escape(path).encode() + rb"(?:[A-Za-z0-9_-]{1,24}/)?)"
         yield secret(path, kept + rb"[A-Za-z0-9_./-]{16,256}(?=[^\w.-]|\Z)", is_one=_has_both)
-
-
-@cache
-def _read(name: str) -> Mapping[str, Any]:
-    import yaml
-
-    table: Mapping[str, Any] = yaml.safe_load(Path(__file__).with_name(f"{name}.yaml").read_text(encoding="utf-8"))
-    return table
 
 
 def _any(texts: Iterable[str]) -> bytes:
     return b"(?:" + b"|".join(re.escape(text).encode() for text in texts) + b")"
 
 
-def _option(row: Mapping[str, str]) -> Secret:
-    words = rb"[^\r\n|;]{0,200}?\b(?:" + row["with"].encode() + b")" if "with" in row else b""
-    options = _any(sorted(row["is"].split(), key=len, reverse=True))  # -pw before -p
+def _option(programs: str, given: str, options: str) -> Secret:
+    words = rb"[^\r\n|;]{0,200}?\b(?:" + given.encode() + b")" if given else b""
+    longest_first = _any(sorted(options.split(), key=len, reverse=True))  # -pw before -p
     return secret(
-        [f"|{program}|" for program in row["of"].split()],
-        rb"(?P<kept>\b" + _any(row["of"].split()) + rb"(?:\.exe)?\b" + words.replace(b" ", rb"[ \t]{1,4}")
-        + rb"[^\r\n|;]{0,400}?(?<![\w-])" + options + LIST + rb"?)(?!-)" + WORD,
+        [f"|{program}|" for program in programs.split()],
+        rb"(?P<kept>\b" + _any(programs.split()) + rb"(?:\.exe)?\b" + words.replace(b" ", rb"[ \t]{1,4}")
+        + rb"[^\r\n|;]{0,400}?(?<![\w-])" + longest_first + LIST + rb"?)(?!-)" + WORD,
         cased=True,
         is_one=_is_no_word,
     )  # fmt: skip

@@ -3,6 +3,7 @@
 import gzip
 import re
 import time
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,6 +32,19 @@ def told(written: bytes, secrets: list[str]) -> list[str]:
 
 def test_there_are_enough_samples_to_speak_of_usual_forms():
     assert len(SAMPLES) >= 150 and len(MAINTAINED) >= 10
+
+
+def test_what_detect_secrets_knows_is_as_it_has_it():
+    for name, (_, patterns) in MAINTAINED.items():
+        module, _, detector = name.partition(".")
+        theirs = getattr(import_module(f"detect_secrets.plugins.{module}"), detector).denylist
+        assert patterns == [bounded(pattern).encode() for pattern in theirs], name
+
+
+def bounded(pattern: re.Pattern[str]) -> str:
+    """A pattern of detect-secrets, each repetition of a class or a group with a bound."""
+    text = re.sub(r"(?<=[\])])\+", "{1,4096}", pattern.pattern)
+    return f"(?i:{text})" if pattern.flags & re.IGNORECASE else text
 
 
 @pytest.mark.parametrize("clothes", CLOTHES)

@@ -30,7 +30,7 @@ def test_each_attempt_has_a_number_and_a_record_of_its_own(pod):
     assert second and second.run == attempt(RUN, 1) and second.facts["attempt"] == 2
     cell = JobCell(run=RUN, part="4", hardware="cpu", parameters={}, seed=0, cards=1)
     batch = Batch(id="b", cells=(cell,), program={}, submitted="", store=pod, scheduler="kubernetes", where="homework")
-    assert attempts_of(batch) == {0: 2}
+    assert attempts_of(batch, [0]) == {0: 2}
 
 
 def test_outside_a_pod_there_is_no_job(monkeypatch):

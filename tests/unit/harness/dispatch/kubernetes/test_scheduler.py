@@ -53,6 +53,17 @@ def test_jobs_are_known_by_their_labels_and_strangers_are_left_alone(cluster):
     assert {key: (job.state, job.nodes) for key, job in found.items()} == {(RUN, 1): ("RUNNING", "n1")}
 
 
+def test_attempts_are_counted_where_a_job_changed_and_once_more_where_the_store_was_silent(cluster, monkeypatch):
+    def answer(**status):
+        return {"jobs": [{**JOB, "status": status}], "pods": [POD]}
+
+    asked, said = [], [{}, {1: 2}]
+    monkeypatch.setattr(module, "attempts_of", lambda batch, places: asked.append(places) or said.pop(0))
+    over = {"conditions": [{"type": "Complete", "status": "True"}]}
+    scheduler = cluster(answer(), answer(**over), answer(**over), answer(**over))
+    assert [scheduler.queue([BATCH])[RUN, 1].restarts for _ in range(4)] == [0, 0, 1, 1] and asked == [[1], [1]]
+
+
 def test_an_answer_that_is_none_is_silence_and_a_refusal_is_said(cluster):
     asked = cluster(SILENT, REFUSED)
     with pytest.raises(Silent, match="503"):

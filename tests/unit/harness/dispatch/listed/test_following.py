@@ -11,6 +11,7 @@ from harness.dispatch.listed.job import Job, Silent
 from harness.dispatch.listed.jobs import Status
 from harness.dispatch.slurm.scheduler import SlurmScheduler
 from harness.errors import EngineError, HomeworkError, Interrupted, StoreError
+from harness.evidence import records
 
 
 def schedulers(name):
@@ -42,7 +43,7 @@ def slurm(monkeypatch, results):
             return {("b", 0): now}
 
         monkeypatch.setattr(SlurmScheduler, "queue", queue)
-        monkeypatch.setattr(jobs, "wait_a_moment", lambda change, silences: None)
+        monkeypatch.setattr(following, "wait_a_moment", lambda *told: None)
 
     return answers
 
@@ -68,6 +69,18 @@ def test_a_line_is_printed_when_a_cell_changes_and_the_records_are_returned(resu
     silent = ["Slurm does not answer; waiting until it does.", "It knows you not; waiting until it does."]
     assert lines[2:4] == silent and lines[4].startswith("✓ 4     cpu")
     assert len(lines) == 5 and "\033" not in "".join(lines)
+
+
+def test_a_cell_that_is_over_is_not_looked_at_again_while_others_run(results, monkeypatch):
+    place, other = a_record(results), a_record(results)
+    batch, over, running = a_batch(place.name, other.name), a_job("COMPLETED", "n1"), a_job("RUNNING", "n2")
+    first = jobs.settle(results, batch, {("b", 0): over, ("b", 1): running}, SlurmScheduler())
+    read, plain = [], records.read
+    monkeypatch.setattr(jobs.records, "read", lambda path: read.append(path.parent) or plain(path))
+    known = {("b", 0): over, ("b", 1): over}
+    again = jobs.settle(results, batch, known, SlurmScheduler(), first)
+    assert again[0] is first[0] and [status.record for status in again] == [place, other] and read == [other]
+    assert jobs.settle(results, batch, {**known, ("b", 0): running}, SlurmScheduler(), again)[0].state == "running"
 
 
 def test_ctrl_c_without_a_terminal_leaves_the_jobs(results, slurm, capsys):

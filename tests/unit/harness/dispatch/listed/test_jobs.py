@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from samples import a_catalogue, a_record, before_run
 
-from harness.dispatch.listed import batches, deliveries, jobs
+from harness.dispatch.listed import batches, deliveries, job, jobs
 from harness.dispatch.listed.batches import Batch, JobCell, attempt
 from harness.dispatch.listed.job import ALL, NOT_SENT, OTHER_COMMIT, Job
 from harness.errors import StoreError
@@ -210,10 +210,13 @@ def test_who_cancelled_is_on_the_list_before_the_job_ends(results):
 
 def test_a_silent_scheduler_is_asked_ever_later(monkeypatch):
     waited = []
-    monkeypatch.setattr(jobs.time, "sleep", waited.append)
+    monkeypatch.setattr(job.time, "sleep", waited.append)
     for silences in range(1, 9):
-        jobs.wait_a_moment(0, silences)
+        job.wait_a_moment(0, silences)
     assert waited == [2, 4, 8, 16, 32, 60, 60, 60]
+    for took in (0.01, 0.5, 100.0):
+        job.wait_a_moment(job.time.monotonic(), took=took)
+    assert waited[8:] == [1, 5, 60], "asking takes a tenth of the time at most"
 
 
 def test_whole_arrays_that_were_cancelled_while_waiting_are_over(results):
