@@ -29,9 +29,11 @@ STACK = "bench-compiler"  # that ./inv bench runs it in
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = ("torch", "torch-autotune", "jax")
 QUESTIONS = [f"{name} {mode}" for mode in MODES for name in NAMES]
-ASKED = {"paddle": ("call", "kernels", "small", "faults", "eager"), "torch": ("call", "kernels", "small", "faults")}
+GRADIENTS = [f"{name} {MODES[1]}" for name in NAMES]
+ASKED = {"paddle": ("call", "vjp", "engine", "nothing", "kernels", "small", "faults", "eager"), "torch": ("call", "kernels", "small", "faults")}
 ASKED |= {"torch-autotune": ("call",), "jax": ("call",)}
-CALLED = ("call", "eager")  # without the profile
+WITHOUT = ("vjp", "engine", "nothing")  # asked of gradients alone
+CALLED = ("call", *WITHOUT, "eager")  # without the profile
 Medians = dict[tuple[str, str, str], float]  # by side, what was asked, and question
 
 
@@ -80,7 +82,7 @@ def measured(sides: dict[str, Side], rounds: int, profiled: bool) -> Medians:
         for question in QUESTIONS:
             for what in ASKED["paddle"]:
                 for name, side in sides.items():
-                    if what in asked[name]:
+                    if what in asked[name] and (question in GRADIENTS or what not in WITHOUT):
                         times.setdefault((name, what, question), []).append(side.answer(f"{what} {question}"))
         times.setdefault(("torch", "copy", ""), []).append(sides["torch"].answer(f"copy {QUESTIONS[0]}"))
     return {asked: statistics.median(taken) for asked, taken in times.items()}
@@ -97,6 +99,17 @@ def comparison(medians: Medians) -> tuple[str, list[float]]:
         rows.append((question, medians["paddle", "eager", question], *peers.values(), ours, best, ratios[-1]))
     headers = ("ms", "Paddle eager", *PEERS, "generated", "best peer", "over it")
     return str(tabulate(rows, headers, floatfmt=("", *[".3f"] * 5, "", ".2f"))), ratios
+
+
+def in_one_call(medians: Medians) -> tuple[str, list[float]]:
+    """Gradients without a graph beside JAX, which has none either; and what Paddle's engine takes for nothing."""
+    rows = []
+    for question in GRADIENTS:
+        engine, nothing, vjp = (medians["paddle", what, question] for what in ("engine", "nothing", "vjp"))
+        jax = medians["jax", "call", question]
+        rows.append((question, engine, nothing, vjp, jax, jax / vjp))
+    headers = ("ms", "paddle.grad of x * 2", "of an empty PyLayer", "generated, vjp", "jax", "over it")
+    return str(tabulate(rows, headers, floatfmt=("", *[".3f"] * 4, ".2f"))), [row[-1] for row in rows]
 
 
 def profile(medians: Medians) -> str:
@@ -150,10 +163,12 @@ def main() -> None:
         for side in sides.values():
             side.close()
         table, ratios = comparison(medians)
-        print(f"\n{rows} rows\n{table}", flush=True)
+        without, over_jax = in_one_call(medians)
+        print(f"\n{rows} rows\n{table}\n\n{without}", flush=True)
         numbers |= {
             f"rows{rows}_least_over_best": min(ratios),
             f"rows{rows}_median_over_best": statistics.median(ratios),
+            f"rows{rows}_least_vjp_over_jax": min(over_jax),
         }
     print(f"\nprofile; a copy of the tensor takes {medians['torch', 'copy', '']:.2f} ms")
     print(profile(medians))
