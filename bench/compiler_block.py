@@ -58,12 +58,12 @@ def weight(name: str, shape: list[int]) -> np.ndarray:
 
 
 def data(batch: int, places: int, channels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The block's input (B, T, C), labels (B, T), and cosine and sine of rotary embedding (T, 1, 64)."""
+    """The block's input (B, T, C), labels (B, T), and cosine and sine of rotary embedding (T, 64)."""
     drawn = np.random.default_rng(0)
     x = drawn.standard_normal((batch, places, channels), dtype="float32")
     labels = drawn.integers(0, VOCABULARY, (batch, places))
     angles = np.arange(places)[:, None] / 10000 ** (np.arange(0, HEAD, 2) / HEAD)
-    angles = np.concatenate([angles, angles], -1)[:, None].astype("float32")
+    angles = np.concatenate([angles, angles], -1).astype("float32")
     return x, labels, np.cos(angles), np.sin(angles)
 
 
@@ -96,9 +96,8 @@ def paddle_side(batch: int, places: int, channels: int, compiled: bool) -> Answe
 
         def attention(self, x: Any, cosine: Any, sine: Any, mask: Any) -> Any:
             heads = paddle.matmul(x, self.qkv).reshape([batch, places, 3 * channels // HEAD, HEAD])
-            q, k, v = paddle.split(heads, 3, 2)
+            q, k, v = paddle.split(heads.transpose([0, 2, 1, 3]), 3, 1)  # each (B, H, T, 64)
             q, k = rotated(q, cosine, sine) * HEAD**-0.5, rotated(k, cosine, sine)
-            q, k, v = (one.transpose([0, 2, 1, 3]) for one in (q, k, v))
             mixed = paddle.matmul(F.softmax(paddle.matmul(q, k, transpose_y=True) + mask), v)
             return paddle.matmul(mixed.transpose([0, 2, 1, 3]).reshape([batch, places, channels]), self.output)
 
@@ -116,7 +115,7 @@ def paddle_side(batch: int, places: int, channels: int, compiled: bool) -> Answe
 
     def forward() -> float:
         with paddle.no_grad():
-            return float(call(*inputs))
+            return call(*inputs).item()
 
     def training() -> float:
         loss = call(*inputs)
@@ -125,7 +124,7 @@ def paddle_side(batch: int, places: int, channels: int, compiled: bool) -> Answe
         optimiser.step()
         optimiser.clear_grad()
         updates.append(1e3 * (time.perf_counter() - started))
-        return float(loss)
+        return loss.item()
 
     updates: list[float] = []
     return {
@@ -162,7 +161,6 @@ def torch_side(batch: int, places: int, channels: int, mode: str | None) -> Answ
     import torch.nn.functional as F
 
     x, labels, cosine, sine = map(torch.from_numpy, data(batch, places, channels))
-    cosine, sine = cosine.transpose(0, 1), sine.transpose(0, 1)  # (1, T, 64)
 
     def norm(x: Any, weight: Any) -> Any:
         return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + EPSILON) * weight
@@ -195,7 +193,7 @@ def torch_side(batch: int, places: int, channels: int, mode: str | None) -> Answ
 
     def forward() -> float:
         with torch.inference_mode(), torch._inductor.config.patch(freezing=True):
-            return float(inferring(x, labels))
+            return inferring(x, labels).item()
 
     def training() -> float:
         loss = call(x, labels)
@@ -203,7 +201,7 @@ def torch_side(batch: int, places: int, channels: int, mode: str | None) -> Answ
         torch.nn.utils.clip_grad_norm_(block.parameters(), CLIP)
         optimiser.step()
         optimiser.zero_grad()
-        return float(loss)
+        return loss.item()
 
     return {"forward": forward, "training": training}
 
