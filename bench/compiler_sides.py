@@ -9,6 +9,9 @@ The sides are paddle, torch, torch-autotune (torch.compile with mode="max-autotu
     eager    the subgraph as it stands (Paddle's side)
     kernels  only the compiled kernels of such a call, again and again on the same memory
     small    the call with one row, so that hardly anything is left but what the framework does around its kernels
+    vjp      results and gradients in one call without a graph, as JAX's side gives them (Paddle's side)
+    engine   Paddle's own x * 2 through paddle.grad (Paddle's side): what its engine takes at the least
+    nothing  a PyLayer that computes nothing, with the same inputs, through paddle.grad (Paddle's side)
     faults   how many pages the system had to find memory for during one call
     copy     a copy of one tensor of that size, whatever the name
 """
@@ -184,7 +187,19 @@ def paddle_side(rows: int, columns: int) -> Answers:
     import subgraphs
     import tracing
 
-    answers: Answers = {"call": {}, "eager": {}, "kernels": {}, "small": {}}
+    answers: Answers = {"call": {}, "eager": {}, "kernels": {}, "small": {}, "vjp": {}, "engine": {}, "nothing": {}}
+
+    class Nothing(paddle.autograd.PyLayer):  # type: ignore[misc]
+        """An operator that takes a list of tensors; its result and its gradients are what comes to hand."""
+
+        @staticmethod
+        def forward(context: Any, tensors: Any) -> Any:
+            context.save_for_backward(*tensors)
+            return paddle.empty(tensors[0].shape)
+
+        @staticmethod
+        def backward(context: Any, _: Any) -> Any:
+            return [paddle.empty(tensor.shape) for tensor in context.saved_tensor()]
 
     def calls(name: str, size: int) -> tuple[Any, Any, dict[str, Call], dict[str, Call]]:
         subgraph = subgraphs.find(name)
@@ -201,6 +216,12 @@ def paddle_side(rows: int, columns: int) -> Answers:
         ]
         for call in modes[0].values():
             call()
+        if size == rows:
+            both = f"{name} forward and backward"
+            answers["vjp"][both] = functools.partial(compiled.vjp, inputs, [slope])
+            answers["engine"][both] = measure.training(lambda x: x * 2.0, inputs[:1], slope)
+            answers["nothing"][both] = measure.training(lambda *tensors: Nothing.apply(list(tensors)), inputs, slope)
+            answers["vjp"][both]()
         return hook.report.forward, hook.report.backward, *modes
 
     for name in NAMES:

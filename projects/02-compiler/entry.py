@@ -38,6 +38,23 @@ class Call:
         results = self._direct(*tensors) if self._direct and not named else None
         return self.usual(*tensors, **named) if results is None else results
 
+    def vjp(self, tensors: Tensors, slopes: Tensors) -> tuple[Any, list[Any]]:
+        """What the function returns, and for a slope of each result the gradient of each tensor that asks for one.
+
+        As jax.vjp: one call without a graph, so without Paddle's engine, which takes longer than a small kernel. A
+        layer's parameters get no gradient.
+        """
+        found = self._direct.vjp(tensors, slopes) if self._direct else None
+        if found is None:
+            with paddle.enable_grad():
+                results = self(*tensors)
+                ends = [leaf for leaf in paddle.utils.flatten(results) if isinstance(leaf, paddle.Tensor)]
+                asking = [tensor for tensor in tensors if not tensor.stop_gradient]
+                gradients = iter(paddle.grad(ends, asking, list(slopes), allow_unused=True))
+            each = [None if tensor.stop_gradient else next(gradients) for tensor in tensors]
+            found = paddle.utils.map_structure(detached, results), each
+        return found
+
     @functools.cached_property
     def _direct(self) -> "Direct | None":
         _ = self.partial.train_program  # the hook makes its kernels here
@@ -73,6 +90,25 @@ class Direct:
                 return None
             found = Recorded.apply(Step(self, found), list(given[: self.variable]), *given[self.variable :])
         return self._restored(found)
+
+    def vjp(self, tensors: Tensors, slopes: Tensors) -> tuple[Any, list[Any]] | None:
+        """Results and gradients of the tensors, or None where the kernels were not generated for these."""
+        if self.backward is None or len(tensors) != self.taken or sorted(self.results) != list(range(len(slopes))):
+            return None
+        given = (*tensors, *self.parameters)
+        given = tuple([given[place] for place in self.order])
+        if [tensor.stop_gradient for tensor in given] != self.constant:
+            return None
+        found = self.launch(self.forward, given)
+        inverse = sorted(range(len(slopes)), key=self.results.__getitem__)
+        computed = found and self.launch(self.backward, (*given, *[slopes[place] for place in inverse]))
+        if not computed:
+            return None
+        gradients: list[Any] = [None] * self.taken
+        for place, gradient in zip(self.order, computed, strict=False):
+            if place < self.taken:
+                gradients[place] = gradient
+        return self._restored(found), gradients
 
     @functools.cached_property
     def _restored(self) -> Callable[[Tensors], Any]:
@@ -136,6 +172,10 @@ def carrier() -> ctypes.PyDLL:
     library.load_kernel.argtypes, library.load_kernel.restype = [ctypes.c_char_p], ctypes.c_void_p
     library.launch.argtypes, library.launch.restype = [ctypes.c_void_p, ctypes.py_object], ctypes.py_object
     return library
+
+
+def detached(leaf: Any) -> Any:
+    return leaf.detach() if isinstance(leaf, paddle.Tensor) else leaf
 
 
 def pointer(kernel: Path) -> ctypes.c_void_p:

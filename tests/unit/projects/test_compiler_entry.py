@@ -73,6 +73,50 @@ def test_a_gradient_of_some_inputs_alone(direct):
     assert same(x.grad, paddle.grad(bell(x, y).sum(), [x])[0])
 
 
+def test_both_ways_in_one_call_without_a_graph(direct):
+    x, y = tensors(SHAPE, SHAPE, seed=2)
+    slope = tensors(SHAPE, seed=3)[0]
+    with paddle.no_grad():
+        result, found = direct.vjp([x, y], [slope])
+    assert result.stop_gradient and same(result, bell(x, y))
+    for one, expected in zip(found, paddle.grad(bell(x, y), [x, y], slope), strict=True):
+        assert same(one, expected)
+    assert not same(direct.vjp([x, y], [slope * 2])[1][0], found[0])
+
+
+def test_both_ways_in_one_call_of_what_the_kernels_do_not_fit(measure):
+    call, _ = compiled(measure, bell, tensors(SHAPE, SHAPE))
+    x, y = tensors(SHAPE, SHAPE)
+    still = y.detach()
+    wide = tensors((4, 8), (4, 8))
+    for given in ((x.t(), y), wide, (x, still)):
+        slope = paddle.randn(given[0].shape)
+        assert call._direct.vjp(given, [slope]) is None
+        with paddle.no_grad():
+            result, found = call.vjp(given, [slope])
+        assert result.stop_gradient and same(result, bell(*given))
+        asking = [tensor for tensor in given if not tensor.stop_gradient]
+        assert [gradient is None for gradient in found] == [tensor.stop_gradient for tensor in given]
+        for one, expected in zip(found, paddle.grad(bell(*given), asking, slope), strict=False):
+            assert same(one, expected)
+
+
+def test_slopes_belong_to_the_results_whose_order_the_kernel_may_change(measure):
+    def swapped(x, y):
+        first = x * y
+        return {"a": paddle.tanh(first), "b": [first]}
+
+    traced = tensors(SHAPE, SHAPE)
+    call, _ = compiled(measure, swapped, traced)
+    assert call._direct
+    slopes = tensors(SHAPE, SHAPE, seed=4)
+    result, found = call.vjp(traced, slopes)
+    plain = swapped(*traced)
+    assert same(result["a"], plain["a"]) and same(result["b"][0], plain["b"][0])
+    for one, expected in zip(found, paddle.grad([plain["a"], plain["b"][0]], traced, slopes), strict=True):
+        assert same(one, expected)
+
+
 def test_kernels_that_are_wrong_on_purpose_are_seen_on_the_direct_way(measure):
     x, y = tensors(SHAPE, SHAPE)
     call, _ = compiled(measure, bell, [x, y], gradients=False, spoil=True)
