@@ -21,7 +21,6 @@ struct Vectorised {
     static constexpr int LANES = V::LANES, ROWS = 2 * LANES, BYTES = 4 * LANES;
     static constexpr int TILE = V::TILE;  // tokens at once: as many as the registers hold
     static constexpr int FLOAT_TILE = V::FLOAT_TILE;  // where the weights need no registers to be decoded in
-    static constexpr int AHEAD = 8192;  // bytes that are asked for before they are wanted
 
     // --- activations
 
