@@ -10,6 +10,23 @@ struct Attention {
     using F = typename V::F;
     static constexpr int LANES = V::LANES;
 
+    // Ask for a block's numbers, as far ahead as vectorised.h does for weights. (Inline by force: see there.)
+    template <class T>
+    __attribute__((always_inline)) static inline void fetch(const Pages& p, int block, int length, int width) {
+        if (p.near || block < 0 || block * p.size >= length) return;
+        const long slot = ((long)p.table[block] * p.heads + p.head) * p.size, bytes = (long)p.size * width * sizeof(T);
+        const char* numbers = (const char*)((const T*)p.base + slot * width);
+        for (long i = 0; i < bytes; i += 64) __builtin_prefetch(numbers + i);
+        if (p.bytes == 1) __builtin_prefetch(p.scales + slot);
+    }
+
+    // How many blocks that is.
+    template <class T>
+    static int ahead(const Pages& p, int width) {
+        const int bytes = p.size * width * (int)sizeof(T);
+        return bytes < AHEAD ? AHEAD / bytes : 1;
+    }
+
     // Call visit(first position, how many, their numbers, their scales or null) for each block that has some.
     template <class T, class Visit>
     static void each_block(const Pages& p, int length, int width, Visit visit) {
@@ -46,11 +63,12 @@ struct Attention {
     // out[h * width + i] = Σ shares[h * stride + s] values[s * width + i] for H heads, and PART registers of i.
     template <int H, int PART, class T>
     static void mix_part(const float* shares, long stride, const Pages& values, int length, int width, int i,
-                         float* out) {
+                         float* out, bool asking) {
         F sum[H][PART];
         for (int h = 0; h < H; h++)
             for (int j = 0; j < PART; j++) sum[h][j] = V::zero();
         each_block<T>(values, length, width, [&](int first, int count, const T* numbers, const float*) {
+            if (asking) fetch<T>(values, first / values.size + ahead<T>(values, width), length, width);
             for (int s = 0; s < count; s++)
                 for (int j = 0; j < PART; j++) {
                     const F value = V::load(numbers + (long)s * width + i + j * LANES);
@@ -63,10 +81,13 @@ struct Attention {
     }
 
     template <int H, class T>
-    static void mix(const float* shares, long stride, const Pages& values, int length, int width, float* out) {
+    static void mix(const float* shares, long stride, const Pages& values, int length, int width, float* out,
+                    bool asking) {
         int i = 0;
-        for (; i + 4 * LANES <= width; i += 4 * LANES) mix_part<H, 4, T>(shares, stride, values, length, width, i, out);
-        for (; i < width; i += 2 * LANES) mix_part<H, 2, T>(shares, stride, values, length, width, i, out);
+        for (; i + 4 * LANES <= width; i += 4 * LANES)
+            mix_part<H, 4, T>(shares, stride, values, length, width, i, out, asking && i == 0);
+        for (; i < width; i += 2 * LANES)
+            mix_part<H, 2, T>(shares, stride, values, length, width, i, out, asking && i == 0);
     }
 
     // scores[h * stride + s] *= unit, and the scale of position s where numbers have one.
@@ -89,7 +110,12 @@ struct Attention {
     static void attend_to(const float* query, int group, int width, const Pages& keys, const Pages& values, int length,
                           int unseen, float scale, float cap, float* scores, float* out) {
         const long stride = (length + NEIGHBOURS - 1) / NEIGHBOURS * NEIGHBOURS;
+        const int blocks = (length + keys.size - 1) / keys.size, ahead = Attention::ahead<T>(keys, width);
+        for (int block = 0; block < ahead; block++) fetch<T>(keys, block, length, width);
         each_block<T>(keys, length, width, [&](int first, int count, const T* numbers, const float*) {
+            const int asked = first / keys.size + ahead;
+            fetch<T>(keys, asked, length, width);
+            fetch<T>(values, asked - blocks, length, width);
             Tiles<V>::template each_tile<3>(group, [&](auto heads, int h) {
                 for (int s = 0; s < count; s += NEIGHBOURS)
                     dots<heads()>(query + h * width, numbers + s, keys.size, width, scores + h * stride + first + s,
@@ -104,7 +130,7 @@ struct Attention {
         }
         if (values.bytes == 1) rescale<T>(scores, group, stride, values, length, width, 1);
         Tiles<V>::template each_tile<3>(group, [&](auto heads, int h) {
-            mix<heads(), T>(scores + h * stride, stride, values, length, width, out + h * width);
+            mix<heads(), T>(scores + h * stride, stride, values, length, width, out + h * width, h == 0);
         });
     }
 

@@ -13,6 +13,7 @@ namespace {
 struct Avx2 {
     static constexpr const char* NAME = "avx2";
     static constexpr int LANES = 8, TILE = 4, FLOAT_TILE = 6;
+    static constexpr int CHAINS = 2;
     static constexpr bool BFLOAT16_DOT = false;
     static constexpr float SIGNED_OFFSET = 0;
     using F = __m256;

@@ -13,6 +13,7 @@ namespace {
 struct Avx512 {
     static constexpr const char* NAME = "avx512";
     static constexpr int LANES = 16, TILE = 8, FLOAT_TILE = 8;
+    static constexpr int CHAINS = 1;
     static constexpr bool BFLOAT16_DOT = true;
     static constexpr float SIGNED_OFFSET = 128;  // see Signed
     using F = __m512;

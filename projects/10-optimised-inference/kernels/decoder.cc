@@ -124,10 +124,11 @@ private:
         const int unseen = windows[layer] ? std::max(0, position[t] + 1 - windows[layer]) : 0, skipped = unseen / block;
         const int length = position[t] + 1 - skipped * block;
         const int* blocks_of = table + (long)sequence[t] * blocks + skipped;
+        const bool near = t && sequence[t] == sequence[t - 1];
         const long needed = group * (length + (long)NEIGHBOURS), own = (long)h * group * s.width;
         if ((long)scores.size() < needed) scores.resize(needed + group * 256L);
-        kernels.attend(&qkv[(long)t * s.together() + own], group, s.width, cache.keys(layer, blocks_of, h),
-                       cache.values(layer, blocks_of, h), length, unseen - skipped * block, s.scale, s.cap,
+        kernels.attend(&qkv[(long)t * s.together() + own], group, s.width, cache.keys(layer, blocks_of, h, near),
+                       cache.values(layer, blocks_of, h, near), length, unseen - skipped * block, s.scale, s.cap,
                        scores.data(), &mixed[(long)t * s.queries() + own]);
     }
 
@@ -273,7 +274,7 @@ std::vector<Tensor> attend_alone(const Tensor& query, const Tensor& keys, const 
     const int group = (int)query.shape()[0], width = (int)query.shape()[1], bytes = (int)phi::SizeOf(keys.dtype());
     const int heads = (int)values.shape()[1], block = (int)values.shape()[2];
     const auto pages = [&](const Tensor& numbers, const Tensor& scales) {
-        return Pages{(void*)numbers.data(), (float*)scales.data(), table.data<int>(), block, heads, head, bytes};
+        return Pages{(void*)numbers.data(), (float*)scales.data(), table.data<int>(), block, heads, head, bytes, false};
     };
     std::vector<float> scores(group * (length + (long)NEIGHBOURS));
     Tensor out = paddle::empty_like(query);

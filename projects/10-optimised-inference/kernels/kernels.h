@@ -13,6 +13,7 @@ enum Kind { FLOAT32 = 0, BFLOAT16 = 1, INT8 = 2, INT4 = 3, FLOAT8 = 4 };
 constexpr int GROUP = 32;  // inputs that share a scale, in weights and in activations
 constexpr int NEIGHBOURS = 16;  // positions whose scores are computed together
 constexpr int WIDEST = 512;     // a head
+constexpr int AHEAD = 8192;     // bytes of weights or cache that are asked for before they are wanted
 
 // Rows of activations (tokens, inputs), in the form that the weights' kind multiplies with.
 struct Activations {
@@ -33,6 +34,7 @@ struct Pages {
     int size;          // positions in a block: a multiple of NEIGHBOURS
     int heads, head;
     int bytes;  // of a number: 4 (float32), 2 (float16) or 1 (int8)
+    bool near;  // they are in a near cache, because another row has just read them
 };
 
 struct Kernels {

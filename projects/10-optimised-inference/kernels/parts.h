@@ -98,16 +98,16 @@ struct Cache {
         width = (int)shape[4], bytes = (int)phi::SizeOf(values.dtype());
     }
 
-    Pages keys(int layer, const int* table, int head) const {
-        return pages(keys_base, key_scales, layer, table, head);
+    Pages keys(int layer, const int* table, int head, bool near = false) const {
+        return pages(keys_base, key_scales, layer, table, head, near);
     }
-    Pages values(int layer, const int* table, int head) const {
-        return pages(values_base, value_scales, layer, table, head);
+    Pages values(int layer, const int* table, int head, bool near = false) const {
+        return pages(values_base, value_scales, layer, table, head, near);
     }
-    Pages pages(char* base, float* scales, int layer, const int* table, int head) const {
+    Pages pages(char* base, float* scales, int layer, const int* table, int head, bool near) const {
         const long positions = (long)layer * blocks * heads * block;
         float* own = bytes == 1 ? scales + positions : nullptr;
-        return {base + positions * width * bytes, own, table, block, heads, head, bytes};
+        return {base + positions * width * bytes, own, table, block, heads, head, bytes, near};
     }
 
     void write_key(const Kernels& kernels, const Pages& keys, int position, const float* x) const {

@@ -9,6 +9,7 @@ namespace {
 struct Portable {
     static constexpr const char* NAME = "portable";
     static constexpr int LANES = 8, TILE = 4, FLOAT_TILE = 4;
+    static constexpr int CHAINS = 2;
     static constexpr bool BFLOAT16_DOT = false;
     static constexpr float SIGNED_OFFSET = 0;
     struct F { float lane[LANES]; };

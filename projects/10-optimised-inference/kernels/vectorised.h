@@ -21,7 +21,6 @@ struct Vectorised {
     static constexpr int LANES = V::LANES, ROWS = 2 * LANES, BYTES = 4 * LANES;
     static constexpr int TILE = V::TILE;  // tokens at once: as many as the registers hold
     static constexpr int FLOAT_TILE = V::FLOAT_TILE;  // where the weights need no registers to be decoded in
-    static constexpr int AHEAD = 1024;  // bytes that are asked for before they are wanted
 
     // --- activations
 
@@ -90,6 +89,7 @@ struct Vectorised {
         clear<T>(sum);
         const float* row = x.values + (long)token * x.inputs;
         for (int k = 0; k < x.inputs; k++, w += 2 * BYTES) {
+            fetch(w, token);
             const F w0 = V::load((const float*)w), w1 = V::load((const float*)w + LANES);
             for (int t = 0; t < T; t++) {
                 const F value = V::all(row[(long)t * x.inputs + k]);
@@ -100,33 +100,29 @@ struct Vectorised {
         finish<T>(sum, y, stride);
     }
 
-    // For few tokens the weights' way from memory is what takes time: have it begin early. Asking past the end of the
-    // weights does nothing.
-    template <int T>
-    static void fetch(const uint8_t* w, long ahead = AHEAD) {
-        if (T < 4)
-            for (int i = 0; i < 2 * BYTES; i += 64) __builtin_prefetch(w + ahead + i);
+    // The weights' way from memory is what takes time: have it begin early, when the first tokens pass by. Asking past
+    // the end of the weights does nothing. (Inline by force: GCC takes away a call of what has no result.)
+    __attribute__((always_inline)) static inline void fetch(const uint8_t* w, int token) {
+        if (token == 0)
+            for (int i = 0; i < 2 * BYTES; i += 64) __builtin_prefetch(w + AHEAD + i);
     }
 
-    // The inputs are added up in CHAINS parts, whatever the number of tokens, so that an answer is the same alone and
-    // among others. For few tokens several parts are on their way at once: one sum would wait for itself, for a
-    // multiplication takes 4 cycles, and two can begin in each.
+    // Every CHAINS-th pair of inputs is added up by itself, whatever the number of tokens, so that an answer is the
+    // same alone and among others. For few tokens all these sums are on their way at once: where a sum has to wait for
+    // the one before it longer than the next weights take to come, one is not enough.
     template <int T>
     static void bfloat16_panel(const uint8_t* w, const Activations& x, int token, float* y, long stride) {
-        constexpr int CHAINS = 4, TOGETHER = T < 4 ? CHAINS : 1;
-        const long pairs = x.inputs / 2, part = pairs / CHAINS;  // inputs are whole groups
-        // What is ahead of a part's end is the same part of the next panel.
-        const long until = part - AHEAD / (2 * BYTES), next_panel = AHEAD + (pairs - part) * 2 * BYTES;
+        constexpr int CHAINS = V::CHAINS, TOGETHER = T < 4 ? CHAINS : 1;
         for (int first = 0; first < CHAINS; first += TOGETHER) {
             F sum[TOGETHER][T][2];
             for (int c = 0; c < TOGETHER; c++) clear<T>(sum[c]);
-            for (long k = 0; k < part; k++)
+            for (long k = 0; k < x.inputs / 2; k += CHAINS) {  // inputs are whole groups
+                for (int c = 0; c < CHAINS; c++) fetch(w + (k + c) * 2 * BYTES, token + first);
                 for (int c = 0; c < TOGETHER; c++) {
-                    const long pair = (first + c) * part + k, at = (long)token * x.inputs + 2 * pair;
-                    const uint8_t* weights = w + pair * 2 * BYTES;
-                    fetch<T>(weights, k < until ? AHEAD : next_panel);
-                    V::template bfloat16_dot<T>(sum[c], weights, x.values + at, x.bfloat16 + at, x.inputs);
+                    const long pair = k + first + c, at = (long)token * x.inputs + 2 * pair;
+                    V::template bfloat16_dot<T>(sum[c], w + pair * 2 * BYTES, x.values + at, x.bfloat16 + at, x.inputs);
                 }
+            }
             for (int c = 0; c < TOGETHER; c++)
                 for (int t = 0; t < T; t++)
                     for (int half = 0; half < 2; half++) {
@@ -144,6 +140,7 @@ struct Vectorised {
         w += 2 * BYTES;
         const float* row = x.values + (long)token * x.inputs;
         for (int k = 0; k < x.inputs; k += 4, w += 2 * BYTES) {
+            fetch(w, token);
             const I w0 = V::load_bits(w), w1 = V::load_bits(w + BYTES);
             for (int j = 0; j < 4; j++) {
                 const F f0 = V::float8(w0, j), f1 = V::float8(w1, j);
@@ -174,7 +171,7 @@ struct Vectorised {
             for (int t = 0; t < T; t++) dots[t][0] = dots[t][1] = V::no_bits();
 #pragma GCC unroll 1  // else more products are on the way than there are registers
             for (int k = 0; k < GROUP; k += 4, w += 2 * BYTES) {
-                fetch<T>(w);
+                fetch(w, token);
                 const typename V::Signed w0(w), w1(w + BYTES);
                 for (int t = 0; t < T; t++) {
                     const I value = V::all_bits(four_bytes(x.numbers + (long)(token + t) * x.inputs + g * GROUP + k));
@@ -206,7 +203,7 @@ struct Vectorised {
             for (int t = 0; t < T; t++) dots[t][0] = dots[t][1] = V::no_bits();
 #pragma GCC unroll 1
             for (int k = 0; k < GROUP; k += 8, w += 2 * BYTES) {
-                fetch<T>(w);
+                fetch(w, token);
                 const I w0 = V::load_bits(w), w1 = V::load_bits(w + BYTES);
                 const I low0 = V::low_nibbles(w0), low1 = V::low_nibbles(w1);
                 const I high0 = V::high_nibbles(w0), high1 = V::high_nibbles(w1);
