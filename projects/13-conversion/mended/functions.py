@@ -8,6 +8,7 @@ import paddle.nn.functional as F
 
 from .chance import dropout
 from .common import is_integer, method, writes
+from .halves import cast, narrow, of_input, refused, rounded, single
 from .reductions import norm
 from .shapes import flatten, unflatten  # noqa: F401
 
@@ -44,6 +45,7 @@ def _list(value, axes):
 
 
 def conv(axes):
+    @single
     def call(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
         bare = input.ndim == axes + 1
         padding = padding.upper() if isinstance(padding, str) else _list(padding, axes)
@@ -55,6 +57,7 @@ def conv(axes):
 
 
 def conv_transpose(axes):
+    @single
     def call(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
         bare = input.ndim == axes + 1
         given = input.unsqueeze(0) if bare else input
@@ -64,17 +67,23 @@ def conv_transpose(axes):
         )  # fmt: skip
         return found.squeeze(0) if bare else found
 
-    return call
+    def called(input, *given, **named):
+        if input.dtype == paddle.float16:  # bfloat16 is rounded once
+            refused(input, "a transposed convolution")
+        return call(input, *given, **named)
+
+    return called
 
 
 conv1d, conv2d, conv3d = conv(1), conv(2), conv(3)
 conv_transpose1d, conv_transpose2d, conv_transpose3d = conv_transpose(1), conv_transpose(2), conv_transpose(3)
 
 
+@of_input
 def batch_norm(
-    input, running_mean=None, running_var=None, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
+    input, running_mean=None, running_var=None, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5, kind=None
 ):
-    """Normalised by the biased variance; the running one is kept unbiased."""
+    """Normalised by the biased variance; the running one is kept unbiased. The mean of halves is of their `kind`."""
     axes = [0, *range(2, input.ndim)]
     shape = [1, -1, *[1] * (input.ndim - 2)]
     if training:
@@ -88,6 +97,11 @@ def batch_norm(
                 paddle.assign((1 - momentum) * running_var + momentum * unbiased, running_var)
     else:
         mean, variance = running_mean, running_var
+    if training and kind is not None:
+        scale, mean = rounded(1 / paddle.sqrt(variance + eps), kind), rounded(mean, kind)
+        scale = scale if weight is None else scale * weight
+        shift = -mean * scale if bias is None else bias - mean * scale
+        return input * scale.reshape(shape) + shift.reshape(shape)
     if training and input.dtype == paddle.float32:  # Paddle's own kernel, whose running statistics are another's
         ones, zeros = paddle.ones([input.shape[1]]), paddle.zeros([input.shape[1]])
         given = (ones if weight is None else weight, zeros if bias is None else bias)
@@ -103,6 +117,7 @@ def _normal(input, axes, eps):
     return centred / paddle.sqrt(paddle.mean(centred * centred, axes, keepdim=True) + eps)
 
 
+@of_input
 def instance_norm(
     input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5
 ):
@@ -119,6 +134,7 @@ def instance_norm(
     return found if bias is None else found + bias.reshape(shape)
 
 
+@of_input
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     found = _normal(input, list(range(input.ndim - len(normalized_shape), input.ndim)), eps)
     found = found if weight is None else found * weight
@@ -135,6 +151,7 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     return found.astype(input.dtype)
 
 
+@of_input
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     found = _normal(input.reshape([input.shape[0], num_groups, -1]), [2], eps).reshape(input.shape)
     shape = [1, -1, *[1] * (input.ndim - 2)]
@@ -143,7 +160,7 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
 
 
 def normalize(input, p=2.0, dim=1, eps=1e-12):
-    return input / paddle.clip(norm(input, p, dim, keepdim=True), min=eps)
+    return input / paddle.clip(single(norm)(input, p, dim, keepdim=True), min=eps)
 
 
 # Activations
@@ -269,7 +286,13 @@ def softmax(x, dim=None, _stacklevel=3, dtype=None):
 @method
 def log_softmax(x, dim=None, _stacklevel=3, dtype=None):
     x = x if dtype is None else x.astype(dtype)
-    return F.log_softmax(x, _old_axis(x, dim))
+    axis = _old_axis(x, dim)
+    if narrow(x) and axis in (-1, x.ndim - 1):  # the sum and its logarithm are rounded too
+        wide = x.astype("float32")
+        wide = wide - paddle.max(wide, axis, keepdim=True).detach()
+        total = rounded(paddle.exp(wide).sum(axis, keepdim=True), x.dtype)
+        return cast(wide - rounded(paddle.log(total), x.dtype), x.dtype)
+    return F.log_softmax(x, axis)
 
 
 def softmin(x, dim=None):
@@ -284,6 +307,16 @@ def one_hot(x, num_classes=-1):
 def scaled_dot_product_attention(
     query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
 ):
+    if not narrow(query):
+        return _attended(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
+    kind = query.dtype if query.ndim == 4 and not dropout_p else None
+    wide = [each.astype("float32") for each in (query, key, value)]
+    mask = attn_mask if attn_mask is None or attn_mask.dtype == paddle.bool else attn_mask.astype("float32")
+    return cast(_attended(*wide, mask, dropout_p, is_causal, scale, enable_gqa, kind), query.dtype)
+
+
+def _attended(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa, kind=None):
+    """With a `kind` the exponentials are rounded to it before they are parted by their sum, as in PyTorch's kernel."""
     if enable_gqa:
         times = query.shape[-3] // key.shape[-3]
         key, value = (paddle.repeat_interleave(each, times, -3) for each in (key, value))
@@ -296,7 +329,10 @@ def scaled_dot_product_attention(
         scores = paddle.where(attn_mask.expand(scores.shape), scores, paddle.full([], float("-inf"), scores.dtype))
     elif attn_mask is not None:
         scores = scores + attn_mask
-    return paddle.matmul(dropout(F.softmax(scores, -1), dropout_p), value)
+    if kind is None:
+        return paddle.matmul(dropout(F.softmax(scores, -1), dropout_p), value)
+    exps = paddle.exp(scores - paddle.max(scores, -1, keepdim=True).detach())
+    return paddle.matmul(rounded(exps, kind), value) / exps.sum(-1, keepdim=True)
 
 
 def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):

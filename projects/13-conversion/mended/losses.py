@@ -7,6 +7,7 @@ import paddle.nn.functional as F
 
 from .arithmetic import clamp
 from .common import root
+from .halves import refused
 from .reductions import norm
 
 
@@ -66,12 +67,14 @@ def _old(reduction, size_average, reduce):
 
 
 def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
+    refused(input, "nll_loss")
     return _picked(input, target, weight, ignore_index, _old(reduction, size_average, reduce), 0.0)
 
 
 def cross_entropy(
     input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean", label_smoothing=0.0
 ):
+    refused(input, "cross_entropy")
     reduction = _old(reduction, size_average, reduce)
     logs = F.log_softmax(input, 0 if input.ndim == 1 else 1)
     if list(target.shape) == list(input.shape):

@@ -6,6 +6,7 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 
+from .halves import refused
 
 def _pooled(x, axes, call):
     bare = x.ndim == axes + 1
@@ -164,6 +165,7 @@ def interpolate(
         return x
     if mode == "area":
         return {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d}[axes](x, size)
+    refused(x, f"interpolate(mode={mode!r})")
     for axis, (wanted, step) in enumerate(zip(size, steps, strict=True), 2):
         weights = paddle.to_tensor(_weights(x.shape[axis], wanted, step, mode == "bicubic", align_corners, antialias))
         x = paddle.moveaxis(paddle.matmul(paddle.moveaxis(x, axis, -1), weights.astype(x.dtype)), -1, axis)

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import paddle
 
-from .common import Tensor, also, dims, method
+from .common import also, dims, is_integer, method, Tensor
 from .common import write as _write
 from .views import noted, refusing, reshaped, transposed
 
@@ -200,9 +200,35 @@ def cat(tensors, dim=0, *, axis=None, out=None):
 
 
 def wider(kinds):
+    kinds = set(kinds)
+    for pair, made in _BOTH.items():
+        if kinds.issuperset(pair):
+            kinds.add(made)
     order = [paddle.bool, paddle.uint8, paddle.int8, paddle.int16, paddle.int32, paddle.int64]
     order += [paddle.float16, paddle.bfloat16, paddle.float32, paddle.float64, paddle.complex64, paddle.complex128]
     return max(kinds, key=order.index)
+
+
+_BOTH = {(paddle.float16, paddle.bfloat16): paddle.float32, (paddle.uint8, paddle.int8): paddle.int16,
+         (paddle.complex64, paddle.float64): paddle.complex128}  # fmt: skip
+
+
+def _rank(x):
+    """Of its kind of numbers: truth, whole, floating, complex."""
+    if x.dtype == paddle.bool:
+        return 0
+    return 1 if is_integer(x) else 3 if x.dtype in (paddle.complex64, paddle.complex128) else 2
+
+
+def promoted(x, other):
+    """The type of both: one with axes outranks one without, within a kind of numbers."""
+    a, b = _rank(x), _rank(other)
+    if a != b:
+        high, low = (x, other) if a > b else (other, x)
+        return paddle.complex128 if a + b == 5 and low.dtype == paddle.float64 and low.ndim else high.dtype
+    if bool(x.ndim) != bool(other.ndim):
+        return x.dtype if x.ndim else other.dtype
+    return wider({x.dtype, other.dtype})
 
 
 def stack(tensors, dim=0, *, out=None):
@@ -218,7 +244,7 @@ def where(condition, input=None, other=None):
     tensors = [each for each in (x, y) if isinstance(each, Tensor)]
     if tensors:
         kind = (
-            wider({each.dtype for each in tensors})
+            promoted(x, y)
             if len(tensors) == 2
             else _with_number(tensors[0], y if tensors[0] is x else x)
         )

@@ -7,6 +7,8 @@ import weakref
 import numpy as np
 import paddle
 
+from .halves import cast, narrow, single
+
 Tensor = paddle.Tensor
 _read, _put, _zero, _add = Tensor.__getitem__, Tensor.__setitem__, Tensor.zero_, Tensor.add_
 
@@ -131,9 +133,9 @@ def _written_into(x, index, part):
 
 
 def read(self, index):
-    made = _read(self, index)
     if not _is_part(index):
-        return made
+        return single(_read)(self, index)
+    made = _read(self, index)
     return noted(self, made, lambda x: _read(x, index), lambda x, part: _written_into(x, index, part))
 
 
@@ -144,6 +146,10 @@ def put_at(self, index, value):
     tracked = isinstance(value, Tensor) and paddle.is_grad_enabled() and not value.stop_gradient
     if tracked and (0 in value.shape or not _is_part(index)):
         _put_tracked(self, index, value)
+    elif narrow(self) and not _is_part(index):
+        wide = self.astype("float32")
+        _put(wide, index, value.astype("float32") if isinstance(value, Tensor) else value)
+        take(self, cast(wide, self.dtype))
     elif not (isinstance(value, Tensor) and 0 in value.shape):
         _put(self, index, value)
     written(self)
