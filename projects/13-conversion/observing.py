@@ -174,6 +174,8 @@ def fault(error: BaseException, observer: Observer) -> dict[str, Any]:
         frames.append((name, error.lineno, error.text))
     reason = [line for line in str(error).strip().splitlines() if line.strip()]
     hints = [line for line in reason if "Error:" in line]
+    if "tensor_version" in str(error):
+        hints = ["Paddle keeps a tensor for the gradient that is written into in place: write x = x + … for x += …"]
     return {
         "place": frames[-1] if frames else None,
         "type": type(error).__name__,

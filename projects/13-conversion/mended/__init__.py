@@ -2,9 +2,10 @@
 
 # ruff: noqa: F401, F403, I001
 
-from . import algebra, arithmetic, chance, functions, halves, losses, modules, pictures, reductions, sparse, views
+from . import activations, algebra, arithmetic, chance, functions, halves, losses, modules, pictures, reductions
+from . import sparse, views
 
-for _module in (algebra, arithmetic, losses, pictures, reductions, functions):
+for _module in (activations, algebra, arithmetic, losses, pictures, reductions, functions):
     halves.whole(_module)
 from .algebra import *
 from .arithmetic import *

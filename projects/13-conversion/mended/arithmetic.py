@@ -9,7 +9,7 @@ from .common import Tensor, also, is_integer, method
 from .common import write as _write
 from .halves import ROUNDING, narrow, single
 from .shapes import promoted
-from .views import array
+from .views import apart, array, keeping
 
 
 def _pair(x, other):
@@ -82,15 +82,13 @@ def fmod(x, other):
 
 
 def pow(x, exponent):
-    if isinstance(x, Tensor) and narrow(x):
-        return x**exponent
     if not isinstance(x, Tensor):
         return paddle.full([], x, exponent.dtype) ** exponent
     if isinstance(exponent, Tensor):
         x, exponent = _pair(x, exponent)
     elif is_integer(x) and isinstance(exponent, float):
         x = x.astype(paddle.get_default_dtype())
-    return paddle.pow(x, exponent)
+    return x**exponent
 
 
 @method
@@ -160,7 +158,7 @@ def bmm(x, other):
 
 @method
 def addmm(x, a, b, *, beta=1, alpha=1):
-    return paddle.addmm(x, a, b, beta=beta, alpha=alpha) if x.ndim == 2 else beta * x + alpha * paddle.matmul(a, b)
+    return beta * x + alpha * paddle.matmul(a, b)
 
 
 @method
@@ -261,6 +259,7 @@ def clone(x, *, memory_format=None):
 
 @method
 def detach(x):
+    apart(x)
     return x.detach()
 
 
@@ -333,6 +332,8 @@ def _powered(before):
     def power(self, exponent):
         if narrow(self) and self.dtype == paddle.bfloat16 and type(exponent) in (int, float) and exponent in (3, -2):
             return self * self * self if exponent == 3 else 1 / (self * self)  # rounded as often in PyTorch
+        if self.dtype == paddle.float64 and type(exponent) is float:  # an attribute would be float32
+            exponent = paddle.full([], exponent, self.dtype)
         return before(self, exponent)
 
     return power
@@ -359,7 +360,8 @@ def install():
     for name in (f"__{name}__" for name in _ALONE):
         if hasattr(Tensor, name):
             setattr(Tensor, name, single(getattr(Tensor, name), name.startswith("__r")))
-    Tensor.__pow__, Tensor.__rtruediv__ = _powered(Tensor.__pow__), _under(Tensor.__rtruediv__)
+    Tensor.__pow__, Tensor.__rtruediv__ = _powered(Tensor.__pow__), keeping(_under(Tensor.__rtruediv__))
+    Tensor.__truediv__ = keeping(Tensor.__truediv__)
     for name in _BITS:
         _with_numbers(f"__{name}__")
     scope = globals()

@@ -11,6 +11,7 @@ from .common import is_integer, method, writes
 from .halves import cast, narrow, of_input, refused, rounded, single
 from .reductions import norm
 from .shapes import flatten, unflatten  # noqa: F401
+from .views import apart
 
 _conv = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _transpose = {1: F.conv1d_transpose, 2: F.conv2d_transpose, 3: F.conv3d_transpose}
@@ -153,7 +154,9 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
 
 @of_input
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
-    found = _normal(input.reshape([input.shape[0], num_groups, -1]), [2], eps).reshape(input.shape)
+    found = _normal(input.reshape([input.shape[0], num_groups, -1]), [2], eps)
+    apart(found)
+    found = found.reshape(input.shape)
     shape = [1, -1, *[1] * (input.ndim - 2)]
     found = found if weight is None else found * weight.reshape(shape)
     return found if bias is None else found + bias.reshape(shape)
@@ -161,142 +164,6 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
 
 def normalize(input, p=2.0, dim=1, eps=1e-12):
     return input / paddle.clip(single(norm)(input, p, dim, keepdim=True), min=eps)
-
-
-# Activations
-
-
-@writes
-@method
-def relu(x, inplace=False):
-    return F.relu(x) if not is_integer(x) else paddle.maximum(x, paddle.zeros_like(x))
-
-
-@writes
-def relu6(x, inplace=False):
-    return F.relu6(x)
-
-
-@method
-def sigmoid(x):
-    return F.sigmoid(x.astype(paddle.get_default_dtype()) if is_integer(x) else x)
-
-
-@method
-def tanh(x):
-    return paddle.tanh(x.astype(paddle.get_default_dtype()) if is_integer(x) else x)
-
-
-def gelu(x, approximate="none"):
-    return F.gelu(x, approximate == "tanh")
-
-
-@writes
-def silu(x, inplace=False):
-    return F.silu(x)
-
-
-@writes
-def elu(x, alpha=1.0, inplace=False):
-    return F.elu(x, alpha)
-
-
-@writes
-def selu(x, inplace=False):
-    return F.selu(x)
-
-
-@writes
-def celu(x, alpha=1.0, inplace=False):
-    return F.celu(x, alpha)
-
-
-@writes
-def mish(x, inplace=False):
-    return F.mish(x)
-
-
-@writes
-def leaky_relu(x, negative_slope=0.01, inplace=False):
-    return paddle.where(x > 0, x, x * negative_slope)  # at 0 its gradient is the slope, in Paddle 1
-
-
-def prelu(x, weight):
-    return F.prelu(x, weight)
-
-
-def softplus(x, beta=1.0, threshold=20.0):
-    return F.softplus(x, beta, threshold)
-
-
-def softsign(x):
-    return F.softsign(x)
-
-
-@writes
-def hardtanh(x, min_val=-1.0, max_val=1.0, inplace=False):
-    return F.hardtanh(x, min_val, max_val)
-
-
-@writes
-def hardswish(x, inplace=False):
-    return F.hardswish(x)
-
-
-@writes
-def hardsigmoid(x, inplace=False):
-    return F.hardtanh(x / 6 + 0.5, 0.0, 1.0)
-
-
-def logsigmoid(x):
-    return F.log_sigmoid(x)
-
-
-def tanhshrink(x):
-    return x - paddle.tanh(x)
-
-
-def softshrink(x, lambd=0.5):
-    return F.softshrink(x, lambd)
-
-
-def hardshrink(x, lambd=0.5):
-    return paddle.where(paddle.abs(x) > lambd, x, paddle.zeros_like(x))
-
-
-@writes
-def threshold(x, threshold, value, inplace=False):
-    return paddle.where(x > threshold, x, paddle.full_like(x, value))
-
-
-def glu(x, dim=-1):
-    return F.glu(x, dim)
-
-
-def _old_axis(x, dim):
-    return dim if dim is not None else (0 if x.ndim in (0, 1, 3) else 1)
-
-
-@method
-def softmax(x, dim=None, _stacklevel=3, dtype=None):
-    x = x if dtype is None else x.astype(dtype)
-    return F.softmax(x, _old_axis(x, dim))
-
-
-@method
-def log_softmax(x, dim=None, _stacklevel=3, dtype=None):
-    x = x if dtype is None else x.astype(dtype)
-    axis = _old_axis(x, dim)
-    if narrow(x) and axis in (-1, x.ndim - 1):  # the sum and its logarithm are rounded too
-        wide = x.astype("float32")
-        wide = wide - paddle.max(wide, axis, keepdim=True).detach()
-        total = rounded(paddle.exp(wide).sum(axis, keepdim=True), x.dtype)
-        return cast(wide - rounded(paddle.log(total), x.dtype), x.dtype)
-    return F.log_softmax(x, axis)
-
-
-def softmin(x, dim=None):
-    return F.softmax(-x, _old_axis(x, dim))
 
 
 def one_hot(x, num_classes=-1):
@@ -348,5 +215,6 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
     return one - soft.detach() + soft
 
 
+from .activations import *  # noqa: E402, F403
 from .losses import *  # noqa: E402, F403
 from .pictures import *  # noqa: E402, F403

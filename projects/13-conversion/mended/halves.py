@@ -20,7 +20,7 @@ LEFT = ("item", "tolist", "numpy", "clone", "detach", "cpu", "pow", "logsumexp",
         "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 ROUNDING = {"add", "sub", "subtract", "floor_divide", "remainder", "fmod", "eq", "ne", "lt", "le", "gt", "ge", "less",
             "less_equal", "greater", "greater_equal", "maximum", "minimum"}  # fmt: skip
-STEPS = ("hypot", "logaddexp", "nan_to_num", "frac", "logit", "nansum", "nanmean", "cdist", "dist", "copysign")
+STEPS = ("hypot", "logaddexp", "nan_to_num", "frac", "logit", "nansum", "nanmean", "cdist", "copysign")
 
 
 def is_half(x):

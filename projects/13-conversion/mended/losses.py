@@ -146,7 +146,9 @@ def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=No
 
 
 def cosine_embedding_loss(input1, input2, target, margin=0.0, size_average=None, reduce=None, reduction="mean"):
-    alike = cosine_similarity(input1, input2, input1.ndim - 1)
+    axis, small = input1.ndim - 1, 1e-12
+    sizes = paddle.sum(input1 * input1, axis) + small, paddle.sum(input2 * input2, axis) + small
+    alike = paddle.sum(input1 * input2, axis) / paddle.sqrt(sizes[0] * sizes[1])
     return _reduced(paddle.where(target == 1, 1 - alike, clamp(alike - margin, 0)), reduction, size_average, reduce)
 
 

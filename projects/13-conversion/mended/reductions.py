@@ -318,6 +318,11 @@ def norm(x, p="fro", dim=None, keepdim=False, *, dtype=None):
     return root(paddle.sum(size * size if p == 2 else size**p, axis, keepdim=keepdim), p)
 
 
+@method
+def dist(x, other, p=2):
+    return norm(x - other, p)
+
+
 def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):
     return norm(x, ord, dim, keepdim, dtype=dtype)
 

@@ -1,11 +1,12 @@
 """Shapes, indices and writes into tensors, with PyTorch's arguments."""
 
 import itertools
+import math
 
 import numpy as np
 import paddle
 
-from .common import also, dims, is_integer, method, Tensor
+from .common import Tensor, also, dims, is_integer, method
 from .common import write as _write
 from .views import noted, refusing, reshaped, transposed
 
@@ -306,14 +307,15 @@ def zero_(x):
 
 @method
 def contiguous(x, memory_format=None):
-    return x if x.is_contiguous() else x.contiguous()
+    return x.clone() if hasattr(x, "_turned") else x if x.is_contiguous() else x.contiguous()
 
 
 def meshgrid(*tensors, indexing="ij"):
     tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
-    if indexing == "ij":
-        return tuple(paddle.meshgrid(*tensors))
-    return tuple(transpose(each, 0, 1) for each in paddle.meshgrid(*tensors))
+    shape, made = [math.prod(each.shape) for each in tensors], []
+    for axis, each in enumerate(tensors):  # the gradient of Paddle's own ends the process where two are the same
+        made.append(paddle.expand(each.reshape([-1 if place == axis else 1 for place in range(len(shape))]), shape))
+    return tuple(made) if indexing == "ij" or len(shape) < 2 else tuple(transpose(each, 0, 1) for each in made)
 
 
 @method
@@ -371,8 +373,16 @@ def diag(x, diagonal=0):
 
 @method
 def unfold(x, dimension, size, step):
+    axis = dimension % max(x.ndim, 1)
+    starts = np.arange(0, x.shape[axis] - size + 1, step) if x.ndim else np.zeros(1, "int64")
+    places = paddle.to_tensor((starts[:, None] + np.arange(size)).reshape(-1))
+
     def windows(x):
-        return paddle.unfold(x, dimension, size, step)
+        """By indices: the gradient of Paddle's own counts what lies in several windows but once."""
+        if not x.ndim:
+            return x.reshape([size])
+        shape = [*x.shape[:axis], len(starts), size, *x.shape[axis + 1 :]]
+        return paddle.moveaxis(paddle.index_select(x, places, axis).reshape(shape), axis + 1, -1)
 
     return noted(x, windows(x), windows, refusing("windows"), copied=True)
 
