@@ -11,6 +11,7 @@ import numpy as np
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|inf)(?![\w])")
 OBJECT = "\0object"  # in place of what is no number, text, array, or list or dictionary of them: only that it is one
+LAST = {"float16": 2.0**-10, "bfloat16": 2.0**-7}  # of the greatest number: one unit in its last place
 ROUNDING = 1e-5  # relative to the greatest number of the same value: float32, and sums in another order
 
 
@@ -134,10 +135,10 @@ def _arrays(a: Any, b: Any, types: bool = True) -> tuple[float, str]:
     if a[2].dtype.kind in "biu" and b[2].dtype.kind in "biu":
         equal = bool((a[2] == b[2]).all())
         return (0.0, "") if equal else (float("inf"), f"{_short(a[2])}, in Paddle {_short(b[2])}")
-    return _numbers(a[2], b[2])
+    return _numbers(a[2], b[2], last=LAST.get(a[0], 2e-7))
 
 
-def _numbers(a: np.ndarray, b: np.ndarray, least: float = 0.0) -> tuple[float, str]:
+def _numbers(a: np.ndarray, b: np.ndarray, least: float = 0.0, last: float = 2e-7) -> tuple[float, str]:
     kind = "complex128" if a.dtype.kind == "c" or b.dtype.kind == "c" else "float64"
     a, b = a.astype(kind), b.astype(kind)
     finite = np.isfinite(a)
@@ -147,7 +148,7 @@ def _numbers(a: np.ndarray, b: np.ndarray, least: float = 0.0) -> tuple[float, s
         return 0.0, ""
     apart = np.abs(a - b)[finite].max()
     scale = max(np.abs(a[finite]).max(), 1e-3, least)
-    if apart <= 2e-7 * scale:
+    if apart <= last * scale:
         return 0.0, ""
     return float(apart / scale), f"{_short(a)}, in Paddle {_short(b)}"
 
@@ -184,6 +185,8 @@ def plain_text(text: str) -> str:
     """A text without what either framework writes around a tensor's or a type's value."""
     text = re.sub(r"Tensor\(shape=\[[^\]]*\], dtype=[\w.]+, place=\w+\([^)]*\), stop_gradient=\w+,\s*", "tensor(", text)
     text = re.sub(r",\s*(grad_fn=<[^>]*>|requires_grad=True|dtype=[\w.]+|size=\([^)]*\))", "", text)
+    text = re.sub(r"<DataType\.(\w+): \d+>", lambda m: m[1].lower(), text)
+    text = re.sub(r"\b(?:torch\.return_types\.\w+|Pair)\((?=\s*values=)", "(", text)
     text = re.sub(r"\bodict_(?=keys|values|items)", "dict_", text)
     text = re.sub(r"\bParameter containing:\s*|\bEagerParamBase\(|\bParameter\(", "", text)
     text = re.sub(r"\bSize\(\[([^\]]*)\]\)", r"[\1]", re.sub(r"\b(torch|paddle)\.", "", text))

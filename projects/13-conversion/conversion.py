@@ -155,6 +155,8 @@ def failure(error: BaseException, folder: Path, lines: dict[str, list[int]]) -> 
         ):
             place = f"{name}:{lines[name][(each.lineno or 1) - 1]}"
     reason = (str(error).strip().splitlines() or [""])[-1]
+    if "tensor_version" in reason:
+        reason = "Paddle keeps a tensor for the gradient that is written into in place: write x = x + … for x += …"
     return f"{place}: {type(error).__name__}: {reason}"
 
 

@@ -88,9 +88,9 @@ class Observer:
         """The value without a framework: arrays, numbers, text, and lists and dictionaries of them."""
         array = self.side.array(value)
         if array is not None:
-            return thin(array)
+            return thin(array, self.side.name(value.dtype))
         if isinstance(value, np.ndarray | np.generic):
-            return thin(np.asarray(value)) if value.dtype.kind in "biufc" else OBJECT
+            return thin(np.asarray(value), str(value.dtype)) if value.dtype.kind in "biufc" else OBJECT
         if (name := self.side.name(value)) is not None:
             return name
         if value is None or isinstance(value, bool | int | float | complex | str):
@@ -140,7 +140,7 @@ class Observer:
     def shown(self, value: Any) -> Any:
         array = self.side.array(value)
         if array is not None:
-            return thin(array)
+            return thin(array, self.side.name(value.dtype))
         return OBJECT if self.side.is_own(value) else str(value)
 
     def saved(self, original: Any) -> Any:
@@ -149,17 +149,18 @@ class Observer:
         def save_and_note(thing: Any, *more: Any, **named: Any) -> Any:
             target = more[0] if more else next(iter(named.values()), "")
             name = os.path.basename(str(target)) if isinstance(target, str | os.PathLike) else "a buffer"
-            self.write("save", name, 0, self.plain(thing))
+            if self.inside(sys._getframe(1).f_code.co_filename) is not None:  # a framework may save within pickle
+                self.write("save", name, 0, self.plain(thing))
             return original(thing, *more, **named)
 
         return save_and_note
 
 
-def thin(array: np.ndarray) -> tuple[str, tuple[int, ...], np.ndarray]:
+def thin(array: np.ndarray, kind: str) -> tuple[str, tuple[int, ...], np.ndarray]:
     """Its type, its shape, and at most LARGEST of its numbers."""
     flat = np.asarray(array).reshape(-1)
     step = -(-flat.size // LARGEST) if flat.size else 1
-    return str(array.dtype), tuple(array.shape), flat[::step].copy()
+    return kind, tuple(array.shape), flat[::step].copy()
 
 
 def fault(error: BaseException, observer: Observer) -> dict[str, Any]:
@@ -173,6 +174,8 @@ def fault(error: BaseException, observer: Observer) -> dict[str, Any]:
         frames.append((name, error.lineno, error.text))
     reason = [line for line in str(error).strip().splitlines() if line.strip()]
     hints = [line for line in reason if "Error:" in line]
+    if "tensor_version" in str(error):
+        hints = ["Paddle keeps a tensor for the gradient that is written into in place: write x = x + … for x += …"]
     return {
         "place": frames[-1] if frames else None,
         "type": type(error).__name__,

@@ -2,7 +2,11 @@
 
 # ruff: noqa: F401, F403, I001
 
-from . import arithmetic, chance, modules, sparse, views
+from . import activations, algebra, arithmetic, chance, functions, halves, losses, modules, pictures, reductions
+from . import sparse, views
+
+for _module in (activations, algebra, arithmetic, losses, pictures, reductions, functions):
+    halves.whole(_module)
 from .algebra import *
 from .arithmetic import *
 from .attention import *
@@ -28,6 +32,7 @@ from . import functions as F
 from . import resnet, vision
 from .tensors import install as _install
 
+halves.install()
 modules.install()
 arithmetic.install()
 sparse.install()

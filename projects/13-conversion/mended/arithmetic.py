@@ -7,8 +7,9 @@ import paddle
 
 from .common import Tensor, also, is_integer, method
 from .common import write as _write
-from .shapes import wider
-from .views import array
+from .halves import ROUNDING, narrow, single
+from .shapes import promoted
+from .views import apart, array, keeping
 
 
 def _pair(x, other):
@@ -17,36 +18,9 @@ def _pair(x, other):
             [], x, other.dtype if not (is_integer(other) and isinstance(x, float)) else paddle.get_default_dtype()
         )
     if isinstance(other, Tensor) and x.dtype != other.dtype:
-        kind = _promoted(x, other)
+        kind = promoted(x, other)
         return x.astype(kind), other.astype(kind)
     return x, other
-
-
-def _rank(x):
-    return (
-        0
-        if x.dtype == paddle.bool
-        else 1
-        if is_integer(x)
-        else 3
-        if x.dtype in (paddle.complex64, paddle.complex128)
-        else 2
-    )
-
-
-def _promoted(x, other):
-    """A tensor with axes outranks one without, within a kind of numbers."""
-    a, b = _rank(x), _rank(other)
-    if a != b:
-        high, low = (x, other) if a > b else (other, x)
-        return paddle.complex128 if a + b == 5 and low.dtype == paddle.float64 and low.ndim else high.dtype
-    if bool(x.ndim) != bool(other.ndim):
-        return x.dtype if x.ndim else other.dtype
-    if {x.dtype, other.dtype} == {paddle.float16, paddle.bfloat16}:
-        return paddle.float32
-    if paddle.uint8 in (x.dtype, other.dtype) and paddle.int8 in (x.dtype, other.dtype):
-        return paddle.int16
-    return wider({x.dtype, other.dtype})
 
 
 @method
@@ -114,7 +88,7 @@ def pow(x, exponent):
         x, exponent = _pair(x, exponent)
     elif is_integer(x) and isinstance(exponent, float):
         x = x.astype(paddle.get_default_dtype())
-    return paddle.pow(x, exponent)
+    return x**exponent
 
 
 @method
@@ -184,7 +158,7 @@ def bmm(x, other):
 
 @method
 def addmm(x, a, b, *, beta=1, alpha=1):
-    return paddle.addmm(x, a, b, beta=beta, alpha=alpha) if x.ndim == 2 else beta * x + alpha * paddle.matmul(a, b)
+    return beta * x + alpha * paddle.matmul(a, b)
 
 
 @method
@@ -285,6 +259,7 @@ def clone(x, *, memory_format=None):
 
 @method
 def detach(x):
+    apart(x)
     return x.detach()
 
 
@@ -300,6 +275,8 @@ def cpu(x, *_, **__):
 
 
 def _in_place(name, function):
+    function = single(function, name[:-1] in ROUNDING)
+
     def changed(x, *given, **named):
         made = function(x.clone() if paddle.is_grad_enabled() else x, *given, **named)
         if list(made.shape) != list(x.shape):
@@ -336,35 +313,55 @@ def _operator(name, function):
     setattr(Tensor, name, changed)
 
 
-_WITH_NUMBERS = [f"__{side}{name}__" for name in ("add", "sub", "mul", "truediv") for side in ("", "r")]
-
-
 def _promoting(name):
-    """Two tensors of different types give what PyTorch makes of them; Paddle refuses some, and widens others.
-
-    A number meets a tensor of bfloat16 in float32; Paddle rounds the number first.
-    """
+    """Two tensors of different types give what PyTorch makes of them; Paddle refuses some, and widens others."""
     before = getattr(Tensor, name)
 
     def combined(self, other):
         if isinstance(other, Tensor):
             self, other = _pair(self, other)
-        elif name in _WITH_NUMBERS and self.dtype == paddle.bfloat16 and type(other) in (int, float):
-            return before(self.astype("float32"), other).astype(self.dtype)
         if name == "__truediv__" and is_integer(self):
             self = self.astype(paddle.get_default_dtype())
             other = other.astype(self.dtype) if isinstance(other, Tensor) else other
         return before(self, other)
 
-    setattr(Tensor, name, combined)
+    setattr(Tensor, name, single(combined, name not in _EXACT))
+
+
+def _powered(before):
+    def power(self, exponent):
+        if narrow(self) and self.dtype == paddle.bfloat16 and type(exponent) in (int, float) and exponent in (3, -2):
+            return self * self * self if exponent == 3 else 1 / (self * self)  # rounded as often in PyTorch
+        if self.dtype == paddle.float64 and type(exponent) is float:  # an attribute would be float32
+            exponent = paddle.full([], exponent, self.dtype)
+        return before(self, exponent)
+
+    return power
+
+
+def _under(before):
+    """A number over halves: their reciprocal, rounded, times it."""
+
+    def over(self, other):
+        return paddle.reciprocal(self) * other if narrow(self) else before(self, other)
+
+    return over
+
+
+_EXACT = ("__mul__", "__rmul__", "__truediv__")  # a number meets halves in float32
+_SIDED = [f"__{side}{name}__" for name in ("add", "sub", "mul", "truediv") for side in ("", "r")]
+_OTHERS = ("floordiv", "mod", "pow", "eq", "ne", "lt", "le", "gt", "ge")
+_ALONE = ("neg", "abs", "matmul", "rpow", "rfloordiv", "rmod", "rmatmul")
 
 
 def install():
-    for name in [
-        *_WITH_NUMBERS,
-        *(f"__{name}__" for name in ("floordiv", "mod", "pow", "eq", "ne", "lt", "le", "gt", "ge")),
-    ]:
+    for name in [*_SIDED, *(f"__{name}__" for name in _OTHERS)]:
         _promoting(name)
+    for name in (f"__{name}__" for name in _ALONE):
+        if hasattr(Tensor, name):
+            setattr(Tensor, name, single(getattr(Tensor, name), name.startswith("__r")))
+    Tensor.__pow__, Tensor.__rtruediv__ = _powered(Tensor.__pow__), keeping(_under(Tensor.__rtruediv__))
+    Tensor.__truediv__ = keeping(Tensor.__truediv__)
     for name in _BITS:
         _with_numbers(f"__{name}__")
     scope = globals()

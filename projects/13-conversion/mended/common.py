@@ -6,6 +6,7 @@ import inspect
 import numpy as np
 import paddle
 
+from .halves import cast, is_half, single  # noqa: F401
 from .views import allow, take, written
 
 Tensor = paddle.Tensor
@@ -47,10 +48,6 @@ def is_integer(x):
     return x.dtype in (paddle.bool, paddle.uint8, paddle.int8, paddle.int16, paddle.int32, paddle.int64)
 
 
-def is_half(x):
-    return x.dtype in (paddle.float16, paddle.bfloat16)
-
-
 class NotConverted(BaseException):
     """A line that is open was reached. No `except Exception` of the person's may take it for an error of its own."""
 
@@ -66,18 +63,6 @@ def not_converted(line):
 
 def refuse(what):
     raise NotImplementedError(f"{what} is not converted")
-
-
-def cast(x, kind):
-    """To another type; to halves rounded to the nearest, where Paddle's CPU cuts off."""
-    if kind != paddle.float16 or x.dtype not in (paddle.float32, paddle.float64) or not x.place.is_cpu_place():
-        made = x.astype(kind)
-        made.stop_gradient = x.stop_gradient or is_integer(made)
-        return made
-    near = paddle.to_tensor(x.detach().numpy().astype("float16").astype("float64")).astype(x.dtype)
-    if not x.stop_gradient:
-        near = x + paddle.where(x == near, paddle.zeros_like(near), near - x).detach()
-    return near.astype(kind)
 
 
 def finish(x, dtype=None, requires_grad=False):
@@ -113,6 +98,7 @@ def write(x, made):
 
 def writes(function):
     """With `inplace` x takes the result too; the gradient is of what x was before."""
+    function = single(function)
     signature = inspect.signature(function)
     (first, *_) = signature.parameters
 

@@ -11,6 +11,15 @@ from .kinds import tensor
 from .shapes import stack
 
 
+def pad_sequence(sequences, batch_first=False, padding_value=0.0, padding_side="right"):
+    """Of different lengths, in one tensor, filled up at their ends or at their starts."""
+    longest, padded = max(each.shape[0] for each in sequences), []
+    for each in sequences:
+        fill = paddle.full([longest - each.shape[0], *each.shape[1:]], padding_value, each.dtype)
+        padded.append(paddle.concat([each, fill] if padding_side == "right" else [fill, each]))
+    return paddle.stack(padded, 0 if batch_first else 1)
+
+
 class Dataset:
     def __getitem__(self, index):
         raise NotImplementedError

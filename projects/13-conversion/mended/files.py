@@ -155,8 +155,10 @@ class autocast(contextlib.ContextDecorator):
 
 
 class GradScaler:
-    def __init__(self, *_, enabled=True, **__):
-        if enabled and is_available():
+    """One that is not enabled, as PyTorch's for CUDA is where there is none."""
+
+    def __init__(self, device="cuda", *_, enabled=True, **__):
+        if enabled and (is_available() or str(device) == "cpu"):
             raise NotImplementedError("GradScaler is not converted")
 
     def scale(self, loss):
@@ -166,6 +168,21 @@ class GradScaler:
         return optimizer.step(*given)
 
     def update(self, *_):
+        pass
+
+    def unscale_(self, optimizer):
+        pass
+
+    def get_scale(self):
+        return 1.0
+
+    def is_enabled(self):
+        return False
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
         pass
 
     def unscale_(self, optimizer):

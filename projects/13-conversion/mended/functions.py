@@ -8,8 +8,10 @@ import paddle.nn.functional as F
 
 from .chance import dropout
 from .common import is_integer, method, writes
+from .halves import cast, narrow, of_input, refused, rounded, single
 from .reductions import norm
 from .shapes import flatten, unflatten  # noqa: F401
+from .views import apart
 
 _conv = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _transpose = {1: F.conv1d_transpose, 2: F.conv2d_transpose, 3: F.conv3d_transpose}
@@ -44,6 +46,7 @@ def _list(value, axes):
 
 
 def conv(axes):
+    @single
     def call(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
         bare = input.ndim == axes + 1
         padding = padding.upper() if isinstance(padding, str) else _list(padding, axes)
@@ -55,6 +58,7 @@ def conv(axes):
 
 
 def conv_transpose(axes):
+    @single
     def call(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
         bare = input.ndim == axes + 1
         given = input.unsqueeze(0) if bare else input
@@ -64,17 +68,23 @@ def conv_transpose(axes):
         )  # fmt: skip
         return found.squeeze(0) if bare else found
 
-    return call
+    def called(input, *given, **named):
+        if input.dtype == paddle.float16:  # bfloat16 is rounded once
+            refused(input, "a transposed convolution")
+        return call(input, *given, **named)
+
+    return called
 
 
 conv1d, conv2d, conv3d = conv(1), conv(2), conv(3)
 conv_transpose1d, conv_transpose2d, conv_transpose3d = conv_transpose(1), conv_transpose(2), conv_transpose(3)
 
 
+@of_input
 def batch_norm(
-    input, running_mean=None, running_var=None, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
+    input, running_mean=None, running_var=None, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5, kind=None
 ):
-    """Normalised by the biased variance; the running one is kept unbiased."""
+    """Normalised by the biased variance; the running one is kept unbiased. The mean of halves is of their `kind`."""
     axes = [0, *range(2, input.ndim)]
     shape = [1, -1, *[1] * (input.ndim - 2)]
     if training:
@@ -88,6 +98,11 @@ def batch_norm(
                 paddle.assign((1 - momentum) * running_var + momentum * unbiased, running_var)
     else:
         mean, variance = running_mean, running_var
+    if training and kind is not None:
+        scale, mean = rounded(1 / paddle.sqrt(variance + eps), kind), rounded(mean, kind)
+        scale = scale if weight is None else scale * weight
+        shift = -mean * scale if bias is None else bias - mean * scale
+        return input * scale.reshape(shape) + shift.reshape(shape)
     if training and input.dtype == paddle.float32:  # Paddle's own kernel, whose running statistics are another's
         ones, zeros = paddle.ones([input.shape[1]]), paddle.zeros([input.shape[1]])
         given = (ones if weight is None else weight, zeros if bias is None else bias)
@@ -103,6 +118,7 @@ def _normal(input, axes, eps):
     return centred / paddle.sqrt(paddle.mean(centred * centred, axes, keepdim=True) + eps)
 
 
+@of_input
 def instance_norm(
     input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5
 ):
@@ -119,6 +135,7 @@ def instance_norm(
     return found if bias is None else found + bias.reshape(shape)
 
 
+@of_input
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     found = _normal(input, list(range(input.ndim - len(normalized_shape), input.ndim)), eps)
     found = found if weight is None else found * weight
@@ -135,145 +152,18 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     return found.astype(input.dtype)
 
 
+@of_input
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
-    found = _normal(input.reshape([input.shape[0], num_groups, -1]), [2], eps).reshape(input.shape)
+    found = _normal(input.reshape([input.shape[0], num_groups, -1]), [2], eps)
+    apart(found)
+    found = found.reshape(input.shape)
     shape = [1, -1, *[1] * (input.ndim - 2)]
     found = found if weight is None else found * weight.reshape(shape)
     return found if bias is None else found + bias.reshape(shape)
 
 
 def normalize(input, p=2.0, dim=1, eps=1e-12):
-    return input / paddle.clip(norm(input, p, dim, keepdim=True), min=eps)
-
-
-# Activations
-
-
-@writes
-@method
-def relu(x, inplace=False):
-    return F.relu(x) if not is_integer(x) else paddle.maximum(x, paddle.zeros_like(x))
-
-
-@writes
-def relu6(x, inplace=False):
-    return F.relu6(x)
-
-
-@method
-def sigmoid(x):
-    return F.sigmoid(x.astype(paddle.get_default_dtype()) if is_integer(x) else x)
-
-
-@method
-def tanh(x):
-    return paddle.tanh(x.astype(paddle.get_default_dtype()) if is_integer(x) else x)
-
-
-def gelu(x, approximate="none"):
-    return F.gelu(x, approximate == "tanh")
-
-
-@writes
-def silu(x, inplace=False):
-    return F.silu(x)
-
-
-@writes
-def elu(x, alpha=1.0, inplace=False):
-    return F.elu(x, alpha)
-
-
-@writes
-def selu(x, inplace=False):
-    return F.selu(x)
-
-
-@writes
-def celu(x, alpha=1.0, inplace=False):
-    return F.celu(x, alpha)
-
-
-@writes
-def mish(x, inplace=False):
-    return F.mish(x)
-
-
-@writes
-def leaky_relu(x, negative_slope=0.01, inplace=False):
-    return paddle.where(x > 0, x, x * negative_slope)  # at 0 its gradient is the slope, in Paddle 1
-
-
-def prelu(x, weight):
-    return F.prelu(x, weight)
-
-
-def softplus(x, beta=1.0, threshold=20.0):
-    return F.softplus(x, beta, threshold)
-
-
-def softsign(x):
-    return F.softsign(x)
-
-
-@writes
-def hardtanh(x, min_val=-1.0, max_val=1.0, inplace=False):
-    return F.hardtanh(x, min_val, max_val)
-
-
-@writes
-def hardswish(x, inplace=False):
-    return F.hardswish(x)
-
-
-@writes
-def hardsigmoid(x, inplace=False):
-    return F.hardtanh(x / 6 + 0.5, 0.0, 1.0)
-
-
-def logsigmoid(x):
-    return F.log_sigmoid(x)
-
-
-def tanhshrink(x):
-    return x - paddle.tanh(x)
-
-
-def softshrink(x, lambd=0.5):
-    return F.softshrink(x, lambd)
-
-
-def hardshrink(x, lambd=0.5):
-    return paddle.where(paddle.abs(x) > lambd, x, paddle.zeros_like(x))
-
-
-@writes
-def threshold(x, threshold, value, inplace=False):
-    return paddle.where(x > threshold, x, paddle.full_like(x, value))
-
-
-def glu(x, dim=-1):
-    return F.glu(x, dim)
-
-
-def _old_axis(x, dim):
-    return dim if dim is not None else (0 if x.ndim in (0, 1, 3) else 1)
-
-
-@method
-def softmax(x, dim=None, _stacklevel=3, dtype=None):
-    x = x if dtype is None else x.astype(dtype)
-    return F.softmax(x, _old_axis(x, dim))
-
-
-@method
-def log_softmax(x, dim=None, _stacklevel=3, dtype=None):
-    x = x if dtype is None else x.astype(dtype)
-    return F.log_softmax(x, _old_axis(x, dim))
-
-
-def softmin(x, dim=None):
-    return F.softmax(-x, _old_axis(x, dim))
+    return input / paddle.clip(single(norm)(input, p, dim, keepdim=True), min=eps)
 
 
 def one_hot(x, num_classes=-1):
@@ -284,6 +174,16 @@ def one_hot(x, num_classes=-1):
 def scaled_dot_product_attention(
     query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
 ):
+    if not narrow(query):
+        return _attended(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
+    kind = query.dtype if query.ndim == 4 and not dropout_p else None
+    wide = [each.astype("float32") for each in (query, key, value)]
+    mask = attn_mask if attn_mask is None or attn_mask.dtype == paddle.bool else attn_mask.astype("float32")
+    return cast(_attended(*wide, mask, dropout_p, is_causal, scale, enable_gqa, kind), query.dtype)
+
+
+def _attended(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa, kind=None):
+    """With a `kind` the exponentials are rounded to it before they are parted by their sum, as in PyTorch's kernel."""
     if enable_gqa:
         times = query.shape[-3] // key.shape[-3]
         key, value = (paddle.repeat_interleave(each, times, -3) for each in (key, value))
@@ -296,7 +196,10 @@ def scaled_dot_product_attention(
         scores = paddle.where(attn_mask.expand(scores.shape), scores, paddle.full([], float("-inf"), scores.dtype))
     elif attn_mask is not None:
         scores = scores + attn_mask
-    return paddle.matmul(dropout(F.softmax(scores, -1), dropout_p), value)
+    if kind is None:
+        return paddle.matmul(dropout(F.softmax(scores, -1), dropout_p), value)
+    exps = paddle.exp(scores - paddle.max(scores, -1, keepdim=True).detach())
+    return paddle.matmul(rounded(exps, kind), value) / exps.sum(-1, keepdim=True)
 
 
 def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
@@ -312,5 +215,6 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
     return one - soft.detach() + soft
 
 
+from .activations import *  # noqa: E402, F403
 from .losses import *  # noqa: E402, F403
 from .pictures import *  # noqa: E402, F403

@@ -4,6 +4,7 @@ import paddle
 
 from .common import Tensor, method
 from .common import write as _write
+from .views import kept
 
 
 @method
@@ -67,7 +68,7 @@ def scatter(x, dim, index, src=None, *, value=None, reduce=None):
             value[tuple(slice(0, each) for each in index.shape)] if list(value.shape) != list(index.shape) else value
         )
     how = {None: "assign", "add": "add", "multiply": "mul"}[reduce]
-    return paddle.put_along_axis(x, index, value.astype(x.dtype), dim, how, broadcast=False)
+    return kept(paddle.put_along_axis(x, index, value.astype(x.dtype), dim, how, broadcast=False))
 
 
 @method

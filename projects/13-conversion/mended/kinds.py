@@ -154,7 +154,7 @@ def logspace(start, end, steps, base=10.0, *, dtype=None, device=None, requires_
 
 
 def eye(n, m=None, *, dtype=None, device=None, requires_grad=False, **_):
-    return finish(paddle.eye(n, m, dtype=dtype or paddle.get_default_dtype()), None, requires_grad)
+    return finish(paddle.eye(n, m), dtype or paddle.get_default_dtype(), requires_grad)
 
 
 def _new(make):

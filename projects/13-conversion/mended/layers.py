@@ -124,7 +124,11 @@ class _Conv(Module):
     def forward(self, input):
         padding = self.padding
         if self.padding_mode != "zeros":
-            pads = [each for side in reversed(padding) for each in (side, side)]
+            if padding == "same":
+                wide = [step * (side - 1) for step, side in zip(self.dilation, self.kernel_size, strict=True)]
+                pads = [each for side in reversed(wide) for each in (side // 2, side - side // 2)]
+            else:
+                pads = [each for side in reversed(padding) for each in (side, side)]
             input, padding = functions.pad(input, pads, self.padding_mode), 0
         return functions.conv(self.axes)(
             input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups

@@ -7,6 +7,7 @@ import paddle.nn.functional as F
 
 from .arithmetic import clamp
 from .common import root
+from .halves import refused
 from .reductions import norm
 
 
@@ -66,12 +67,14 @@ def _old(reduction, size_average, reduce):
 
 
 def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
+    refused(input, "nll_loss")
     return _picked(input, target, weight, ignore_index, _old(reduction, size_average, reduce), 0.0)
 
 
 def cross_entropy(
     input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean", label_smoothing=0.0
 ):
+    refused(input, "cross_entropy")
     reduction = _old(reduction, size_average, reduce)
     logs = F.log_softmax(input, 0 if input.ndim == 1 else 1)
     if list(target.shape) == list(input.shape):
@@ -143,7 +146,9 @@ def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=No
 
 
 def cosine_embedding_loss(input1, input2, target, margin=0.0, size_average=None, reduce=None, reduction="mean"):
-    alike = cosine_similarity(input1, input2, input1.ndim - 1)
+    axis, small = input1.ndim - 1, 1e-12
+    sizes = paddle.sum(input1 * input1, axis) + small, paddle.sum(input2 * input2, axis) + small
+    alike = paddle.sum(input1 * input2, axis) / paddle.sqrt(sizes[0] * sizes[1])
     return _reduced(paddle.where(target == 1, 1 - alike, clamp(alike - margin, 0)), reduction, size_average, reduce)
 
 

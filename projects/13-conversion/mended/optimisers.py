@@ -5,15 +5,31 @@ from collections import defaultdict
 
 import paddle
 
+from . import arithmetic, reductions
+from .halves import refused, single
+
+add, addcmul, addcdiv = (single(getattr(arithmetic, name), name == "add") for name in ("add", "addcmul", "addcdiv"))
+lerp, norm = single(arithmetic.lerp), single(reductions.norm)
+SPEED = {"foreach": None, "capturable": False, "differentiable": False, "fused": None}  # of PyTorch's own kernels
+
 
 class Optimizer:
     """Parameters in groups with options of their own; `step` moves them in place."""
 
-    def __init__(self, params, defaults):
+    speed = ("foreach", "capturable", "differentiable")
+    halves = False  # whether `move` rounds as often as PyTorch
+
+    def __init__(self, params, defaults, more=None):
+        """`more`: what all of PyTorch's optimisers take."""
         params = list(params)
         if not params:
             raise ValueError("optimizer got an empty parameter list")
         groups = params if isinstance(params[0], dict) else [{"params": params}]
+        if more is not None:
+            known = {"maximize": False, **{name: SPEED[name] for name in self.speed}}
+            if unknown := set(more) - set(known):
+                raise TypeError(f"{type(self).__name__}: unexpected {', '.join(sorted(unknown))}")
+            defaults = {**defaults, **known, **more}
         self.defaults, self.state, self.param_groups = defaults, defaultdict(dict), []
         for group in groups:
             self.add_param_group(dict(group))
@@ -43,7 +59,9 @@ class Optimizer:
         with paddle.no_grad():
             for group in self.param_groups:
                 for each in group["params"]:
-                    if each.grad is not None and not each.stop_gradient:
+                    if each.grad is not None:
+                        if not self.halves:
+                            refused(each, type(self).__name__)
                         gradient = -each.grad if group.get("maximize") else each.grad
                         self.move(each, gradient.detach(), group, self.state[each])
         return loss
@@ -71,93 +89,96 @@ def _set(parameter, value):
 
 
 class SGD(Optimizer):
-    def __init__(
-        self, params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False, *, maximize=False, **_
-    ):
+    speed, halves = ("foreach", "differentiable", "fused"), True
+
+    def __init__(self, params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False, **more):
         super().__init__(params, {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
-                                  "nesterov": nesterov, "maximize": maximize})  # fmt: skip
+                                  "nesterov": nesterov}, more)  # fmt: skip
 
     def move(self, p, gradient, group, state):
         if group["weight_decay"]:
-            gradient = gradient + group["weight_decay"] * p
+            gradient = add(gradient, p, alpha=group["weight_decay"])
         if group["momentum"]:
             if "momentum_buffer" not in state:
                 state["momentum_buffer"] = gradient.clone()
             else:
-                state["momentum_buffer"] = state["momentum_buffer"] * group["momentum"] + gradient * (
-                    1 - group["dampening"]
-                )
-            gradient = (
-                gradient + group["momentum"] * state["momentum_buffer"]
-                if group["nesterov"]
-                else state["momentum_buffer"]
-            )
-        _set(p, p - group["lr"] * gradient)
+                kept = state["momentum_buffer"] * group["momentum"]
+                state["momentum_buffer"] = add(kept, gradient, alpha=1 - group["dampening"])
+            moved = state["momentum_buffer"]
+            gradient = add(gradient, moved, alpha=group["momentum"]) if group["nesterov"] else moved
+        _set(p, add(p, gradient, alpha=-group["lr"]))
 
 
 class Adam(Optimizer):
-    decoupled = False
+    speed, halves, decoupled = (*Optimizer.speed, "fused"), True, False
 
     def __init__(
-        self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False, *, maximize=False, **named
-    ):
-        decoupled = named.get("decoupled_weight_decay", False)
+        self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False, *,
+        decoupled_weight_decay=None, **more
+    ):  # fmt: skip
+        if decoupled_weight_decay is None:
+            decoupled_weight_decay = self.decoupled
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
-                                  "amsgrad": amsgrad,
-                                  "maximize": maximize, "decoupled": self.decoupled or decoupled})  # fmt: skip
+                                  "amsgrad": amsgrad, "decoupled_weight_decay": decoupled_weight_decay}, more)  # fmt: skip
 
     def move(self, p, gradient, group, state):
         (first, second), lr = group["betas"], group["lr"]
         value = p
-        if group["weight_decay"] and group["decoupled"]:
+        if group["weight_decay"] and group["decoupled_weight_decay"]:
             value = value * (1 - lr * group["weight_decay"])
         elif group["weight_decay"]:
-            gradient = gradient + group["weight_decay"] * p
+            gradient = add(gradient, p, alpha=group["weight_decay"])
         if "step" not in state:
             state.update(step=0, exp_avg=paddle.zeros_like(p), exp_avg_sq=paddle.zeros_like(p))
         state["step"] += 1
-        state["exp_avg"] = state["exp_avg"] + (gradient - state["exp_avg"]) * (1 - first)
-        state["exp_avg_sq"] = state["exp_avg_sq"] * second + (1 - second) * gradient * gradient
+        state["exp_avg"] = lerp(state["exp_avg"], gradient, 1 - first)
+        state["exp_avg_sq"] = addcmul(state["exp_avg_sq"] * second, gradient, gradient, value=1 - second)
         squares = state["exp_avg_sq"]
         if group["amsgrad"]:
             squares = state["max_exp_avg_sq"] = paddle.maximum(state.get("max_exp_avg_sq", squares), squares)
         bottom = paddle.sqrt(squares) / math.sqrt(1 - second ** state["step"]) + group["eps"]
-        _set(p, value - (lr / (1 - first ** state["step"])) * (state["exp_avg"] / bottom))
+        _set(p, addcdiv(value, state["exp_avg"], bottom, value=-lr / (1 - first ** state["step"])))
 
 
 class AdamW(Adam):
     decoupled = True
 
-    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, amsgrad=False, **named):
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **named)
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, amsgrad=False, **more):
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **more)
 
 
 class NAdam(Optimizer):
-    def __init__(self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, momentum_decay=4e-3, **_):
-        super().__init__(
-            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "decay": momentum_decay}
-        )
+    def __init__(
+        self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, momentum_decay=4e-3,
+        decoupled_weight_decay=False, **more
+    ):  # fmt: skip
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+                                  "momentum_decay": momentum_decay,
+                                  "decoupled_weight_decay": decoupled_weight_decay}, more)  # fmt: skip
 
     def move(self, p, gradient, group, state):
-        first, second = group["betas"]
-        gradient = gradient + group["weight_decay"] * p if group["weight_decay"] else gradient
+        (first, second), value = group["betas"], p
+        if group["decoupled_weight_decay"]:
+            value = p * (1 - group["lr"] * group["weight_decay"])
+        elif group["weight_decay"]:
+            gradient = gradient + group["weight_decay"] * p
         if "step" not in state:
-            state.update(step=0, product=1.0, exp_avg=paddle.zeros_like(p), exp_avg_sq=paddle.zeros_like(p))
+            state.update(step=0, mu_product=1.0, exp_avg=paddle.zeros_like(p), exp_avg_sq=paddle.zeros_like(p))
         state["step"] += 1
-        mu = first * (1 - 0.5 * 0.96 ** (state["step"] * group["decay"]))
-        following = first * (1 - 0.5 * 0.96 ** ((state["step"] + 1) * group["decay"]))
-        state["product"] *= mu
+        mu = first * (1 - 0.5 * 0.96 ** (state["step"] * group["momentum_decay"]))
+        following = first * (1 - 0.5 * 0.96 ** ((state["step"] + 1) * group["momentum_decay"]))
+        state["mu_product"] *= mu
         state["exp_avg"] = state["exp_avg"] + (gradient - state["exp_avg"]) * (1 - first)
         state["exp_avg_sq"] = state["exp_avg_sq"] * second + (1 - second) * gradient * gradient
         bottom = paddle.sqrt(state["exp_avg_sq"] / (1 - second ** state["step"])) + group["eps"]
-        moved = p - group["lr"] * (1 - mu) / (1 - state["product"]) * gradient / bottom
-        _set(p, moved - group["lr"] * following / (1 - state["product"] * following) * state["exp_avg"] / bottom)
+        moved = value - group["lr"] * (1 - mu) / (1 - state["mu_product"]) * gradient / bottom
+        _set(p, moved - group["lr"] * following / (1 - state["mu_product"] * following) * state["exp_avg"] / bottom)
 
 
 class RMSprop(Optimizer):
-    def __init__(self, params, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0, momentum=0, centered=False, **_):
+    def __init__(self, params, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0, momentum=0, centered=False, **more):
         super().__init__(params, {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay,
-                                  "momentum": momentum, "centered": centered})  # fmt: skip
+                                  "momentum": momentum, "centered": centered}, more)  # fmt: skip
 
     def move(self, p, gradient, group, state):
         gradient = gradient + group["weight_decay"] * p if group["weight_decay"] else gradient
@@ -175,21 +196,23 @@ class RMSprop(Optimizer):
 
 
 class Adagrad(Optimizer):
-    def __init__(self, params, lr=1e-2, lr_decay=0, weight_decay=0, initial_accumulator_value=0, eps=1e-10, **_):
+    speed = SGD.speed
+
+    def __init__(self, params, lr=1e-2, lr_decay=0, weight_decay=0, initial_accumulator_value=0, eps=1e-10, **more):
         super().__init__(params, {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay,
-                                  "first": initial_accumulator_value, "eps": eps})  # fmt: skip
+                                  "initial_accumulator_value": initial_accumulator_value, "eps": eps}, more)  # fmt: skip
 
     def move(self, p, gradient, group, state):
         gradient = gradient + group["weight_decay"] * p if group["weight_decay"] else gradient
         state["step"] = state.get("step", 0) + 1
-        state["sum"] = state.get("sum", paddle.full_like(p, group["first"])) + gradient * gradient
+        state["sum"] = state.get("sum", paddle.full_like(p, group["initial_accumulator_value"])) + gradient * gradient
         rate = group["lr"] / (1 + (state["step"] - 1) * group["lr_decay"])
         _set(p, p - rate * gradient / (paddle.sqrt(state["sum"]) + group["eps"]))
 
 
 class Adadelta(Optimizer):
-    def __init__(self, params, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0, **_):
-        super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay})
+    def __init__(self, params, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0, **more):
+        super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay}, more)
 
     def move(self, p, gradient, group, state):
         gradient = gradient + group["weight_decay"] * p if group["weight_decay"] else gradient
@@ -201,8 +224,8 @@ class Adadelta(Optimizer):
 
 
 class Adamax(Optimizer):
-    def __init__(self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, **_):
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+    def __init__(self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, **more):
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}, more)
 
     def move(self, p, gradient, group, state):
         gradient = gradient + group["weight_decay"] * p if group["weight_decay"] else gradient
@@ -214,8 +237,10 @@ class Adamax(Optimizer):
 
 
 class ASGD(Optimizer):
-    def __init__(self, params, lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0, **_):
-        super().__init__(params, {"lr": lr, "lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay})
+    def __init__(self, params, lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0, **more):
+        super().__init__(
+            params, {"lr": lr, "lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay}, more
+        )
 
     def move(self, p, gradient, group, state):
         gradient = gradient + group["weight_decay"] * p if group["weight_decay"] else gradient
@@ -230,14 +255,14 @@ class ASGD(Optimizer):
 
 class RAdam(Optimizer):
     def __init__(
-        self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, decoupled_weight_decay=False, **_
+        self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, decoupled_weight_decay=False, **more
     ):
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
-                                  "decoupled": decoupled_weight_decay})  # fmt: skip
+                                  "decoupled_weight_decay": decoupled_weight_decay}, more)  # fmt: skip
 
     def move(self, p, gradient, group, state):
         (first, second), value = group["betas"], p
-        if group["decoupled"]:
+        if group["decoupled_weight_decay"]:
             value = p * (1 - group["lr"] * group["weight_decay"])
         elif group["weight_decay"]:
             gradient = gradient + group["weight_decay"] * p
@@ -255,8 +280,8 @@ class RAdam(Optimizer):
 
 
 class Rprop(Optimizer):
-    def __init__(self, params, lr=1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50), **_):
-        super().__init__(params, {"lr": lr, "etas": etas, "step_sizes": step_sizes})
+    def __init__(self, params, lr=1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50), **more):
+        super().__init__(params, {"lr": lr, "etas": etas, "step_sizes": step_sizes}, more)
 
     def move(self, p, gradient, group, state):
         if "step" not in state:
@@ -276,11 +301,9 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
     if not gradients:
         return paddle.zeros([])
     with paddle.no_grad():
-        if norm_type == math.inf:
-            total = paddle.stack([paddle.abs(each).max() for each in gradients]).max()
-        else:
-            sizes = [(paddle.abs(each) ** norm_type).sum() ** (1 / norm_type) for each in gradients]
-            total = (paddle.stack(sizes) ** norm_type).sum() ** (1 / norm_type)
+        total = norm(paddle.stack([norm(each, norm_type) for each in gradients]), norm_type)
+        if error_if_nonfinite and not bool(paddle.isfinite(total)):
+            raise RuntimeError(f"The total norm of order {norm_type} for gradients from `parameters` is non-finite")
         factor = paddle.clip(max_norm / (total + 1e-6), max=1.0)
         for each in gradients:
             paddle.assign(each * factor.astype(each.dtype), each)
@@ -361,7 +384,7 @@ class LBFGS(Optimizer):
         curvature = (change * step).sum()
         if float(curvature) > 1e-10:
             for each in (changes, steps, ro):
-                del each[: len(each) + 1 - history]
+                del each[: max(0, len(each) + 1 - history)]
             changes.append(change)
             steps.append(step)
             ro.append(1 / curvature)

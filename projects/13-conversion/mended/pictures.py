@@ -6,13 +6,15 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 
+from .halves import refused
+from .views import kept
 
 def _pooled(x, axes, call):
     bare = x.ndim == axes + 1
     found = call(x.unsqueeze(0) if bare else x)
     if isinstance(found, (tuple, list)):
-        return tuple(each.squeeze(0) if bare else each for each in found)
-    return found.squeeze(0) if bare else found
+        return tuple(each.squeeze(0) if bare else kept(each) for each in found)
+    return found.squeeze(0) if bare else kept(found)
 
 
 def _max_pool(axes):
@@ -164,6 +166,7 @@ def interpolate(
         return x
     if mode == "area":
         return {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d}[axes](x, size)
+    refused(x, f"interpolate(mode={mode!r})")
     for axis, (wanted, step) in enumerate(zip(size, steps, strict=True), 2):
         weights = paddle.to_tensor(_weights(x.shape[axis], wanted, step, mode == "bicubic", align_corners, antialias))
         x = paddle.moveaxis(paddle.matmul(paddle.moveaxis(x, axis, -1), weights.astype(x.dtype)), -1, axis)
@@ -224,3 +227,25 @@ def grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=No
 
 def affine_grid(theta, size, align_corners=None):
     return F.affine_grid(theta, list(size), bool(align_corners))
+
+
+def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0):
+    """Over the squares of `size` channels around each, on its left one more where that is even."""
+    before = size // 2
+    squares = F.pad((x * x).flatten(2).unsqueeze(1), [0, 0, before, size - 1 - before, 0, 0]).squeeze(1)
+    total = sum(squares[:, shift : shift + x.shape[1]] for shift in range(size)).reshape(x.shape)
+    return x / (total / size * alpha + k) ** beta
+
+
+def lp_pool(axes):
+    pool = {1: avg_pool1d, 2: avg_pool2d}[axes]
+
+    def call(x, norm_type, kernel_size, stride=None, ceil_mode=False):
+        mean = pool(x ** float(norm_type), kernel_size, stride, 0, ceil_mode)
+        count = math.prod([kernel_size] * axes if isinstance(kernel_size, int) else kernel_size)
+        return (paddle.sign(mean.detach()) * F.relu(paddle.abs(mean)) * count) ** (1.0 / norm_type)
+
+    return call
+
+
+lp_pool1d, lp_pool2d = lp_pool(1), lp_pool(2)

@@ -38,7 +38,7 @@ _of.names = {
     "MaxPool3d": "max_pool3d", "AvgPool1d": "avg_pool1d", "AvgPool2d": "avg_pool2d", "AvgPool3d": "avg_pool3d",
     "AdaptiveAvgPool1d": "adaptive_avg_pool1d", "AdaptiveAvgPool2d": "adaptive_avg_pool2d",
     "AdaptiveMaxPool1d": "adaptive_max_pool1d", "AdaptiveMaxPool2d": "adaptive_max_pool2d",
-    "Upsample": "interpolate", "PixelShuffle": "pixel_shuffle", "PixelUnshuffle": "pixel_unshuffle",
+    "LocalResponseNorm": "local_response_norm", "LPPool1d": "lp_pool1d", "LPPool2d": "lp_pool2d", "Upsample": "interpolate", "PixelShuffle": "pixel_shuffle", "PixelUnshuffle": "pixel_unshuffle",
     "CosineSimilarity": "cosine_similarity", "PairwiseDistance": "pairwise_distance",
     "CrossEntropyLoss": "cross_entropy", "NLLLoss": "nll_loss", "MSELoss": "mse_loss", "L1Loss": "l1_loss",
     "SmoothL1Loss": "smooth_l1_loss", "HuberLoss": "huber_loss", "BCELoss": "binary_cross_entropy",
@@ -66,6 +66,8 @@ _POOL = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "
 AvgPool2d, AvgPool3d = _of("AvgPool2d", *_POOL), _of("AvgPool3d", *_POOL)
 AdaptiveAvgPool1d, AdaptiveAvgPool2d = _of("AdaptiveAvgPool1d", "output_size"), _of("AdaptiveAvgPool2d", "output_size")
 AdaptiveMaxPool1d, AdaptiveMaxPool2d = _of("AdaptiveMaxPool1d", "output_size"), _of("AdaptiveMaxPool2d", "output_size")
+LocalResponseNorm = _of("LocalResponseNorm", "size", "alpha", "beta", "k")
+LPPool1d, LPPool2d = (_of(f"LPPool{axes}d", "norm_type", "kernel_size", "stride", "ceil_mode") for axes in (1, 2))
 Upsample = _of("Upsample", "size", "scale_factor", "mode", "align_corners")
 PixelShuffle, PixelUnshuffle = _of("PixelShuffle", "upscale_factor"), _of("PixelUnshuffle", "downscale_factor")
 CosineSimilarity, PairwiseDistance = (

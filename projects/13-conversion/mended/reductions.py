@@ -6,6 +6,7 @@ import numpy as np
 import paddle
 
 from .common import Tensor, is_half, is_integer, method, root
+from .halves import narrow, refused
 
 Pair = namedtuple("Pair", "values indices")
 
@@ -32,13 +33,12 @@ def mean(x, dim=None, keepdim=False, *, dtype=None, axis=None, keepdims=False):
     if dtype is None and is_integer(x):
         raise RuntimeError("mean(): the input has to be floating point or complex")
     x = x if dtype is None else x.astype(dtype)
-    if is_half(x):
-        return paddle.mean(x.astype("float32"), _axis(dim, axis), keepdim=keepdim or keepdims).astype(x.dtype)
     return paddle.mean(x, _axis(dim, axis), keepdim=keepdim or keepdims)
 
 
 @method
 def prod(x, dim=None, keepdim=False, *, dtype=None):
+    refused(x, "prod")
     x = _wide(x) if dtype is None else x.astype(dtype)
     if x.stop_gradient or not bool((x == 0).any()):
         return paddle.prod(x, dim, keepdim=keepdim)
@@ -293,7 +293,12 @@ def all(x, dim=None, keepdim=False):
 
 @method
 def logsumexp(x, dim, keepdim=False):
-    return paddle.logsumexp(x, _axis(dim, None), keepdim)
+    dim = _axis(dim, None)
+    if narrow(x):  # rounded as often in PyTorch
+        top = amax(x, () if dim is None else dim, True).detach()
+        found = paddle.log(paddle.sum(paddle.exp(x - top), dim, keepdim=True)) + top
+        return found if keepdim else found.reshape(paddle.sum(x, dim).shape)
+    return paddle.logsumexp(x, dim, keepdim)
 
 
 @method
@@ -311,6 +316,11 @@ def norm(x, p="fro", dim=None, keepdim=False, *, dtype=None):
     if p == 1:
         return paddle.sum(size, axis, keepdim=keepdim)
     return root(paddle.sum(size * size if p == 2 else size**p, axis, keepdim=keepdim), p)
+
+
+@method
+def dist(x, other, p=2):
+    return norm(x - other, p)
 
 
 def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):

@@ -1,11 +1,12 @@
 """Shapes, indices and writes into tensors, with PyTorch's arguments."""
 
 import itertools
+import math
 
 import numpy as np
 import paddle
 
-from .common import Tensor, also, dims, method
+from .common import Tensor, also, dims, is_integer, method
 from .common import write as _write
 from .views import noted, refusing, reshaped, transposed
 
@@ -200,9 +201,35 @@ def cat(tensors, dim=0, *, axis=None, out=None):
 
 
 def wider(kinds):
+    kinds = set(kinds)
+    for pair, made in _BOTH.items():
+        if kinds.issuperset(pair):
+            kinds.add(made)
     order = [paddle.bool, paddle.uint8, paddle.int8, paddle.int16, paddle.int32, paddle.int64]
     order += [paddle.float16, paddle.bfloat16, paddle.float32, paddle.float64, paddle.complex64, paddle.complex128]
     return max(kinds, key=order.index)
+
+
+_BOTH = {(paddle.float16, paddle.bfloat16): paddle.float32, (paddle.uint8, paddle.int8): paddle.int16,
+         (paddle.complex64, paddle.float64): paddle.complex128}  # fmt: skip
+
+
+def _rank(x):
+    """Of its kind of numbers: truth, whole, floating, complex."""
+    if x.dtype == paddle.bool:
+        return 0
+    return 1 if is_integer(x) else 3 if x.dtype in (paddle.complex64, paddle.complex128) else 2
+
+
+def promoted(x, other):
+    """The type of both: one with axes outranks one without, within a kind of numbers."""
+    a, b = _rank(x), _rank(other)
+    if a != b:
+        high, low = (x, other) if a > b else (other, x)
+        return paddle.complex128 if a + b == 5 and low.dtype == paddle.float64 and low.ndim else high.dtype
+    if bool(x.ndim) != bool(other.ndim):
+        return x.dtype if x.ndim else other.dtype
+    return wider({x.dtype, other.dtype})
 
 
 def stack(tensors, dim=0, *, out=None):
@@ -218,7 +245,7 @@ def where(condition, input=None, other=None):
     tensors = [each for each in (x, y) if isinstance(each, Tensor)]
     if tensors:
         kind = (
-            wider({each.dtype for each in tensors})
+            promoted(x, y)
             if len(tensors) == 2
             else _with_number(tensors[0], y if tensors[0] is x else x)
         )
@@ -280,14 +307,15 @@ def zero_(x):
 
 @method
 def contiguous(x, memory_format=None):
-    return x if x.is_contiguous() else x.contiguous()
+    return x.clone() if hasattr(x, "_turned") else x if x.is_contiguous() else x.contiguous()
 
 
 def meshgrid(*tensors, indexing="ij"):
     tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
-    if indexing == "ij":
-        return tuple(paddle.meshgrid(*tensors))
-    return tuple(transpose(each, 0, 1) for each in paddle.meshgrid(*tensors))
+    shape, made = [math.prod(each.shape) for each in tensors], []
+    for axis, each in enumerate(tensors):  # the gradient of Paddle's own ends the process where two are the same
+        made.append(paddle.expand(each.reshape([-1 if place == axis else 1 for place in range(len(shape))]), shape))
+    return tuple(made) if indexing == "ij" or len(shape) < 2 else tuple(transpose(each, 0, 1) for each in made)
 
 
 @method
@@ -345,8 +373,16 @@ def diag(x, diagonal=0):
 
 @method
 def unfold(x, dimension, size, step):
+    axis = dimension % max(x.ndim, 1)
+    starts = np.arange(0, x.shape[axis] - size + 1, step) if x.ndim else np.zeros(1, "int64")
+    places = paddle.to_tensor((starts[:, None] + np.arange(size)).reshape(-1))
+
     def windows(x):
-        return paddle.unfold(x, dimension, size, step)
+        """By indices: the gradient of Paddle's own counts what lies in several windows but once."""
+        if not x.ndim:
+            return x.reshape([size])
+        shape = [*x.shape[:axis], len(starts), size, *x.shape[axis + 1 :]]
+        return paddle.moveaxis(paddle.index_select(x, places, axis).reshape(shape), axis + 1, -1)
 
     return noted(x, windows(x), windows, refusing("windows"), copied=True)
 

@@ -4,6 +4,7 @@ import functools
 
 import paddle
 
+from .arithmetic import detach
 from .common import put
 from .files import device
 
@@ -51,7 +52,7 @@ def install():
     Tensor.grad = _gradient(Tensor.grad)
     for kind in (Tensor, paddle.base.framework.EagerParamBase):
         kind.requires_grad_ = requires_grad_
-        kind.data = property(lambda self: self.detach(), _data)
+        kind.data = property(detach, _data)
         kind.grad_fn = _grad_fn(kind.grad_fn)
         kind.device = property(lambda self: device(str(self.place)[6:-1].replace("gpu", "cuda")))
         for name in ("cuda", "cpu", "xpu", "mps"):

@@ -7,12 +7,15 @@ import weakref
 import numpy as np
 import paddle
 
+from .halves import cast, narrow, single
+
 Tensor = paddle.Tensor
 _read, _put, _zero, _add = Tensor.__getitem__, Tensor.__setitem__, Tensor.zero_, Tensor.add_
 
 
 def take(x, made):
     """Values and history of `made` for x, in x's memory, also where that is no whole piece."""
+    apart(x)
     if x.is_contiguous():
         paddle.assign(made, x)
     else:
@@ -48,12 +51,34 @@ def reshaped(base, made):
 
 def transposed(base, order):
     back = sorted(range(len(order)), key=order.__getitem__)
-    return noted(
-        base,
-        paddle.transpose(base, order),
-        lambda x: paddle.transpose(x, order),
-        lambda x, part: paddle.transpose(part, back),
-    )
+    made = paddle.transpose(base, order)
+    wide = [each for each in order if base.shape[each] > 1]
+    if wide != sorted(wide):
+        made._turned = True  # in PyTorch it is not contiguous
+    return noted(base, made, lambda x: paddle.transpose(x, order), lambda x, part: paddle.transpose(part, back))
+
+
+def kept(made):
+    """The result of an operator that Paddle keeps for the gradient, and PyTorch does not: it may be written into."""
+    if not made.stop_gradient:
+        made._kept = True
+    return made
+
+
+def keeping(function):
+    @functools.wraps(function)
+    def called(*given, **named):
+        made = function(*given, **named)
+        return kept(made) if isinstance(made, Tensor) else made
+
+    return called
+
+
+def apart(x):
+    """Before a write into x: what Paddle keeps of it gets another memory."""
+    if hasattr(x, "_kept") and not hasattr(x, "_of") and not getattr(x, "_views", None):
+        x.detach().clone()._share_underline_tensor_to(x)
+        del x._kept
 
 
 def array(x):
@@ -131,9 +156,9 @@ def _written_into(x, index, part):
 
 
 def read(self, index):
-    made = _read(self, index)
     if not _is_part(index):
-        return made
+        return single(_read)(self, index)
+    made = _read(self, index)
     return noted(self, made, lambda x: _read(x, index), lambda x, part: _written_into(x, index, part))
 
 
@@ -141,9 +166,14 @@ def put_at(self, index, value):
     if isinstance(value, Tensor) and hasattr(value, "_of") and not value.stop_gradient:
         value = value.clone()  # a write into what it is a view of is a write into it
     allow(self)
+    apart(self)
     tracked = isinstance(value, Tensor) and paddle.is_grad_enabled() and not value.stop_gradient
     if tracked and (0 in value.shape or not _is_part(index)):
         _put_tracked(self, index, value)
+    elif narrow(self) and not _is_part(index):
+        wide = self.astype("float32")
+        _put(wide, index, value.astype("float32") if isinstance(value, Tensor) else value)
+        take(self, cast(wide, self.dtype))
     elif not (isinstance(value, Tensor) and 0 in value.shape):
         _put(self, index, value)
     written(self)

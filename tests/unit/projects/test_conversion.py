@@ -105,12 +105,14 @@ def test_of_torchvision_what_has_no_rule_is_open(mending, use, opened):
     assert len(mender.open) == opened
 
 
+FUNCTIONS = ("activations.py", "functions.py", "losses.py", "pictures.py")
+
+
 def test_every_rule_names_something_that_is_there(mending):
     """A name without a function would fail only when a converted project reaches it."""
     tops, functions = set(), set()
     for path in (mending.HERE / "mended").glob("*.py"):
-        names = functions if path.name == "functions.py" else tops
-        names = functions if path.name in ("functions.py", "losses.py", "pictures.py") else names
+        names = functions if path.name in FUNCTIONS else tops
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 names.add(node.name)
@@ -129,7 +131,7 @@ def test_every_rule_names_something_that_is_there(mending):
 
 def test_every_layer_without_weights_calls_a_function_that_is_there(mending):
     known = set()
-    for name in ("functions.py", "losses.py", "pictures.py"):
+    for name in FUNCTIONS:
         for node in ast.walk(ast.parse((mending.HERE / "mended" / name).read_text())):
             if isinstance(node, ast.FunctionDef):
                 known.add(node.name)
