@@ -1,281 +1,225 @@
-"""Task 10's engine beside llama.cpp and transformers on torch: one model, the same weights and tokens, in turn.
+"""Task 10's engine beside llama.cpp, OpenVINO, ONNX Runtime, CTranslate2 and torch: the same weights and tokens, in turn.
 
     ./inv bench --only inference
+    PYTHON bench/inference.py [--position 1500] [--size 0.5B] [--kinds int4] [--rounds 5] [--folder FOLDER]
 
-Weights of 16, 8 and 4 bits, each beside every form that a peer has at these bits, in its best setting; what counts is
-the best of them. Every side is a process that loads SmolLM2 once;
-then each is asked in turn, while the others wait, for a step of one and of eight answers after a prompt of 128 tokens,
-and for a prompt of 256. llama.cpp gets its other bits from the same file by its own llama_model_quantize, transformers
-the weights as it reads them from the file. The last goals hold the weights that a step reads against what memory gives.
+the latter with the Python of the stack bench-inference. Weights of 16, 8 and 4 bits, each beside every form that a peer
+has at these bits. A trial of every form alone says which are the best of an engine, for one answer, eight answers or a
+prompt; these are measured, and what counts is the best of them all. Every side is a process that loads SmolLM2 once
+(inference_sides.py, inference_peers.py); then each is asked in turn, while the others wait, for a step of one and of
+eight answers after a prompt of 128 tokens, and for a prompt of 256; with --position for steps after that many tokens
+and a prompt of as many. --size takes random weights of that size instead. Loading lasts from before the engine is
+imported to the first token after 16; a peer's weights are converted before, ours are packed and kept before. The last
+goals hold the weights that a step reads against what memory gives.
 """
 
+import argparse
+import contextlib
 import functools
-import gc
-import multiprocessing
+import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Protocol
-from unittest import mock
+from typing import Any
 
 import numpy as np
-from measuring import goal, keep
+from inference_sides import BATCH, LONG_PROMPT, PROJECTS, STEPS, THREADS, llama_file
+from measuring import ROOT, goal, keep
 from tabulate import tabulate
 
-STACK = "bench-inference"  # that ./inv bench runs it in
-PROJECTS = Path(__file__).resolve().parents[1] / "projects"
+STACK, BESIDE = "bench-inference", "bench-peers"  # that ./inv bench runs it in, and makes first
+OTHER_PYTHON = ROOT / ".stacks" / BESIDE / "bin" / "python"
 WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "100000"}  # as task 10 does; the peers have their own ways
-THREADS = len(os.sched_getaffinity(0))
-PROMPT, LONG_PROMPT, BATCH, STEPS, ROUNDS = 128, 256, 8, 8, 5
-ROOM = LONG_PROMPT + STEPS  # positions of a sequence
+HUGE = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}  # the peers' weights on huge pages, as ours are
+WORK = ("batch 1", f"batch {BATCH}", "prompt")
 GOALS = {  # over the best peer, whichever it is for one answer, eight answers, a prompt
     "int4": {"batch 1": 1.7, "batch 8": 2.5, "prompt": 1.5},
     "int8": {"batch 1": 1.4, "batch 8": 2.5, "prompt": 1.5},
     "bfloat16": {"batch 1": 1.2, "batch 8": 2.5, "prompt": 1.3},
 }
-BANDWIDTH_GOAL = 0.9
-# What each kind of weights meets: Q4_1 is the packaged file, Q4_0 and IQ4_NL are repacked as they are loaded.
-PEERS = {
-    "int4": ["llama.cpp Q4_0", "llama.cpp IQ4_NL", "llama.cpp Q4_1"],
-    "int8": ["llama.cpp Q8_0", "transformers"],
-    "bfloat16": ["llama.cpp BF16", "transformers"],
+BANDWIDTH_GOAL, LOAD_GOAL, MEMORY_GOAL = 0.9, 1.0, 1.2  # the second in seconds, the third over llama.cpp's
+
+
+def openvino(forms: Sequence[str], precisions: Sequence[str]) -> list[str]:
+    return [f"{form},{by},{runtime}" for form in forms for by in precisions for runtime in ("graph", "paged")]
+
+
+# What each kind of weights meets. Q4_1 is the packaged file, Q4_0 and IQ4_NL are repacked as they are loaded.
+PEERS: dict[str, dict[str, list[str]]] = {
+    "int4": {
+        "llama.cpp": ["Q4_0", "IQ4_NL", "Q4_1"],
+        "OpenVINO": openvino(("int4_sym-64", "int4_asym-64", "int4_sym-rows"), ("f32", "bf16")),
+        "ONNX Runtime": ["int4-32", "int4-128"],
+    },
+    "int8": {
+        "llama.cpp": ["Q8_0"],
+        "OpenVINO": openvino(("int8_asym", "int8_sym"), ("f32", "bf16")),
+        "CTranslate2": ["int8"],
+        "transformers": ["int8"],
+    },
+    "bfloat16": {
+        "llama.cpp": ["BF16"],
+        "OpenVINO": openvino(("float16",), ("bf16",)),
+        "CTranslate2": ["bfloat16"],
+        "transformers": ["bfloat16"],
+    },
 }
-HUGE = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}  # llama.cpp's weights on huge pages, as ours are
+HERE = ("ours", "llama.cpp", "transformers")  # engines of the same stack as this program
+Name = tuple[str, str]  # an engine and its form
 
 
-class Side(Protocol):
-    """One engine with its model."""
+class Process:
+    """A side: its answers are lines."""
 
-    def prompt(self, length: int, sequence: int) -> None:
-        """Read a prompt of so many tokens into a sequence that was empty, and choose the next token."""
+    def __init__(self, name: Name, models: "Models", position: int) -> None:
+        engine, form = name
+        here = engine in HERE
+        script = Path(__file__).with_name("inference_sides.py" if here else "inference_peers.py")
+        command = [sys.executable if here else str(OTHER_PYTHON), "-W", "ignore", str(script), engine, form]
+        command += [str(models.of(name)), str(position)]
+        environment = {**os.environ, **(WAITING if engine == "ours" else HUGE)}
+        self.name, self.said = " ".join(name), tempfile.TemporaryFile("w+")
+        self.running = subprocess.Popen(
+            command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said
+        )
+        self.ready: dict[str, Any] = json.loads(self._line())
 
-    def step(self, batch: int, position: int) -> None:
-        """Add a token at `position` to each of the first `batch` sequences, and choose the next."""
+    def _line(self) -> str:
+        assert self.running.stdout
+        line = self.running.stdout.readline()
+        if not line:
+            self.said.seek(0)
+            why = self.said.read()[-2000:]
+            sys.exit(f"{self.name} does not run, and without it the best peer may be missing:\n{why}")
+        return line
 
+    def seconds(self, work: str) -> float:
+        assert self.running.stdin
+        self.running.stdin.write(f"{work}\n")
+        self.running.stdin.flush()
+        return float(self._line())
 
-class Ours:
-    """Task 10's decoder with its kernels."""
+    def end(self) -> float:
+        """Its MiB at the peak."""
+        assert self.running.stdin
+        self.running.stdin.close()
+        memory = float(self._line())
+        self.running.wait()
+        return memory
 
-    def __init__(self, kind: str) -> None:
-        sys.path[:0] = [str(PROJECTS), str(PROJECTS / "10-optimised-inference")]
-        import decoder
-        import llm
-        import native_decoder
-        import packed as packed_weights
-        from native import Kernels
-
-        model = llm.open_model("smollm2")
-        self.size = decoder.BLOCK
-        self.each = -(-ROOM // self.size)  # blocks of a sequence
-        kernels = Kernels()
-        self.isa = kernels.isa
-        packed = packed_weights.pack_weights(model.config, model.weights, kind, kernels.rows)
-        self.decoder = native_decoder.NativeDecoder(model.config, packed, kernels, kind, "float16", BATCH * self.each)
-        self.tables = np.arange(BATCH * self.each).reshape(BATCH, self.each).tolist()
-
-    def prompt(self, length: int, sequence: int) -> None:
-        rows = np.arange(length)
-        self.decoder.step(rows + 100, rows * 0, rows, [self.tables[sequence]], rows[-1:]).argmax()
-
-    def step(self, batch: int, position: int) -> None:
-        rows = np.arange(batch)
-        self.decoder.step(rows + 100, rows, rows * 0 + position, self.tables[:batch], rows).argmax(1)
-
-
-@functools.cache
-def silent_llama_cpp() -> tuple[Any, Any]:
-    """The module llama_cpp, and what takes its log, which must live as long."""
-    import llama_cpp
-
-    callback = llama_cpp.llama_log_callback(lambda *_: None)
-    llama_cpp.llama_log_set(callback, None)
-    return llama_cpp, callback
+    def kill(self) -> None:
+        self.running.kill()
+        self.running.wait()
+        self.said.close()
 
 
-def set_fields(structure: Any, **values: Any) -> None:
-    """Set fields of llama.cpp's structure. Raises AttributeError for one that it has not: ctypes would say nothing."""
-    names = {name for name, *_ in structure._fields_}
-    if unknown := set(values) - names:
-        raise AttributeError(f"llama.cpp's {type(structure).__name__} has no {', '.join(sorted(unknown))}")
-    for name, value in values.items():
-        setattr(structure, name, value)
+class Models:
+    """The weights as each engine reads them, in a folder."""
+
+    def __init__(self, size: str, folder: Path) -> None:
+        self.folder = folder
+        self.file = packaged() if size == "135M" else folder / f"random-{size}.gguf"
+        if not self.file.exists():
+            run(OTHER_PYTHON, "inference_random.py", packaged(), self.file, size)
+
+    def of(self, name: Name) -> Path:
+        engine, form = name
+        if engine == "llama.cpp":
+            return llama_file(form, self.file, self.folder)
+        return self.file if engine in HERE else self.folder
+
+    def convert(self) -> None:
+        run(OTHER_PYTHON, "inference_peers.py", "convert", self.file, self.folder)
 
 
-def llama_file(form: str, folder: Path) -> Path:
-    """SmolLM2 with weights of llama.cpp's form, made by it in `folder` unless the file itself is that."""
+def packaged() -> Path:
     sys.path.insert(0, str(PROJECTS))
     import llm.model
 
-    file = llm.model.packaged_smollm2()
-    if form == "Q4_1":
-        return file
-    llama_cpp, _ = silent_llama_cpp()
-    wanted = llama_cpp.llama_model_quantize_default_params()
-    set_fields(wanted, ftype=getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{form}"), allow_requantize=True)
-    made = folder / "model.gguf"
-    if llama_cpp.llama_model_quantize(str(file).encode(), str(made).encode(), wanted) != 0:
-        raise RuntimeError(f"llama.cpp does not make {form} of the file")
-    return made
+    return llm.model.packaged_smollm2()
 
 
-class LlamaCpp:
-    """llama.cpp as llama-cpp-python builds it for this CPU: weights repacked, flash attention, no mmap."""
-
-    def __init__(self, form: str) -> None:
-        self.api, _ = silent_llama_cpp()
-        llama_cpp = self.api
-        with tempfile.TemporaryDirectory() as folder:
-            loading = llama_cpp.llama_model_default_params()
-            set_fields(loading, load_mode=llama_cpp.LLAMA_LOAD_MODE_NONE, use_extra_bufts=True)
-            self.model = llama_cpp.llama_model_load_from_file(str(llama_file(form, Path(folder))).encode(), loading)
-        wanted = llama_cpp.llama_context_default_params()
-        set_fields(wanted, n_ctx=BATCH * ROOM, n_batch=512, n_ubatch=512, n_seq_max=BATCH)
-        set_fields(wanted, n_threads=THREADS, n_threads_batch=THREADS)
-        set_fields(wanted, flash_attn_type=llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED)
-        self.context = llama_cpp.llama_init_from_model(self.model, wanted)
-        self.memory = llama_cpp.llama_get_memory(self.context)
-
-    def _decode(self, tokens: list[tuple[int, int, int]], answers: int) -> None:
-        """Compute (token, position, sequence); the last `answers` of them choose a token."""
-        batch = self.api.llama_batch_init(len(tokens), 0, 1)
-        batch.n_tokens = len(tokens)
-        for row, (token, position, sequence) in enumerate(tokens):
-            batch.token[row], batch.pos[row], batch.n_seq_id[row], batch.seq_id[row][0] = token, position, 1, sequence
-            batch.logits[row] = row >= len(tokens) - answers
-        if self.api.llama_decode(self.context, batch) != 0:
-            raise RuntimeError("llama_decode failed")
-        for row in range(len(tokens) - answers, len(tokens)):
-            np.ctypeslib.as_array(self.api.llama_get_logits_ith(self.context, row), (49152,)).argmax()
-        self.api.llama_batch_free(batch)
-
-    def prompt(self, length: int, sequence: int) -> None:
-        self.api.llama_memory_seq_rm(self.memory, sequence, 0, -1)
-        self._decode([(100 + row, row, sequence) for row in range(length)], 1)
-
-    def step(self, batch: int, position: int) -> None:
-        for sequence in range(batch):
-            self.api.llama_memory_seq_rm(self.memory, sequence, position, -1)
-        self._decode([(100 + sequence, position, sequence) for sequence in range(batch)], batch)
+def run(python: Path, script: str, *words: object) -> None:
+    """Have a program make files. Exits with its output where it fails."""
+    command = [str(python), "-W", "ignore", str(Path(__file__).with_name(script)), *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{script} {words[0]}: exit code {done.returncode}\n{(done.stdout + done.stderr)[-3000:]}")
 
 
-class Transformers:
-    """transformers on torch, bfloat16, or float32 with torch's dynamic 8-bit products."""
-
-    def __init__(self, kind: str) -> None:
-        sys.path.insert(0, str(PROJECTS))
-        import llm.model
-        import torch
-        import transformers
-
-        torch.set_num_threads(THREADS)
-        transformers.logging.disable_progress_bar()
-        self.torch: Any = torch
-        path = llm.model.packaged_smollm2()
-        dtype = torch.bfloat16 if kind == "bfloat16" else torch.float32
-        model = transformers.AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=dtype).eval()
-        if kind == "int8":
-            quantise: Any = torch.ao.quantization.quantize_dynamic
-            model = quantise(model, {torch.nn.Linear}, dtype=torch.qint8)
-        self.model = model
-        self.caches: dict[int, Any] = {}
-
-    def _forward(self, tokens: Any, cache: Any = None) -> Any:
-        with self.torch.inference_mode():
-            found = self.model(tokens, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            found.logits[:, -1].argmax(-1)
-        return found.past_key_values
-
-    def prompt(self, length: int, sequence: int) -> None:
-        self._forward(self.torch.arange(100, 100 + length)[None])
-
-    def step(self, batch: int, position: int) -> None:
-        if batch not in self.caches:  # by the first, which is not timed
-            self.caches[batch] = self._forward(self.torch.arange(100, 100 + PROMPT).repeat(batch, 1))
-        if too_many := self.caches[batch].get_seq_length() - position:
-            self.caches[batch].crop(-too_many)
-        self._forward(self.torch.arange(100, 100 + batch)[:, None], self.caches[batch])
-
-
-SIDES: dict[str, Callable[[str], Side]] = {"ours": Ours, "transformers": Transformers}
-WORK = ("batch 1", "batch 8", "prompt")
-
-
-def serve(name: str, kind: str, pipe: Connection) -> None:
-    """A side's process: make it, then time what it is asked for."""
+@contextlib.contextmanager
+def sides(names: Sequence[Name], models: Models, position: int) -> Iterator[dict[Name, Process]]:
+    """A process of each, started one after the other."""
+    found: dict[Name, Process] = {}
     try:
-        engine, _, form = name.partition(" ")
-        side = LlamaCpp(form) if engine == "llama.cpp" else SIDES[engine](kind)
-        for sequence in range(BATCH):
-            side.prompt(PROMPT, sequence)
-        for batch in (1, BATCH):
-            side.step(batch, PROMPT)
-    except Exception as error:
-        pipe.send(f"{type(error).__name__}: {error}")
-        return
-    gc.collect()
-    details = (side.isa, side.decoder.weight_bytes) if isinstance(side, Ours) else ("", 0)
-    pipe.send(details)
-    while work := pipe.recv():
-        seconds = []
-        for number in range(STEPS if work != "prompt" else 1):
-            started = time.perf_counter()
-            if work == "prompt":
-                side.prompt(LONG_PROMPT, 0)
-            else:
-                side.step(1 if work == "batch 1" else BATCH, PROMPT + number)
-            seconds.append(time.perf_counter() - started)
-        if work == "prompt":
-            side.prompt(PROMPT, 0)
-        pipe.send(statistics.median(seconds))
+        for name in names:
+            found[name] = Process(name, models, position)
+        yield found
+    finally:
+        for side in found.values():
+            side.kill()
 
 
-def compare(kind: str, names: list[str]) -> tuple[dict[str, dict[str, float]], float]:
-    """Tokens a second of each side for each work, medians over rounds in turn.
+def tokens_of(work: str, position: int) -> int:
+    return max(position, LONG_PROMPT) if work == "prompt" else int(work.split()[1])
+
+
+def trial(kind: str, models: Models, position: int) -> list[Name]:
+    """The forms of each engine that are its best for some work: each alone, the better of two rounds."""
+    chosen: list[Name] = []
+    for engine, forms in PEERS[kind].items():
+        rates: dict[str, dict[str, float]] = {}
+        for form in forms if len(forms) > 1 else []:
+            with sides([(engine, form)], models, position) as found:
+                (side,) = found.values()
+                rates[form] = {work: tokens_of(work, position) / min(map(side.seconds, [work] * 2)) for work in WORK}
+            shown = " / ".join(f"{rates[form][work]:.0f}" for work in WORK)
+            print(f"trial, {kind}: {engine} {form}: {shown} tokens/s", flush=True)
+        best = {max(rates, key=lambda form: rates[form][work]) for work in WORK} if rates else set(forms)
+        chosen += [(engine, form) for form in forms if form in best]
+    return chosen
+
+
+class Row(dict[str, float]):
+    """Of a side: tokens a second of each work, seconds to load, MiB at the peak."""
+
+
+def compare(kind: str, models: Models, position: int, rounds: int) -> tuple[dict[Name, Row], float]:
+    """All sides, medians over rounds in turn.
 
     Returns:
-        The rates, and how much of what memory gives a step of one answer of ours reads of its weights.
+        Their rows, and how much of what memory gives a step of one answer of ours reads of its weights.
     """
-    context = multiprocessing.get_context("spawn")
-    pipes: dict[str, Any] = {}
-    weight_bytes = 0
-    processes = []
-    for name in names:
-        here, there = context.Pipe()
-        processes.append(context.Process(target=serve, args=(name, kind, there), daemon=True))
-        with mock.patch.dict(os.environ, WAITING if name == "ours" else HUGE):
-            processes[-1].start()
-        ready = here.recv()
-        if isinstance(ready, str):
-            sys.exit(f"{name} with {kind} does not start, and without it the best peer may be missing: {ready}")
-        pipes[name] = here
-        if name == "ours":
-            weight_bytes = ready[1]
-            print(f"{kind}: our kernels are {ready[0]}, {weight_bytes / 1e6:.0f} MB of weights")
-    seconds: dict[str, dict[str, list[float]]] = {name: {work: [] for work in WORK} for name in pipes}
+    ours = ("ours", kind)
+    with sides([ours], models, position):
+        pass  # compiles the kernels, packs the weights and keeps both
     bandwidths = []
-    for _ in range(ROUNDS):
-        bandwidths.append(read_bandwidth())
-        for work in WORK:
-            for name, pipe in pipes.items():
-                pipe.send(work)
-                seconds[name][work].append(pipe.recv())
-    for pipe in pipes.values():
-        pipe.send("")
-    for process in processes:
-        process.join()
-    tokens = {"batch 1": 1, "batch 8": BATCH, "prompt": LONG_PROMPT}
-    rates = {
-        name: {work: tokens[work] / statistics.median(each[work]) for work in WORK} for name, each in seconds.items()
-    }
+    with sides([ours, *trial(kind, models, position)], models, position) as found:
+        details = found[ours].ready
+        print(f"{kind}: our kernels are {details['kernels']}, {details['weight_bytes'] / 1e6:.0f} MB of weights")
+        seconds: dict[Name, dict[str, list[float]]] = {name: {work: [] for work in WORK} for name in found}
+        for _ in range(rounds):
+            bandwidths.append(read_bandwidth())
+            for work in WORK:
+                for name, side in found.items():
+                    seconds[name][work].append(side.seconds(work))
+        rows = {
+            name: Row(
+                {work: tokens_of(work, position) / statistics.median(seconds[name][work]) for work in WORK},
+                load=side.ready["loading"],
+                memory=side.end(),
+            )
+            for name, side in found.items()
+        }
     bandwidth = statistics.median(bandwidths)
-    print(f"memory gives {bandwidth / 1e9:.1f} GB/s meanwhile")
-    return rates, rates["ours"]["batch 1"] * weight_bytes / bandwidth
+    print(f"memory gives {bandwidth / 1e9:.1f} GB/s meanwhile", flush=True)
+    return rows, rows[ours]["batch 1"] * details["weight_bytes"] / bandwidth
 
 
 @functools.cache
@@ -295,24 +239,54 @@ def read_bandwidth() -> float:
     return statistics.median(speeds)
 
 
+def judged(kind: str, rows: Mapping[Name, Row], used: float, packaged: bool) -> tuple[list[str], dict[str, float]]:
+    """Goals of one kind of weights, and the numbers that texts may quote."""
+    peers = {name: row for name, row in rows.items() if name[0] != "ours"}
+    ours, goals, numbers = rows["ours", kind], [], {}
+    for work in WORK:
+        best = max(peers, key=lambda name: peers[name][work])
+        over, word = ours[work] / peers[best][work], f"{kind}_{work.replace(' ', '')}"
+        numbers |= {f"{word}_ours": ours[work], f"{word}_best": peers[best][work], f"{word}_over_best": over}
+        goals.append(goal(f"{kind}, {work}, over {' '.join(best)}", over, at_least=GOALS[kind][work], unit=""))
+    what = f"{kind}, weights read by a step of one answer, over bandwidth"
+    goals.append(goal(what, used, at_least=BANDWIDTH_GOAL, unit=""))
+    if packaged:
+        goals.append(goal(f"{kind}, to load", ours["load"], at_most=LOAD_GOAL))
+    least = min(row["memory"] for name, row in peers.items() if name[0] == "llama.cpp")
+    memory = ours["memory"] / least
+    goals.append(goal(f"{kind}, memory over llama.cpp's", memory, at_most=MEMORY_GOAL, unit=""))
+    return goals, {**numbers, f"{kind}_load": ours["load"], f"{kind}_memory_over_llama_cpp": memory}
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--position", type=int, default=128, help="tokens before the steps that are timed [%(default)s]")
+    parser.add_argument("--size", default="135M", choices=("135M", "0.5B", "1.5B", "3B"), help="[%(default)s]")
+    parser.add_argument("--kinds", nargs="+", default=list(PEERS), choices=list(PEERS), help="of weights [all]")
+    parser.add_argument("--rounds", type=int, default=5, help="[%(default)s]")
+    parser.add_argument("--folder", type=Path, help="keeps the converted weights, of one size [a temporary one]")
+    return parser.parse_args()
+
+
 def main() -> None:
     """Measure, and print tables and goals."""
-    goals, rows = [], []
+    given = arguments()
+    goals, table = [], []
     numbers: dict[str, float] = {}
-    print(f"{THREADS} threads\n")
-    for kind, names in PEERS.items():
-        rates, used = compare(kind, ["ours", *names])
-        rows += [(kind, name, *(each[work] for work in WORK)) for name, each in rates.items()]
-        ours = rates.pop("ours")
-        for work in WORK:
-            best = max(rates, key=lambda name: rates[name][work])
-            over, word = ours[work] / rates[best][work], f"{kind}_{work.replace(' ', '')}"
-            numbers |= {f"{word}_ours": ours[work], f"{word}_best": rates[best][work], f"{word}_over_best": over}
-            goals.append(goal(f"{kind}, {work}, over {best}", over, at_least=GOALS[kind][work], unit=""))
-        what = f"{kind}, weights read by a step of one answer, over bandwidth"
-        goals.append(goal(what, used, at_least=BANDWIDTH_GOAL, unit=""))
-    headers = ("weights", "engine", "one answer", f"{BATCH} answers", f"prompt of {LONG_PROMPT}")
-    print("\ntokens a second\n" + tabulate(rows, headers, floatfmt=".1f") + "\n")
+    print(f"{THREADS} threads, {given.size} weights, load {os.getloadavg()[0]:.1f}\n")
+    with contextlib.ExitStack() as stack:
+        folder = given.folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="homework-bench-")))
+        models = Models(given.size, folder)
+        models.convert()
+        for kind in given.kinds:
+            rows, used = compare(kind, models, given.position, given.rounds)
+            table += [(kind, " ".join(name), *row.values()) for name, row in rows.items()]
+            reached, found = judged(kind, rows, used, given.size == "135M")
+            goals, numbers = goals + reached, {**numbers, **found}
+    headers = ("weights", "engine", "one answer", f"{BATCH} answers", f"prompt of {tokens_of('prompt', given.position)}")
+    headers += ("load, s", "memory, MiB")
+    shown = tabulate(table, headers, floatfmt=("", "", ".1f", ".1f", ".1f", ".2f", ".0f"))
+    print(f"\ntokens a second after {given.position}\n{shown}\n")
     print("\n".join(goals))
     keep(numbers)
 

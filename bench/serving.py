@@ -25,7 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from inference import HUGE, PEERS, PROJECTS, THREADS, llama_file
+from inference import HUGE, PEERS, packaged
+from inference_sides import PROJECTS, THREADS, llama_file
 from measuring import goal, keep
 from tabulate import tabulate
 
@@ -37,7 +38,7 @@ CONTEXT = 1024  # tokens of a conversation
 ROUNDS = 2
 GOALS = {"bfloat16": 2.0, "int8": 3.0, "int4": 3.0}  # times the best form's tokens a second
 KINDS = ("bfloat16", "int8", "int4")
-FORMS = {kind: [name.split()[1] for name in PEERS[kind] if name.startswith("llama.cpp ")] for kind in KINDS}
+FORMS = {kind: PEERS[kind]["llama.cpp"] for kind in KINDS}
 PLACE = Path(sysconfig.get_path("purelib"))  # where the wheel of llama-cpp-python has bin/ and lib/
 START_SECONDS = 300
 
@@ -80,7 +81,7 @@ def llama_cpp(form: str) -> Iterator[str]:
         program = PLACE / "bin" / "llama-server"
         if not program.exists():
             sys.exit("the stack has no llama-server: remove .stacks/bench-inference, and call again")
-        command = [str(program), "--model", str(llama_file(form, Path(folder)))]
+        command = [str(program), "--model", str(llama_file(form, packaged(), Path(folder)))]
         command += ["--alias", "smollm2", "--parallel", str(CONVERSATIONS), "--port", str(port)]
         command += ["--ctx-size", str(CONVERSATIONS * CONTEXT), "--threads", str(THREADS)]
         command += ["--flash-attn", "on", "--load-mode", "none"]

@@ -87,6 +87,8 @@ def bench(only: str) -> None:
     """Run measurements, each in the stack that it names."""
     programs = measurements()
     for name in programs if only == "all" else only.split(","):
+        if programs[name].beside:
+            stacks.prepare(stacks.stack(programs[name].beside))
         run(programs[name].stack, ("python", str(ROOT / "bench" / "keep.py"), name))
 
 
@@ -108,9 +110,10 @@ def require_options(command: str, program: Path, arguments: Sequence[str]) -> No
 
 @dataclass(frozen=True)
 class Measurement:
-    """A program of bench/: the stack that it names as its own, and what it measures, in a line."""
+    """A program of bench/: the stack that it names as its own, another that it calls, and what it measures, in a line."""
 
     stack: str
+    beside: str
     summary: str
 
 
@@ -119,9 +122,9 @@ def measurements() -> dict[str, Measurement]:
     found = {}
     for path in sorted((ROOT / "bench").glob("*.py")):
         text = path.read_text(encoding="utf-8")
-        stack = re.search(r'^STACK = "([\w-]+)"', text, re.MULTILINE)
+        stack = re.search(r'^STACK(?:, BESIDE)? = "([\w-]+)"(?:, "([\w-]+)")?', text, re.MULTILINE)
         if stack:
-            found[path.stem] = Measurement(stack[1], text.partition("\n")[0].strip('"'))
+            found[path.stem] = Measurement(stack[1], stack[2] or "", text.partition("\n")[0].strip('"'))
     return found
 
 

@@ -49,7 +49,9 @@ def test_every_program_of_bench_that_names_a_stack_is_a_measurement():
     found = tools.measurements()
     assert {"startup", "compiler", "bounds"} <= set(found) and not {"measuring", "keep", "compiler_sides"} & set(found)
     assert found["compiler"].stack == "bench-compiler" and found["startup"].summary.startswith("How long")
-    assert all((ROOT / "docker" / "locks" / f"{each.stack}.txt").is_file() for each in found.values())
+    named = {stack for each in found.values() for stack in (each.stack, each.beside) if stack}
+    assert found["inference"].beside == "bench-peers" in named
+    assert all((ROOT / "docker" / "locks" / f"{stack}.txt").is_file() for stack in named)
 
 
 @pytest.mark.parametrize(
