@@ -1,17 +1,22 @@
-"""POST /v1/responses for text: asked as a chat, and its answer in the shape of OpenAI's newer API.
+"""POST /v1/responses: asked as a chat, and its answer in the shape of OpenAI's newer API.
 
 https://platform.openai.com/docs/api-reference/responses. Nothing is kept, so that `previous_response_id` is unknown.
 """
 
+import re
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import protocol
 import replies
-from schemas import Chat, Response, TextFormat
+from protocol import Refusal
+from schemas import Chat, InputPart, Response, TextFormat
 from writing import Grown, Writing
+
+PLACE = re.compile(r"messages\[(\d+)\](\.content\[\d+\]\.image_url)\.url")  # of a picture in a chat
 
 
 def chat(body: Response) -> Chat:
@@ -23,11 +28,35 @@ def chat(body: Response) -> Chat:
         messages.append({"role": "user", "content": body.input})
     else:
         for said in body.input:
-            parts = said.content if isinstance(said.content, str) else "".join(part.text for part in said.content)
+            parts = said.content if isinstance(said.content, str) else [_part(part) for part in said.content]
             messages.append({"role": said.role, "content": parts})
     fields = {"messages": messages, "temperature": body.temperature, "top_p": body.top_p}
     fields |= {"max_completion_tokens": body.max_output_tokens, "response_format": _format(body.text.format)}
     return protocol.parse(Chat, {"model": body.model, "stream": body.stream, **fields})
+
+
+@contextmanager
+def own_names(body: Response) -> Iterator[None]:
+    """A refusal of the chat that asks for the same is one of `body`: its `input` are the chat's `messages`."""
+    before = int(bool(body.instructions))
+
+    def own(found: re.Match[str]) -> str:
+        return f"input[{int(found[1]) - before}]{found[2]}"
+
+    try:
+        yield
+    except Refusal as error:
+        if not (error.parameter or "").startswith("messages"):
+            raise
+        texts = [PLACE.sub(own, text) for text in (error.message, error.parameter or "")]
+        message, parameter = (re.sub(r"\bmessages\b", "input", text) for text in texts)
+        raise Refusal(error.status, message, parameter, error.code) from None
+
+
+def _part(part: InputPart) -> dict[str, Any]:
+    if part.image_url is None:
+        return {"type": "text", "text": part.text}
+    return {"type": "image_url", "image_url": {"url": part.image_url, "detail": part.detail}}
 
 
 def _format(said: TextFormat) -> dict[str, Any] | None:

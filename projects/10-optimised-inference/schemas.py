@@ -110,9 +110,12 @@ class Generation(Passed):
     structured_outputs: StructuredOutputs | None = None
 
 
+Detail = Literal["auto", "high"]  # both are all that the model sees; "low" would be a smaller picture
+
+
 class ImageURL(Body):
     url: Annotated[str, Field(min_length=1)]
-    detail: Literal["auto", "high"] = "auto"  # both are all that the model sees
+    detail: Detail = "auto"
 
 
 class Part(Body):
@@ -261,10 +264,21 @@ class Detokenize(Body):
 
 
 class InputPart(Body):
-    type: Literal["input_text", "output_text"]
-    text: str
+    type: Literal["input_text", "output_text", "input_image"]
+    text: str | None = None
+    image_url: Annotated[str, Field(min_length=1)] | None = None
+    detail: Detail | None = None
     annotations: Annotated[list[JsonValue], Field(max_length=0)] = []
     logprobs: Annotated[list[JsonValue], Field(max_length=0)] = []
+
+    @model_validator(mode="after")
+    def _with_its_content(self) -> "InputPart":
+        shows = self.type == "input_image"
+        if shows != (self.image_url is not None) or shows != (self.text is None):
+            raise ValueError(f"a part of the type {self.type} has the field {'image_url' if shows else 'text'} alone")
+        if self.detail and not shows:
+            raise ValueError("detail belongs to the type input_image")
+        return self
 
 
 class InputMessage(Body):
@@ -274,6 +288,12 @@ class InputMessage(Body):
     id: str = ""
     status: str = ""
     phase: str = ""
+
+    @model_validator(mode="after")
+    def _shows_what_a_user_may(self) -> "InputMessage":
+        if self.role != "user" and not isinstance(self.content, str) and any(part.image_url for part in self.content):
+            raise ValueError("pictures belong to the role user")
+        return self
 
 
 class TextFormat(Body):
@@ -296,7 +316,7 @@ class TextOptions(Body):
 
 
 class Response(Passed):
-    """POST /v1/responses, of text alone."""
+    """POST /v1/responses, of text and pictures."""
 
     model: str = ""
     input: str | Annotated[list[InputMessage], Field(min_length=1, max_length=MOST_MESSAGES, fail_fast=True)]

@@ -121,12 +121,8 @@ class Service:
     @counted
     async def chat(self, request: Request) -> Response:
         body, order = await self._read(request, schemas.Chat, self._without_pictures)
-        if order is None:
-            pictures = await unless_gone(request, self._pictures(body))
-            if isinstance(pictures, Response):
-                return pictures
-            order = await asyncio.to_thread(asked, lambda: self.asking.chat(body, pictures))
-        return await self._answer(request, body, order, body.logprobs)
+        order = order or await self._with_pictures(request, body)
+        return await self._answer(request, body, order, body.logprobs) if isinstance(order, Order) else order
 
     @counted
     async def completions(self, request: Request) -> Response:
@@ -135,7 +131,11 @@ class Service:
 
     @counted
     async def responses(self, request: Request) -> Response:
-        body, order = await self._read(request, schemas.Response, lambda body: self.asking.chat(responses.chat(body)))
+        body, (chat, order) = await self._read(request, schemas.Response, self._of_response)
+        with responses.own_names(body):
+            order = order or await self._with_pictures(request, chat)
+        if isinstance(order, Response):
+            return order
         (writing,) = self._submit(order, echo=False)
         reply = responses.Reply(body, self.name)
 
@@ -177,6 +177,20 @@ class Service:
     def _without_pictures(self, body: schemas.Chat) -> Order | None:
         """What a chat asks; None where it has pictures, which are to be read first."""
         return None if self.asking.pictures(body) else self.asking.chat(body)
+
+    def _of_response(self, body: schemas.Response) -> tuple[schemas.Chat, Order | None]:
+        """The chat that asks for the same, and what it asks, as above."""
+        with responses.own_names(body):
+            chat = responses.chat(body)
+            body.input = ""  # its pictures are the chat's now
+            return chat, self._without_pictures(chat)
+
+    async def _with_pictures(self, request: Request, body: schemas.Chat) -> Order | Response:
+        """What a chat asks whose pictures are read first; a Response that nobody reads if the client left."""
+        pictures = await unless_gone(request, self._pictures(body))
+        if isinstance(pictures, Response):
+            return pictures
+        return await asyncio.to_thread(asked, lambda: self.asking.chat(body, pictures))
 
     async def _pictures(self, body: schemas.Chat) -> list[Picture]:
         """The pictures of a chat, which keeps their megabytes no longer. Raises Refusal."""

@@ -93,6 +93,36 @@ def test_a_picture_that_was_read_is_known_and_another_of_its_size_is_not(server)
     assert found[0]["choices"] == found[2]["choices"] != found[1]["choices"]
 
 
+def for_responses(conversation):
+    """As clients of the newer API send it: its instructions beside it, where they are first."""
+
+    def parts(content, role):
+        kind = "output_text" if role == "assistant" else "input_text"
+        return content if isinstance(content, str) else [
+            {"type": kind, "text": each["text"]} if "text" in each
+            else {"type": "input_image", "image_url": each["image_url"]["url"], "detail": "auto"}
+            for each in content
+        ]  # fmt: skip
+
+    messages = cases.for_clients(conversation)
+    own = messages.pop(0)["content"] if messages[0]["role"] == "system" else None
+    said = [{"role": each["role"], "content": parts(each["content"], each["role"])} for each in messages]
+    return {"input": said, "instructions": own}
+
+
+def test_the_newer_api_answers_each_conversation_as_chats_are_answered(client, text_of):
+    asked = {"model": "m", "temperature": 0, "max_output_tokens": cases.STEPS}
+    for name, conversation in cases.CONVERSATIONS.items():
+        chat = client.chat.completions.create(messages=cases.for_clients(conversation), **ASKED)
+        whole = client.responses.create(**asked, **for_responses(conversation))
+        assert whole.output_text == chat.choices[0].message.content, name
+        assert text_of(name).startswith(whole.output_text), "or an end of the turn came first"
+        assert whole.usage.input_tokens == chat.usage.prompt_tokens
+        with client.responses.stream(**asked, **for_responses(conversation)) as stream:
+            pieces = [event.delta for event in stream if event.type == "response.output_text.delta"]
+        assert "".join(pieces) == whole.output_text
+
+
 def test_several_answers_read_the_same_pictures(client, text_of):
     found = answer(client, "two", n=3)
     assert [choice.message.content for choice in found.choices] == [text_of("two")] * 3
@@ -144,9 +174,13 @@ REFUSED = {
 
 
 def post(server, messages, **wishes):
-    body = json.dumps({**ASKED, "messages": messages, **wishes}).encode()
+    return sent(server, "chat/completions", {**ASKED, "messages": messages, **wishes})
+
+
+def sent(server, path, says):
+    body = json.dumps(says).encode()
     try:
-        with urllib.request.urlopen(f"{server.address}/chat/completions", body, timeout=60) as found:
+        with urllib.request.urlopen(f"{server.address}/{path}", body, timeout=60) as found:
             return found.status, json.load(found)
     except urllib.error.HTTPError as error:
         with error:
@@ -166,6 +200,45 @@ def test_what_is_no_picture_is_refused_where_it_stands(server, client, text_of, 
     assert found["error"]["param"] == "messages[0].content[1].image_url.url"
     assert "0x" not in found["error"]["message"], "no address in memory"
     assert answer(client, "a picture").choices[0].message.content == text_of("a picture")
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_and_by_the_newer_api_too_in_its_own_names(server, kind):
+    url, words = REFUSED[kind]
+    parts = [{"type": "input_text", "text": "What?"}, {"type": "input_image", "image_url": url}]
+    for instructions in ({}, {"instructions": "See."}):
+        said = {"model": "m", "input": [{"role": "user", "content": parts}], **instructions}
+        status, found = sent(server, "responses", said)
+        assert status == 400 and words in found["error"]["message"], found
+        assert found["error"]["param"] == "input[0].content[1].image_url"
+        assert "messages" not in found["error"]["message"]
+
+
+IMAGE = {"type": "input_image", "image_url": "data:image/png;base64,QQ=="}
+WRONG_INPUTS = {
+    "a small look": ([{**IMAGE, "detail": "low"}], "input[0].content[0].detail", "'auto' or 'high'"),
+    "an original": ([{**IMAGE, "detail": "original"}], "input[0].content[0].detail", "'auto' or 'high'"),
+    "a kept file": ([{"type": "input_image", "file_id": "f"}], "input[0].content[0].file_id", "Unknown parameter"),
+    "no picture": ([{"type": "input_image"}], "input[0].content[0]", "has the field image_url alone"),
+    "both": ([{**IMAGE, "text": "a"}], "input[0].content[0]", "has the field image_url alone"),
+    "a text's detail": (
+        [{"type": "input_text", "text": "a", "detail": "auto"}], "input[0].content[0]", "detail belongs to"
+    ),
+    "a chat's": ([{"type": "image_url", "image_url": {"url": "a"}}], "input[0].content[0].type", "input_image'"),
+    "a file": ([{"type": "input_file", "file_data": "a"}], "input[0].content[0].file_data", "Unknown parameter"),
+    "a mark of a picture": ([{"type": "input_text", "text": "<|image_pad|>"}], "input", "1 places of pictures for 0"),
+    "more pictures than may be": ([IMAGE] * 65, "input", "65 pictures are more than 64"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WRONG_INPUTS)
+def test_what_the_newer_api_cannot_be_asked_is_refused_by_name(server, kind):
+    parts, place, words = WRONG_INPUTS[kind]
+    status, found = sent(server, "responses", {"model": "m", "input": [{"role": "user", "content": parts}]})
+    assert status == 400 and words in found["error"]["message"], found
+    assert found["error"]["param"] == place
+    status, found = sent(server, "responses", {"model": "m", "input": [{"role": "system", "content": [IMAGE]}]})
+    assert status == 400 and "pictures belong to the role user" in found["error"]["message"]
 
 
 def part(**fields):
