@@ -26,9 +26,8 @@ from harness.dispatch.listed import batches, following, missing
 from harness.dispatch.listed.batches import Batch
 from harness.dispatch.listed.job import Schedulers, Silent, wait_a_moment
 from harness.dispatch.listed.missing import Wanted, alone, split, wanted
-from harness.errors import EngineError, HomeworkError, UsageError
+from harness.errors import EngineError, UsageError
 from harness.evidence import hashing
-from harness.evidence.record import Record
 from harness.stores.opening import open_store
 from harness.stores.store import Store, object_key
 from harness.terminal import bold, yellow
@@ -87,14 +86,7 @@ class Kubernetes:
         for batch in submitted:
             label = f"{manifests.RUN_LABEL}={manifests.label_of(batch)}"
             print(bold(f"{len(batch.cells)} jobs in namespace {batch.where}, labelled {label}"), flush=True)
-        places = [(batch, place) for batch in submitted for place in range(len(batch.cells))]
-        statuses = following.follow(results, [*found.under_way, *places], self._schedulers)
-        here = [Record.read(folder) for folder in following.folders(statuses)]
-        try:
-            following.require_passed(statuses, refused)
-        except HomeworkError as error:
-            return Outcome(here, error)
-        return Outcome(here)
+        return following.outcome(results, found.under_way, submitted, refused, self._schedulers)
 
     def _submit(
         self, lacking: Sequence[Wanted], results: Path, site: Settings

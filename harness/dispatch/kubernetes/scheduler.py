@@ -46,7 +46,7 @@ class KubernetesScheduler:
         return {(batch.id, place): job for batch, jobs in counted for place, job in jobs.items()}
 
     def _counted(self, batch: Batch, jobs: Mapping[int, Job]) -> dict[int, Job]:
-        """The jobs with the number of their attempts, once one has ended: a pod that was lost is followed by another."""
+        """The jobs with their attempts, once one has ended: a pod that was lost is followed by another."""
         if not any(job.ended for job in jobs.values()):
             return dict(jobs)
         before = {place: self._counts.get((batch.id, place)) for place in jobs}

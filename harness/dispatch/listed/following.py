@@ -9,12 +9,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.dispatch.dispatcher import Outcome
 from harness.dispatch.listed import batches, deliveries, endings, jobs
 from harness.dispatch.listed.batches import Batch
 from harness.dispatch.listed.job import Queue, Schedulers, Silent, wait_a_moment
 from harness.dispatch.listed.jobs import Status
 from harness.errors import EngineError, HomeworkError, Interrupted
 from harness.evidence import records
+from harness.evidence.record import Record
 from harness.evidence.verdicts import FAILED, MARKS, PASSED, verdict_of
 from harness.terminal import bold, cyan, dim, green, red, yellow
 
@@ -224,6 +226,24 @@ def show(results: Path, once: bool, cancel: bool, schedulers: Schedulers) -> lis
         print(line(status))
     print(bold(total(statuses)))
     return statuses
+
+
+def outcome(
+    results: Path,
+    under_way: Sequence[tuple[Batch, int]],
+    submitted: Sequence[Batch],
+    refused: Sequence[EngineError],
+    schedulers: Schedulers,
+) -> Outcome:
+    """Follow what was submitted and what was under way already to the end; what came of it."""
+    places = [(batch, place) for batch in submitted for place in range(len(batch.cells))]
+    statuses = follow(results, [*under_way, *places], schedulers)
+    here = [Record.read(folder) for folder in folders(statuses)]
+    try:
+        require_passed(statuses, refused)
+    except HomeworkError as error:
+        return Outcome(here, error)
+    return Outcome(here)
 
 
 def require_passed(statuses: Sequence[Status], refused: Sequence[EngineError]) -> None:

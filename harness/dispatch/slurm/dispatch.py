@@ -14,8 +14,7 @@ from harness.dispatch.slurm import commands, submission
 from harness.dispatch.slurm import site as sites
 from harness.dispatch.slurm.site import Settings
 from harness.dispatch.slurm.submission import line
-from harness.errors import DataFileError, HomeworkError, UsageError
-from harness.evidence.record import Record
+from harness.errors import DataFileError, UsageError
 from harness.terminal import green, yellow
 
 
@@ -74,14 +73,7 @@ class Slurm:
             found = split(plan.wanted, results, self._schedulers)
             submitted, refused = submission.submit(found.missing, results, plan.site, plan.engine, key)
         announce(found, submitted, plan.site)
-        places = [(batch, place) for batch in submitted for place in range(len(batch.cells))]
-        statuses = following.follow(results, [*found.under_way, *places], self._schedulers)
-        here = [Record.read(folder) for folder in following.folders(statuses)]
-        try:
-            following.require_passed(statuses, refused)
-        except HomeworkError as error:
-            return Outcome(here, error)
-        return Outcome(here)
+        return following.outcome(results, found.under_way, submitted, refused, self._schedulers)
 
 
 def _spoken(options: Mapping[str, Any]) -> str:

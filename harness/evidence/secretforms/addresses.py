@@ -1,7 +1,6 @@
 """Secrets in addresses, headers and cookies."""
 
 from harness.evidence.secretforms.form import decodes_to, is_random, secret
-from harness.evidence.secretforms.names import QUOTE
 
 _SIGNED = (
     rb"x-(?:amz|goog|tos|obs|oss|bce|cos)-(?:signature|credential|security-token)"
@@ -11,6 +10,7 @@ _SIGNED = (
     rb"security-token|authorization|client_secret|appsecret|secret|password|passwd|"
     rb"pwd|ticket|code_verifier"
 )
+_PARAMETERS = "signature credential id ak sign sig token key authorization secret password passwd pwd ticket verifier"
 ADDRESSES = (
     secret("bearer", rb"(?P<kept>bearer(?:[ \t]|%20|\+){1,8})[a-z0-9._~+/=-]{12,8192}"),
     secret(
@@ -21,11 +21,8 @@ ADDRESSES = (
     ),
     secret(  # parameters: Digest username="…", response="…"
         "authorization",
-        rb"(?P<kept>authorization(?:"
-        + QUOTE
-        + rb")?[ \t]{0,8}[:=,][ \t]{0,8}(?:"
-        + QUOTE
-        + rb")?)(?:[a-z0-9-]{2,32}[ \t]{1,4})?[a-z_-]{1,32}=\\{0,7}\"[^\"\r\n]{0,1024}\"(?:,[ \t]{0,4}[a-z_-]{1,32}="
+        rb"(?P<kept>authorization(?:<QUOTE>)?[ \t]{0,8}[:=,][ \t]{0,8}(?:<QUOTE>)?)(?:[a-z0-9-]{2,32}"
+        rb"[ \t]{1,4})?[a-z_-]{1,32}=\\{0,7}\"[^\"\r\n]{0,1024}\"(?:,[ \t]{0,4}[a-z_-]{1,32}="
         rb"(?:\\{0,7}\"[^\"\r\n]{0,1024}\"|[^\s,\"]{1,256})){0,16}",
     ),
     secret(
@@ -47,27 +44,7 @@ ADDRESSES = (
     secret("/bot", rb"(?P<kept>/bot\d{6,12}:)[a-z0-9_-]{30,64}"),
     secret(":thin:", rb"(?P<kept>jdbc:oracle:thin:[^\s/@]{1,64}/)[^\s@\"']{1,256}(?=@)"),
     secret(
-        [
-            f"{name}{equals}"
-            for name in [
-                "signature",
-                "credential",
-                "id",
-                "ak",
-                "sign",
-                "sig",
-                "token",
-                "key",
-                "authorization",
-                "secret",
-                "password",
-                "passwd",
-                "pwd",
-                "ticket",
-                "verifier",
-            ]
-            for equals in ("=", "%3d")
-        ],
+        [f"{name}{equals}" for name in _PARAMETERS.split() for equals in ("=", "%3d")],
         rb"(?P<kept>(?:[?&;]|\\u0026|&amp;|%26|%3f)(?:" + _SIGNED + rb")(?:=|%3d))"
         rb"""(?!\[redacted)[^\s&"'<>\\;]{1,4096}""",
     ),
@@ -80,27 +57,27 @@ ADDRESSES = (
     secret(
         "cookie",
         (
-            rb"""(?P<kept>\bcookie(?:\\{0,7}["'])?[ \t]{0,4}[:=][ \t]{0,4}(?:\\{0,7}["']"""
-            rb""")?)[^\s"'\\;=\[]{1,256}=[^\r\n"'\\]{1,8192}"""
+            rb"""(?P<kept>\bcookie(?:\\{0,7}["'])?[ \t]{0,4}[:=][ \t]{0,4}"""
+            rb"""(?:\\{0,7}["'])?)[^\s"'\\;=\[]{1,256}=[^\r\n"'\\]{1,8192}"""
         ),
     ),
     secret(
         "cookie",
         (
-            rb"""(?P<kept>\bset-cookie2?(?:\\{0,7}["'])?[ \t]{0,4}[:=][ \t]{0,4}(?:\\{0,7}"""
-            rb"""["'])?[^\s"'\\;=\[]{1,256}=)[^\s;"'\\\[]{1,8192}"""
+            rb"""(?P<kept>\bset-cookie2?(?:\\{0,7}["'])?[ \t]{0,4}[:=][ \t]{0,4}"""
+            rb"""(?:\\{0,7}["'])?[^\s"'\\;=\[]{1,256}=)[^\s;"'\\\[]{1,8192}"""
         ),
     ),
     secret(
         "sess bduss stoken ptoken connect.sid csrf xsrf z_c0",
         (
-            rb"(?P<kept>(?:bduss(?:_bfess)?|[sp]token(?:_bfess)?|sess(?:ion)?[_-]?(?:id|"
-            rb"data|key)|connect\.sid|[cx]srf[_-]?token|z_c0)(?:\\{0,7}[\"'])?[ \t]{0,4}"
-            rb"[:=][ \t]{0,4}(?:\\{0,7}[\"'])?)(?!0x[0-9a-f]{1,16}\b)[a-z0-9%._~+/|-]{16,4096}={0,2}"
+            rb"(?P<kept>(?:bduss(?:_bfess)?|[sp]token(?:_bfess)?|sess(?:ion)?[_-]?"
+            rb"(?:id|data|key)|connect\.sid|[cx]srf[_-]?token|z_c0)(?:\\{0,7}[\"'])?[ \t]{0,4}[:=][ \t]{0,4}"
+            rb"(?:\\{0,7}[\"'])?)(?!0x[0-9a-f]{1,16}\b)[a-z0-9%._~+/|-]{16,4096}={0,2}"
         ),
     ),
     secret("<cookie", rb"(?P<kept><cookie [^=\s<>]{1,64}=)[^\s<>]{8,4096}(?= for )"),
-    secret("crumb", rb"(?P<kept>\b[a-z]{0,32}-?crumb(?:" + QUOTE + rb")?[ \t]{0,4}[:=][ \t]{0,4})[0-9a-f]{32,128}"),
+    secret("crumb", rb"(?P<kept>\b[a-z]{0,32}-?crumb(?:<QUOTE>)?[ \t]{0,4}[:=][ \t]{0,4})[0-9a-f]{32,128}"),
     secret(  # a line of a jar of cookies, in which \\t may be two letters
         ["\ttrue", "\tfalse", "\\ttrue", "\\tfalse"],
         (

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 
+from harness.evidence.secretforms.pieces import filled
 from harness.evidence.secretforms.sieve import RUN, bare
 
 REDACTED = b"[redacted]"
@@ -110,7 +111,7 @@ def secret(
     reach: int = AROUND,
 ) -> Secret:
     each = signs.split() if isinstance(signs, str) else signs
-    return Secret(tuple(sign.encode() for sign in each), looks, replacement, cased, is_one, reach)
+    return Secret(tuple(sign.encode() for sign in each), filled(looks), replacement, cased, is_one, reach)
 
 
 def decodes_to(what: bytes) -> Callable[[bytes, int, int], bool]:

@@ -12,7 +12,7 @@ TOKENS = {
         "PyPI": "pypi-",
         "Slack": "xoxa- xoxb- xoxe- xoxp- xoxr- xoxs- xapp-",
         "xAI": "xai-",
-        "NVIDIA": "nvapi-",
+        "NIM": "nvapi-",
         "Perplexity": "pplx-",
         "Weights & Biases": "wandb_v1_",
         "Docker": "dckr_pat_ dckr_oat_",

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from harness.evidence.secretforms.form import Secret, decodes_to, has_cases, is_mixed, is_random, secret
-from harness.evidence.secretforms.names import QUOTE
 
 # Detectors of detect-secrets 1.5.0: the signs of what they look for, and their patterns, bounded.
 MAINTAINED: Mapping[str, tuple[str, Sequence[bytes]]] = {
@@ -68,11 +67,8 @@ def maintained() -> Iterator[Secret]:
 PREFIXED = (
     secret(  # beside the name of a key, in a pair
         "akia asia ltai akid altak aklt jdc_",
-        rb"(?P<kept>(?<![A-Za-z0-9])(?:A(?:KIA|SIA|KID|LTAK|KLT)|LTAI|JDC_)[A-Za-z0-9_-]{8,96}(?:"
-        + QUOTE
-        + rb")?[ \t]{0,4}[,:;/| \t][ \t]{0,4}(?:"
-        + QUOTE
-        + rb")?)[A-Za-z0-9+/]{28,64}={0,2}(?![\w+/.-])",
+        rb"(?P<kept>(?<![A-Za-z0-9])(?:A(?:KIA|SIA|KID|LTAK|KLT)|LTAI|JDC_)[A-Za-z0-9_-]{8,96}(?:<QUOTE>)?"
+        rb"[ \t]{0,4}[,:;/| \t][ \t]{0,4}(?:<QUOTE>)?)[A-Za-z0-9+/]{28,64}={0,2}(?![\w+/.-])",
         cased=True,
         is_one=is_mixed,
     ),

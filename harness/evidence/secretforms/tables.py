@@ -6,7 +6,7 @@ from itertools import starmap
 
 from harness.evidence.secretforms import lists
 from harness.evidence.secretforms.form import Secret, is_random, secret
-from harness.evidence.secretforms.names import LIST, QUOTE, WORD
+from harness.evidence.secretforms.pieces import LIST, QUOTE, WORD
 
 BODIES = {
     "distinct": rb"[A-Za-z0-9_-]{20,1024}(?:\.[A-Za-z0-9_-]{16,512})?",

@@ -52,6 +52,23 @@ def test_any_bytes_have_rows(content):
     assert isinstance(text(content), list)
 
 
+PLAIN = st.text(
+    st.sampled_from([chr(code) for code in range(32, 127)] + list(screen.OF_ONE_CELL)), max_size=COLUMNS + 9
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(PLAIN, max_size=9))
+def test_plain_lines_are_shown_as_a_terminal_shows_them(lines):
+    """A pack's pictures are drawn again and compared, also of records from before there was a short way."""
+    content = [line.encode() for line in lines]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(screen, "_is_plain", lambda text: False)
+        shown = list(screen._terminal(content))
+        cells = [screen._cells(line) for line in lines]
+    assert list(screen._terminal(content)) == shown and [screen._cells(line) for line in lines] == cells
+
+
 def test_the_picture_names_verdict_command_and_hash(run, monkeypatch):
     folder, record = run
     seen = {}
