@@ -45,6 +45,20 @@ class Group:
     def differentiable(self) -> bool:
         return bool(self.variable)
 
+    def place(self, program: Any) -> Any:
+        """The operator of `program` before which a kernel in the group's place has to stand: it comes after all that the
+        group takes, and before all that takes from it. Raises Unsupported if there is none."""
+        order = {operation.id(): place for place, operation in enumerate(program.global_block().ops)}
+        own = {operation.id() for operation in self.operations}
+        users = [user for output in self.outputs for user in output.all_used_ops() if user.id() not in own]
+        if any(user.id() not in order for user in users):
+            raise Unsupported("data", "a result that a branch or loop takes")
+        first = min([self.operations[-1], *users], key=lambda operation: order[operation.id()])
+        sources = [value.get_defining_op() for value in self.inputs]
+        if any(order[source.id()] >= order[first.id()] for source in sources):
+            raise Unsupported("data", "an operator of Paddle's takes from it before all is there that it takes itself")
+        return first
+
     @contextmanager
     def program_of(self, gradient: bool) -> Iterator[tuple[Any, list[Any], list[Any]]]:
         """The group as a decomposed program of its own, or its gradient's: program, inputs, outputs."""
