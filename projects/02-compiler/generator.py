@@ -136,8 +136,8 @@ class Generator(Hook):
         places = tuple(same.index(True) for same in results)
         return entry.Whole(tuple(kernels), tuple(map(name_given, inputs)), constant, places)
 
-    def called(self, usual: Callable[..., Any], partial: Any) -> Callable[..., Any]:
-        return entry.Call(usual, partial, self)
+    def called(self, usual: Callable[..., Any], partial: Any, plain: Callable[..., Any]) -> Callable[..., Any]:
+        return entry.Call(usual, partial, self, plain)
 
     # Groups.
 

@@ -14,6 +14,8 @@ from paddle import pir
 from tracing import decomposing, remove_unused, static_mode
 from values import Unsupported
 
+WHOLE = frozenset({"pd_op.one_hot"})  # not taken apart: of a label that is no class, its parts would make a row of zeros
+
 
 class Group:
     """A group of `operations` and the PIR values that go in and come out."""
@@ -83,7 +85,7 @@ class Group:
                     zeros_like(one) if found is None else found for one, found in zip(variable, outputs, strict=True)
                 ]
                 inputs = [*inputs, *slopes]
-            outputs = paddle.decomposition.decompose(program, list(outputs))
+            outputs = paddle.decomposition.decompose(program, list(outputs), blacklist=WHOLE)
             remove_unused(program, outputs)
             yield program, inputs, outputs
 
