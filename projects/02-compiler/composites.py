@@ -286,13 +286,13 @@ def cross_entropy(scope: Scope, operation: Any, arguments: Sequence[Any]) -> lis
     total = f.along(scope, "sum", power, shape, [-1])
     if operation.attrs()["soft_label"]:
         require_softmax(f, scope, operation, x)
-        # What is impossible costs 1e20, as in Paddle, so that a probability of 0 takes nothing from it.
-        logarithm = f("maximum", f("subtract", centred, f("log", total)), -1e20)
-        terms = f("multiply", scope.see(f.name, arguments[1]), logarithm)
+        labels = scope.see(f.name, arguments[1])
+        logarithm = f("subtract", centred, f("log", total))  # -∞ of what is impossible, of which a probability of 0 takes 0
+        terms = f("where", f("equal", labels, 0), 0, f("multiply", labels, logarithm))
         return [f("divide", power, total), f("multiply", f.along(scope, "sum", terms, shape, [-1]), -1)]
-    labels = Labels(f, scope, operation, arguments[1], x)
-    chosen = f.along(scope, "sum", f("where", labels.hit, centred, 0), shape, [-1])
-    return [f("divide", power, total), labels.held(f("subtract", f("log", total), chosen))]
+    hard = Labels(f, scope, operation, arguments[1], x)
+    chosen = f.along(scope, "sum", f("where", hard.hit, centred, 0), shape, [-1])
+    return [f("divide", power, total), hard.held(f("subtract", f("log", total), chosen))]
 
 
 @rule("cross_entropy_with_softmax_grad")

@@ -125,11 +125,16 @@ INLINE vec only(vec v, int n, REAL rest) {
   for (int i = n; i < LANES; ++i) v[i] = rest;
   return v;
 }
-INLINE vec turned(vec v, int by) {
-  ivec from;
-  for (int i = 0; i < LANES; ++i) from[i] = (i + by) & (LANES - 1);
-  return __builtin_shuffle(v, from);
-}
+#if BYTES == 64 && !defined(WIDE)
+#define EACH_LANE {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+#elif BYTES == 64 || (BYTES == 32 && !defined(WIDE))
+#define EACH_LANE {0, 1, 2, 3, 4, 5, 6, 7}
+#elif BYTES == 32 || !defined(WIDE)
+#define EACH_LANE {0, 1, 2, 3}
+#else
+#define EACH_LANE {0, 1}
+#endif
+INLINE vec turned(vec v, int by) { return __builtin_shuffle(v, ((ivec)EACH_LANE + by) & (LANES - 1)); }
 #define OVER_LANES(both) \
   _Pragma("GCC unroll 4") for (int by = LANES / 2; by; by /= 2) v = both(v, turned(v, by)); \
   return v[0]
