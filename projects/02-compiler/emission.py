@@ -65,10 +65,14 @@ class Emission:
         self.steps = any(value.truth or value.operation == "sign" for value in values)
 
     def source(self) -> str:
-        text = (EXACT if self.steps else "") + (WIDE if self.kernel.wide else "") + HEAD.format(
-            width=self.kernel.width,
-            interface=", ".join(map(str, self._interface())),
-            rows=product([f"size[{axis}]" for axis in self.leading]),
+        text = (
+            (EXACT if self.steps else "")
+            + (WIDE if self.kernel.wide else "")
+            + HEAD.format(
+                width=self.kernel.width,
+                interface=", ".join(map(str, self._interface())),
+                rows=product([f"size[{axis}]" for axis in self.leading]),
+            )
         )
         lines: list[str] = []
         for number, result in enumerate(self.kernel.results):

@@ -14,7 +14,9 @@ from paddle import pir
 from tracing import decomposing, remove_unused, static_mode
 from values import Unsupported
 
-WHOLE = frozenset({"pd_op.one_hot"})  # not taken apart: of a label that is no class, its parts would make a row of zeros
+WHOLE = frozenset(
+    {"pd_op.one_hot"}
+)  # not taken apart: of a label that is no class, its parts would make a row of zeros
 
 
 class Group:
@@ -48,8 +50,10 @@ class Group:
         return bool(self.variable)
 
     def place(self, program: Any) -> Any:
-        """The operator of `program` before which a kernel in the group's place has to stand: it comes after all that the
-        group takes, and before all that takes from it. Raises Unsupported if there is none."""
+        """The operator of `program` before which a kernel in the group's place has to stand.
+
+        It comes after all that the group takes, and before all that takes from it. Raises Unsupported if there is none.
+        """
         order = {operation.id(): place for place, operation in enumerate(program.global_block().ops)}
         own = {operation.id() for operation in self.operations}
         users = [user for output in self.outputs for user in output.all_used_ops() if user.id() not in own]

@@ -138,7 +138,9 @@ def test_what_could_only_fail_is_refused_before_the_run(settings, says):
 @pytest.mark.slow
 @pytest.mark.plants("2-1", "forward_error", "gradient_error")
 def test_constants_written_with_three_digits_are_an_error(tmp_path):
-    changes = {"02-compiler/emission.py": [('return f"(REAL){float(number)!r}"', 'return f"(REAL){float(number):.2e}"')]}
+    changes = {
+        "02-compiler/emission.py": [('return f"(REAL){float(number)!r}"', 'return f"(REAL){float(number):.2e}"')]
+    }
     metrics = run_mutant(tmp_path, "02-compiler/main.py", changes, "--set", "rows=128", "columns=96")
     found = verdicts("2-1", metrics, rows=128, columns=96)
     assert found == {"kernels": "passed", "proven": "passed", "forward_error": "failed", "gradient_error": "failed"}
