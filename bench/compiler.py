@@ -244,10 +244,10 @@ def main() -> None:
         }
     for size in BLOCKS:
         alone = {**training.environment(given.block_threads), "OMP_WAIT_POLICY": "passive"}
-        told, ratios = block(size, given.rounds, alone)
+        told, reached = block(size, given.rounds, alone)
         print(f"\na block of a transformer: {size[0]} sequences of {size[1]}, {size[2]} channels, "
               f"{given.block_threads} threads\n{told}", flush=True)  # fmt: skip
-        numbers |= {f"block{size[2]}_{what}_over_best": ratio for what, ratio in ratios.items()}
+        numbers |= {f"block{size[2]}_{what}_over_best": ratio for what, ratio in reached.items()}
     print(f"\nprofile; a copy of the tensor takes {medians['torch', 'copy', '']:.2f} ms")
     print(profile(medians))
     print("", *(explained(medians, question) for question in QUESTIONS), sep="\n")
