@@ -8,9 +8,10 @@ own (compiler_sides.py), so that their threads do not disturb each other; they t
 medians count. All have the same allocator settings, by default those of hardware/cpu/hardware.yaml. torch.compile
 stands there as it is and with mode="max-autotune"; what counts is the best peer of each subgraph.
 
-Then a whole block of a transformer, forward, and a training step with loss, backward pass and AdamW (compiler_block.py),
-and of what its step consists: what is generated, and what is left to Paddle. PyTorch's sides have their MKL unlocked
-there, as Paddle's is; with one thread, the default, it is the processor's time that counts, which others disturb less.
+Then a whole block of a transformer, forward, and a training step with loss, backward pass and AdamW
+(compiler_block.py), and of what its step consists: what is generated, and what is left to Paddle. PyTorch's sides have
+their MKL unlocked there, as Paddle's is; with one thread, the default, it is the processor's time that counts, which
+others disturb less.
 
 After the comparison with the most rows comes its profile beside torch.compile: how much of a call are the kernels
 themselves, how much is what the framework does around them, and how fast a plain copy of the same tensor is. A sentence
@@ -40,7 +41,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PEERS = ("torch", "torch-autotune", "jax")
 QUESTIONS = [f"{name} {mode}" for mode in MODES for name in NAMES]
 GRADIENTS = [f"{name} {MODES[1]}" for name in NAMES]
-ASKED = {"paddle": ("call", "vjp", "engine", "nothing", "kernels", "small", "faults", "eager"), "torch": ("call", "kernels", "small", "faults")}
+ASKED = {
+    "paddle": ("call", "vjp", "engine", "nothing", "kernels", "small", "faults", "eager"),
+    "torch": ("call", "kernels", "small", "faults"),
+}
 ASKED |= {"torch-autotune": ("call",), "jax": ("call",)}
 WITHOUT = ("vjp", "engine", "nothing")  # asked of gradients alone
 CALLED = ("call", *WITHOUT, "eager")  # without the profile
@@ -240,10 +244,10 @@ def main() -> None:
         }
     for size in BLOCKS:
         alone = {**training.environment(given.block_threads), "OMP_WAIT_POLICY": "passive"}
-        told, ratios = block(size, given.rounds, alone)
+        told, reached = block(size, given.rounds, alone)
         print(f"\na block of a transformer: {size[0]} sequences of {size[1]}, {size[2]} channels, "
               f"{given.block_threads} threads\n{told}", flush=True)  # fmt: skip
-        numbers |= {f"block{size[2]}_{what}_over_best": ratio for what, ratio in ratios.items()}
+        numbers |= {f"block{size[2]}_{what}_over_best": ratio for what, ratio in reached.items()}
     print(f"\nprofile; a copy of the tensor takes {medians['torch', 'copy', '']:.2f} ms")
     print(profile(medians))
     print("", *(explained(medians, question) for question in QUESTIONS), sep="\n")

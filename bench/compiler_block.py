@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,9 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAD, VOCABULARY = 64, 1024
 RATE, DECAY, CLIP, EPSILON = 3e-4, 0.05, 1.0, 1e-6
 CALLS = 4  # in an answer; the first of them is not counted
-CLOCK = time.process_time if os.environ.get("OMP_NUM_THREADS") == "1" else time.perf_counter  # of one thread, without others
+CLOCK = (
+    time.process_time if os.environ.get("OMP_NUM_THREADS") == "1" else time.perf_counter
+)  # of one thread, without others
 Answers = dict[str, Callable[[], Any]]
 
 
@@ -115,7 +117,7 @@ def paddle_side(batch: int, places: int, channels: int, compiled: bool) -> Answe
 
     def forward() -> float:
         with paddle.no_grad():
-            return call(*inputs).item()
+            return float(call(*inputs).item())
 
     def training() -> float:
         loss = call(*inputs)
@@ -124,7 +126,7 @@ def paddle_side(batch: int, places: int, channels: int, compiled: bool) -> Answe
         optimiser.step()
         optimiser.clear_grad()
         updates.append(1e3 * (time.perf_counter() - started))
-        return loss.item()
+        return float(loss.item())
 
     updates: list[float] = []
     return {
@@ -139,7 +141,7 @@ def paddle_profile(step: Callable[[], Any], updates: list[float]) -> dict[str, f
     """Milliseconds of every operator and of each kernel in one of CALLS steps, by Paddle's profiler."""
     from paddle import profiler
 
-    taken: Counter[str] = Counter()
+    taken: defaultdict[str, float] = defaultdict(float)
     with tempfile.TemporaryDirectory(prefix="homework-bench-") as folder:
         path = str(Path(folder, "trace.json"))
         here = [profiler.ProfilerTarget.CPU]
@@ -193,7 +195,7 @@ def torch_side(batch: int, places: int, channels: int, mode: str | None) -> Answ
 
     def forward() -> float:
         with torch.inference_mode(), torch._inductor.config.patch(freezing=True):
-            return inferring(x, labels).item()
+            return float(inferring(x, labels).item())
 
     def training() -> float:
         loss = call(x, labels)
@@ -201,7 +203,7 @@ def torch_side(batch: int, places: int, channels: int, mode: str | None) -> Answ
         torch.nn.utils.clip_grad_norm_(block.parameters(), CLIP)
         optimiser.step()
         optimiser.zero_grad()
-        return loss.item()
+        return float(loss.item())
 
     return {"forward": forward, "training": training}
 

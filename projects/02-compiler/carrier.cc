@@ -40,7 +40,7 @@ struct Kernel {
 };
 
 constexpr paddle::DataType types[] = {paddle::DataType::FLOAT32, paddle::DataType::BFLOAT16, paddle::DataType::BOOL,
-                                      paddle::DataType::INT64};  // emission.py knows them too
+                                      paddle::DataType::INT64, paddle::DataType::FLOAT64};  // emission.py knows them too
 
 std::vector<Operand> ReadOperands(const int64_t*& word) {
   std::vector<Operand> operands(*word++);
@@ -119,7 +119,7 @@ class Pool {
 
 paddle::Tensor Empty(const Shape& shape, paddle::DataType type, const paddle::Place& place) {
   static Pool* pool = new Pool;  // never destroyed: tensors may outlive everything else
-  size_t bytes = type == paddle::DataType::BFLOAT16 ? 2 : 4;
+  size_t bytes = phi::SizeOf(type);
   for (int64_t size : shape) bytes *= size;
   if (bytes < (size_t{1} << 20) || place.GetType() != phi::AllocationType::CPU) return paddle::empty(shape, type, place);
   return paddle::from_blob(pool->Take(bytes), shape, type, phi::DataLayout::NCHW, place,

@@ -224,7 +224,34 @@ def hardtanh_grad(scope: Scope, operation: Any, arguments: Sequence[Any]) -> See
     return f("where", within(f, x, attributes["t_min"], attributes["t_max"]), slope, 0)
 
 
-# Cross-entropy of labels that are whole numbers along the last axis.
+# Cross-entropy along the last axis, of labels that are whole numbers or probabilities.
+
+
+def require_softmax(f: Formula, scope: Scope, operation: Any, x: Seen) -> None:
+    if not operation.attrs()["use_softmax"]:
+        raise Unsupported(f.name, "without its softmax")
+    require_last(f.name, scope.layout, operation.attrs()["axis"], x)
+
+
+@rule("one_hot")
+def one_hot(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
+    """1 where the row's number is the label, else 0; NaN where it is no class: Paddle ends there with an error."""
+    f, layout, classes = Formula("one_hot"), scope.layout, int(constant_of("one_hot", arguments[1]))
+    seen = scope.see(f.name, arguments[0], whole=True)
+    if not seen.whole or layout.trailing != 1 or layout.width != classes or classes >= EXACT:
+        raise Unsupported(f.name, "of labels that are no 64-bit whole numbers, or of classes that are not the row")
+    label = Seen(seen.value, (*seen.axes, None), whole=True)
+    index = Seen(Value("index", width=classes), (layout.rank - 1,))
+    return f("where", within(f, label, -1, classes), f("where", f("equal", index, label), 1, 0), math.nan)
+
+
+@rule("label_smooth")
+def label_smooth(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
+    f, epsilon = Formula("label_smooth"), operation.attrs()["epsilon"]
+    if len(arguments) > 1 and arguments[1].initialized():
+        raise Unsupported(f.name, "towards a distribution that is given")
+    kept = f("multiply", scope.see(f.name, arguments[0]), 1 - epsilon)
+    return f("add", kept, epsilon / shape_of(arguments[0])[-1])
 
 
 class Labels:
@@ -232,9 +259,7 @@ class Labels:
 
     def __init__(self, f: Formula, scope: Scope, operation: Any, label: Any, x: Seen) -> None:
         attributes, layout = operation.attrs(), scope.layout
-        if attributes["soft_label"] or not attributes["use_softmax"]:
-            raise Unsupported(f.name, "of labels that are probabilities, or without its softmax")
-        require_last(f.name, layout, attributes["axis"], x)
+        require_softmax(f, scope, operation, x)
         if x.value.width != layout.width or max(layout.width, abs(attributes["ignore_index"])) >= EXACT:
             raise Unsupported(f.name, "of more classes than float32 can count, or of a part of the row")
         self.f, self.seen = f, scope.see(f.name, label, whole=True)
@@ -253,20 +278,31 @@ class Labels:
 
 @rule("cross_entropy_with_softmax")
 def cross_entropy(scope: Scope, operation: Any, arguments: Sequence[Any]) -> list[Seen]:
-    """The softmax, and log(Σ exp(x - max)) - (x - max) at the label."""
+    """The softmax, and log(Σ exp(x - max)) - (x - max) at the label, or its mean by the labels' probabilities."""
     f, shape = Formula("cross_entropy_with_softmax"), shape_of(arguments[0])
     x = scope.see(f.name, arguments[0])
-    labels = Labels(f, scope, operation, arguments[1], x)
     centred = f("subtract", x, f.along(scope, "max", x, shape, [-1]))
     power = f("exp", centred)
     total = f.along(scope, "sum", power, shape, [-1])
-    chosen = f.along(scope, "sum", f("where", labels.hit, centred, 0), shape, [-1])
-    return [f("divide", power, total), labels.held(f("subtract", f("log", total), chosen))]
+    if operation.attrs()["soft_label"]:
+        require_softmax(f, scope, operation, x)
+        labels = scope.see(f.name, arguments[1])
+        logarithm = f(
+            "subtract", centred, f("log", total)
+        )  # -∞ of what is impossible, of which a probability of 0 takes 0
+        terms = f("where", f("equal", labels, 0), 0, f("multiply", labels, logarithm))
+        return [f("divide", power, total), f("multiply", f.along(scope, "sum", terms, shape, [-1]), -1)]
+    hard = Labels(f, scope, operation, arguments[1], x)
+    chosen = f.along(scope, "sum", f("where", hard.hit, centred, 0), shape, [-1])
+    return [f("divide", power, total), hard.held(f("subtract", f("log", total), chosen))]
 
 
 @rule("cross_entropy_with_softmax_grad")
 def cross_entropy_grad(scope: Scope, operation: Any, arguments: Sequence[Any]) -> Seen:
     f = Formula("cross_entropy_with_softmax_grad")
     softmax, slope = (scope.see(f.name, value) for value in arguments[1:])
+    if operation.attrs()["soft_label"]:
+        require_softmax(f, scope, operation, softmax)
+        return f("multiply", f("subtract", softmax, scope.see(f.name, arguments[0])), slope)
     labels = Labels(f, scope, operation, arguments[0], softmax)
     return f("multiply", f("subtract", softmax, f("where", labels.hit, 1, 0)), labels.held(slope))

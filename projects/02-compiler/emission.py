@@ -25,12 +25,13 @@ REDUCTIONS = {  # start, step, end
     "reduce_max": ("-__builtin_inff()", "larger({0}, {1})", "max_of"),
     "reduce_min": ("__builtin_inff()", "smaller({0}, {1})", "min_of"),
 }
-CODES = ("float", "bfloat16", "uint8_t", "int64_t")  # carrier.cc knows them too
+CODES = ("float", "bfloat16", "uint8_t", "int64_t", "double")  # carrier.cc knows them too
 AHEAD = 16384  # numbers: two rows of this length still lie in a core's own cache
 EXACT = """\
 #pragma GCC optimize("fp-contract=off")
 #pragma STDC FP_CONTRACT OFF
 """
+WIDE = "#define REAL double\n"
 HEAD = """\
 #include <omp.h>
 #include <stdlib.h>
@@ -64,16 +65,20 @@ class Emission:
         self.steps = any(value.truth or value.operation == "sign" for value in values)
 
     def source(self) -> str:
-        text = (EXACT if self.steps else "") + HEAD.format(
-            width=self.kernel.width,
-            interface=", ".join(map(str, self._interface())),
-            rows=product([f"size[{axis}]" for axis in self.leading]),
+        text = (
+            (EXACT if self.steps else "")
+            + (WIDE if self.kernel.wide else "")
+            + HEAD.format(
+                width=self.kernel.width,
+                interface=", ".join(map(str, self._interface())),
+                rows=product([f"size[{axis}]" for axis in self.leading]),
+            )
         )
         lines: list[str] = []
         for number, result in enumerate(self.kernel.results):
             if result.accumulated:
                 lines.append(f"const int64_t count{number} = {self._count(result)};")
-                lines.append(f"float* const parts{number} = calloc(threads * count{number}, sizeof(float));")
+                lines.append(f"REAL* const parts{number} = calloc(threads * count{number}, sizeof(REAL));")
             elif self._streams(number):
                 aligned = f"(uintptr_t)out[{number}] % BYTES == 0 && {result.width} % LANES == 0"
                 lines.append(f"const int stream{number} = rows * {result.width} >= STREAM && {aligned};")
@@ -108,8 +113,8 @@ class Emission:
         lines = ["const int64_t me = omp_get_thread_num(), team = omp_get_num_threads();"]
         for value in self.buffers:
             name, width = self.names[value], value.width
-            lines.append(f"static _Thread_local float row_{name}[{width}] __attribute__((aligned(64)));")
-            lines.append(f"float* const restrict {name}_row = row_{name};")
+            lines.append(f"static _Thread_local REAL row_{name}[{width}] __attribute__((aligned(64)));")
+            lines.append(f"REAL* const restrict {name}_row = row_{name};")
         lines.append("for (int64_t row = rows * me / team; row < rows * (me + 1) / team; ++row) {")
         lines += indent(self._row())
         lines.append("}")
@@ -132,7 +137,7 @@ class Emission:
         for number, result in enumerate(self.kernel.results):
             if result.accumulated:
                 start = f"parts{number} + me * count{number} + {self._index(result.axes, result.width)}"
-                lines.append(f"float* const restrict y{number} = {start};")
+                lines.append(f"REAL* const restrict y{number} = {start};")
             else:
                 place = f"({result.tensor.type}*)out[{number}] + row * {result.width}"
                 lines.append(f"{result.tensor.type}* const restrict y{number} = {place};")
@@ -199,11 +204,11 @@ class Emission:
         if statement.action == "keep":
             if value.operation == "part":
                 row, place = self.names[self.concats[value]], f"{value.offset} + j"
-                return [f"store_float({row}_row + {place}, {self._read(value.arguments[0], here)}, n);"]
-            return [f"store_float({self.names[value]}_row + j, {self.names[value]}, n);"]
+                return [f"store_real({row}_row + {place}, {self._read(value.arguments[0], here)}, n);"]
+            return [f"store_real({self.names[value]}_row + j, {self.names[value]}, n);"]
         number, read = statement.result, self._read(value, here)
         if statement.action == "accumulate":
-            return [f"store_float(y{number} + j, load_float(y{number} + j, n) + {read}, n);"]
+            return [f"store_real(y{number} + j, load_real(y{number} + j, n) + {read}, n);"]
         result = self.kernel.results[number]
         store = f"store_{result.tensor.type}(y{number} + j, {read}, n);"
         return (
@@ -220,9 +225,9 @@ class Emission:
             place = f"{value.offset} + j" if value.offset else "j"
             return f"load_{self.kernel.inputs[int(value.number)].type}(x{int(value.number)} + {place}, n)"
         if value.operation == "slice":
-            return f"load_float({self.names[value.arguments[0]]}_row + {value.offset} + j, n)"
+            return f"load_real({self.names[value.arguments[0]]}_row + {value.offset} + j, n)"
         if value.width > 1 and value not in here:
-            return f"load_float({self.names[value]}_row + j, n)"
+            return f"load_real({self.names[value]}_row + j, n)"
         return self.names[value]
 
     def _expression(self, value: Value, here: set[Value]) -> str:
@@ -250,7 +255,7 @@ class Emission:
     def _total(self, number: int, result: Result) -> list[str]:
         return [
             f"for (int64_t k = 0; k < count{number}; ++k) {{  // in the order of the threads: the same every time",
-            "  float total = 0;",
+            "  REAL total = 0;",
             f"  for (int t = 0; t < threads; ++t) total += parts{number}[t * count{number} + k];",
             f"  store_{result.tensor.type}(({result.tensor.type}*)out[{number}] + k, splat(total), 1);",
             "}",
@@ -267,7 +272,7 @@ def literal(number: float) -> str:
         return '__builtin_nanf("")'
     if math.isinf(number):
         return "-__builtin_inff()" if number < 0 else "__builtin_inff()"
-    return f"{float(number)!r}f"
+    return f"(REAL){float(number)!r}"
 
 
 def product(factors: Sequence[str]) -> str:

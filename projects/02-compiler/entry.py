@@ -29,14 +29,20 @@ class Whole:
 
 
 class Call:
-    """`usual`, the traced function, at once where `hook`, a Generator, made one kernel of all of it."""
+    """`usual`, the traced function, at once where `hook`, a Generator, made one kernel of all of it.
 
-    def __init__(self, usual: Callable[..., Any], partial: Any, hook: Any) -> None:
-        self.usual, self.partial, self.hook = usual, partial, hook
+    Tensors without a number in them go to the `plain` function: Paddle hands them to kernels without memory.
+    """
+
+    def __init__(self, usual: Callable[..., Any], partial: Any, hook: Any, plain: Callable[..., Any]) -> None:
+        self.usual, self.partial, self.hook, self.plain = usual, partial, hook, plain
 
     def __call__(self, *tensors: Any, **named: Any) -> Any:
         results = self._direct(*tensors) if self._direct and not named else None
-        return self.usual(*tensors, **named) if results is None else results
+        if results is not None:
+            return results
+        empty = any(isinstance(one, paddle.Tensor) and 0 in one.shape for one in (*tensors, *named.values()))
+        return (self.plain if empty else self.usual)(*tensors, **named)
 
     def vjp(self, tensors: Tensors, slopes: Tensors) -> tuple[Any, list[Any]]:
         """What the function returns, and for a slope of each result the gradient of each tensor that asks for one.

@@ -38,7 +38,7 @@ def fold(program: Any) -> None:
             continue
         result = operation.result(0)
         known[result.id] = number
-        if name_of(operation) == "full" or str(result.dtype).rpartition(".")[2] not in ("FLOAT32", "float32"):
+        if name_of(operation) == "full" or type_of(result) not in ("FLOAT32", "FLOAT64"):
             continue
         with static_mode(program):
             pir.set_insertion_point(operation)

@@ -37,11 +37,20 @@ def sources_of(operation: Any) -> list[Any]:
 
 
 def masks(operation: Any) -> bool:
-    """Whether it computes truth values that only one operator takes."""
+    """Whether it computes truth values, or those of labels as rows of 0 and 1, that only one operator takes."""
+    if labels_as_rows(operation):
+        users = operation.result(0).all_used_ops()
+        return len(users) == 1 and users[0].name() not in ENDS
     if not (name_of(operation) in TRUTHS or (name_of(operation) == "cast" and type_of(operation.result(0)) == "BOOL")):
         return False
     users = operation.result(0).all_used_ops()
     return len(users) == 1 and (name_of(users[0]) in ("where", "cast") or masks(users[0]))
+
+
+def labels_as_rows(operation: Any) -> bool:
+    """Whether it makes rows of labels, whose length another tensor tells: one_hot, and label_smooth and cast of it."""
+    name = name_of(operation)
+    return name == "one_hot" or (name in ("label_smooth", "cast") and any(map(labels_as_rows, sources_of(operation))))
 
 
 def masks_of(operation: Any) -> list[Any]:

@@ -98,7 +98,14 @@ class Generator(Hook):
         self.report.seconds["groups"] += time.perf_counter() - started
         for number, operations in enumerate(groups):
             group = Group(program, operations, targets)
-            results = self._insert(program, group, self.generate(f"{self.name}_{number}", group))
+            try:
+                place = group.place(
+                    program
+                )  # kernels that are there already may stand elsewhere than what they replaced
+            except Unsupported as error:
+                self.report.left += [(name_of(operation), str(error)) for operation in operations]
+                continue
+            results = self._insert(program, place, group, self.generate(f"{self.name}_{number}", group))
             stopped = all(value.stop_gradient for value in group.outputs)
             for old, new in zip(group.outputs, results, strict=True):
                 new.stop_gradient = stopped
@@ -131,8 +138,8 @@ class Generator(Hook):
         places = tuple(same.index(True) for same in results)
         return entry.Whole(tuple(kernels), tuple(map(name_given, inputs)), constant, places)
 
-    def called(self, usual: Callable[..., Any], partial: Any) -> Callable[..., Any]:
-        return entry.Call(usual, partial, self)
+    def called(self, usual: Callable[..., Any], partial: Any, plain: Callable[..., Any]) -> Callable[..., Any]:
+        return entry.Call(usual, partial, self, plain)
 
     # Groups.
 
@@ -177,6 +184,7 @@ class Generator(Hook):
                 raise Unsupported("data", "a list of tensors")
             if self.gradients and group.differentiable and not all(value.shape for value in group.inputs):
                 raise Unsupported("data", "a tensor without axes, which Paddle takes for one that is missing")
+            group.place(program)
             with group.program_of(False) as (small, inputs, outputs):
                 lowering.lower(small, inputs, outputs)
             if self.gradients and group.differentiable:
@@ -212,12 +220,12 @@ class Generator(Hook):
         told = f"# {name}\n{loops.described(nest)}"
         return Generated(name, group.text, grouped, decomposed, operations, told, len(nest.loops), source, library)
 
-    def _insert(self, program: Any, group: Group, kernels: tuple[Generated, Generated | None]) -> list[Any]:
+    def _insert(self, program: Any, place: Any, group: Group, kernels: tuple[Generated, Generated | None]) -> list[Any]:
         toolchain.load_carrier()
         forward, backward = kernels
         paths = [str(kernel.library.path) if kernel else "" for kernel in (forward, backward)]
         with static_mode(program):
-            pir.set_insertion_point(group.operations[-1])
+            pir.set_insertion_point(place)
             results = paddle._C_ops._run_custom_op(
                 OPERATOR.format(len(group.inputs), len(group.outputs)), *group.inputs, *paths
             )

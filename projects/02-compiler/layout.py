@@ -10,7 +10,11 @@ from typing import Any
 
 from values import Result, Tensor, Unsupported, Value, combine, constant
 
-TYPES = {"FLOAT32": "float", "BFLOAT16": "bfloat16"}  # of tensors that a kernel reads and writes, with their C types
+TYPES = {
+    "FLOAT32": "float",
+    "BFLOAT16": "bfloat16",
+    "FLOAT64": "double",
+}  # of tensors that a kernel reads and writes, with their C types
 READ = {**TYPES, "BOOL": "uint8_t", "INT64": "int64_t"}  # and of those that it reads
 
 
@@ -47,6 +51,10 @@ class Layout:
     def __init__(self, inputs: Sequence[Any], rank: int, trailing: int, starts: Sequence[int]) -> None:
         self.inputs, self.rank, self.trailing, self.starts = inputs, rank, trailing, starts
         self.leading = rank - trailing
+        kinds = {type_of(value) for value in inputs} & {*TYPES}
+        self.wide = "FLOAT64" in kinds
+        if self.wide and len(kinds) > 1:
+            raise Unsupported("data", "float64 beside numbers of another type")
         self.domain = self._domain()
         self.width = math.prod(self.domain[self.leading :])
 
@@ -90,7 +98,9 @@ class Layout:
     def load(self, number: int, value: Any) -> Seen:
         """The input of this number, as it is read inside the loop."""
         if type_of(value) not in READ:
-            raise Unsupported("data", f"a tensor of {type_of(value).lower()}; float32 and bfloat16 are generated")
+            raise Unsupported(
+                "data", f"a tensor of {type_of(value).lower()}; float32, bfloat16 and float64 are generated"
+            )
         shape = shape_of(value)
         axes = self.axes_of(shape, self.starts[number])
         inner = [axis for axis in axes if axis is not None and axis >= self.leading]
@@ -116,7 +126,9 @@ class Layout:
     def result(self, value: Any, seen: Seen, spoil: bool) -> Result:
         """How a PIR value is written that was seen like this; doubled if `spoil`."""
         if type_of(value) not in TYPES:
-            raise Unsupported("output", f"a result of {type_of(value).lower()}; float32 and bfloat16 are generated")
+            raise Unsupported(
+                "output", f"a result of {type_of(value).lower()}; float32, bfloat16 and float64 are generated"
+            )
         axes = tuple(axis for axis in seen.axes if axis is not None and axis < self.leading)
         width = math.prod(
             size for axis, size in zip(seen.axes, shape_of(value), strict=True) if axis is None or axis >= self.leading

@@ -95,5 +95,9 @@ class Lowering(Scope):
         for result, one in results:
             self.seen[result.id] = one
             whole = isinstance(one, Seen) and one.whole
-            if name not in ("split", "full") and type_of(result) not in {*TYPES, "BOOL"} and not whole:
+            if name in ("split", "full"):
+                continue
+            if type_of(result) in TYPES and (type_of(result) == "FLOAT64") != self.layout.wide:
+                raise Unsupported(name, "float64 beside numbers of another type")
+            if type_of(result) not in {*TYPES, "BOOL"} and not whole:
                 raise Unsupported(name, f"a result of {type_of(result).lower()}")

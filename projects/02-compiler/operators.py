@@ -4,6 +4,8 @@ A rule is called with the Scope, the operator, and the PIR values it takes; it r
 (for split: a list), or raises Unsupported.
 """
 
+import math
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +18,7 @@ BINARY = {"add", "subtract", "multiply", "divide", "maximum", "minimum", *COMPAR
 SAME_VALUE = {"assign", "cast", "expand", "reshape", "squeeze", "unsqueeze", "share_data"}  # seen from inside the loop
 REDUCTIONS = {"sum": "sum", "mean": "sum", "max": "max", "min": "min", "reduce_as": "sum"}
 
+ROUNDED = (2 / math.pi**0.5, (2 / math.pi) ** 0.5, 0.5**0.5, (2 * math.pi) ** -0.5, 0.044715)
 EXACT = 2**24  # whole numbers below are float32 numbers
 
 Rule = Callable[[Scope, Any, Sequence[Any]], Any]
@@ -40,10 +43,15 @@ def constant_of(name: str, value: Any) -> Any:
     return definition.attrs()["value"]
 
 
+def in_float64(number: float) -> float:
+    """What Paddle's decompositions of erf and gelu meant by a constant that they round to float32."""
+    return next((exact for exact in ROUNDED if number == struct.unpack("f", struct.pack("f", exact))[0]), number)
+
+
 @rule("full")
 def full(scope: Scope, operation: Any, _: Sequence[Any]) -> Seen:
-    shape = shape_of(operation.result(0))
-    return Seen(constant(float(operation.attrs()["value"])), scope.layout.axes_of(shape))
+    shape, number = shape_of(operation.result(0)), float(operation.attrs()["value"])
+    return Seen(constant(in_float64(number) if scope.layout.wide else number), scope.layout.axes_of(shape))
 
 
 # Elementwise operators.

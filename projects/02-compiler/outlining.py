@@ -14,6 +14,10 @@ from paddle import pir
 from tracing import decomposing, remove_unused, static_mode
 from values import Unsupported
 
+WHOLE = frozenset(
+    {"pd_op.one_hot"}
+)  # not taken apart: of a label that is no class, its parts would make a row of zeros
+
 
 class Group:
     """A group of `operations` and the PIR values that go in and come out."""
@@ -45,6 +49,22 @@ class Group:
     def differentiable(self) -> bool:
         return bool(self.variable)
 
+    def place(self, program: Any) -> Any:
+        """The operator of `program` before which a kernel in the group's place has to stand.
+
+        It comes after all that the group takes, and before all that takes from it. Raises Unsupported if there is none.
+        """
+        order = {operation.id(): place for place, operation in enumerate(program.global_block().ops)}
+        own = {operation.id() for operation in self.operations}
+        users = [user for output in self.outputs for user in output.all_used_ops() if user.id() not in own]
+        if any(user.id() not in order for user in users):
+            raise Unsupported("data", "a result that a branch or loop takes")
+        first = min([self.operations[-1], *users], key=lambda operation: order[operation.id()])
+        sources = [value.get_defining_op() for value in self.inputs]
+        if any(order[source.id()] >= order[first.id()] for source in sources):
+            raise Unsupported("data", "an operator of Paddle's takes from it before all is there that it takes itself")
+        return first
+
     @contextmanager
     def program_of(self, gradient: bool) -> Iterator[tuple[Any, list[Any], list[Any]]]:
         """The group as a decomposed program of its own, or its gradient's: program, inputs, outputs."""
@@ -69,7 +89,7 @@ class Group:
                     zeros_like(one) if found is None else found for one, found in zip(variable, outputs, strict=True)
                 ]
                 inputs = [*inputs, *slopes]
-            outputs = paddle.decomposition.decompose(program, list(outputs))
+            outputs = paddle.decomposition.decompose(program, list(outputs), blacklist=WHOLE)
             remove_unused(program, outputs)
             yield program, inputs, outputs
 

@@ -97,7 +97,7 @@ def compile_kernel(name: str, source: str) -> Library:
     written = target.with_suffix(".c")
     written.write_text(source)
     started = time.perf_counter()
-    build([*command, f"-I{HERE}"], written, target)
+    build([*command, f"-I{HERE}"], written, target, ["-lm"])
     return Library(target, time.perf_counter() - started)
 
 

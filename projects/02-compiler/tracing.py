@@ -28,8 +28,8 @@ class Hook:
     def after_infer(self, program: Any) -> None:
         """Nothing is done to it."""
 
-    def called(self, usual: Callable[..., Any], _: Any) -> Callable[..., Any]:
-        """How a program calls what `usual` and the partial program compute."""
+    def called(self, usual: Callable[..., Any], _: Any, __: Callable[..., Any]) -> Callable[..., Any]:
+        """How a program calls what `usual` and the partial program compute, and the function from which they come."""
         return usual
 
 
@@ -51,7 +51,7 @@ def to_static(
         return static, partial
     partial._hookers.insert(0, hook)
     usual = guarded(static, partial, arguments) if specification is None else static
-    return hook.called(usual, partial), partial
+    return hook.called(usual, partial, function), partial
 
 
 def guarded(static: Callable[..., Any], partial: Any, traced: Sequence[Any]) -> Callable[..., Any]:

@@ -73,6 +73,11 @@ class Kernel:
     input_widths: tuple[int, ...]
     results: tuple[Result, ...]
 
+    @property
+    def wide(self) -> bool:
+        """Whether it computes in float64."""
+        return any(tensor.type == "double" for tensor in (*self.inputs, *(result.tensor for result in self.results)))
+
 
 def constant(number: float) -> Value:
     return Value("constant", number=number)

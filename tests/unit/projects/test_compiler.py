@@ -251,14 +251,6 @@ def test_a_reduction_over_a_leading_axis_that_is_used_again_is_left(compiler):
     assert report.forward and report.rewritten.count("generated_kernel") == len(report.forward)
 
 
-def test_float64_is_refused_with_the_reason(compiler):
-    inputs = [paddle.ones([4, 4], "float64")]
-    hook = compiler.generator.Generator("double")
-    compiled, _ = compiler.tracing.to_static(lambda_free, inputs, hook)
-    assert float(compiled(*inputs).sum()) == pytest.approx(16 * math.e)
-    assert not hook.report.forward and "float64" in hook.report.left[0][1]
-
-
 def lambda_free(x):
     return paddle.exp(x)
 

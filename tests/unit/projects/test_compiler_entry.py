@@ -181,6 +181,17 @@ def test_any_batch_and_nested_results(measure):
     assert call._direct(x, y[:3]) is None  # sizes that are not known have to agree
 
 
+@pytest.mark.parametrize("function", ["bell", "beside_an_operator_of_paddles"])
+def test_no_rows_at_all(measure, function):
+    """Paddle hands them to a kernel without memory, and its PyLayer ends in a segmentation fault."""
+    spec = [paddle.static.InputSpec([None, 16], "float32", name=name, stop_gradient=False) for name in "xy"]
+    call, _ = compiled(measure, globals()[function], spec)
+    x, y = tensors((0, 16), (0, 16))
+    result = call(x, y)
+    assert result.shape == [0, 16]
+    assert [gradient.shape for gradient in paddle.grad(result, [x, y], result)] == [[0, 16], [0, 16]]
+
+
 def test_a_layers_parameters_are_handed_on_and_differentiated(measure):
     layer = paddle.nn.LayerNorm(16)
     (x,) = tensors(SHAPE)
@@ -199,3 +210,7 @@ def test_two_kernels_or_an_operator_of_paddles_leave_no_direct_way(measure):
 
 def with_a_product(x, y):
     return paddle.matmul(x * y, y) + 1
+
+
+def beside_an_operator_of_paddles(x, y):
+    return paddle.cumsum(x * y, 0) * y

@@ -98,6 +98,11 @@ def mish(x):
     return F.mish(x)
 
 
+def mean_of_what_is_there(x):
+    """An operator of Paddle's takes from the kernel before the last operator of its group."""
+    return paddle.nanmean(paddle.where(x > 1, paddle.full_like(x, float("nan")), x)) * x
+
+
 COMPILED = [
     variance,
     deviation,
@@ -118,6 +123,7 @@ COMPILED = [
     masked,
     halves,
     mish,
+    mean_of_what_is_there,
     Block().forward,
 ]
 

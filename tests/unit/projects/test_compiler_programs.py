@@ -138,7 +138,9 @@ def test_what_could_only_fail_is_refused_before_the_run(settings, says):
 @pytest.mark.slow
 @pytest.mark.plants("2-1", "forward_error", "gradient_error")
 def test_constants_written_with_three_digits_are_an_error(tmp_path):
-    changes = {"02-compiler/emission.py": [('return f"{float(number)!r}f"', 'return f"{float(number):.2e}f"')]}
+    changes = {
+        "02-compiler/emission.py": [('return f"(REAL){float(number)!r}"', 'return f"(REAL){float(number):.2e}"')]
+    }
     metrics = run_mutant(tmp_path, "02-compiler/main.py", changes, "--set", "rows=128", "columns=96")
     found = verdicts("2-1", metrics, rows=128, columns=96)
     assert found == {"kernels": "passed", "proven": "passed", "forward_error": "failed", "gradient_error": "failed"}
@@ -178,7 +180,7 @@ def test_a_chain_that_runs_a_hundred_times_and_is_wrong_fails(tmp_path):
     changes = {
         "02-compiler/faster.py": [names],
         "02-compiler/measure.py": [("GENERATED: compiled}", f"GENERATED: {often}}}")],
-        "02-compiler/emission.py": [('return f"{float(number)!r}f"', 'return f"{float(number):.2e}f"')],
+        "02-compiler/emission.py": [('return f"(REAL){float(number)!r}"', 'return f"(REAL){float(number):.2e}"')],
     }
     words = ("--set", "sizes=960x1100", "rounds=3")
     metrics = run_mutant(tmp_path, "02-compiler/faster.py", changes, *words)
