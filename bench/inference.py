@@ -1,14 +1,16 @@
 """Task 10's engine beside llama.cpp and transformers on torch: one model, the same weights and tokens, in turn.
 
     ./inv bench --only inference
+    python bench/keep.py inference --position 1500      # where attention, not the weights, takes the time
 
 Weights of 16, 8 and 4 bits, each beside every form that a peer has at these bits, in its best setting; what counts is
-the best of them. Every side is a process that loads SmolLM2 once;
-then each is asked in turn, while the others wait, for a step of one and of eight answers after a prompt of 128 tokens,
-and for a prompt of 256. llama.cpp gets its other bits from the same file by its own llama_model_quantize, transformers
-the weights as it reads them from the file. The last goals hold the weights that a step reads against what memory gives.
+the best of them. Every side is a process that loads SmolLM2 once; then each is asked in turn, while the others wait,
+for a step of one and of eight answers after a prompt of 128 tokens (or --position), and for a prompt of 256. llama.cpp
+gets its other bits from the same file by its own llama_model_quantize, transformers the weights as it reads them from
+the file. The last goals, which are of short texts, hold the weights that a step reads against what memory gives.
 """
 
+import argparse
 import functools
 import gc
 import multiprocessing
@@ -33,7 +35,7 @@ PROJECTS = Path(__file__).resolve().parents[1] / "projects"
 WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "100000"}  # as task 10 does; the peers have their own ways
 THREADS = len(os.sched_getaffinity(0))
 PROMPT, LONG_PROMPT, BATCH, STEPS, ROUNDS = 128, 256, 8, 8, 5
-ROOM = LONG_PROMPT + STEPS  # positions of a sequence
+MOST = 2048 - STEPS  # positions that SmolLM2 was trained for
 GOALS = {  # over the best peer, whichever it is for one answer, eight answers, a prompt
     "int4": {"batch 1": 1.7, "batch 8": 2.5, "prompt": 1.5},
     "int8": {"batch 1": 1.4, "batch 8": 2.5, "prompt": 1.5},
@@ -59,10 +61,15 @@ class Side(Protocol):
         """Add a token at `position` to each of the first `batch` sequences, and choose the next."""
 
 
+def room(position: int) -> int:
+    """How many positions a sequence needs."""
+    return max(position, LONG_PROMPT) + STEPS
+
+
 class Ours:
     """Task 10's decoder with its kernels."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, position: int) -> None:
         sys.path[:0] = [str(PROJECTS), str(PROJECTS / "10-optimised-inference")]
         import decoder
         import llm
@@ -72,7 +79,7 @@ class Ours:
 
         model = llm.open_model("smollm2")
         self.size = decoder.BLOCK
-        self.each = -(-ROOM // self.size)  # blocks of a sequence
+        self.each = -(-room(position) // self.size)  # blocks of a sequence
         kernels = Kernels()
         self.isa = kernels.isa
         packed = packed_weights.pack_weights(model.config, model.weights, kind, kernels.rows)
@@ -127,7 +134,7 @@ def llama_file(form: str, folder: Path) -> Path:
 class LlamaCpp:
     """llama.cpp as llama-cpp-python builds it for this CPU: weights repacked, flash attention, no mmap."""
 
-    def __init__(self, form: str) -> None:
+    def __init__(self, form: str, position: int) -> None:
         self.api, _ = silent_llama_cpp()
         llama_cpp = self.api
         with tempfile.TemporaryDirectory() as folder:
@@ -135,7 +142,7 @@ class LlamaCpp:
             set_fields(loading, load_mode=llama_cpp.LLAMA_LOAD_MODE_NONE, use_extra_bufts=True)
             self.model = llama_cpp.llama_model_load_from_file(str(llama_file(form, Path(folder))).encode(), loading)
         wanted = llama_cpp.llama_context_default_params()
-        set_fields(wanted, n_ctx=BATCH * ROOM, n_batch=512, n_ubatch=512, n_seq_max=BATCH)
+        set_fields(wanted, n_ctx=BATCH * room(position), n_batch=max(512, position), n_ubatch=512, n_seq_max=BATCH)
         set_fields(wanted, n_threads=THREADS, n_threads_batch=THREADS)
         set_fields(wanted, flash_attn_type=llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED)
         self.context = llama_cpp.llama_init_from_model(self.model, wanted)
@@ -167,7 +174,7 @@ class LlamaCpp:
 class Transformers:
     """transformers on torch, bfloat16, or float32 with torch's dynamic 8-bit products."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, position: int) -> None:
         sys.path.insert(0, str(PROJECTS))
         import llm.model
         import torch
@@ -184,6 +191,7 @@ class Transformers:
             model = quantise(model, {torch.nn.Linear}, dtype=torch.qint8)
         self.model = model
         self.caches: dict[int, Any] = {}
+        self.position = position
 
     def _forward(self, tokens: Any, cache: Any = None) -> Any:
         with self.torch.inference_mode():
@@ -196,25 +204,25 @@ class Transformers:
 
     def step(self, batch: int, position: int) -> None:
         if batch not in self.caches:  # by the first, which is not timed
-            self.caches[batch] = self._forward(self.torch.arange(100, 100 + PROMPT).repeat(batch, 1))
+            self.caches[batch] = self._forward(self.torch.arange(100, 100 + self.position).repeat(batch, 1))
         if too_many := self.caches[batch].get_seq_length() - position:
             self.caches[batch].crop(-too_many)
         self._forward(self.torch.arange(100, 100 + batch)[:, None], self.caches[batch])
 
 
-SIDES: dict[str, Callable[[str], Side]] = {"ours": Ours, "transformers": Transformers}
+SIDES: dict[str, Callable[[str, int], Side]] = {"ours": Ours, "transformers": Transformers}
 WORK = ("batch 1", "batch 8", "prompt")
 
 
-def serve(name: str, kind: str, pipe: Connection) -> None:
+def serve(name: str, kind: str, position: int, pipe: Connection) -> None:
     """A side's process: make it, then time what it is asked for."""
     try:
         engine, _, form = name.partition(" ")
-        side = LlamaCpp(form) if engine == "llama.cpp" else SIDES[engine](kind)
+        side = LlamaCpp(form, position) if engine == "llama.cpp" else SIDES[engine](kind, position)
         for sequence in range(BATCH):
-            side.prompt(PROMPT, sequence)
+            side.prompt(position, sequence)
         for batch in (1, BATCH):
-            side.step(batch, PROMPT)
+            side.step(batch, position)
     except Exception as error:
         pipe.send(f"{type(error).__name__}: {error}")
         return
@@ -228,14 +236,14 @@ def serve(name: str, kind: str, pipe: Connection) -> None:
             if work == "prompt":
                 side.prompt(LONG_PROMPT, 0)
             else:
-                side.step(1 if work == "batch 1" else BATCH, PROMPT + number)
+                side.step(1 if work == "batch 1" else BATCH, position + number)
             seconds.append(time.perf_counter() - started)
         if work == "prompt":
-            side.prompt(PROMPT, 0)
+            side.prompt(position, 0)
         pipe.send(statistics.median(seconds))
 
 
-def compare(kind: str, names: list[str]) -> tuple[dict[str, dict[str, float]], float]:
+def compare(kind: str, names: list[str], position: int) -> tuple[dict[str, dict[str, float]], float]:
     """Tokens a second of each side for each work, medians over rounds in turn.
 
     Returns:
@@ -247,7 +255,7 @@ def compare(kind: str, names: list[str]) -> tuple[dict[str, dict[str, float]], f
     processes = []
     for name in names:
         here, there = context.Pipe()
-        processes.append(context.Process(target=serve, args=(name, kind, there), daemon=True))
+        processes.append(context.Process(target=serve, args=(name, kind, position, there), daemon=True))
         with mock.patch.dict(os.environ, WAITING if name == "ours" else HUGE):
             processes[-1].start()
         ready = here.recv()
@@ -297,11 +305,16 @@ def read_bandwidth() -> float:
 
 def main() -> None:
     """Measure, and print tables and goals."""
+    parser = argparse.ArgumentParser("inference.py", description="Decoding beside other engines.")
+    parser.add_argument("--position", type=int, default=PROMPT, help="where answers begin [%(default)s]")
+    position = parser.parse_args().position
+    if not 1 <= position <= MOST:
+        parser.error(f"--position must be 1 to {MOST}")
     goals, rows = [], []
     numbers: dict[str, float] = {}
-    print(f"{THREADS} threads\n")
+    print(f"{THREADS} threads, answers from position {position} on\n")
     for kind, names in PEERS.items():
-        rates, used = compare(kind, ["ours", *names])
+        rates, used = compare(kind, ["ours", *names], position)
         rows += [(kind, name, *(each[work] for work in WORK)) for name, each in rates.items()]
         ours = rates.pop("ours")
         for work in WORK:
@@ -309,8 +322,9 @@ def main() -> None:
             over, word = ours[work] / rates[best][work], f"{kind}_{work.replace(' ', '')}"
             numbers |= {f"{word}_ours": ours[work], f"{word}_best": rates[best][work], f"{word}_over_best": over}
             goals.append(goal(f"{kind}, {work}, over {best}", over, at_least=GOALS[kind][work], unit=""))
-        what = f"{kind}, weights read by a step of one answer, over bandwidth"
-        goals.append(goal(what, used, at_least=BANDWIDTH_GOAL, unit=""))
+        if position == PROMPT:
+            what = f"{kind}, weights read by a step of one answer, over bandwidth"
+            goals.append(goal(what, used, at_least=BANDWIDTH_GOAL, unit=""))
     headers = ("weights", "engine", "one answer", f"{BATCH} answers", f"prompt of {LONG_PROMPT}")
     print("\ntokens a second\n" + tabulate(rows, headers, floatfmt=".1f") + "\n")
     print("\n".join(goals))
