@@ -85,8 +85,8 @@ class NativeDecoder:
     def _compute(self, tokens, sequences, positions, tables, wanted, sizes, seen=None) -> np.ndarray:
         if not len(wanted):
             wanted = np.array([0])  # the kernels compute at least one row of logits
-        c, rows = self.config, packing.Quantised(self.embedding[tokens])
-        embedded = packing.dequantise(rows, packing.embedding_kind(self.kind))
+        c = self.config
+        embedded = packing.dequantise(packing.Quantised(self.embedding[tokens]), packing.embedding_kind(self.kind))
         if c.embedding_scale != 1:
             embedded = embedded * np.float32(c.embedding_scale)
         if seen is not None:
@@ -94,16 +94,15 @@ class NativeDecoder:
         padded = np.zeros((len(tables), max(map(len, tables))), "int32")
         for number, blocks in enumerate(tables):
             padded[number, : len(blocks)] = blocks
-        integers = [paddle.to_tensor(np.asarray(x, "int32")) for x in (sequences, positions, padded, wanted)]
-        turns, table = integers[1], self.angles  # each row by its position
+        turns, table = positions, self.angles  # each row by its position
         if seen is not None:
-            turns = paddle.arange(len(tokens), dtype="int32")
-            table = self._angles(by_pair(seen.places, c.sections))
+            turns, table = np.arange(len(tokens)), self._angles(by_pair(seen.places, c.sections))
+        # As one tensor, as decoder.cc takes it apart: to make one takes longer than a layer's norms.
+        rows = [(len(wanted), padded.shape[1]), sequences, positions, turns, wanted, padded.ravel()]
         found: Any = self.kernels(
             "step",
             paddle.to_tensor(embedded),
-            *integers,
-            turns,
+            paddle.to_tensor(np.concatenate(rows).astype("int32")),
             table,
             *self.cache,
             *self.weights,

@@ -46,8 +46,6 @@ public:
 #pragma omp for schedule(dynamic) collapse(2)
         for (int t = 0; t < tokens; t++)
             for (int h = 0; h < s.kv_heads; h++) attend(number, t, h, scores);
-#pragma omp for schedule(static)
-        for (int t = 0; t < tokens; t++) kernels.prepare(kind, attended, t);
         linear(kernels, kind, weight(OUTPUT), attended, tokens, y.data(), s.hidden);
 #pragma omp for schedule(static)
         for (int t = 0; t < tokens; t++) {
@@ -57,13 +55,9 @@ public:
         }
         if (weight(ROUTER)) return experts(weight(GATE_UP), weight(DOWN));
         linear(kernels, kind, weight(GATE_UP), normed, tokens, gate_up.data(), 2 * s.inner);
-#pragma omp for schedule(static)
-        for (int t = 0; t < tokens; t++) {
-            float* gate = &gate_up[2L * t * s.inner];
-            if (const Weight bias = weight(GATE_UP_BIAS)) kernels.add(gate, bias.floats(), 2 * s.inner);
-            kernels.gated(s.activation, gate, gate + s.inner, &mixed[(long)t * s.inner], s.inner);
-            kernels.prepare(kind, gated, t);
-        }
+#pragma omp for schedule(static) collapse(2)
+        for (int t = 0; t < tokens; t++)
+            for (int i = 0; i < s.inner; i += PIECE) gate(t, i, std::min(PIECE, s.inner - i), weight(GATE_UP_BIAS));
         linear(kernels, kind, weight(DOWN), gated, tokens, y.data(), s.hidden);
     }
 
@@ -75,7 +69,7 @@ public:
             add(wanted[i], cache.layers - 1, DOWN_BIAS, BEHIND_FEED_FORWARD);
             kernels.rms_norm(&x[(long)wanted[i] * s.hidden], weights[first].floats(), &mixed[(long)i * s.hidden],
                              s.hidden, s.hidden_count, s.epsilon);
-            if (vocabulary) kernels.prepare(head_kind, last, i);
+            if (vocabulary) kernels.prepare(head_kind, last, i, 0, s.hidden);
         }
         if (vocabulary) return linear(kernels, head_kind, weights[first + 1], last, answers, found, vocabulary);
 #pragma omp single
@@ -83,6 +77,8 @@ public:
     }
 
 private:
+    static constexpr int PIECE = 8 * GROUP;  // gates that a thread computes at a time
+
     // Row t of y, with its bias and norm if it has them, is added to that of x.
     void add(int t, int layer, Slot bias_slot, Slot norm_slot) {
         float *own = &x[(long)t * s.hidden], *out = &y[(long)t * s.hidden];
@@ -96,7 +92,7 @@ private:
     void norm(int t, const Weight& weight) {
         kernels.rms_norm(&x[(long)t * s.hidden], weight.floats(), &y[(long)t * s.hidden], s.hidden, s.hidden_count,
                          s.epsilon);
-        kernels.prepare(kind, normed, t);
+        kernels.prepare(kind, normed, t, 0, s.hidden);
     }
 
     // Query or key h of row t is turned; a key goes into the cache, and its value.
@@ -130,6 +126,18 @@ private:
         kernels.attend(&qkv[(long)t * s.together() + own], group, s.width, cache.keys(layer, blocks_of, h, near),
                        cache.values(layer, blocks_of, h, near), length, unseen - skipped * block, s.scale, s.cap,
                        scores.data(), &mixed[(long)t * s.queries() + own]);
+        kernels.prepare(kind, attended, t, (int)own, group * s.width);
+    }
+
+    // `count` of row t's gates from `first` on, and what they let through.
+    void gate(int t, int first, int count, const Weight& bias) {
+        float *gate = &gate_up[2L * t * s.inner + first], *up = gate + s.inner;
+        if (bias) {
+            kernels.add(gate, bias.floats() + first, count);
+            kernels.add(up, bias.floats() + s.inner + first, count);
+        }
+        kernels.gated(s.activation, gate, up, &mixed[(long)t * s.inner + first], count);
+        kernels.prepare(kind, gated, t, first, count);
     }
 
     void experts(const Weight& up, const Weight& down) {
@@ -140,14 +148,14 @@ private:
         for (int j = 0; j < pairs; j++) {
             const float* row = &y[(long)(routes.order[j] / s.chosen) * s.hidden];
             std::copy(row, row + s.hidden, &gathered[(long)j * s.hidden]);
-            kernels.prepare(kind, routed, j);
+            kernels.prepare(kind, routed, j, 0, s.hidden);
         }
         each_expert(up, routed, gate_up.data(), 2 * inner);
 #pragma omp for schedule(static)
         for (int j = 0; j < pairs; j++) {
             const float* gate = &gate_up[2L * j * inner];
             kernels.gated(s.activation, gate, gate + inner, &mixed[(long)j * inner], inner);
-            kernels.prepare(kind, routed_gated, j);
+            kernels.prepare(kind, routed_gated, j, 0, inner);
         }
         each_expert(down, routed_gated, made.data(), s.hidden);
 #pragma omp single
@@ -182,24 +190,24 @@ private:
     Activations normed, attended, last, gated, routed, routed_gated;
 };
 
-// `sizes` are Shape's whole numbers, then the vocabulary and the kinds of weights; `reals` its others; `layers`
-// (2, layers) which rope turns each and how wide its window is.
-std::vector<Tensor> step(const Tensor& embedded, const Tensor& sequences, const Tensor& positions, const Tensor& tables,
-                         const Tensor& wanted, const Tensor& turns, const Tensor& angles, const Tensor& keys, const Tensor& values,
-                         const Tensor& key_scales, const Tensor& value_scales, const Tensor& memory,
-                         const Tensor& places, const Tensor& layers, const std::vector<int>& sizes,
-                         const std::vector<float>& reals, const std::string& isa) {
+// `rows` are how many rows are wanted and how many blocks a table has; then of each token its sequence, its position
+// and which angles it turns by; the rows wanted; and the tables. `sizes` are Shape's whole numbers, then the vocabulary and
+// the kinds of weights; `reals` its others; `layers` (2, layers) which rope turns each and how wide its window is.
+std::vector<Tensor> step(const Tensor& embedded, const Tensor& rows, const Tensor& angles, const Tensor& keys,
+                         const Tensor& values, const Tensor& key_scales, const Tensor& value_scales,
+                         const Tensor& memory, const Tensor& places, const Tensor& layers,
+                         const std::vector<int>& sizes, const std::vector<float>& reals, const std::string& isa) {
     const Kernels& kernels = choose(isa);
     const Cache cache(keys, values, key_scales, value_scales);
     const Weights weights{memory.data<uint8_t>(), places.data<int64_t>()};
     const Shape shape{sizes[0], cache.heads, cache.width, sizes[1], (int)embedded.shape()[1], sizes[2], sizes[3],
                       sizes[4], sizes[5], sizes[6], sizes[7] != 0, (Activation)sizes[8], reals[0], reals[1], reals[2]};
-    const int answers = (int)wanted.shape()[0], vocabulary = sizes[9];
-    Step step(kernels, shape, cache, weights, (Kind)sizes[10], (Kind)sizes[11], (int)embedded.shape()[0],
-              embedded.data<float>());
-    step.sequence = sequences.data<int>(), step.position = positions.data<int>(), step.table = tables.data<int>();
-    step.turn = turns.data<int>();
-    step.blocks = (int)tables.shape()[1];
+    const int tokens = (int)embedded.shape()[0], answers = rows.data<int>()[0], vocabulary = sizes[9];
+    Step step(kernels, shape, cache, weights, (Kind)sizes[10], (Kind)sizes[11], tokens, embedded.data<float>());
+    step.blocks = rows.data<int>()[1];
+    step.sequence = rows.data<int>() + 2, step.position = step.sequence + tokens, step.turn = step.position + tokens;
+    const int* wanted = step.turn + tokens;
+    step.table = wanted + answers;
     step.angles = angles.data<float>(), step.context = (int)angles.shape()[1];
     step.ropes = layers.data<int>(), step.windows = step.ropes + cache.layers;
     const int width = vocabulary ? vocabulary : shape.hidden;
@@ -208,7 +216,7 @@ std::vector<Tensor> step(const Tensor& embedded, const Tensor& sequences, const 
     {
         std::vector<float> scores;
         for (int layer = 0; layer < cache.layers; layer++) step.layer(layer, scores);
-        step.head(wanted.data<int>(), answers, logits.data<float>(), vocabulary);
+        step.head(wanted, answers, logits.data<float>(), vocabulary);
     }
     return {logits};
 }
@@ -221,7 +229,7 @@ std::vector<Tensor> linear_alone(const Tensor& x, const Tensor& packed, int rows
     Tensor y = paddle::empty({tokens, rows}, paddle::DataType::FLOAT32, paddle::CPUPlace());
     Room room;
     const Activations activations = room.activations(x.data<float>(), tokens, inputs);
-    for (int t = 0; t < tokens; t++) kernels.prepare((Kind)kind, activations, t);
+    for (int t = 0; t < tokens; t++) kernels.prepare((Kind)kind, activations, t, 0, inputs);
 #pragma omp parallel
     linear(kernels, (Kind)kind, {packed.data<uint8_t>(), packed.numel()}, activations, tokens, y.data<float>(), rows);
     return {y};
@@ -292,8 +300,8 @@ std::vector<Tensor> rows_of(const Tensor& like, const std::string& isa) {
 }  // namespace llm
 
 PD_BUILD_OP(llm_step)
-    .Inputs({"embedded", "sequences", "positions", "tables", "wanted", "turns", "angles", "keys", "values", "key_scales",
-             "value_scales", "memory", "places", "layers"})
+    .Inputs({"embedded", "rows", "angles", "keys", "values", "key_scales", "value_scales", "memory", "places",
+             "layers"})
     .Outputs({"logits"})
     .Attrs({"sizes: std::vector<int>", "reals: std::vector<float>", "isa: std::string"})
     .SetKernelFn(PD_KERNEL(llm::step));

@@ -40,8 +40,8 @@ struct Pages {
 struct Kernels {
     const char* name;
     int rows;  // of a panel
-    // Bring row `token` of the activations into the form for weights of this kind.
-    void (*prepare)(Kind kind, const Activations& x, int token);
+    // Bring inputs of row `token`, `count` from `first` on (whole groups), into the form for weights of this kind.
+    void (*prepare)(Kind kind, const Activations& x, int token, int first, int count);
     // y[token * stride + row] of one panel for `tokens` rows of activations.
     void (*panel)(Kind kind, const uint8_t* weights, const Activations& x, int tokens, float* y, long stride);
     // The mean is over `count` of the numbers: what is behind them is 0, and fills whole registers.

@@ -24,18 +24,14 @@ struct Vectorised {
 
     // --- activations
 
-    static void prepare(Kind kind, const Activations& x, int token) {
-        const float* row = x.values + (long)token * x.inputs;
-        if (kind == BFLOAT16 && V::BFLOAT16_DOT) {
-            for (int i = 0; i < x.inputs; i++) x.bfloat16[(long)token * x.inputs + i] = to_bfloat16(row[i]);
-        }
+    static void prepare(Kind kind, const Activations& x, int token, int first, int count) {
+        const long begin = (long)token * x.inputs + first, end = begin + count;
+        if (kind == BFLOAT16 && V::BFLOAT16_DOT)
+            for (long i = begin; i < end; i++) x.bfloat16[i] = to_bfloat16(x.values[i]);
         if (kind != INT8 && kind != INT4) return;
-        const int groups = x.inputs / GROUP;
-        for (int g = 0; g < groups; g++) {
-            int8_t* numbers = x.numbers + (long)token * x.inputs + g * GROUP;
-            float* scale = x.scales + (long)token * groups + g;
-            const float sum = whole_numbers(row + g * GROUP, numbers, scale, GROUP);
-            x.sums[(long)token * groups + g] = *scale * sum;
+        for (long i = begin; i < end; i += GROUP) {
+            const float sum = whole_numbers(x.values + i, x.numbers + i, x.scales + i / GROUP, GROUP);
+            x.sums[i / GROUP] = x.scales[i / GROUP] * sum;
         }
     }
 

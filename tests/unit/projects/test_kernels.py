@@ -1,7 +1,9 @@
 """Task 10's kernels, each against numpy, for every instruction set that this CPU has."""
 
 import mmap
+import platform
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -239,6 +241,16 @@ def test_geglu(kernels, number, approximate):
     expected = paddle.nn.functional.gelu(paddle.to_tensor(gate.astype("float64")), approximate).numpy() * up
     found = kernels("gated", paddle.to_tensor(gate), paddle.to_tensor(up), number)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.skipif(shutil.which("objdump") is None, reason="there is no objdump")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors ask by other instructions")
+def test_the_compiler_keeps_what_asks_for_memory(native, kernels):
+    """GCC takes a call of a function away that does nothing else."""
+    code = subprocess.run(["objdump", "-dC", str(native.build())], capture_output=True, text=True, check=True).stdout
+    for name in ("Vectorised", "Attention"):
+        own = [part for part in code.split("\n\n") if f"llm::{name}<llm::" in part and kernels.isa.title() in part]
+        assert any("prefetch" in part for part in own), name
 
 
 @pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8", "int4", "float8"])
