@@ -28,6 +28,7 @@ from .schedules import *
 from .shapes import *
 from .sparse import *
 from .starts import *
+from .windows import *
 from . import functions as F
 from . import resnet, vision
 from .tensors import install as _install
