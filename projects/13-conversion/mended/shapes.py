@@ -254,11 +254,7 @@ def where(condition, input=None, other=None):
         return nonzero(condition, as_tuple=True)
     tensors = [each for each in (x, y) if isinstance(each, Tensor)]
     if tensors:
-        kind = (
-            promoted(x, y)
-            if len(tensors) == 2
-            else _with_number(tensors[0], y if tensors[0] is x else x)
-        )
+        kind = promoted(x, y) if len(tensors) == 2 else _with_number(tensors[0], y if tensors[0] is x else x)
     else:
         kind = (
             paddle.get_default_dtype()
