@@ -33,6 +33,7 @@ class Conversion:
     mended: dict[str, int] = field(default_factory=dict)
     open: dict[str, list[Open]] = field(default_factory=dict)
     lines: dict[str, list[int]] = field(default_factory=dict)
+    names: dict[str, set[str]] = field(default_factory=dict)  # the person's own
     heads: dict[str, str] = field(default_factory=dict)  # docstrings and imports from the future, as they stood
 
     @property
@@ -82,6 +83,7 @@ def _prepare(
     text = sources.read(path)
     tree = sources.parse(text)
     stars.spread(tree, path, path.parents[len(Path(name).parts) - 1])
+    found.names[name] = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     head = _head(tree)
     first = head[-1].end_lineno or 0 if head else 0
     kept = places.comments(text, tree, first)
@@ -131,7 +133,8 @@ def _finish(target: Path, kept: dict[str, dict[int, places.Comments]], rules: me
             continue
         text = mending.name_helpers(text)
         text, found.lines[name] = places.restore(text, kept[name])
-        marks = leftovers.in_result(text, found.lines[name])
+        text, early = leftovers.computed_early(text, found.names[name])
+        marks = leftovers.in_result(text, found.lines[name], early)
         text, found.lines[name] = leftovers.stopped(text, found.lines[name], name)
         uses = f"{mending.PACKAGE}." in text or "import paddle\n" in text
         helped |= uses
@@ -142,6 +145,7 @@ def _finish(target: Path, kept: dict[str, dict[int, places.Comments]], rules: me
         path.write_text(text, encoding="utf-8")
     if helped:
         mending.give_helpers(target)
+    target.mkdir(parents=True, exist_ok=True)  # also where none of its files could be read
     (target / LINES).write_text(json.dumps(found.lines), encoding="utf-8")
 
 

@@ -55,9 +55,9 @@ def differences(
     `exact`: ours is float64. A missing array is infinitely far. `finer` are the differences in float64: what agrees
     there and is as much coarser as float32 is has been rounded, and is no other formula.
 
-    A trained weight's sum of squares is one number, on which PyTorch's three float32 runs may agree by chance (of one in
-    80 a fourth is more than NOISE times as far), and a sign that turns near zero moves any of them. So it may be as far
-    in float32 as PyTorch is in the worst of them; float64, in which nothing turns, judges each by itself.
+    A trained weight's sum of squares is one number, on which PyTorch's three float32 runs may agree by chance (of one
+    in 80 a fourth is more than NOISE times as far), and a sign that turns near zero moves any of them. So it may be as
+    far in float32 as PyTorch is in the worst of them; float64, in which nothing turns, judges each by itself.
     """
     found = []
     usual = max((float(value) for key, value in reference.items() if key.startswith("noise/trained/")), default=0.0)

@@ -9,13 +9,46 @@ from places import MARK
 PYTORCH = ("torch", "torchvision", "torchaudio", "torchtext")
 
 
-def in_result(text: str, lines: list[int]) -> list[Open]:
+AGAIN = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.IfExp, ast.BoolOp)
+EARLY = "PaConvert computes a part of it before the line, once: give that part a line of its own"
+
+
+def computed_early(text: str, own: set[str]) -> tuple[str, set[int]]:
+    """The text with marks where a variable that PaConvert made, and set before the statement, stands in what is
+    computed again, later or not at all: in functions, comprehensions, conditions. And the marked rows.
+
+    `own`: the person's names.
+    """
+    try:
+        tree = ast.parse(re.sub(rf"(?m)^{MARK}", "", text))
+    except SyntaxError:
+        return text, set()
+    made = {
+        target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and re.fullmatch(r"\w+_\d+", target.id) and target.id not in own
+    }
+    later = [node for node in ast.walk(tree) if isinstance(node, AGAIN)]
+    later += [node.test for node in ast.walk(tree) if isinstance(node, ast.While)]
+    places = {
+        node.lineno for each in later for node in ast.walk(each) if isinstance(node, ast.Name) and node.id in made
+    }
+    rows = text.split("\n")
+    for number in places:
+        rows[number - 1] = MARK + rows[number - 1].removeprefix(MARK)
+    return "\n".join(rows), places
+
+
+def in_result(text: str, lines: list[int], early: set[int]) -> list[Open]:
     """Marked lines, and imports and names of torch that nothing marked."""
     found = []
     for number, row in enumerate(text.splitlines()):
         line = lines[number] if number < len(lines) else 0
         if row.startswith(MARK):
-            found.append(Open(line, row.removeprefix(MARK).strip(), "PaConvert does not know it"))
+            hint = EARLY if number + 1 in early else "PaConvert does not know it"
+            found.append(Open(line, row.removeprefix(MARK).strip(), hint))
         elif re.match(r"\s*(import|from)\s+torch\b", row):
             found.append(Open(line, row.strip(), "still PyTorch"))
     try:

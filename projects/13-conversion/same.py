@@ -94,9 +94,7 @@ def compare(case: Case, folder: Path, theirs: dict[str, np.ndarray], used: list)
     exact = equality.differences(ours["float64"], theirs, exact=True)
     finer = {each.name: each.error for each in exact if each.equal}
     found = {"float32": equality.differences(ours["float32"], theirs, exact=False, finer=finer), "float64": exact}
-    return found, [
-        key for key in weights if not equality.alike(own[key], weights[key], again[key], len(weights))
-    ]
+    return found, [key for key in weights if not equality.alike(own[key], weights[key], again[key], len(weights))]
 
 
 def report(case: Case, found: Found) -> None:

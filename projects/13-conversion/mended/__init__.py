@@ -2,11 +2,8 @@
 
 # ruff: noqa: F401, F403, I001
 
-from . import activations, algebra, arithmetic, chance, functions, halves, losses, modules, pictures, reductions
-from . import sparse, views
-
-for _module in (activations, algebra, arithmetic, losses, pictures, reductions, functions):
-    halves.whole(_module)
+from . import once  # before what it changes is imported by name
+from . import arithmetic, chance, halves, modules, sparse, views
 from .algebra import *
 from .arithmetic import *
 from .attention import *
@@ -28,6 +25,7 @@ from .schedules import *
 from .shapes import *
 from .sparse import *
 from .starts import *
+from .windows import *
 from . import functions as F
 from . import resnet, vision
 from .tensors import install as _install

@@ -44,7 +44,17 @@ def qr(x, mode="reduced"):
 
 
 def eigh(x, UPLO="L"):
-    return Eigen(*paddle.linalg.eigh(x, UPLO))
+    if x.ndim == 2 or x.stop_gradient:
+        return Eigen(*paddle.linalg.eigh(x, UPLO))
+    each = [paddle.linalg.eigh(one, UPLO) for one in x.reshape([-1, *x.shape[-2:]])]  # its gradient is wrong of many
+    return Eigen(
+        paddle.stack([values for values, _ in each]).reshape(x.shape[:-1]),
+        paddle.stack([vectors for _, vectors in each]).reshape(x.shape),
+    )
+
+
+def eigvalsh(x, UPLO="L"):
+    return eigh(x, UPLO).eigenvalues
 
 
 def lu(x, *, pivot=True):
@@ -55,6 +65,8 @@ def lu(x, *, pivot=True):
 
 
 def lstsq(x, other, rcond=None, *, driver=None):
+    if not (x.stop_gradient and other.stop_gradient) and paddle.is_grad_enabled():
+        raise NotImplementedError("lstsq with a gradient is not converted")
     return Lstsq(*paddle.linalg.lstsq(x, other, rcond))
 
 

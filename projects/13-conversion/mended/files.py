@@ -185,15 +185,6 @@ class GradScaler:
     def load_state_dict(self, state):
         pass
 
-    def unscale_(self, optimizer):
-        pass
-
-    def state_dict(self):
-        return {}
-
-    def load_state_dict(self, state):
-        pass
-
 
 class set_grad_enabled:
     """As a call, in a `with`, and on a function."""

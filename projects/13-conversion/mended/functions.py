@@ -7,7 +7,6 @@ import paddle
 import paddle.nn.functional as F
 
 from .chance import dropout
-from .common import is_integer, method, writes
 from .halves import cast, narrow, of_input, refused, rounded, single
 from .reductions import norm
 from .shapes import flatten, unflatten  # noqa: F401
@@ -82,7 +81,15 @@ conv_transpose1d, conv_transpose2d, conv_transpose3d = conv_transpose(1), conv_t
 
 @of_input
 def batch_norm(
-    input, running_mean=None, running_var=None, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5, kind=None
+    input,
+    running_mean=None,
+    running_var=None,
+    weight=None,
+    bias=None,
+    training=False,
+    momentum=0.1,
+    eps=1e-5,
+    kind=None,
 ):
     """Normalised by the biased variance; the running one is kept unbiased. The mean of halves is of their `kind`."""
     axes = [0, *range(2, input.ndim)]

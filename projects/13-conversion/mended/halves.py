@@ -12,12 +12,30 @@ HALVES = (paddle.float16, paddle.bfloat16)
 FLOATS = (*HALVES, paddle.float32, paddle.float64)
 TRACED = (*FLOATS, paddle.complex64, paddle.complex128)
 MADE = ("cast", "assign", "full", "empty", "arange", "eye", "uniform", "gaussian", "randint", "randperm")
-SHARED = {"reshape", "transpose", "slice", "strided_slice", "squeeze", "unsqueeze", "flatten", "split", "split_with_num",
-          "unbind", "diagonal", "as_strided", "view_shape", "view_dtype", "tensor_unfold", "expand", "share_data",
+SHARED = {"reshape", "transpose", "slice", "strided_slice", "squeeze", "unsqueeze", "flatten", "split",
+          "split_with_num", "unbind", "diagonal", "as_strided", "view_shape", "view_dtype", "tensor_unfold", "expand", "share_data",
           "set_value", "shape", "is_empty", "numel", "print", "index_select_strided"}  # fmt: skip
-LEFT = ("item", "tolist", "numpy", "clone", "detach", "cpu", "pow", "logsumexp", "tanhshrink",
-        "interpolate", "prod", "log_softmax", "scaled_dot_product_attention", "nll_loss", "cross_entropy", "normalize",
-        "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+LEFT = (
+    "item",
+    "tolist",
+    "numpy",
+    "clone",
+    "detach",
+    "cpu",
+    "pow",
+    "logsumexp",
+    "tanhshrink",
+    "interpolate",
+    "prod",
+    "log_softmax",
+    "scaled_dot_product_attention",
+    "nll_loss",
+    "cross_entropy",
+    "normalize",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+)
 ROUNDING = {"add", "sub", "subtract", "floor_divide", "remainder", "fmod", "eq", "ne", "lt", "le", "gt", "ge", "less",
             "less_equal", "greater", "greater_equal", "maximum", "minimum"}  # fmt: skip
 STEPS = ("hypot", "logaddexp", "nan_to_num", "frac", "logit", "nansum", "nanmean", "cdist", "copysign")

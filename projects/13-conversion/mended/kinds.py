@@ -91,6 +91,13 @@ def as_tensor(data, dtype=None, device=None):
     return from_numpy(data, dtype) if isinstance(data, np.ndarray) else tensor(data, dtype)
 
 
+def to_tensor(data, dtype=None, place=None, stop_gradient=True):
+    """In place of the one that PaConvert writes around arguments: a tensor keeps its gradient."""
+    if isinstance(data, Tensor):
+        return data if dtype is None else data.astype(dtype)
+    return paddle.to_tensor(data, dtype, place, stop_gradient)
+
+
 def from_numpy(array, dtype=None):
     made = of_array(array)
     return made if dtype is None or made.dtype == dtype else made.astype(dtype)

@@ -119,7 +119,8 @@ class Adam(Optimizer):
         if decoupled_weight_decay is None:
             decoupled_weight_decay = self.decoupled
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
-                                  "amsgrad": amsgrad, "decoupled_weight_decay": decoupled_weight_decay}, more)  # fmt: skip
+                                  "amsgrad": amsgrad,
+                                  "decoupled_weight_decay": decoupled_weight_decay}, more)  # fmt: skip
 
     def move(self, p, gradient, group, state):
         (first, second), lr = group["betas"], group["lr"]
@@ -200,7 +201,8 @@ class Adagrad(Optimizer):
 
     def __init__(self, params, lr=1e-2, lr_decay=0, weight_decay=0, initial_accumulator_value=0, eps=1e-10, **more):
         super().__init__(params, {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay,
-                                  "initial_accumulator_value": initial_accumulator_value, "eps": eps}, more)  # fmt: skip
+                                  "initial_accumulator_value": initial_accumulator_value,
+                                  "eps": eps}, more)  # fmt: skip
 
     def move(self, p, gradient, group, state):
         gradient = gradient + group["weight_decay"] * p if group["weight_decay"] else gradient

@@ -9,6 +9,7 @@ import paddle.nn.functional as F
 from .halves import refused
 from .views import kept
 
+
 def _pooled(x, axes, call):
     bare = x.ndim == axes + 1
     found = call(x.unsqueeze(0) if bare else x)

@@ -59,8 +59,18 @@ def mT(x):
     return transpose(x, -2, -1) if isinstance(x, Tensor) else x.mT
 
 
+@method
+def adjoint(x):
+    turned = transpose(x, -2, -1)
+    return paddle.conj(turned) if x.dtype in (paddle.complex64, paddle.complex128) else turned
+
+
+def mH(x):
+    return adjoint(x) if isinstance(x, Tensor) else x.mH
+
+
 def H(x):
-    return paddle.conj(transpose(x, 0, 1)) if x.dtype in (paddle.complex64, paddle.complex128) else transpose(x, 0, 1)
+    return adjoint(x) if isinstance(x, Tensor) else x.H
 
 
 @method
@@ -244,11 +254,7 @@ def where(condition, input=None, other=None):
         return nonzero(condition, as_tuple=True)
     tensors = [each for each in (x, y) if isinstance(each, Tensor)]
     if tensors:
-        kind = (
-            promoted(x, y)
-            if len(tensors) == 2
-            else _with_number(tensors[0], y if tensors[0] is x else x)
-        )
+        kind = promoted(x, y) if len(tensors) == 2 else _with_number(tensors[0], y if tensors[0] is x else x)
     else:
         kind = (
             paddle.get_default_dtype()
@@ -369,22 +375,6 @@ def dsplit(x, *given):
 @method
 def diag(x, diagonal=0):
     return paddle.diag(x, diagonal)
-
-
-@method
-def unfold(x, dimension, size, step):
-    axis = dimension % max(x.ndim, 1)
-    starts = np.arange(0, x.shape[axis] - size + 1, step) if x.ndim else np.zeros(1, "int64")
-    places = paddle.to_tensor((starts[:, None] + np.arange(size)).reshape(-1))
-
-    def windows(x):
-        """By indices: the gradient of Paddle's own counts what lies in several windows but once."""
-        if not x.ndim:
-            return x.reshape([size])
-        shape = [*x.shape[:axis], len(starts), size, *x.shape[axis + 1 :]]
-        return paddle.moveaxis(paddle.index_select(x, places, axis).reshape(shape), axis + 1, -1)
-
-    return noted(x, windows(x), windows, refusing("windows"), copied=True)
 
 
 @method

@@ -155,14 +155,22 @@ def _written_into(x, index, part):
     return x
 
 
+def _nested(index):
+    """A list with lists, slices or tensors in it is a tuple of indices."""
+    inner = (list, tuple, slice, Tensor, type(None), type(Ellipsis))
+    return tuple(index) if isinstance(index, list) and any(isinstance(each, inner) for each in index) else index
+
+
 def read(self, index):
-    if not _is_part(index):
-        return single(_read)(self, index)
+    index = _nested(index)
+    if not _is_part(index):  # Paddle 3.3.1 reads and writes elsewhere by indices where a tensor is no whole piece
+        return single(_read)(self if self.is_contiguous() else self.clone(), index)
     made = _read(self, index)
     return noted(self, made, lambda x: _read(x, index), lambda x, part: _written_into(x, index, part))
 
 
 def put_at(self, index, value):
+    index = _nested(index)
     if isinstance(value, Tensor) and hasattr(value, "_of") and not value.stop_gradient:
         value = value.clone()  # a write into what it is a view of is a write into it
     allow(self)
@@ -170,9 +178,10 @@ def put_at(self, index, value):
     tracked = isinstance(value, Tensor) and paddle.is_grad_enabled() and not value.stop_gradient
     if tracked and (0 in value.shape or not _is_part(index)):
         _put_tracked(self, index, value)
-    elif narrow(self) and not _is_part(index):
-        wide = self.astype("float32")
-        _put(wide, index, value.astype("float32") if isinstance(value, Tensor) else value)
+    elif (narrow(self) or not self.is_contiguous()) and not _is_part(index):
+        kind = "float32" if narrow(self) else self.dtype
+        wide = self.astype(kind).clone()
+        _put(wide, index, value.astype(kind) if isinstance(value, Tensor) else value)
         take(self, cast(wide, self.dtype))
     elif not (isinstance(value, Tensor) and 0 in value.shape):
         _put(self, index, value)

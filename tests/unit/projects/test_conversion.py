@@ -225,7 +225,7 @@ def test_a_statement_that_paconvert_marked_ends_the_program_and_stays_as_a_comme
 
 def test_a_mark_stays_open_whatever_is_in_the_line(leftovers):
     """`x.median(1)` has no torch in it, and PaConvert marks it."""
-    (found,) = leftovers.in_result(">>>>>>    return x.median(1)[0]\n", [7])
+    (found,) = leftovers.in_result(">>>>>>    return x.median(1)[0]\n", [7], set())
     assert (found.line, found.text) == (7, "return x.median(1)[0]")
 
 
