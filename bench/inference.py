@@ -66,7 +66,6 @@ PEERS: dict[str, dict[str, list[str]]] = {
     "bfloat16": {
         "llama.cpp": ["BF16"],
         "OpenVINO": openvino(("float16",), ("bf16",)),
-        "CTranslate2": ["bfloat16"],
         "transformers": ["bfloat16"],
     },
 }
@@ -256,7 +255,6 @@ def judged(kind: str, rows: Mapping[Name, Row], used: float, packaged: bool) -> 
     least = min(row["memory"] for name, row in peers.items() if name[0] == "llama.cpp")
     memory = ours["memory"] / least
     goals.append(goal(f"{kind}, memory over llama.cpp's", memory, at_most=MEMORY_GOAL, unit=""))
-    numbers |= {f"one answer, {' '.join(name)}": row["batch 1"] for name, row in rows.items()}
     return goals, {**numbers, f"{kind}_load": ours["load"], f"{kind}_memory_over_llama_cpp": memory}
 
 

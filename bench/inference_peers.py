@@ -28,7 +28,7 @@ OPENVINO: dict[str, dict[str, Any]] = {
     "float16": {},
 }
 ONNX = {"int4-32": ["int4_block_size=32"], "int4-128": ["int4_block_size=128"]}
-CTRANSLATE2 = {"int8": "int8", "bfloat16": "bfloat16"}
+CTRANSLATE2 = ("int8",)  # it has bfloat16 on few processors alone: AMD's are not among them
 
 
 def convert(file: Path, folder: Path) -> None:

@@ -14,6 +14,7 @@ import functools
 import importlib.util
 import itertools
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -158,12 +159,11 @@ def main() -> None:
 
 
 def speeds() -> dict[str, float]:
-    """Tokens a second of one answer with each form, as bench/inference.py last kept them; empty where it has not."""
+    """Tokens a second of one answer with each form, as bench/inference.py last printed them; empty where it has not."""
     path = ROOT / "docs" / "benchmarks" / "inference.json"
-    numbers = json.loads(path.read_text())["numbers"] if path.exists() else {}
-    found = {name: numbers.get(f"one answer, llama.cpp {name}") for name in GGML}
-    found["ours int4"] = numbers.get("one answer, ours int4") or numbers.get("int4_batch1_ours")
-    return {name: value for name, value in found.items() if value}
+    printed = json.loads(path.read_text())["printed"] if path.exists() else ""
+    rows = re.findall(r"^int4 +(?:llama\.cpp )?(ours|\S+).*? {2,}([\d.]+)", printed, re.MULTILINE)
+    return {"ours int4" if name == "ours" else name: float(speed) for name, speed in rows}
 
 
 def draw(found: Mapping[tuple[str, str], tuple[float, float]]) -> None:
@@ -180,14 +180,14 @@ def draw(found: Mapping[tuple[str, str], tuple[float, float]]) -> None:
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), sharey=True)
     known = speeds()
     for (name, what), (bits, divergence) in found.items():
-        colour, label = "#3949ab" if name.startswith("ours") else "#78909c", f"{name}, {what or 'nothing known'}"
+        colour, label = "#3949ab" if name.startswith("ours") else "#78909c", f"{name}, {what}".rstrip(", ")
         for panel, x in zip(axes, (bits, 1000 / known[name] if name in known else None), strict=True):
             if x is not None:
                 panel.plot(x, divergence, "o", color=colour)
                 panel.annotate(label, (x, divergence), (5, 0), textcoords="offset points", va="center", color=colour)
     axes[0].set(xlabel="bits a weight", ylabel="KL to float32, nat", yscale="log", xlim=(4.4, 5.4))
     axes[1].set(xlabel="ms a token of one answer (bench/inference.py)")
-    axes[1].margins(x=0.8)
+    axes[1].set_xlim(0, 9)
     figure.savefig(place, format="svg", bbox_inches="tight", metadata={"Date": None})
 
 
