@@ -1,4 +1,4 @@
-"""Task 10's engine beside llama.cpp, OpenVINO, ONNX Runtime, CTranslate2 and torch: the same weights and tokens, in turn.
+"""Task 10's engine beside llama.cpp, OpenVINO, ONNX Runtime, CTranslate2 and torch: one model, in turn.
 
     ./inv bench --only inference
     PYTHON bench/inference.py [--position 1500] [--size 0.5B] [--kinds int4] [--rounds 5] [--folder FOLDER]
@@ -66,7 +66,6 @@ PEERS: dict[str, dict[str, list[str]]] = {
     "bfloat16": {
         "llama.cpp": ["BF16"],
         "OpenVINO": openvino(("float16",), ("bf16",)),
-        "CTranslate2": ["bfloat16"],
         "transformers": ["bfloat16"],
     },
 }
@@ -84,18 +83,18 @@ class Process:
         command = [sys.executable if here else str(OTHER_PYTHON), "-W", "ignore", str(script), engine, form]
         command += [str(models.of(name)), str(position)]
         environment = {**os.environ, **(WAITING if engine == "ours" else HUGE)}
-        self.name, self.said = " ".join(name), tempfile.TemporaryFile("w+")
-        self.running = subprocess.Popen(
-            command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said
-        )
+        self.name, self.said = " ".join(name), models.folder / f"{engine} {form}.log"
+        with self.said.open("w") as log:
+            self.running = subprocess.Popen(
+                command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+            )
         self.ready: dict[str, Any] = json.loads(self._line())
 
     def _line(self) -> str:
         assert self.running.stdout
         line = self.running.stdout.readline()
         if not line:
-            self.said.seek(0)
-            why = self.said.read()[-2000:]
+            why = self.said.read_text()[-2000:]
             sys.exit(f"{self.name} does not run, and without it the best peer may be missing:\n{why}")
         return line
 
@@ -116,7 +115,6 @@ class Process:
     def kill(self) -> None:
         self.running.kill()
         self.running.wait()
-        self.said.close()
 
 
 class Models:
@@ -131,7 +129,8 @@ class Models:
     def of(self, name: Name) -> Path:
         engine, form = name
         if engine == "llama.cpp":
-            return llama_file(form, self.file, self.folder)
+            made: Path = llama_file(form, self.file, self.folder)
+            return made
         return self.file if engine in HERE else self.folder
 
     def convert(self) -> None:
@@ -142,7 +141,7 @@ def packaged() -> Path:
     sys.path.insert(0, str(PROJECTS))
     import llm.model
 
-    return llm.model.packaged_smollm2()
+    return Path(llm.model.packaged_smollm2())
 
 
 def run(python: Path, script: str, *words: object) -> None:
@@ -242,7 +241,8 @@ def read_bandwidth() -> float:
 def judged(kind: str, rows: Mapping[Name, Row], used: float, packaged: bool) -> tuple[list[str], dict[str, float]]:
     """Goals of one kind of weights, and the numbers that texts may quote."""
     peers = {name: row for name, row in rows.items() if name[0] != "ours"}
-    ours, goals, numbers = rows["ours", kind], [], {}
+    ours, goals = rows["ours", kind], list[str]()
+    numbers: dict[str, float] = {}
     for work in WORK:
         best = max(peers, key=lambda name: peers[name][work])
         over, word = ours[work] / peers[best][work], f"{kind}_{work.replace(' ', '')}"
@@ -260,7 +260,9 @@ def judged(kind: str, rows: Mapping[Name, Row], used: float, packaged: bool) -> 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--position", type=int, default=128, help="tokens before the steps that are timed [%(default)s]")
+    parser.add_argument(
+        "--position", type=int, default=128, help="tokens before the steps that are timed [%(default)s]"
+    )
     parser.add_argument("--size", default="135M", choices=("135M", "0.5B", "1.5B", "3B"), help="[%(default)s]")
     parser.add_argument("--kinds", nargs="+", default=list(PEERS), choices=list(PEERS), help="of weights [all]")
     parser.add_argument("--rounds", type=int, default=5, help="[%(default)s]")
@@ -271,7 +273,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure, and print tables and goals."""
     given = arguments()
-    goals, table = [], []
+    goals, table = list[str](), list[tuple[str | float, ...]]()
     numbers: dict[str, float] = {}
     print(f"{THREADS} threads, {given.size} weights, load {os.getloadavg()[0]:.1f}\n")
     with contextlib.ExitStack() as stack:
@@ -283,8 +285,8 @@ def main() -> None:
             table += [(kind, " ".join(name), *row.values()) for name, row in rows.items()]
             reached, found = judged(kind, rows, used, given.size == "135M")
             goals, numbers = goals + reached, {**numbers, **found}
-    headers = ("weights", "engine", "one answer", f"{BATCH} answers", f"prompt of {tokens_of('prompt', given.position)}")
-    headers += ("load, s", "memory, MiB")
+    asked = f"prompt of {tokens_of('prompt', given.position)}"
+    headers = ("weights", "engine", "one answer", f"{BATCH} answers", asked, "load, s", "memory, MiB")
     shown = tabulate(table, headers, floatfmt=("", "", ".1f", ".1f", ".1f", ".2f", ".0f"))
     print(f"\ntokens a second after {given.position}\n{shown}\n")
     print("\n".join(goals))

@@ -1,6 +1,6 @@
-"""Sides of bench/inference.py in the stack bench-peers: OpenVINO, ONNX Runtime and CTranslate2; see inference_sides.py.
+"""Sides of bench/inference.py in the stack bench-peers: OpenVINO, ONNX Runtime, CTranslate2; see inference_sides.py.
 
-    PYTHON bench/inference_peers.py convert FILE FOLDER     what the sides read, made of a GGUF file, each by its own tool
+    PYTHON bench/inference_peers.py convert FILE FOLDER     what the sides read, of a GGUF file, each by its own tool
     PYTHON bench/inference_peers.py OpenVINO int4_sym-64,f32,paged FOLDER 128
 
 A form of OpenVINO is NNCF's mode with its group of inputs that share a scale, the precision that it computes in, and
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from inference_sides import BATCH, LONG_PROMPT, THREADS, main, room
 
-OPENVINO = {
+OPENVINO: dict[str, dict[str, Any]] = {
     "int4_sym-64": {"mode": "INT4_SYM", "group_size": 64},
     "int4_asym-64": {"mode": "INT4_ASYM", "group_size": 64},
     "int4_sym-rows": {"mode": "INT4_SYM", "group_size": -1},
@@ -28,7 +28,7 @@ OPENVINO = {
     "float16": {},
 }
 ONNX = {"int4-32": ["int4_block_size=32"], "int4-128": ["int4_block_size=128"]}
-CTRANSLATE2 = {"int8": "int8", "bfloat16": "bfloat16"}
+CTRANSLATE2 = ("int8",)  # it has bfloat16 on few processors alone: AMD's are not among them
 
 
 def convert(file: Path, folder: Path) -> None:
@@ -67,7 +67,9 @@ def openvino(plain: Path, folder: Path) -> None:
 
     exported = folder / "exported"
     if not exported.exists():
-        OVModelForCausalLM.from_pretrained(plain, export=True, compile=False, load_in_8bit=False).save_pretrained(exported)
+        OVModelForCausalLM.from_pretrained(plain, export=True, compile=False, load_in_8bit=False).save_pretrained(
+            exported
+        )
     texts = convert_tokenizer(AutoTokenizer.from_pretrained(plain), with_detokenizer=True)
     for form, wanted in OPENVINO.items():
         made = folder / "OpenVINO" / form
@@ -178,7 +180,7 @@ class OnnxRuntime:
 
         self.api, self.room = genai, room(position)
         wanted = genai.Config(str(Path(folder, "ONNX Runtime", form)))
-        wanted.overlay('{"model": {"decoder": {"session_options": {"intra_op_num_threads": %d}}}}' % THREADS)
+        wanted.overlay(json.dumps({"model": {"decoder": {"session_options": {"intra_op_num_threads": THREADS}}}}))
         self.model = genai.Model(wanted)
         self.details: dict[str, Any] = {}
 
@@ -206,6 +208,7 @@ class CTranslate2:
         self.generator = ctranslate2.Generator(str(place), compute_type=form, intra_threads=THREADS)
         self.words, self.room = json.loads((place / "vocabulary.json").read_text()), room(position)
         self.thread: threading.Thread | None = None
+        self.made, self.wanted = threading.Semaphore(0), threading.Semaphore(0)
         self.details: dict[str, Any] = {}
 
     def _generate(self, batch: int, length: int) -> None:

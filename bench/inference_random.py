@@ -1,6 +1,6 @@
 """Write a GGUF file of SmolLM2's architecture and tokenizer, of another size and with random weights in bfloat16.
 
-    PYTHON bench/inference_random.py SMOLLM2.gguf FILE 0.5B
+PYTHON bench/inference_random.py SMOLLM2.gguf FILE 0.5B
 """
 
 import sys

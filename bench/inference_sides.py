@@ -106,7 +106,7 @@ def llama_file(form: str, model: Path, folder: Path) -> Path:
     """The model with weights of llama.cpp's form, made by it in `folder`; SmolLM2 is packaged as Q4_1."""
     if form == "Q4_1" and "q4_1" in model.name.lower():
         return model
-    llama_cpp, callback = silent_llama_cpp()
+    llama_cpp, _callback = silent_llama_cpp()
     wanted = llama_cpp.llama_model_quantize_default_params()
     set_fields(wanted, ftype=getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{form}"), allow_requantize=True)
     made = folder / f"{form}.gguf"

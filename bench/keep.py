@@ -31,9 +31,9 @@ def main(name: str, *options: str) -> int:
     """Run bench/NAME.py, show its lines as they come, and keep them. Returns its exit code."""
     facts = surroundings()
     with tempfile.TemporaryDirectory() as folder:
-        numbers = Path(folder) / "numbers.json"
+        numbers, picture = Path(folder) / "numbers.json", Path(folder) / "picture.svg"
         command = [sys.executable, "-u", str(ROOT / "bench" / f"{name}.py"), *options]
-        environment = {**os.environ, "BENCH_NUMBERS": str(numbers)}
+        environment = {**os.environ, "BENCH_NUMBERS": str(numbers), "BENCH_PICTURE": str(picture)}
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as running:
             assert running.stdout
             printed = []
@@ -44,7 +44,11 @@ def main(name: str, *options: str) -> int:
             found = json.loads(numbers.read_text()) if numbers.exists() else {}
             by_hand = {"command": f"python bench/keep.py {shlex.join([name, *options])}"} if options else {}
             kept = {**facts, **by_hand, "numbers": found, "printed": "".join(printed).strip()}
-            write("-".join([name, *(each.lstrip("-") for each in options[:1])]), kept)
+            called = "-".join([name, *(each.lstrip("-") for each in options[:1])])
+            if picture.exists():
+                KEPT.mkdir(exist_ok=True)
+                (KEPT / f"{called}.svg").write_bytes(picture.read_bytes())
+            write(called, kept)
     return running.returncode
 
 
@@ -82,7 +86,9 @@ def section(path: Path) -> str:
     place = f"{kept['cores']} cores of {kept['processor']}, load {kept['load']:g} at the start"
     head = f"{kept['when']}, revision {kept['revision'][:10]}{tree}; {place}."
     command = kept.get("command", f"./inv bench --only {path.stem}")
-    return f"\n## {path.stem}\n\n`{command}` · {head}\n\n```text\n{kept['printed']}\n```\n"
+    drawn = path.with_suffix(".svg")
+    shown = f"\n![{path.stem}](benchmarks/{drawn.name})\n" if drawn.exists() else ""
+    return f"\n## {path.stem}\n\n`{command}` · {head}\n{shown}\n```text\n{kept['printed']}\n```\n"
 
 
 if __name__ == "__main__":

@@ -90,6 +90,12 @@ def keep(numbers: Mapping[str, float]) -> None:
         Path(place).write_text(json.dumps(dict(numbers)))
 
 
+def picture() -> Path | None:
+    """Where a picture of this measurement (SVG) is to be written, for bench/keep.py to put beside what was printed."""
+    place = os.environ.get("BENCH_PICTURE")
+    return Path(place) if place else None
+
+
 def most_memory(process: int | str = "self") -> float:
     """MiB at the peak of a process, of it alone: what getrusage says begins with the peak of whoever started it."""
     status = Path(f"/proc/{process}/status").read_text()

@@ -13,6 +13,8 @@ import ctypes
 import functools
 import importlib.util
 import itertools
+import json
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import ROOT, keep
+from measuring import ROOT, keep, picture
 from tabulate import tabulate
 
 sys.path.insert(0, str(ROOT / "projects"))
@@ -153,6 +155,40 @@ def main() -> None:
         peer = f"IQ4_NL's{' by a text' * bool(what)}, {theirs:.4f}"
         print(f"goal: KL at {bits} bits: at most {peer} at {their_bits}; it is {ours:.4f}: {met}")
     keep({"int4_bits": bits, "int4_divergence": ours, "iq4_nl_divergence": found["IQ4_NL", ""][1]})
+    draw(found)
+
+
+def speeds() -> dict[str, float]:
+    """Tokens a second of one answer with each form, as bench/inference.py last printed them; empty where it has not."""
+    path = ROOT / "docs" / "benchmarks" / "inference.json"
+    printed = json.loads(path.read_text())["printed"] if path.exists() else ""
+    rows = re.findall(r"^int4 +(?:llama\.cpp )?(ours|\S+).*? {2,}([\d.]+)", printed, re.MULTILINE)
+    return {"ours int4" if name == "ours" else name: float(speed) for name, speed in rows}
+
+
+def draw(found: Mapping[tuple[str, str], tuple[float, float]]) -> None:
+    """KL over bits a weight, and over the speed of one answer: what lies nearest to the axes is best."""
+    place = picture()
+    if place is None:
+        return
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "quantisers", "font.size": 9})
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), sharey=True)
+    known = speeds()
+    for (name, what), (bits, divergence) in found.items():
+        colour, label = "#3949ab" if name.startswith("ours") else "#78909c", f"{name}, {what}".rstrip(", ")
+        for panel, x in zip(axes, (bits, 1000 / known[name] if name in known else None), strict=True):
+            if x is not None:
+                panel.plot(x, divergence, "o", color=colour)
+                panel.annotate(label, (x, divergence), (5, 0), textcoords="offset points", va="center", color=colour)
+    axes[0].set(xlabel="bits a weight", ylabel="KL to float32, nat", yscale="log", xlim=(4.4, 5.4))
+    axes[1].set(xlabel="ms a token of one answer (bench/inference.py)")
+    axes[1].set_xlim(0, 9)
+    figure.savefig(place, format="svg", bbox_inches="tight", metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def require_options(command: str, program: Path, arguments: Sequence[str]) -> No
 
 @dataclass(frozen=True)
 class Measurement:
-    """A program of bench/: the stack that it names as its own, another that it calls, and what it measures, in a line."""
+    """A program of bench/: the stack that it names as its own, another that it calls, and what it measures."""
 
     stack: str
     beside: str
