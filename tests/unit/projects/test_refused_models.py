@@ -103,9 +103,15 @@ def test_layers_that_are_all_full_change_nothing_without_a_window(case):
     assert llm.families.from_hugging_face({**config, "layer_types": FULL}) == plain
 
 
+def test_and_a_third_which_transformers_computes_no_more():
+    config = {**cases.CASES["phi3-longrope"], "rope_scaling": {**cases.LONGROPE, "type": "su"}}
+    with pytest.raises(llm.ModelError, match="'su' is called longrope now"):
+        llm.families.from_hugging_face(config)
+
+
 @pytest.mark.parametrize("name", ["type", "rope_type"])
-@pytest.mark.parametrize("kind", ["su", "longrope", "yarn"])
-def test_phi3_has_three_names_for_one_scaling(name, kind):
+@pytest.mark.parametrize("kind", ["longrope", "yarn"])
+def test_phi3_has_two_names_for_one_scaling(name, kind):
     rope = {**cases.LONGROPE, "type": GONE, name: kind}
     config = {**cases.CASES["phi3-longrope"], "rope_scaling": changed(rope, {})}
     assert llm.families.from_hugging_face(config) == llm.families.from_hugging_face(cases.CASES["phi3-longrope"])
