@@ -119,7 +119,9 @@ SETTINGS: Mapping[str, Callable[[Any], bool]] = {
     "auto_map": lambda value: isinstance(value, Mapping),
     "tokenizer_class": lambda value: value is None or isinstance(value, str),
     "model_input_names": lambda value: isinstance(value, list),
-    "add_prefix_space": lambda value: value is None or isinstance(value, bool),
+    **dict.fromkeys(
+        ("add_prefix_space", "add_bos_token", "add_eos_token"), lambda value: value is None or isinstance(value, bool)
+    ),
 }
 
 
