@@ -59,7 +59,10 @@ def _mixtral(says: Says, fields: Fields) -> Fields:
         inner=fields["inner"],
         layers=(True,) * fields["layers"],
     )
-    return {**_mistral(says, fields), "experts": _possible(experts)}
+    found = _mistral(says, fields)
+    if says.get("head_dim") is None and (kind := found["ropes"][0].kind) in ("yarn", "longrope"):
+        raise ModelError(f"config.json has no 'head_dim', by which transformers computes {kind!r} here: add it")
+    return {**found, "experts": _possible(experts)}
 
 
 def _possible(experts: Experts) -> Experts:
@@ -200,7 +203,11 @@ def _smollm3(says: Says, fields: Fields) -> Fields:
     turns = says.get("no_rope_layers")  # 1 where a layer has rope, whatever the name says
     if turns is None:
         turns = [int((layer + 1) % step != 0) for layer in range(layers)]
-    if not isinstance(turns, list) or len(turns) != layers or any(type(turn) is not int or turn not in (0, 1) for turn in turns):
+    if (
+        not isinstance(turns, list)
+        or len(turns) != layers
+        or any(type(turn) is not int or turn not in (0, 1) for turn in turns)
+    ):
         raise ModelError(f"config.json has 'no_rope_layers' that are not {layers} of 0 and 1: copy the folder again")
     window = _window(says) if flag(says, "use_sliding_window", False) else 0
     windows = windows_of(says, layers, window, [not turn for turn in turns])

@@ -12,7 +12,7 @@ import numpy as np
 from .config import Config, Experts
 from .errors import ModelError
 from .rope import OLD, Rope
-from .values import flag, integer, number, shown
+from .values import integer, number, shown
 
 Says = Mapping[str, Any]  # metadata without the name of the architecture before them
 Fields = dict[str, Any]
@@ -51,6 +51,19 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "attention.scale": (0.0,),
     "leading_dense_block_count": (0,),
     "nextn_predict_layers": (0,),
+}
+
+# What type a value has; whole numbers are the others, and lists of them or of flags.
+REAL = """
+    attention.layer_norm_rms_epsilon rope.freq_base rope.freq_base_swa rope.scaling.factor rope.scale_linear
+    rope.scaling.attn_factor rope.scaling.yarn_ext_factor rope.scaling.yarn_attn_factor rope.scaling.yarn_beta_fast
+    rope.scaling.yarn_beta_slow rope.scaling.yarn_log_multiplier attn_logit_softcapping final_logit_softcapping
+    logit_scale embedding_scale residual_scale attention.scale
+"""
+TYPES: Mapping[str, type] = {
+    **dict.fromkeys(REAL.split(), float),
+    **dict.fromkeys(("attention.causal", "use_parallel_residual", "rope.scaling.finetuned"), bool),
+    **dict.fromkeys(("rope.scaling.type", "tensor_data_layout"), str),
 }
 
 
@@ -284,6 +297,8 @@ def from_gguf(metadata: Mapping[str, Any], tensors: Tensors) -> Config:
     name, architecture = architecture_of(metadata)
     if metadata.get("general.type", "model") != "model":
         raise ModelError(f"the GGUF file is a {shown(metadata['general.type'])}, no model: name the model's file")
+    if type(parts := metadata.get("split.count", 0)) is not int or parts > 1:
+        raise ModelError(f"the GGUF file is one of {shown(parts)}: join them by llama-gguf-split")
     says = {key.partition(".")[2]: value for key, value in metadata.items() if key.startswith(f"{name}.")}
     read = {*READ.split(), *architecture.keys.split()}
     for key, value in says.items():
@@ -291,6 +306,10 @@ def from_gguf(metadata: Mapping[str, Any], tensors: Tensors) -> Config:
             raise ModelError(
                 f"the GGUF file has {name}.{key} = {shown(value)}, which is not computed here: take another model"
             )
-    flag(says, "rope.scaling.finetuned", True)
+        if type(value) is not TYPES.get(key, int) and (type(value) is not list or not key.endswith("_pattern")):
+            kind = TYPES.get(key, int).__name__
+            raise ModelError(f"the GGUF file has {name}.{key} = {shown(value)}, which is no {kind}: fetch it again")
+    if says.get("expert_used_count") and not says.get("expert_count"):
+        raise ModelError(f"the GGUF file has {name}.expert_used_count and no expert_count: fetch the file again")
     fields = plain_fields(says, metadata, tied="output.weight" not in tensors)
     return Config(**{**fields, **architecture.fields(says, fields, tensors)})

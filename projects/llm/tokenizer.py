@@ -139,7 +139,9 @@ def _special(tokenizer: tokenizers.Tokenizer, settings: Mapping[str, Any]) -> di
     added = {piece.content: piece.special for piece in tokenizer.get_added_tokens_decoder().values()}
     for name, piece in {**others, **named}.items():
         if piece and tokenizer.token_to_id(piece) is None:
-            raise ModelError(f"tokenizer_config.json's {name} is {shown(piece)}, no token of tokenizer.json: add it there")
+            raise ModelError(
+                f"tokenizer_config.json's {name} is {shown(piece)}, no token of tokenizer.json: add it there"
+            )
         if piece and not added.get(piece):
             tokenizer.add_special_tokens([AddedToken(piece, normalized=False, special=True)])
     return named

@@ -42,7 +42,7 @@ def _one_of(*names: str | None) -> Callable[[Any], bool]:
     return lambda value: value is None or value in names
 
 
-# What these must be, though it changes no logits: transformers has an error for anything else, or another way to take it.
+# What these must be though they change no logits: transformers has an error for anything else, or takes it otherwise.
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
 KINDS: Mapping[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("dtype", "torch_dtype"), _one_of("float32", "bfloat16", "float16")),
@@ -58,8 +58,8 @@ KINDS: Mapping[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("return_dict", "use_return_dict"), lambda value: value is True),
     **dict.fromkeys(("use_cache", "_attn_implementation_autoset"), _truth),
     **dict.fromkeys(("output_attentions", "output_hidden_states"), lambda value: value is None or _truth(value)),
-    **dict.fromkeys(("auto_map", "task_specific_params"), lambda value: isinstance(value, Mapping)),
-    "id2label": lambda value: value is None or isinstance(value, Mapping) and all(str(key).isdigit() for key in value),
+    "auto_map": lambda value: isinstance(value, Mapping),
+    "id2label": lambda value: value is None or (isinstance(value, Mapping) and all(map(str.isdigit, value))),
     **dict.fromkeys(("_attn_implementation", "_experts_implementation"), _one_of(*ATTENTIONS)),
     "cache_implementation": _one_of(*CACHES),
     "use_bidirectional_attention": lambda value: value is None or _truth(value),

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import llm
 import numpy as np
@@ -37,6 +38,7 @@ def changed(config, changes):
             {"rope_parameters": {"rope_type": "default", "rope_theta": 500.0, "partial_rotary_factor": 0.5}},
             "two 'partial_rotary_factor'",
         ),
+        ("mixtral", {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}, "head_dim": GONE}, "no 'head_dim'"),
         ("gemma2", {"tie_word_embeddings": None}, "'tie_word_embeddings': None"),
         ("smollm3", {"tie_word_embeddings": None}, "'tie_word_embeddings': None"),
     ],
@@ -302,6 +304,35 @@ def test_what_llama_cpp_reads_for_other_architectures(key):
     metadata |= {"llama.attention.layer_norm_rms_epsilon": 1e-5, "llama.rope.scaling.type": "yarn"}
     with pytest.raises(llm.ModelError, match=rf"rope\.scaling\.{key} = 8\.0"):
         llm.gguf_config.from_gguf(metadata, {})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("llama.rope.freq_base", 10000),
+        ("llama.attention.layer_norm_rms_epsilon", 1),
+        ("llama.rope.scaling.factor", 2),
+        ("llama.rope.scaling.original_context_length", 32.0),
+        ("llama.rope.scaling.original_context_length", True),
+        ("llama.rope.scaling.type", 1),
+        ("llama.attention.causal", 1),
+        ("llama.block_count", 4.0),
+        ("llama.expert_used_count", 2),
+        ("split.count", 2),
+        ("general.type", "adapter"),
+        ("llama.attention.clamp_kqv", 8.0),
+        ("llama.attention.scale", 0.5),
+        ("llama.unknown", 0),
+    ],
+)
+def test_metadata_that_llama_cpp_refuses_or_computes_with(tmp_path, monkeypatch, key, value):
+    file = llm.gguf_file.GGUFFile(Path(gguf_of(tmp_path / "m.gguf", monkeypatch)))
+    llm.gguf_config.from_gguf(file.metadata, file)
+    with pytest.raises(
+        llm.ModelError,
+        match="one of 2: join" if key == "split.count" else "an adapter|'adapter'" if key == "general.type" else key,
+    ):
+        llm.gguf_config.from_gguf({**file.metadata, key: value}, file)
 
 
 def test_experts_whose_axes_lie_otherwise(tmp_path, monkeypatch):
