@@ -311,9 +311,12 @@ def test_what_llama_cpp_reads_for_other_architectures(key):
     [
         ("llama.rope.freq_base", 10000),
         ("llama.attention.layer_norm_rms_epsilon", 1),
+        ("llama.rope.freq_base", 0.5),
+        ("llama.rope.dimension_count", 8),
         ("llama.rope.scaling.factor", 2),
         ("llama.rope.scaling.original_context_length", 32.0),
         ("llama.rope.scaling.original_context_length", True),
+        ("llama.rope.scaling.original_context_length", -1),
         ("llama.rope.scaling.type", 1),
         ("llama.attention.causal", 1),
         ("llama.block_count", 4.0),
