@@ -333,7 +333,7 @@ def test_metadata_that_llama_cpp_refuses_or_computes_with(tmp_path, monkeypatch,
     llm.gguf_config.from_gguf(file.metadata, file)
     with pytest.raises(
         llm.ModelError,
-        match="one of 2: join" if key == "split.count" else "an adapter|'adapter'" if key == "general.type" else key,
+        match={"split.count": "one of 2: join", "general.type": "'adapter'"}.get(key, key.removeprefix("llama.")),
     ):
         llm.gguf_config.from_gguf({**file.metadata, key: value}, file)
 
