@@ -6,7 +6,7 @@ from typing import Any
 
 from .errors import ModelError
 from .rope import Rope, make_rope
-from .values import flag, integer, number
+from .values import flag, fraction, integer, number
 
 ACTIVATIONS = {
     "silu": "silu",
@@ -105,7 +105,7 @@ def plain_numbers(config: Mapping[str, Any]) -> dict[str, Any]:
         "vocabulary": integer(config, "vocab_size"),
         "context": integer(config, "max_position_embeddings"),
         "rope_theta": number(rope, "rope_theta", number(config, "rope_theta", 10000.0, 0), 0),
-        "epsilon": number(config, "rms_norm_eps", more_than=0),
+        "epsilon": fraction(config, "rms_norm_eps", more_than=0),
         "tied": flag(config, "tie_word_embeddings", False),
     }
 
@@ -115,10 +115,10 @@ def rope_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
     new, old = config.get("rope_parameters"), config.get("rope_scaling")
     if new and old and new != old:
         raise ModelError("config.json has both 'rope_parameters' and 'rope_scaling', which differ: keep one of them")
-    found = new or old or {}
-    if not isinstance(found, Mapping):
-        raise ModelError(f"config.json's rope scaling is {found!r}, not an object: copy the model's folder again")
-    return found
+    for found in (new, old):
+        if found is not None and not isinstance(found, Mapping):
+            raise ModelError(f"config.json's rope scaling is {found!r}, not an object: copy the model's folder again")
+    return new or old or {}
 
 
 def rope_from(config: Mapping[str, Any], fields: Mapping[str, Any], says: Mapping[str, Any] | None = None) -> Rope:

@@ -12,7 +12,7 @@ from .config import Config, Experts, activation_of, plain_numbers, rope_from, ro
 from .errors import ModelError
 from .rope import OLD, make_rope
 from .unknown import DESCRIPTIVE, READ, refuse_keys
-from .values import flag, integer, number
+from .values import flag, fraction, integer, number
 
 Says = Mapping[str, Any]
 Fields = dict[str, Any]
@@ -29,8 +29,19 @@ def _biases(says: Says) -> frozenset[str]:
     return frozenset(attention + (FEED_FORWARD if flag(says, "mlp_bias", False) else ()))
 
 
-def _llama(says: Says, fields: Fields) -> Fields:
+def _whole_heads(fields: Fields) -> None:
+    """transformers asks for it even where head_dim says another size."""
+    if fields["hidden"] % fields["heads"]:
+        raise ModelError(f"{fields['heads']} heads do not share 'hidden_size' {fields['hidden']} evenly: copy it again")
+
+
+def _plain(says: Says, fields: Fields) -> Fields:
     return {**_rope(says, fields), "biases": _biases(says)}
+
+
+def _llama(says: Says, fields: Fields) -> Fields:
+    _whole_heads(fields)
+    return _plain(says, fields)
 
 
 def _window(says: Says) -> int:
@@ -48,7 +59,10 @@ def _mixtral(says: Says, fields: Fields) -> Fields:
         inner=fields["inner"],
         layers=(True,) * fields["layers"],
     )
-    return {**_mistral(says, fields), "experts": _possible(experts)}
+    found = _mistral(says, fields)
+    if says.get("head_dim") is None and (kind := found["ropes"][0].kind) in ("yarn", "longrope"):
+        raise ModelError(f"config.json has no 'head_dim', by which transformers computes {kind!r} here: add it")
+    return {**found, "experts": _possible(experts)}
 
 
 def _possible(experts: Experts) -> Experts:
@@ -69,6 +83,7 @@ def _qwen2(says: Says, fields: Fields) -> Fields:
 
 
 def _qwen2_vl(says: Says, fields: Fields) -> Fields:
+    _whole_heads(fields)
     rope, pairs = dict(rope_of(says)), fields["head_dim"] // 2
     sections = rope.pop("mrope_section", None)
     whole = isinstance(sections, list) and len(sections) == 3 and all(type(n) is int and n >= 0 for n in sections)
@@ -86,13 +101,15 @@ def _qwen2_vl(says: Says, fields: Fields) -> Fields:
 
 
 def _qwen3(says: Says, fields: Fields) -> Fields:
-    return {**_llama(says, fields), **_upper_layers_slide(says, fields), "head_norms": True}
+    return {**_plain(says, fields), **_upper_layers_slide(says, fields), "head_norms": True}
 
 
 def _qwen3_moe(says: Says, fields: Fields) -> Fields:
-    dense, step = says.get("mlp_only_layers") or [], integer(says, "decoder_sparse_step")
-    if not isinstance(dense, list) or any(not isinstance(layer, int) for layer in dense):
+    dense, step = says.get("mlp_only_layers", []), integer(says, "decoder_sparse_step")
+    if not isinstance(dense, list) or any(type(layer) is not int for layer in dense):
         raise ModelError(f"config.json has 'mlp_only_layers': {dense!r}, no list of layers: copy the folder again")
+    if None not in (names := (says.get("num_experts"), says.get("num_local_experts"))) and names[0] != names[1]:
+        raise ModelError(f"config.json has {names[0]!r} 'num_experts' and {names[1]!r} 'num_local_experts': keep one")
     experts = Experts(
         count=integer(says, "num_experts" if "num_experts" in says else "num_local_experts"),
         chosen=integer(says, "num_experts_per_tok"),
@@ -102,24 +119,25 @@ def _qwen3_moe(says: Says, fields: Fields) -> Fields:
     )
     window = _window(says) if flag(says, "use_sliding_window", False) else 0
     windows = (window,) * fields["layers"]
-    return {**_llama(says, fields), "windows": windows, "head_norms": True, "experts": _possible(experts)}
+    return {**_plain(says, fields), "windows": windows, "head_norms": True, "experts": _possible(experts)}
 
 
 def _gemma(says: Says, fields: Fields) -> Fields:
+    _whole_heads(fields)
     if says.get("use_bidirectional_attention"):
         raise ModelError(
             "config.json has 'use_bidirectional_attention', which is not computed here: take another model"
         )
 
     def cap(name: str) -> float:
-        return 0.0 if says.get(name) is None else number(says, name, more_than=0)
+        return 0.0 if says.get(name) is None else fraction(says, name, more_than=0)
 
     return {
         # transformers reads hidden_activation alone; older files have another hidden_act beside it.
         "activation": activation_of(says, ("hidden_activation",), "gelu_pytorch_tanh"),
         "biases": _biases(says),
         "sandwich": True,
-        "score_scale": number(says, "query_pre_attn_scalar", more_than=0) ** -0.5,
+        "score_scale": integer(says, "query_pre_attn_scalar") ** -0.5,
         "score_cap": cap("attn_logit_softcapping"),
         "logit_cap": cap("final_logit_softcapping"),
         "embedding_scale": fields["hidden"] ** 0.5,
@@ -142,8 +160,8 @@ def _gemma3(says: Says, fields: Fields) -> Fields:
     size, context, rope = fields["head_dim"], fields["context"], rope_of(says)
     wide: Any = rope
     near: Any = {}
-    if says.get("rope_parameters"):  # newer files have one for each type of layer
-        if set(rope) - {"full_attention", "sliding_attention"} or says.get("rope_scaling"):
+    if says.get("rope_parameters") is not None:  # newer files have one for each type of layer
+        if set(rope) - {"full_attention", "sliding_attention"} or not rope or says.get("rope_scaling") is not None:
             raise ModelError(f"config.json's 'rope_parameters' are not of two types of layers: {sorted(rope)}")
         wide, near = rope.get("full_attention") or {}, rope.get("sliding_attention") or {}
     if not isinstance(wide, Mapping) or not isinstance(near, Mapping):
@@ -165,11 +183,11 @@ def _gemma3(says: Says, fields: Fields) -> Fields:
 
 def _phi3(says: Says, fields: Fields) -> Fields:
     rope = dict(rope_of(says))
-    kind = rope.get("rope_type", rope.get("type")) or "default"
-    if kind in (names := ("yarn", "su", "longrope")):  # Phi-3's first files have others; the old context stands outside
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind in (names := ("yarn", "longrope")):  # Phi-3's first files have another; the old context stands outside
         rope |= {name: "longrope" for name in ("type", "rope_type") if rope.get(name) in names}
         rope[OLD] = integer(says, OLD)
-    elif kind != "default":
+    elif kind not in ("default", "su"):
         raise ModelError(f"rope scaling {kind!r} is none of Phi-3's: take another model")
     part = number(says, "partial_rotary_factor", rope.get("partial_rotary_factor", 1.0), more_than=0)
     if rope.get("partial_rotary_factor", part) not in (None, part):
@@ -185,12 +203,16 @@ def _smollm3(says: Says, fields: Fields) -> Fields:
     turns = says.get("no_rope_layers")  # 1 where a layer has rope, whatever the name says
     if turns is None:
         turns = [int((layer + 1) % step != 0) for layer in range(layers)]
-    if not isinstance(turns, list) or len(turns) != layers or any(turn not in (0, 1) for turn in turns):
+    if (
+        not isinstance(turns, list)
+        or len(turns) != layers
+        or any(type(turn) is not int or turn not in (0, 1) for turn in turns)
+    ):
         raise ModelError(f"config.json has 'no_rope_layers' that are not {layers} of 0 and 1: copy the folder again")
     window = _window(says) if flag(says, "use_sliding_window", False) else 0
     windows = windows_of(says, layers, window, [not turn for turn in turns])
     turned = tuple(0 if turn else -1 for turn in turns)
-    return {**_llama(says, fields), "turned": turned, "windows": windows}
+    return {**_plain(says, fields), "turned": turned, "windows": windows}
 
 
 @dataclass(frozen=True)
@@ -280,7 +302,7 @@ FAMILIES: Mapping[str, Family] = {
     "Phi3ForCausalLM": Family(
         _phi3,
         "hidden_act sliding_window original_max_position_embeddings partial_rotary_factor",
-        {"original_max_position_embeddings": 4096, "rms_norm_eps": 1e-5},
+        {"original_max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "pad_token_id": 32000},
         "num_key_value_heads sliding_window",
     ),
     "SmolLM3ForCausalLM": Family(
@@ -301,7 +323,7 @@ def family_of(config: Says) -> tuple[str, Family]:
     name = names[0]
     if not isinstance(name, str) or name not in FAMILIES:
         raise ModelError(f"architecture {name!r} is unknown here; there is {', '.join(FAMILIES)}")
-    if (kind := config.get("model_type", MODEL_TYPES[name])) != MODEL_TYPES[name]:
+    if (kind := config.get("model_type")) != MODEL_TYPES[name]:
         raise ModelError(f"config.json has the architecture {name!r} and 'model_type': {kind!r}: copy the folder again")
     return name, FAMILIES[name]
 
@@ -318,6 +340,9 @@ def from_hugging_face(config: Says) -> Config:
     if family.fields is _qwen2_vl:
         config = flat(config)
     refuse_keys(config, family.keys.split())
+    padding, size = config.get("pad_token_id", family.defaults.get("pad_token_id")), config.get("vocab_size")
+    if type(padding) is int and type(size) is int and not -size <= padding < size:
+        raise ModelError(f"config.json has 'pad_token_id': {padding}, which is none of {size} tokens: correct it")
     empty = [name for name, value in config.items() if value is None and name in (*READ.split(), *family.keys.split())]
     if wrong := [name for name in empty if name not in (*NULL, *family.null.split())]:
         raise ModelError(f"config.json has {wrong[0]!r}: None, where a value must be: copy the folder again")
@@ -332,7 +357,7 @@ def flat(config: Says) -> Says:
 
     Raises ModelError where a number stands both inside and outside, and differs.
     """
-    inner = config.get("text_config") or {}
+    inner = {} if config.get("text_config") is None else config["text_config"]
     if not isinstance(inner, Mapping):
         raise ModelError(f"config.json has 'text_config': {inner!r}, which is no object: copy the folder again")
     ropes = {"text_config", *(("rope_scaling", "rope_parameters") if any("rope_" in name for name in inner) else ())}
@@ -344,6 +369,9 @@ def flat(config: Says) -> Says:
             raise ModelError(
                 f"config.json has two {name!r}, which differ: {value!r} in text_config and {outer[name]!r}"
             )
+    for name in outer if config.get("text_config") is not None else ():
+        if name not in inner and name not in own and name in READ.split():  # transformers would take its default
+            raise ModelError(f"config.json has {name!r} outside of text_config alone: write it there, too")
     return {**inner, **outer, **numbers}
 
 

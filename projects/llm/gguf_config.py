@@ -12,7 +12,7 @@ import numpy as np
 from .config import Config, Experts
 from .errors import ModelError
 from .rope import OLD, Rope
-from .values import flag, integer, number, shown
+from .values import integer, number, shown
 
 Says = Mapping[str, Any]  # metadata without the name of the architecture before them
 Fields = dict[str, Any]
@@ -53,6 +53,19 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "nextn_predict_layers": (0,),
 }
 
+# What type a value has; whole numbers are the others, and lists of them or of flags.
+REAL = """
+    attention.layer_norm_rms_epsilon rope.freq_base rope.freq_base_swa rope.scaling.factor rope.scale_linear
+    rope.scaling.attn_factor rope.scaling.yarn_ext_factor rope.scaling.yarn_attn_factor rope.scaling.yarn_beta_fast
+    rope.scaling.yarn_beta_slow rope.scaling.yarn_log_multiplier attn_logit_softcapping final_logit_softcapping
+    logit_scale embedding_scale residual_scale attention.scale
+"""
+TYPES: Mapping[str, type] = {
+    **dict.fromkeys(REAL.split(), float),
+    **dict.fromkeys(("attention.causal", "use_parallel_residual", "rope.scaling.finetuned"), bool),
+    **dict.fromkeys(("rope.scaling.type", "tensor_data_layout"), str),
+}
+
 
 def plain_fields(says: Says, metadata: Mapping[str, Any], tied: bool) -> Fields:
     """The fields of Config that every architecture has."""
@@ -74,7 +87,7 @@ def plain_fields(says: Says, metadata: Mapping[str, Any], tied: bool) -> Fields:
         "head_dim": size,
         "vocabulary": len(pieces),
         "context": integer(says, "context_length"),
-        "rope_theta": number(says, "rope.freq_base", 10000.0, 0),
+        "rope_theta": number(says, "rope.freq_base", 10000.0, 1),
         "epsilon": number(says, "attention.layer_norm_rms_epsilon", more_than=0),
         "tied": tied,
     }
@@ -129,7 +142,8 @@ def _scaling(says: Says, context: int) -> dict[str, Any]:
     return {
         "type": "yarn",
         "factor": factor,
-        OLD: integer(says, "rope.scaling.original_context_length", context),
+        # In fewer than 2π positions no pair turns once, and llama.cpp's ramp is another than transformers'.
+        OLD: integer(says, "rope.scaling.original_context_length", context, 7),
     }
 
 
@@ -140,8 +154,7 @@ def biases_of(tensors: Tensors, names: Iterable[str] = BIASES) -> frozenset[str]
 
 def _llama(says: Says, fields: Fields, tensors: Tensors) -> Fields:
     found: Fields = {"ropes": (rope_of(says, fields, tensors),), "biases": biases_of(tensors)}
-    if found["ropes"][0].still:
-        _refuse("rope.dimension_count", says)  # its pairs lie side by side, and those that are still behind them
+    _all_turn(found["ropes"][0], says)
     if integer(says, "expert_count", 0, least=0):
         found["experts"] = _experts(says, fields, fields["inner"])
     return found
@@ -154,8 +167,16 @@ def _experts(says: Says, fields: Fields, inner: int) -> Experts:
     return Experts(count=count, chosen=chosen, inner=inner, layers=(True,) * fields["layers"])
 
 
+def _all_turn(rope: Rope, says: Says) -> None:
+    """llama.cpp ends where pairs of these architectures stand still."""
+    if rope.still:
+        _refuse("rope.dimension_count", says)
+
+
 def _qwen2(says: Says, fields: Fields, tensors: Tensors) -> Fields:
-    return {"ropes": (rope_of(says, fields, {}),), "biases": biases_of(tensors, QKV)}
+    rope = rope_of(says, fields, {})
+    _all_turn(rope, says)
+    return {"ropes": (rope,), "biases": biases_of(tensors, QKV)}
 
 
 def _qwen3(says: Says, fields: Fields, tensors: Tensors) -> Fields:
@@ -284,6 +305,8 @@ def from_gguf(metadata: Mapping[str, Any], tensors: Tensors) -> Config:
     name, architecture = architecture_of(metadata)
     if metadata.get("general.type", "model") != "model":
         raise ModelError(f"the GGUF file is a {shown(metadata['general.type'])}, no model: name the model's file")
+    if type(parts := metadata.get("split.count", 0)) is not int or parts > 1:
+        raise ModelError(f"the GGUF file is one of {shown(parts)}: join them by llama-gguf-split")
     says = {key.partition(".")[2]: value for key, value in metadata.items() if key.startswith(f"{name}.")}
     read = {*READ.split(), *architecture.keys.split()}
     for key, value in says.items():
@@ -291,6 +314,11 @@ def from_gguf(metadata: Mapping[str, Any], tensors: Tensors) -> Config:
             raise ModelError(
                 f"the GGUF file has {name}.{key} = {shown(value)}, which is not computed here: take another model"
             )
-    flag(says, "rope.scaling.finetuned", True)
+        kind, several = TYPES.get(key, int), type(value) is list and key.endswith("_pattern")
+        if not several and (type(value) is not kind or (kind is int and value < 0)):
+            said = f"{name}.{key} = {shown(value)}, which is no {kind.__name__} that it may be"
+            raise ModelError(f"the GGUF file has {said}: fetch the file again")
+    if says.get("expert_used_count") and not says.get("expert_count"):
+        raise ModelError(f"the GGUF file has {name}.expert_used_count and no expert_count: fetch the file again")
     fields = plain_fields(says, metadata, tied="output.weight" not in tensors)
     return Config(**{**fields, **architecture.fields(says, fields, tensors)})

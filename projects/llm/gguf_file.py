@@ -126,7 +126,7 @@ class GGUFFile(Mapping[str, Array]):
             shape = tuple(reader.number("Q") for _ in range(axes))[::-1]  # GGML counts from the last
             self.entries[name] = Entry(shape, reader.number("I"), reader.number("Q"))
         alignment = self.metadata.get("general.alignment", 32)
-        if type(alignment) is not int or alignment <= 0 or alignment & (alignment - 1):
+        if type(alignment) is not int or alignment < 8 or alignment & (alignment - 1):
             raise ModelError(f"{path} is damaged: its data are aligned to {shown(alignment)}; fetch the file again")
         self._start = -(-reader.at // alignment) * alignment
         place = 0  # as ggml has it: each behind the one before, from the next multiple of the alignment on

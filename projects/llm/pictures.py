@@ -38,6 +38,7 @@ DEFAULTS = {  # what transformers takes where a file has none
     "image_mean": [0.48145466, 0.4578275, 0.40821073],
     "image_std": [0.26862954, 0.26130258, 0.27577711],
 }
+NEEDED = ("do_normalize", "do_rescale", "do_resize", "rescale_factor", "resample")
 NAMES = {"shortest_edge": "min_pixels", "longest_edge": "max_pixels"}  # in older files
 PIXELS = {"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 1280}
 
@@ -75,6 +76,9 @@ class Preparation:
     def of(cls, settings: Mapping[str, Any]) -> "Preparation":
         """Of the dictionary of a preprocessor_config.json. Raises ModelError for what is not computed here."""
         refuse_settings(FILE, settings, (*READ.split(), "image_mean", "image_std"), SAYS)
+        for name in (*DEFAULTS, *NEEDED):
+            if name in settings and settings[name] is None:
+                raise ModelError(f"{FILE} has {name!r}: None, where a value must be: fetch the file again")
         says = DEFAULTS | {name: value for name, value in settings.items() if value is not None}
         size = says.get("size", PIXELS)
         if not isinstance(size, Mapping) or set(size) - set(PIXELS):

@@ -140,11 +140,14 @@ def make_rope(says: Mapping[str, Any], theta: float, head_dim: int, context: int
 
     Raises ModelError for a kind or a name that is unknown, and for a number that is missing or none.
     """
-    kind = says.get("rope_type", says.get("type")) or "default"
+    for name in ("rope_type", "type", "rope_theta", "partial_rotary_factor", "truncate", OLD):
+        if name in says and says[name] is None:
+            raise ModelError(f"config.json has {name!r}: None in its rope scaling, where a value must be")
+    kind = says.get("rope_type", says.get("type", "default"))
     if says.get("type") not in (None, kind):  # one version of transformers reads the first name, another the second
         raise ModelError(f"rope scaling has 'type': {says['type']!r} and 'rope_type': {kind!r}: keep one of them")
-    if kind == "su":  # as longrope was called first
-        kind = "longrope"
+    if kind == "su":  # transformers computes it under this name no more
+        raise ModelError("rope scaling 'su' is called longrope now: write that in config.json")
     if not isinstance(kind, str) or kind not in KINDS or kind == "factors":
         there = ", ".join(name for name in KINDS if name != "factors")
         raise ModelError(f"rope scaling {kind!r} is unknown here, there is {there}: take another model")
@@ -156,9 +159,6 @@ def make_rope(says: Mapping[str, Any], theta: float, head_dim: int, context: int
     turning = int(head_dim * part)
     if turning % 2 or head_dim % 2 or not 0 < turning <= head_dim:
         raise ModelError(f"{turning} of the {head_dim} numbers of a head turn, which are no pairs: take another model")
-    for name in ("rope_theta", OLD):
-        if name in says and says[name] is None:
-            raise ModelError(f"config.json has {name!r}: None in its rope scaling, where a number must be")
     (needed, optional), _ = KINDS[kind]
     for name, value in says.items():
         if name not in (*SAID, *needed, *optional) and value is not None:

@@ -1,6 +1,6 @@
 """Text to tokens and back, and a conversation to the text that the model was trained on, all from the model itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import tokenizers
 from tokenizers import AddedToken
 
 from .errors import ModelError
+from .generation import ends_of
 from .template import Template
 from .values import read_object, shown
 
@@ -97,23 +98,65 @@ def from_folder(folder: Path) -> Tokenizer:
     tokenizer.no_truncation()  # as transformers asks for none, whatever the file has
     tokenizer.no_padding()
     settings = _optional(folder / "tokenizer_config.json")
-    special = {name: _piece(name, settings[name]) for name in SPECIAL if settings.get(name)}
+    for name, fits in SETTINGS.items():
+        if name in settings and not fits(settings[name]):
+            raise ModelError(f"tokenizer_config.json has {name!r}: {shown(settings[name])}: fetch the file again")
+    if settings.get("add_prefix_space") and str(settings.get("tokenizer_class")).startswith("Qwen2"):
+        raise ModelError("tokenizer_config.json has 'add_prefix_space', which is not computed here: set it to false")
     _add_pieces(tokenizer, settings)
+    special = _special(tokenizer, settings)
     template = Template.from_folder(folder, settings, special)
     return Tokenizer(tokenizer, template, _ends(folder, tokenizer, special), _begins(tokenizer))
 
 
 SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+# What transformers ends with an error for, where it is another, or takes in another way than tokenizer.json has it.
+SETTINGS: Mapping[str, Callable[[Any], bool]] = {
+    "split_special_tokens": lambda value: value is False,
+    **dict.fromkeys(("padding_side", "truncation_side"), lambda value: value in ("left", "right")),
+    "model_max_length": lambda value: value is None or isinstance(value, (int, float)),
+    "added_tokens_decoder": lambda value: isinstance(value, Mapping),
+    "auto_map": lambda value: isinstance(value, Mapping),
+    "tokenizer_class": lambda value: value is None or isinstance(value, str),
+    "model_input_names": lambda value: isinstance(value, list),
+    **dict.fromkeys(
+        ("add_prefix_space", "add_bos_token", "add_eos_token"), lambda value: value is None or isinstance(value, bool)
+    ),
+}
+
+
+def _special(tokenizer: tokenizers.Tokenizer, settings: Mapping[str, Any]) -> dict[str, str]:
+    """The special tokens by name, which are so in the tokenizer, too. Raises ModelError for one that it has not."""
+    found = {name: _piece(name, settings[name]) for name in SPECIAL if settings.get(name) is not None}
+    named: dict[str, str] = {name: said for name, said in found.items() if said}
+    others = {name: said for name, said in settings.items() if name.endswith("_token") and isinstance(said, str)}
+    for name in ("additional_special_tokens", "extra_special_tokens"):
+        said = settings.get(name)
+        if said is not None and not isinstance(said, (list, Mapping)):
+            raise ModelError(f"tokenizer_config.json has {name!r}: {shown(said)}, which are no tokens: fetch it again")
+        more = said.items() if isinstance(said, Mapping) else enumerate(said or ())
+        others |= {f"{name}[{key!r}]": _piece(name, piece) for key, piece in more}
+    added = {piece.content: piece.special for piece in tokenizer.get_added_tokens_decoder().values()}
+    for name, piece in {**others, **named}.items():
+        if piece and tokenizer.token_to_id(piece) is None:
+            raise ModelError(
+                f"tokenizer_config.json's {name} is {shown(piece)}, no token of tokenizer.json: add it there"
+            )
+        if piece and not added.get(piece):
+            tokenizer.add_special_tokens([AddedToken(piece, normalized=False, special=True)])
+    return named
 
 
 def _add_pieces(tokenizer: tokenizers.Tokenizer, settings: Mapping[str, Any]) -> None:
     """Pieces that tokenizer_config.json has and tokenizer.json lacks. Raises ModelError where their numbers differ."""
-    pieces = settings.get("added_tokens_decoder") or {}
-    if not isinstance(pieces, Mapping):
-        raise ModelError("tokenizer_config.json's 'added_tokens_decoder' is no object: fetch the file again")
+    pieces, added = settings.get("added_tokens_decoder", {}), tokenizer.get_added_tokens_decoder()
     for number, piece in sorted(pieces.items(), key=lambda item: str(item[0]).zfill(12)):
         if not isinstance(piece, Mapping) or not isinstance(piece.get("content"), str) or not str(number).isdigit():
             raise ModelError(f"tokenizer_config.json's token {number!r} is {piece!r}: fetch the file again")
+        if (there := added.get(int(number))) and there.content == piece["content"]:
+            for name in ("lstrip", "rstrip", "single_word", "normalized"):
+                if piece.get(name, getattr(there, name)) != getattr(there, name):
+                    raise ModelError(f"tokenizer_config.json's token {number} has {name!r}, tokenizer.json otherwise")
         if tokenizer.token_to_id(piece["content"]) is not None:
             continue
         known = {
@@ -127,11 +170,7 @@ def _add_pieces(tokenizer: tokenizers.Tokenizer, settings: Mapping[str, Any]) ->
 
 
 def _ends(folder: Path, tokenizer: tokenizers.Tokenizer, special: Mapping[str, str]) -> list[int]:
-    generation, config = _optional(folder / "generation_config.json"), _optional(folder / "config.json")
-    ends = generation.get("eos_token_id", config.get("eos_token_id"))
-    stops = ends if isinstance(ends, list) else [] if ends is None else [ends]
-    if any(type(stop) is not int for stop in stops):
-        raise ModelError(f"the model's 'eos_token_id' is {ends!r}, no token: fetch the folder again")
+    stops = ends_of(_optional(folder / "generation_config.json"), _optional(folder / "config.json"))
     number = tokenizer.token_to_id(special["eos_token"]) if "eos_token" in special else None
     return [*stops, *([] if number is None else [number]), *_named_ends(tokenizer)]
 
@@ -159,7 +198,7 @@ def _encoded(tokenizer: tokenizers.Tokenizer, text: str, special: bool) -> list[
 
 def _piece(name: str, token: Any) -> str:
     """A token's text, which Hugging Face writes as it is or as {"content": ...}. Raises ModelError."""
-    text = token.get("content") if isinstance(token, Mapping) else token
+    text = token.get("content") if isinstance(token, Mapping) and token.get("__type") == "AddedToken" else token
     if not isinstance(text, str):
         raise ModelError(f"tokenizer_config.json's {name!r} is {token!r}, no text: fetch the file again")
     return text

@@ -24,8 +24,6 @@ def _said(says: Mapping[str, Any], name: str, default: Any) -> Any:
 def integer(says: Mapping[str, Any], name: str, default: Any = NONE, least: int = 1) -> int:
     """A whole number of at least `least`. Raises ModelError."""
     value = _said(says, name, default)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
         raise ModelError(
             f"the model's {name!r} is {shown(value)}, not a whole number from {least}: copy the model again"
@@ -40,6 +38,13 @@ def number(says: Mapping[str, Any], name: str, default: Any = NONE, more_than: f
         above = "" if more_than == -math.inf else f" above {more_than:g}"
         raise ModelError(f"the model's {name!r} is {shown(value)}, not a number{above}: copy the model again")
     return float(value)
+
+
+def fraction(says: Mapping[str, Any], name: str, default: Any = NONE, more_than: float = -math.inf) -> float:
+    """The same, where 1.0 is one and 1 is none, as transformers reads it. Raises ModelError."""
+    if type(_said(says, name, default)) is int:
+        raise ModelError(f"the model's {name!r} is {says[name]}, not a number with a point: copy the model again")
+    return number(says, name, default, more_than)
 
 
 def flag(says: Mapping[str, Any], name: str, default: bool) -> bool:

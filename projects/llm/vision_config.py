@@ -6,7 +6,7 @@ from typing import Any
 
 from .errors import ModelError
 from .unknown import refuse_settings
-from .values import integer, number
+from .values import integer, shown
 
 Says = Mapping[str, Any]
 Shapes = dict[str, tuple[int, ...]]
@@ -80,7 +80,7 @@ def _qwen2_vl(says: Says) -> VisionConfig:
     known = (*READ.split(), "embed_dim", "hidden_size", "mlp_ratio")
     refuse_settings(FILE, says, known, {**SAYS, "hidden_act": ("quick_gelu",), **_patches(says)})
     width = integer(says, "embed_dim")
-    inner = int(width * number(says, "mlp_ratio", 4, 0))
+    inner = width * integer(says, "mlp_ratio", 4)
     return VisionConfig(width=width, inner=inner, hidden=integer(says, "hidden_size"), **_numbers(says))
 
 
@@ -121,4 +121,7 @@ def vision_config(architecture: str, says: Any) -> VisionConfig:
         raise ModelError(
             "config.json has no 'vision_config', which says what the vision tower is: copy the folder again"
         )
+    for name, value in says.items():
+        if value is None or (name == "tokens_per_second" and type(value) is not int):
+            raise ModelError(f"{FILE} has {name!r}: {shown(value)}, which is no value of it: copy the folder again")
     return TOWERS[architecture](says)

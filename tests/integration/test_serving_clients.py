@@ -45,7 +45,8 @@ def run(*words, cwd=None):
     """What a program printed, which nothing but this machine can answer."""
     alone = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
     alone |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(cwd or "")}
-    return subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=300, env=alone, cwd=cwd)
+    command = [str(word) for word in words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=alone, cwd=cwd)
 
 
 def program(stack, name):
@@ -67,6 +68,9 @@ def test_a_client_is_answered_in_its_own_ways(said, client):
 def test_openais_client_for_javascript(server, tmp_path):
     if not (npm := shutil.which("npm")):
         pytest.skip("there is no npm")
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True).stdout
+    if int(version.lstrip("v").split(".")[0]) < 20:
+        pytest.skip(f"the client is for Node.js 20 and later, here is {version}")
     for file in (HERE / "npm").glob("*.*"):
         shutil.copy(file, tmp_path)
     words = ("ci", "--ignore-scripts", "--no-audit", "--no-fund")

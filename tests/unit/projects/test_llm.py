@@ -16,6 +16,7 @@ from llm import tensors as tensors_of
 NUMBERS = np.random.default_rng(0)
 SMALL = {
     "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
     "hidden_size": 32,
     "intermediate_size": 64,
     "num_attention_heads": 4,

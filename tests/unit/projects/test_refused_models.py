@@ -2,11 +2,15 @@
 
 import json
 import re
+from pathlib import Path
 
 import llm
 import numpy as np
 import pytest
+from llm.pictures import Preparation
 from test_families import cases, gguf_files, shapes_of
+
+import vision_cases  # isort: skip
 
 FULL = ["full_attention"] * 4
 GONE = object()
@@ -34,6 +38,7 @@ def changed(config, changes):
             {"rope_parameters": {"rope_type": "default", "rope_theta": 500.0, "partial_rotary_factor": 0.5}},
             "two 'partial_rotary_factor'",
         ),
+        ("mixtral", {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}, "head_dim": GONE}, "no 'head_dim'"),
         ("gemma2", {"tie_word_embeddings": None}, "'tie_word_embeddings': None"),
         ("smollm3", {"tie_word_embeddings": None}, "'tie_word_embeddings': None"),
     ],
@@ -103,9 +108,15 @@ def test_layers_that_are_all_full_change_nothing_without_a_window(case):
     assert llm.families.from_hugging_face({**config, "layer_types": FULL}) == plain
 
 
+def test_and_a_third_which_transformers_computes_no_more():
+    config = {**cases.CASES["phi3-longrope"], "rope_scaling": {**cases.LONGROPE, "type": "su"}}
+    with pytest.raises(llm.ModelError, match="'su' is called longrope now"):
+        llm.families.from_hugging_face(config)
+
+
 @pytest.mark.parametrize("name", ["type", "rope_type"])
-@pytest.mark.parametrize("kind", ["su", "longrope", "yarn"])
-def test_phi3_has_three_names_for_one_scaling(name, kind):
+@pytest.mark.parametrize("kind", ["longrope", "yarn"])
+def test_phi3_has_two_names_for_one_scaling(name, kind):
     rope = {**cases.LONGROPE, "type": GONE, name: kind}
     config = {**cases.CASES["phi3-longrope"], "rope_scaling": changed(rope, {})}
     assert llm.families.from_hugging_face(config) == llm.families.from_hugging_face(cases.CASES["phi3-longrope"])
@@ -157,6 +168,83 @@ def test_a_tensor_of_as_many_numbers_in_another_shape(tmp_path, shape):
 
     with pytest.raises(llm.ModelError, match=f"{name} is"):
         llm.open_model(folder_of(tmp_path / "m", "llama", reshaped))
+
+
+# The files beside config.json: each key and what it may not say, as transformers 5.23 has an error for it, or another
+# answer.
+
+OTHER = (None, True, 0, "", "x", [], {}, 1.5)
+BESIDE = {
+    "tokenizer_config.json": {
+        "split_special_tokens": (None, True, 0, "x", []),
+        "padding_side": OTHER,
+        "truncation_side": OTHER,
+        "model_max_length": ("", "x", [], {}),
+        "added_tokens_decoder": (None, False, 0, "", [], {"1": {"content": "w1", "lstrip": True}}),
+        "extra_special_tokens": (True, 0, "", {"a": 1}, ["none of them"]),
+        "additional_special_tokens": (True, 0, "", {"a": 1}, [{"content": "w1"}], ["none of them"]),
+        "bos_token": (False, 0, [], {}, {"content": "w1"}, "none of them"),
+        "mask_token": (False, 0, [], {}, {"content": "w1"}, "none of them"),
+        "image_token": ("none of them",),
+        "model_input_names": (None, True, 0, 1.5),
+        "tokenizer_class": (True, 0, [], {}),
+        "auto_map": (None, True, 0, "x", []),
+        "add_prefix_space": (0, "x", []),
+    },
+    "generation_config.json": {
+        "eos_token_id": (True, "x", {}, 1.5, ["x"]),
+        "pad_token_id": (True, "x", [1], 1.5),
+        "repetition_penalty": (True, 0, 2, "x", -0.5),
+        "max_new_tokens": (True, 0, "x", 1.5),
+        "cache_implementation": (True, "", "x", []),
+        "num_beams": (2, True, "x"),
+        "min_new_tokens": (5, "x"),
+        "suppress_tokens": ([1], "x", []),
+        "bad_words_ids": ([[1]], "x"),
+        "forced_eos_token_id": (1, "x"),
+        "no_repeat_ngram_size": (3, "x"),
+        "guidance_scale": (1.5, "x"),
+        "an unknown one": (1, "x"),
+    },
+    "preprocessor_config.json": {
+        **dict.fromkeys(("patch_size", "merge_size", "temporal_patch_size"), (None, True, 0, 4.0, "x", [])),
+        **dict.fromkeys(("image_mean", "image_std"), (None, True, 0, "x", [], [0.5, 0.5], ["x"] * 3)),
+        **dict.fromkeys(("do_resize", "do_rescale", "do_normalize"), (None, False, 0, "x")),
+        "rescale_factor": (None, 1, 0.5, "x"),
+        "resample": (None, 0, 2, "x"),
+        "size": (0, "x", [], {"height": 4, "width": 4}),
+        "do_center_crop": (True, 1, "x"),
+        "an unknown one": (1, "x"),
+    },
+}
+
+
+@pytest.mark.parametrize(("file", "key"), [(file, key) for file, keys in BESIDE.items() for key in keys])
+def test_a_key_beside_config_json(tmp_path, file, key):
+    plain = {} if file != "preprocessor_config.json" else vision_cases.PREPROCESSOR
+    cases.write_folder(tmp_path / "m", cases.CASES["llama"], shapes_of("llama"))
+    tokenizer = json.loads((tmp_path / "m" / "tokenizer.json").read_text())
+    flags = dict.fromkeys(("special", "normalized", "single_word", "lstrip", "rstrip"), False)
+    tokenizer["added_tokens"] = [{"id": 1, "content": "w1", **flags}]
+    (tmp_path / "m" / "tokenizer.json").write_text(json.dumps(tokenizer))
+
+    def opened(says):
+        if file == "preprocessor_config.json":
+            return Preparation.of(says)
+        (tmp_path / "m" / file).write_text(json.dumps(says))
+        return llm.open_model(str(tmp_path / "m"))
+
+    opened(plain)
+    for value in BESIDE[file][key]:
+        with pytest.raises(llm.ModelError, match=f"{key}|has 'lstrip'"):
+            opened({**plain, key: value})
+
+
+def test_a_special_token_that_tokenizer_json_has_as_a_plain_one_is_not_shown(tmp_path):
+    cases.write_folder(tmp_path / "m", cases.CASES["llama"], shapes_of("llama"))
+    (tmp_path / "m" / "tokenizer_config.json").write_text(json.dumps({"extra_special_tokens": ["w7"]}))
+    tokenizer = llm.open_model(str(tmp_path / "m")).tokenizer
+    assert tokenizer.decode(tokenizer.encode("w6 w7 w8")).split() == ["w6", "w8"]
 
 
 # GGUF
@@ -216,6 +304,38 @@ def test_what_llama_cpp_reads_for_other_architectures(key):
     metadata |= {"llama.attention.layer_norm_rms_epsilon": 1e-5, "llama.rope.scaling.type": "yarn"}
     with pytest.raises(llm.ModelError, match=rf"rope\.scaling\.{key} = 8\.0"):
         llm.gguf_config.from_gguf(metadata, {})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("llama.rope.freq_base", 10000),
+        ("llama.attention.layer_norm_rms_epsilon", 1),
+        ("llama.rope.freq_base", 0.5),
+        ("llama.rope.dimension_count", 8),
+        ("llama.rope.scaling.factor", 2),
+        ("llama.rope.scaling.original_context_length", 32.0),
+        ("llama.rope.scaling.original_context_length", True),
+        ("llama.rope.scaling.original_context_length", -1),
+        ("llama.rope.scaling.type", 1),
+        ("llama.attention.causal", 1),
+        ("llama.block_count", 4.0),
+        ("llama.expert_used_count", 2),
+        ("split.count", 2),
+        ("general.type", "adapter"),
+        ("llama.attention.clamp_kqv", 8.0),
+        ("llama.attention.scale", 0.5),
+        ("llama.unknown", 0),
+    ],
+)
+def test_metadata_that_llama_cpp_refuses_or_computes_with(tmp_path, monkeypatch, key, value):
+    file = llm.gguf_file.GGUFFile(Path(gguf_of(tmp_path / "m.gguf", monkeypatch)))
+    llm.gguf_config.from_gguf(file.metadata, file)
+    with pytest.raises(
+        llm.ModelError,
+        match={"split.count": "one of 2: join", "general.type": "'adapter'"}.get(key, key.removeprefix("llama.")),
+    ):
+        llm.gguf_config.from_gguf({**file.metadata, key: value}, file)
 
 
 def test_experts_whose_axes_lie_otherwise(tmp_path, monkeypatch):
