@@ -267,7 +267,7 @@ def asked(text: str) -> list[list[str]]:
         while words and Path(words[0]).name in ("python", "python3"):
             words.pop(0)
         if words:
-            found.append([words[0].removesuffix(".ipynb") + ".py" if words[0].endswith(".ipynb") else words[0], *words[1:]])
+            found.append([re.sub(r"\.ipynb$", ".py", words[0]), *words[1:]])
     return found
 
 

@@ -20,7 +20,7 @@ class Unreadable(ValueError):
 
 
 def read(path: Path) -> str:
-    """The text of a Python file, by its own encoding line, which then says UTF-8, as it is written anew; with \\n alone."""
+    """The text of a Python file, by its own encoding line, which then says UTF-8, as written anew; with \\n alone."""
     content = path.read_bytes()
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)

@@ -61,7 +61,8 @@ def test_a_wrong_address_is_refused(results, word, kind, says):
 def test_an_article_as_a_file_is_sent_to_where_it_is_published(results, tmp_path):
     (tmp_path / "文章.md").write_text("# 标题\n", encoding="utf-8")
     article = a_part("14", rules=(a_rule(needs=("article",)),))
-    refused(results, str(tmp_path / "文章.md"), "Publish it, then attach where it stands: ./inv attach --task 14 https://", part=article)
+    says = "Publish it, then attach where it stands: ./inv attach --task 14 https://"
+    refused(results, str(tmp_path / "文章.md"), says, part=article)
 
 
 def test_one_wrong_word_of_several_attaches_none(results):
