@@ -8,11 +8,12 @@ import http.client
 import ipaddress
 import re
 import socket
+import string
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from harness.errors import UsageError
 
@@ -40,7 +41,10 @@ def refuse(url: str, kind: str, hosts: Sequence[str]) -> None:
     Raises:
         UsageError: it is none, not of its kind, not public, or not where its part asks for it.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # such as half a bracket
+        parts = urlsplit("")
     if not parts.hostname or any(letter.isspace() for letter in url) or len(url) > LONGEST:
         raise UsageError(
             f"{url[:200]}: not an address.",
@@ -139,16 +143,24 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
+def in_ascii(url: str) -> str:
+    """The address as it goes over the wire: a host of other letters in IDNA, a path in percents."""
+    parts = urlsplit(url)
+    if not parts.netloc.isascii():
+        port = f":{parts.port}" if parts.port else ""
+        parts = parts._replace(netloc=f"{(parts.hostname or '').encode('idna').decode()}{port}")
+    return quote(urlunsplit(parts), safe=string.punctuation)
+
+
 def answer(url: str, seconds: float = SECONDS) -> str:
     """What the address answers, "answered 200", or "unchecked: " and why it was not reached.
 
     Raises:
         UsageError: the server says that there is no such page, or sends on to a private one.
     """
-    request = urllib.request.Request(
-        url, headers={"User-Agent": "Mozilla/5.0 (compatible; PaddleHomework; asks whether a link answers)"}
-    )
+    headers = {"User-Agent": "Mozilla/5.0 (compatible; PaddleHomework; asks whether a link answers)"}
     try:
+        request = urllib.request.Request(in_ascii(url), headers=headers)
         with urllib.request.build_opener(_Redirects).open(request, timeout=seconds) as page:
             page.read(2**16)
             return f"answered {page.status}"

@@ -103,7 +103,11 @@ def _refuse_unusable(source: str, kind: str, part: Part) -> None:
     if kind in part.usable:
         return
     asked = f"It asks for: {', '.join(part.usable)}." if part.usable else "It counts by its run alone."
-    raise UsageError(f"{source}: part {part.name} cannot use a {kind}.", asked, "./inv tasks shows what each asks for.")
+    remedy = "./inv tasks shows what each asks for."
+    if part.usable and set(part.usable) <= set(addresses.KINDS) and kind not in addresses.KINDS:
+        remedy = f"Publish it, then attach where it stands: ./inv attach --task {part.name} https://…"
+    named = "text" if kind == "conversation" else kind  # what no one called a conversation need be none
+    raise UsageError(f"{source}: part {part.name} cannot use a {named}.", asked, remedy)
 
 
 def _held_against_window(finding: Finding, part: Part) -> Finding:

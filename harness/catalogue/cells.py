@@ -165,6 +165,8 @@ def _select(named: str, names: Mapping[str, list[Any]], noun: str, see: str) -> 
     for name in (name.strip() for name in named.split(",")):
         if name not in names:
             what = f"{name!r}: no such {noun}." if name else f"{named!r}: no such {noun}, a name is missing."
+            if "=" in name:
+                raise UsageError(what, "NAME=VALUE is a parameter of a part.", f"Write --set {name}")
             raise UsageError(what, f"Known: {', '.join(_shown(names))}.{did_you_mean(name, names)}", f"See {see}")
         chosen.update((item.name, item) for item in names[name])
     return list(chosen.values())

@@ -1,5 +1,6 @@
 """What the commands of evidence do and print: reproduce, reference, attach, detach, pair, pack, report and verify."""
 
+import contextlib
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -166,10 +167,24 @@ def board(
     address = address or next((each.address for each in sources if each.address.startswith("http")), "")
     made = boards.Board(built, book, results, read, signers, address)
     text = boards.page(made)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode("utf-8", "backslashreplace"))  # half a character in a note is written out
+    _write_page(path, text)
     signed = sum(bool(run.signature.by) for run in made.shown)
     print(f"{os.path.relpath(path)}: {len(made.shown)} results, {signed} signed, {len(text) / 2**10:.0f} KiB")
+
+
+def _write_page(path: Path, text: str) -> None:
+    """Write a page whole or not at all; on a full disk the error names it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.unfinished")
+    try:
+        beside.write_bytes(text.encode("utf-8", "backslashreplace"))  # half a character in a note is written out
+        beside.replace(path)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()
 
 
 def report(results: Path, book: Catalogue, path: Path) -> None:
@@ -180,6 +195,5 @@ def report(results: Path, book: Catalogue, path: Path) -> None:
     built = matrix.build(book, results)
     matrix.warn_of_damage(built)
     text = reports.page(built, book, results)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode("utf-8", "backslashreplace"))  # half a character in a note is written out
+    _write_page(path, text)
     print(f"{os.path.relpath(path)}: {len(text) / 2**20:.1f} MiB")

@@ -88,6 +88,7 @@ def machine(root: Path, finding: Finding | None = None) -> list[Diagnosis]:
         Diagnosis("OpenMP runtime", openmp or "not found", bool(openmp), "apt-get install libgomp1", ("local",)),
         disk("disk", root, RECORD_GIBIBYTES, ("local", "container")),
         *_environment(root),
+        *_git(),
         *shared_memory(finding),
     ]
 
@@ -105,6 +106,12 @@ def _environment(root: Path) -> list[Diagnosis]:
     """Whether there is room for an environment, where none has been made yet."""
     made = any((root / ".stacks").glob("*/recipe.txt"))
     return [] if made else [disk("disk for an environment", root, ENVIRONMENT_GIBIBYTES, ("local",))]
+
+
+def _git() -> list[Diagnosis]:
+    """A line where git is not here: runs need none, and their records name no commit."""
+    found = "not found, so that records name no commit: apt-get install git"
+    return [] if shutil.which("git") else [Diagnosis("git", found, None)]
 
 
 def shared_memory(finding: Finding | None = None, place: Path = Path("/dev/shm")) -> list[Diagnosis]:

@@ -22,6 +22,7 @@ NOISE = re.compile(
     r"  warnings\.warn|FLAGS\(|.*\bfrom: |.*site-packages/"
 )
 LAST_WORDS = 3
+MOST_WORDS = 16  # of a refusal with an example in it
 PAINT: Mapping[str, Callable[[str], str]] = {PASSED: green, FAILED: red, NOT_JUDGED: yellow}
 
 
@@ -80,14 +81,18 @@ def reasons(record: Record) -> list[str]:
 
 
 def last_words(log: Path) -> list[str]:
-    """The last lines of a log that tell something, of a traceback its end."""
+    """The last lines of a log that tell something, of a traceback its end; all of what begins with "error:"."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 16384))
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return []
-    return [one_line(line) for line in text.splitlines() if not NOISE.match(line)][-LAST_WORDS:]
+    telling = [one_line(line) for line in text.splitlines() if not NOISE.match(line)]
+    refused = next((place for place, line in enumerate(telling) if line.startswith("error: ")), None)
+    if refused is not None and LAST_WORDS < len(telling) - refused <= MOST_WORDS:
+        return telling[refused:]
+    return telling[-LAST_WORDS:]
 
 
 def summary(found: Sequence[Record], left_out: Mapping[str, str], seconds: float) -> str:

@@ -16,6 +16,7 @@ __all__ = ["Measurements", "Unusable", "parse", "read", "write"]
 
 ABSOLUTE_ZERO = -273.15  # °C
 MOST_BYTES = 50_000_000  # a file that is larger was not meant
+WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how .xlsx and .xls begin
 MOST_WRONG_SHAPES = 0.05  # share of the lines; with more of them the columns are not what the first line says
 
 
@@ -87,6 +88,9 @@ def read(path: Path, length: float, duration: float) -> Measurements:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise Unusable(f"{path} cannot be read", why, "give the path of a CSV file: --set data=FILE") from None
+    if content.startswith(WORKBOOKS):
+        why = "it is a workbook of Excel or WPS, or a zip, whatever it is called"
+        raise Unusable(f"{path} is no text", why, "open it there and save it as CSV UTF-8")
     if len(content) > MOST_BYTES:
         raise Unusable(f"{path} is too large", f"above {MOST_BYTES / 1e6:g} MB", "thin the measurements out")
     refusals = []

@@ -154,10 +154,10 @@ def refuse_more_heat_than_given(measured: Measurements, bar: Bar, name: str) -> 
             for unit, (factor, _) in UNITS["time"].items()
             if factor > 1 and moment * factor <= 1.01 * bar.duration and held <= 1.5 * bar.energy(moment * factor)
         ]
-        guess = f"times up to {moment:.4g} s: are they in {units[0]}? " if units else ""
+        guess = f"times up to {moment:.4g} s: are they in {units[0]}? Else " if units else ""
         raise Unusable(
             f"{name} holds more heat than the bar was given",
-            f"{balance}; {guess}Else power, diameter, length, heat capacity or a unit is wrong",
+            f"{balance}; {guess}power, diameter, length, heat capacity or a unit is wrong",
             f"write the unit of time in the first line as [{units[0]}]" if units else "set them as they were",
         )
     odd = []

@@ -5,7 +5,8 @@
     t (min)   3 mm   31.8 mm   60.6 mm      a thermometer a column, its position in the title
 
 Units may stand in a row of their own under the names. Separators are commas, semicolons, tabs or wide gaps; where a
-comma does not separate, it may be the decimal point. Lines of an instrument above the names are passed over.
+comma does not separate, it may be the decimal point, or stand between thousands if the file has decimal points. Lines
+of an instrument above the names are passed over.
 """
 
 import contextlib
@@ -43,6 +44,7 @@ NAMES = {
 MISSING = {"", "-", "--", "na", "n/a", "nan", "null", "none", "#n/a", "无"}
 COMMENTS = ("#", "%", "//")
 PREAMBLE = 30  # lines in which the names are looked for
+THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+(?!\d)")
 SPLIT = re.compile(r"[-+]?\d+,\d{1,6}")
 TIME_STAMP = re.compile(r"\d{1,4}[-/.年]\d{1,2}[-/.月]\d{1,4}|\d{1,2}:\d{2}")
 EXAMPLE = "write a first line such as: time [s], x [mm], temperature [°C]"
@@ -65,18 +67,18 @@ class Column:
     unit: str
     position: float = math.nan  # m, of a thermometer that has a column to itself
 
-    def value(self, cells: list[str], decimal_comma: bool) -> float:
+    def value(self, cells: list[str], thousands: bool) -> float:
         """The number in the row of `cells`; raises ValueError for none."""
         text = cells[self.place] if self.place < len(cells) else ""
         if text.lower() in MISSING:
             raise ValueError(f"{self.kind} is missing")
         if self.kind == "time" and TIME_STAMP.match(text):
             raise ValueError(f"time is a time stamp, {text[:40]!r}: write the seconds since the left heater went on")
-        value, factor, offset = number(text, decimal_comma), *UNITS[self.kind][self.unit]
+        value, factor, offset = number(text, thousands), *UNITS[self.kind][self.unit]
         if value is None:  # perhaps with its unit behind it: 25.3 °C
             digits = re.match(r"[-+\d.,e ]*\d", text, re.IGNORECASE)
             unit = unit_of(text[digits.end() :], self.kind) if digits else None
-            value = number(digits.group(), decimal_comma) if digits and unit else None
+            value = number(digits.group(), thousands) if digits and unit else None
             if value is None:
                 raise ValueError(f"{self.kind} is not a number: {text[:40]!r}")
             factor, offset = UNITS[self.kind][unit]
@@ -98,23 +100,35 @@ class Table:
 
     def readings(self) -> Iterator[tuple[int, tuple[float, float, float] | str]]:
         """Of each reading its line number, and time in s, position in m and temperature in °C, or what is wrong."""
-        comma = self.separator != ","
+        thousands = self.thousands()
         for line, text in self.lines:
             try:
                 row = cells(text, self.separator)
                 if sum(map(bool, row)) > self.width or (len(row) > self.width and any(row[self.width :])):
                     raise WrongShape(f"{len(row)} cells under {self.width} names")
-                time = self.columns["time"].value(row, comma)
+                time = self.columns["time"].value(row, thousands)
                 if not self.thermometers:
-                    yield line, (time, *(self.columns[kind].value(row, comma) for kind in ("x", "temperature")))
+                    yield line, (time, *(self.columns[kind].value(row, thousands) for kind in ("x", "temperature")))
             except ValueError as problem:
                 yield line, f"{problem}"
                 continue
             for one in self.thermometers:
                 try:
-                    yield line, (time, one.position, one.value(row, comma))
+                    yield line, (time, one.position, one.value(row, thousands))
                 except ValueError as problem:
                     yield line, f"{problem}, at {one.position * 1e3:g} mm"
+
+    def thousands(self) -> bool:
+        """Whether commas in numbers part thousands: three digits behind each, and points elsewhere, or two in one."""
+        places = [column.place for column in [*self.columns.values(), *self.thermometers]]
+        marked = []
+        for _, text in self.lines:
+            with contextlib.suppress(ValueError):
+                row = cells(text, self.separator)
+                marked += [cell for place in places for cell in row[place : place + 1] if "," in cell or "." in cell]
+        commas = [cell for cell in marked if "," in cell and "." not in cell]
+        told = any(cell.count(",") > 1 or re.search(r"\d\.\d", cell) for cell in marked)
+        return told and all(map(THOUSANDS.match, commas))
 
     def split_numbers(self) -> int | None:
         """The first line, if decimal commas seem to cut the numbers of a comma file, their rest in a spare column.
@@ -187,11 +201,11 @@ def _table(lines: list[tuple[int, str]], told: str | None, name: str) -> Table:
     except ValueError as problem:
         raise Unusable(f"{name}, line {line}: the names of the columns", str(problem), EXAMPLE) from None
     units = cells(below[0][1], separator) if below and len(below[0][1]) < 1000 else []
-    units_below = any(units) and all(number(unit, True) is None for unit in units if unit)
+    units_below = any(units) and all(number(unit) is None for unit in units if unit)
 
     found: dict[str, Column] = {}
     wide: list[Column] = []
-    unread: list[Unusable] = []
+    unread: dict[str, Unusable] = {}
     used_below = False
     for place, title in enumerate(titles):
         under = units[place].strip("[]() ") if units_below and place < len(units) else ""
@@ -213,21 +227,37 @@ def _table(lines: list[tuple[int, str]], told: str | None, name: str) -> Table:
             if known is None:
                 why = f"its unit is {unit!r}" if unit else "it has no unit"
                 why += f"; known are {', '.join(UNITS[kind])}"
-                unread.append(Unusable(f"{name}, line {line}: the column {word!r} cannot be read", why, EXAMPLE))
+                unread[kind] = Unusable(f"{name}, line {line}: the column {word!r} cannot be read", why, EXAMPLE)
             found[kind] = Column(kind, place, known or next(iter(UNITS[kind])))
     if wide and "x" not in found:
         found.pop("temperature", None)
         missing = [] if "time" in found else ["time"]
     else:
         wide, missing = [], [kind for kind in UNITS if kind not in found]
+    clock = _clock(titles, below, separator, f"{name}, line {line}")
+    if clock and "time" in [*missing, *unread]:
+        raise clock
     if missing:
         what = f"{name}, line {line}: there is no column {' and no '.join(missing)}"
         a_thermometer_a_column = "time" in found and "x" not in found and len(titles) > 3
         why = f"columns: {', '.join(titles)[:200]}"
         raise Unusable(what, why, WIDE if a_thermometer_a_column else EXAMPLE)
     if unread:
-        raise unread[0]
+        raise next(iter(unread.values()))
     return Table(found, wide, len(titles), line, separator, below[1:] if used_below else below)
+
+
+def _clock(titles: list[str], below: list[tuple[int, str]], separator: str, place: str) -> Unusable | None:
+    """What to say of a column of dates or clock times; None without one."""
+    row = below[0][1].split(separator) if below else []
+    found = next((pair for pair in zip(titles, row, strict=False) if TIME_STAMP.match(pair[1].strip(' "'))), None)
+    if not found:
+        return None
+    return Unusable(
+        f"{place}: the column {found[0]!r} holds dates or clock times, such as {found[1][:40]!r}",
+        "they do not say when the left heater went on, from which time counts",
+        "write the seconds since then, under the name: time [s]",
+    )
 
 
 def plain(line: str) -> str:
@@ -284,14 +314,13 @@ def position_in(title: str) -> tuple[float, str] | None:
     return float(found.group(1).replace(",", ".")) * factor, units[-1] if units else ""
 
 
-def number(text: str, decimal_comma: bool) -> float | None:
+def number(text: str, thousands: bool = False) -> float | None:
     """The number in a cell, or None. Both marks in one: the last is the decimal one. Raises nothing."""
     text = text.replace(" ", "").replace("'", "")
     if "," in text and "." in text:
         thousands = "," if text.rfind(".") > text.rfind(",") else "."
         text = text.replace(thousands, "")
-    if decimal_comma or text.count(",") == 1:  # in a cell of a comma file it was quoted
-        text = text.replace(",", ".")
+    text = text.replace(",", "" if thousands and THOUSANDS.fullmatch(text) else ".")  # a comma file's was quoted
     try:
         return None if "_" in text else float(text)
     except ValueError:

@@ -142,8 +142,8 @@ def metrics(
     program.metric("open_after", open_lines)
     for name, value in running.summary(verdicts).items():
         program.metric(name, value)
-    program.metric("functions", functions)
     if not program.parameters["source"]:  # of another project only those that were not executed are named, above
+        program.metric("functions", functions)
         program.metric("functions_executed", executed / max(1, functions))
 
 

@@ -260,14 +260,14 @@ def hint(fault: dict[str, Any]) -> str:
 
 
 def asked(text: str) -> list[list[str]]:
-    """`scripts=`: commands parted by ; each as its words, with or without `python` before."""
+    """`scripts=`: commands parted by ; each as its words, with or without `python` before. A notebook is its script."""
     found = []
     for part in text.split(";"):
         words = shlex.split(part)
         while words and Path(words[0]).name in ("python", "python3"):
             words.pop(0)
         if words:
-            found.append(words)
+            found.append([re.sub(r"\.ipynb$", ".py", words[0]), *words[1:]])
     return found
 
 

@@ -4,12 +4,14 @@ import ast
 import contextlib
 import io
 import json
+import re
 import shutil
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
 NOT_SCRIPTS = ("setup.py", "conftest.py", "versioneer.py")
+ENCODING = re.compile(r"(^[ \t\f]*#.*?coding[:=][ \t]*)[-\w.]+", re.ASCII)  # of PEP 263
 SKIPPED = {"__pycache__", ".git", ".venv", "venv", "node_modules", ".ipynb_checkpoints", ".idea"}
 
 
@@ -18,14 +20,16 @@ class Unreadable(ValueError):
 
 
 def read(path: Path) -> str:
-    """The text of a Python file, by its own encoding line, with \\n alone."""
+    """The text of a Python file, by its own encoding line, which then says UTF-8, as written anew; with \\n alone."""
     content = path.read_bytes()
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
         text = content.decode(encoding)
     except (SyntaxError, UnicodeDecodeError, LookupError) as error:
         raise Unreadable(f"it is not UTF-8 and names no encoding that fits ({error}); save it as UTF-8") from None
-    return "\n".join(text.removeprefix("\ufeff").splitlines()) + "\n"
+    lines = text.removeprefix("\ufeff").splitlines()
+    lines[:2] = [ENCODING.sub(r"\g<1>utf-8", line) for line in lines[:2]]
+    return "\n".join(lines) + "\n"
 
 
 def parse(text: str) -> ast.Module:

@@ -58,7 +58,10 @@ class Program:
         self.rank = int(os.environ.get("PADDLE_TRAINER_ID", "0"))
         self.processes = int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
         self.out: Path = arguments.out.resolve()
-        self.out.mkdir(parents=True, exist_ok=True)
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            refuse(f"--out {self.out} cannot be made.", f"{error.strerror}.", "Name a folder that can be written.")
         self._metrics: dict[str, Value] = {}
         self._trace: dict[str, np.ndarray] = {}
         self._places: Counter[str] = Counter()

@@ -143,6 +143,8 @@ def test_a_project_of_which_a_call_is_not_converted_fails(tmp_path, text, failin
     assert done.returncode == 0, done.stderr
     names = ("calls", "rate_after", "open_after")
     assert {name for name in names if judged(done, name, "13-1") == "failed"} == failing
+    declared = entries.load().parts["13-1"].metrics
+    assert all(declared[name].applies({"source": "mine"}, "cpu") for name in done.metrics)
 
 
 REACHES = """import os

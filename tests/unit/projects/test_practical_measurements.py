@@ -86,6 +86,9 @@ FORMS = {
     "decimal commas": "time [s];x [mm];temperature [°C]\n60,0;50,0;25,0",
     "quoted decimal commas": 'time [s],x [mm],temperature [°C]\n"60,0","50,0","25,0"',
     "thousands": "time [ms];x [mm];temperature [°C]\n60.000,0;50;25,0",
+    "quoted thousands": 'time [ms],x [mm],temperature [°C]\n"60,000",50,25.0',
+    "thousands beside points": "time [ms];x [mm];temperature [°C]\n60,000;50.0;25",
+    "three decimals behind a comma": "time [s];x [mm];temperature [°C]\n60;50,000;25,000",
     "units in the cells": "time [s],x [mm],temperature [°C]\n60 s,5 cm,298.15 K",
     "wide gaps": "time [s]   x [mm]   temperature [°C]\n60   50   25",
     "an instrument's lines above": "Logger 3000\nSerial,17\nDate,2024-05-01\n\ntime [s],x [mm],T [°C]\n60,50,25",
@@ -198,6 +201,8 @@ def test_bad_rows_are_reported_by_line_and_left_out(parse):
         (HEADER + "\n1,2,nan", "line 2"),
         (HEADER + "\n2024-05-01 12:00:10,2,25", "time stamp"),
         (HEADER + "\n12:00:10,2,25", "time stamp"),
+        ("时刻,x [mm],温度/℃\n14:03:10,2,25", "when the left heater went on"),
+        ("日期时间,3mm/℃,32mm/℃\n2025年10月18日 14时03分10秒,25,25", "when the left heater went on"),
         ("x" * 200_000, "field larger"),
     ],
 )
@@ -206,6 +211,19 @@ def test_files_that_cannot_be_used_are_refused_with_what_why_and_what_to_do(pars
         parse(text)
     lines = str(refusal.value).splitlines()
     assert len(lines) == 3 and why in str(refusal.value) and "what to do" in lines[2]
+
+
+@pytest.mark.parametrize("begin", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"])
+def test_a_workbook_called_csv_is_told_by_its_content(measurements, unusable, tmp_path, begin):
+    path = tmp_path / "实验.csv"
+    path.write_bytes(begin + bytes(600))
+    with pytest.raises(unusable, match="workbook"):
+        measurements.read(path, LENGTH, DURATION)
+
+
+def test_thousands_are_no_decimals_because_other_rows_are_below_a_thousand(parse):
+    found = parse('time [ms],x [mm],temperature [°C]\n990,50,25\n"1,000",50,25.5\n"1,010",50,26\n')
+    assert found.times == pytest.approx([0.99, 1.0, 1.01])
 
 
 def test_a_device_without_an_end_is_no_file(measurements, unusable):

@@ -73,7 +73,7 @@ def test_a_part_may_name_where_its_address_has_to_be(monkeypatch):
 
 class Pages(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        code = {"/here": 200, "/shut": 403, "/on": 302}.get(self.path, 404)
+        code = {"/here": 200, "/%E6%96%87?%E4%B8%80=%2F": 200, "/shut": 403, "/on": 302}.get(self.path, 404)
         self.send_response(code)
         if code == 302:
             self.send_header("Location", "http://169.254.169.254/latest")
@@ -83,12 +83,19 @@ class Pages(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def test_a_host_in_other_letters_is_asked_by_its_name_in_ascii():
+    assert addresses.in_ascii("https://飞桨.中国:8443/a%20b/文") == (
+        f"https://{'飞桨'.encode('idna').decode()}.xn--fiqs8s:8443/a%20b/%E6%96%87"
+    )
+
+
 def test_what_a_page_answers():
     assert ipaddress.ip_address("127.0.0.1").is_loopback, "the server of this test, which is asked without refuse()"
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         place = f"http://127.0.0.1:{server.server_port}"
         assert addresses.answer(f"{place}/here") == "answered 200"
+        assert addresses.answer(f"{place}/文?一=%2F#二") == "answered 200"
         assert addresses.answer(f"{place}/shut") == "unchecked: it answered 403"
         with pytest.raises(UsageError, match="no such page"):
             addresses.answer(f"{place}/gone")

@@ -48,6 +48,7 @@ def test_addresses_are_told_apart_and_held_against_their_kind(results):
         ("https://example.org/pull/1", "pull request", "not a pull request"),
         ("https://github.com/PaddlePaddle/Paddle", "pull request", "not a pull request"),
         ("https://", "", "not an address"),
+        ("https://[x", "", "not an address"),
         (LINK, "photo", "part 4 cannot use a photo"),
         (LINK, "picture", "not known"),
         ("ftp://example.org/x", "", "no such file"),
@@ -55,6 +56,13 @@ def test_addresses_are_told_apart_and_held_against_their_kind(results):
 )
 def test_a_wrong_address_is_refused(results, word, kind, says):
     refused(results, word, says, kind=kind, part=REQUESTS if kind == "pull request" else PART)
+
+
+def test_an_article_as_a_file_is_sent_to_where_it_is_published(results, tmp_path):
+    (tmp_path / "文章.md").write_text("# 标题\n", encoding="utf-8")
+    article = a_part("14", rules=(a_rule(needs=("article",)),))
+    says = "Publish it, then attach where it stands: ./inv attach --task 14 https://"
+    refused(results, str(tmp_path / "文章.md"), says, part=article)
 
 
 def test_one_wrong_word_of_several_attaches_none(results):

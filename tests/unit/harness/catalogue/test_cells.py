@@ -42,6 +42,12 @@ def test_a_word_that_names_no_part_is_refused_with_the_known_ones(words):
     assert "all, 4, 8-1, 8-2, 10." in caught.value.why
 
 
+def test_a_parameter_without_its_option_is_sent_there():
+    with pytest.raises(UsageError) as caught:
+        cells.select_parts(BOOK, "4,grid=5")
+    assert caught.value.remedy == "Write --set grid=5"
+
+
 def test_the_nearest_word_is_offered():
     with pytest.raises(UsageError, match=r"Did you mean plate\?"):
         cells.select_parts(BOOK, "plat")

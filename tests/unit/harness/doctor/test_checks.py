@@ -69,6 +69,13 @@ def test_the_machine_itself_is_examined(tmp_path):
     assert "disk for an environment" not in {line.subject for line in checks.machine(tmp_path)}
 
 
+def test_git_has_a_line_where_it_is_not(tmp_path, monkeypatch):
+    assert "git" not in {line.subject for line in checks.machine(tmp_path)}
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (line,) = (line for line in checks.machine(tmp_path) if line.subject == "git")
+    assert line.fits is None and "no commit" in line.found
+
+
 def test_a_command_that_some_parts_call_is_looked_for_and_its_package_named():
     tools = {"sh": "apt-get install dash", "no-such-compiler": "apt-get install g++"}
     parts = [

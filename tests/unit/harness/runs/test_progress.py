@@ -60,3 +60,11 @@ def test_of_a_program_that_failed_the_last_words_are_seen(results):
     said = progress.ended(record)
     assert "│ sizes=x is not understood.\n" in said and said.endswith("│ Write sizes=2x2.")
     assert "│ b" not in said and "noise" not in said
+
+
+def test_of_a_refusal_with_an_example_the_beginning_is_seen(results):
+    example = "{\n" + "".join(f'  "{name}": 1,\n' for name in "abcdef") + "}\n"
+    log = f"part 4\nerror: case.json is not there. For example:\n{example}".encode()
+    ending = {"reason": "finished", "code": 2, "signal": None}
+    said = progress.ended(Record.read(a_record(results, error=0.5, exit=ending, files={"run.log": log})))
+    assert "│ error: case.json is not there. For example:\n" in said and said.endswith("│ }") and "part 4\n" not in said
