@@ -182,7 +182,7 @@ class Generator(Hook):
                 raise Unsupported("data", counted(len(group.inputs), len(group.outputs)))
             if not all(value.is_dense_tensor_type() for value in [*group.inputs, *group.outputs]):
                 raise Unsupported("data", "a list of tensors")
-            differentiated = (self.gradients or self.spoil) and group.differentiable  # what is spoilt are the same groups
+            differentiated = (self.gradients or self.spoil) and group.differentiable  # spoilt are the same groups
             if differentiated and not all(value.shape for value in group.inputs):
                 raise Unsupported("data", "a tensor without axes, which Paddle takes for one that is missing")
             group.place(program)
