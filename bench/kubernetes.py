@@ -83,6 +83,7 @@ def overhead(cells: int) -> None:
         passed = sum(record["passed"] for record in checkout.records())
     print(f"{passed} of {cells} cells passed in {seconds:.1f} s; exit code {code}")
     print(f"The dispatcher: {processor:.1f} s of processor, {processor / cells:.2f} s a cell, {memory:.0f} MiB")
+    print(goal("the dispatcher's processor, a cell", processor / cells, at_most=0.1))
     print(goal("cells that did not pass", cells - passed, 0, unit=""))
 
 

@@ -182,12 +182,13 @@ class Generator(Hook):
                 raise Unsupported("data", counted(len(group.inputs), len(group.outputs)))
             if not all(value.is_dense_tensor_type() for value in [*group.inputs, *group.outputs]):
                 raise Unsupported("data", "a list of tensors")
-            if self.gradients and group.differentiable and not all(value.shape for value in group.inputs):
+            differentiated = (self.gradients or self.spoil) and group.differentiable  # spoilt are the same groups
+            if differentiated and not all(value.shape for value in group.inputs):
                 raise Unsupported("data", "a tensor without axes, which Paddle takes for one that is missing")
             group.place(program)
             with group.program_of(False) as (small, inputs, outputs):
                 lowering.lower(small, inputs, outputs)
-            if self.gradients and group.differentiable:
+            if differentiated:
                 with group.program_of(True) as (small, inputs, outputs):
                     lowering.lower(small, inputs, outputs)
         except Unsupported as error:

@@ -60,12 +60,16 @@ def open_batch(subgraph: subgraphs.Subgraph, parameters: Any) -> list[Any]:
     return specifications
 
 
-def require_real(name: str, results: list[Any]) -> None:
-    """Raise SubgraphError unless there are tensors, and those of real numbers."""
+def require_numbers(name: str, results: list[Any]) -> None:
+    """Raise SubgraphError unless there are tensors, and real numbers in each."""
     if not results or any(result.is_complex() for result in results):
         raise subgraphs.SubgraphError(
             f"{name} returns {'complex numbers' if results else 'no tensor'}.\n"
             "What is compiled returns tensors of real numbers, alone or in a tuple, list or dictionary.\nReturn such."
+        )
+    if any(result.size == 0 for result in results):
+        raise subgraphs.SubgraphError(
+            f"{name} returns a tensor without a number in it.\nNothing is compared.\nReturn a part that is not empty."
         )
 
 
@@ -75,7 +79,7 @@ def plain_results(
     """Slopes, and what plain Paddle makes of them in float32 and in float64; raises SubgraphError if it cannot."""
     try:
         results = accuracy.results_of(subgraph.function(*accuracy.tensors(map(accuracy.double, inputs), "float32")))
-        require_real(subgraph.name, results)
+        require_numbers(subgraph.name, results)
         slopes = accuracy.random_slopes([result.shape for result in results], dtype, seed)
         usual = accuracy.plain(subgraph.function, inputs, slopes)
         exact = accuracy.reference(subgraph.function, inputs, slopes)
