@@ -13,8 +13,8 @@ FLOATS = (*HALVES, paddle.float32, paddle.float64)
 TRACED = (*FLOATS, paddle.complex64, paddle.complex128)
 MADE = ("cast", "assign", "full", "empty", "arange", "eye", "uniform", "gaussian", "randint", "randperm")
 SHARED = {"reshape", "transpose", "slice", "strided_slice", "squeeze", "unsqueeze", "flatten", "split",
-          "split_with_num", "unbind", "diagonal", "as_strided", "view_shape", "view_dtype", "tensor_unfold", "expand", "share_data",
-          "set_value", "shape", "is_empty", "numel", "print", "index_select_strided"}  # fmt: skip
+          "split_with_num", "unbind", "diagonal", "as_strided", "view_shape", "view_dtype", "tensor_unfold", "expand",
+          "share_data", "set_value", "shape", "is_empty", "numel", "print", "index_select_strided"}  # fmt: skip
 LEFT = (
     "item",
     "tolist",

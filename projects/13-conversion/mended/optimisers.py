@@ -116,8 +116,7 @@ class Adam(Optimizer):
         self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False, *,
         decoupled_weight_decay=None, **more
     ):  # fmt: skip
-        if decoupled_weight_decay is None:
-            decoupled_weight_decay = self.decoupled
+        decoupled_weight_decay = self.decoupled if decoupled_weight_decay is None else decoupled_weight_decay
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
                                   "amsgrad": amsgrad,
                                   "decoupled_weight_decay": decoupled_weight_decay}, more)  # fmt: skip

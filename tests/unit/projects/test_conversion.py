@@ -3,6 +3,7 @@
 import ast
 import json
 
+import numpy as np
 import pytest
 
 
@@ -227,6 +228,34 @@ def test_a_mark_stays_open_whatever_is_in_the_line(leftovers):
     """`x.median(1)` has no torch in it, and PaConvert marks it."""
     (found,) = leftovers.in_result(">>>>>>    return x.median(1)[0]\n", [7], set())
     assert (found.line, found.text) == (7, "return x.median(1)[0]")
+
+
+@pytest.mark.parametrize(
+    ("line", "rows"),
+    [
+        ("while e_0.sum() > 1:\n    x = x - 1", {2}),
+        ("f = lambda x: e_0 + 1", {2}),
+        ("y = [e_0 for x in z]", {2}),
+        ("y = e_0 + 1", set()),
+        ("y = [own_1 for own_1 in z]", set()),
+    ],
+)
+def test_what_paconvert_computes_before_a_loop_or_a_function_is_open(leftovers, line, rows):
+    text = f"e_0 = paddle.exp(x)\n{line}\nown_1 = 2\n"
+    marked, early = leftovers.computed_early(text, {"own_1", "x"})
+    assert early == rows and marked.count(">>>>>>") == len(rows)
+    assert all(each.hint == leftovers.EARLY for each in leftovers.in_result(marked, [1, 2, 3, 4], early))
+
+
+@pytest.mark.parametrize(
+    ("kind", "ours", "equal"),
+    [("bfloat16", 1 + 2**-7, True), ("bfloat16", 1 + 2**-6, False), ("float16", 1 + 2**-9, False)],
+)
+def test_halves_may_differ_by_one_unit_in_the_last_place(running, kind, ours, equal):
+    one, other = ((kind, (1,), np.array([each], "float32")) for each in (1.0, ours))
+    assert (running.comparing.difference(one, other)[0] == 0) == equal
+    wide = ("float32", *other[1:])
+    assert running.comparing.difference(one, wide)[0] == float("inf")  # of another type
 
 
 @pytest.mark.parametrize(
