@@ -307,7 +307,8 @@ def from_gguf(metadata: Mapping[str, Any], tensors: Tensors) -> Config:
     name, architecture = architecture_of(metadata)
     if metadata.get("general.type", "model") != "model":
         raise ModelError(f"the GGUF file is a {shown(metadata['general.type'])}, no model: name the model's file")
-    if type(parts := metadata.get("split.count", 0)) is not int or parts > 1:
+    parts = metadata.get("split.count", 0)
+    if isinstance(parts, bool) or not isinstance(parts, int) or parts > 1:
         raise ModelError(f"the GGUF file is one of {shown(parts)}: join them by llama-gguf-split")
     says = {key.partition(".")[2]: value for key, value in metadata.items() if key.startswith(f"{name}.")}
     read = {*READ.split(), *architecture.keys.split()}
@@ -317,7 +318,7 @@ def from_gguf(metadata: Mapping[str, Any], tensors: Tensors) -> Config:
                 f"the GGUF file has {name}.{key} = {shown(value)}, which is not computed here: take another model"
             )
         kind, several = TYPES.get(key, int), type(value) is list and key.endswith("_pattern")
-        if not several and (type(value) is not kind or (kind is int and value < 0)):
+        if not several and (type(value) is not kind or (isinstance(value, int) and value < 0)):
             said = f"{name}.{key} = {shown(value)}, which is no {kind.__name__} that it may be"
             raise ModelError(f"the GGUF file has {said}: fetch the file again")
     if says.get("expert_used_count") and not says.get("expert_count"):
