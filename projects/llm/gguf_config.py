@@ -226,8 +226,9 @@ def _gemma3(says: Says, fields: Fields, tensors: Tensors) -> Fields:
     window = integer(says, "attention.sliding_window", 0, least=0)
     slides = _slides(says, fields["layers"], 6) if window else [False] * fields["layers"]
     near = rope_of({"rope.scaling.type": "none"}, fields, {}, number(says, "rope.freq_base_swa", 10000.0, 0))
-    wide = {"rope.freq_base": 1e6, **says}
-    rope = rope_of(wide, fields, {}, number(wide, "rope.freq_base", more_than=0))
+    # Without freq_base llama.cpp takes another than transformers.
+    rope = rope_of(says, fields, {}, number(says, "rope.freq_base", more_than=1))
+    _all_turn(rope, says)
     return {
         **_gemma(says, fields, largest=62),
         "ropes": (rope, near),
@@ -246,8 +247,9 @@ def _phi3(says: Says, fields: Fields, tensors: Tensors) -> Fields:
     said = says.get("rope.scaling.type", "none")
     if said not in ("none", "longrope") or any(there) != all(there) or (said == "longrope" and not all(there)):
         _refuse("rope.scaling.type", {"rope.scaling.type": said})
-    if number(says, "rope.scaling.factor", 1.0) not in (0.0, 1.0):
-        _refuse("rope.scaling.factor", says)
+    for name in ("rope.scaling.factor", "rope.scale_linear"):
+        if number(says, name, 1.0) not in (0.0, 1.0):
+            _refuse(name, says)
     if all(there):
         settings: dict[str, Any] = {own: _factors(tensors, name, rope.pairs) for own, name in names.items()}
         settings |= {"attention_factor": magnitude, OLD: integer(says, "rope.scaling.original_context_length")}
@@ -305,7 +307,8 @@ def from_gguf(metadata: Mapping[str, Any], tensors: Tensors) -> Config:
     name, architecture = architecture_of(metadata)
     if metadata.get("general.type", "model") != "model":
         raise ModelError(f"the GGUF file is a {shown(metadata['general.type'])}, no model: name the model's file")
-    if type(parts := metadata.get("split.count", 0)) is not int or parts > 1:
+    parts = metadata.get("split.count", 0)
+    if isinstance(parts, bool) or not isinstance(parts, int) or parts > 1:
         raise ModelError(f"the GGUF file is one of {shown(parts)}: join them by llama-gguf-split")
     says = {key.partition(".")[2]: value for key, value in metadata.items() if key.startswith(f"{name}.")}
     read = {*READ.split(), *architecture.keys.split()}
@@ -315,7 +318,7 @@ def from_gguf(metadata: Mapping[str, Any], tensors: Tensors) -> Config:
                 f"the GGUF file has {name}.{key} = {shown(value)}, which is not computed here: take another model"
             )
         kind, several = TYPES.get(key, int), type(value) is list and key.endswith("_pattern")
-        if not several and (type(value) is not kind or (kind is int and value < 0)):
+        if not several and (type(value) is not kind or (isinstance(value, int) and value < 0)):
             said = f"{name}.{key} = {shown(value)}, which is no {kind.__name__} that it may be"
             raise ModelError(f"the GGUF file has {said}: fetch the file again")
     if says.get("expert_used_count") and not says.get("expert_count"):
