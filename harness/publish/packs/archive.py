@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from harness.catalogue.entries import Catalogue, Part
+from harness.checkout import why_no_revision
 from harness.errors import HomeworkError, StoreError, VerificationError
 from harness.evidence import signatures
 from harness.evidence.hashing import seal_of
@@ -127,8 +128,9 @@ def _warnings(contents: Contents) -> Iterator[str]:
             "that commit is known, verify refuses it unless it is the same. git fetch, or pack where they ran"
         )
     elif contents.revision is None and any(contents.runs.values()):
-        yield "the code is of no one commit: verify says so. Commit, and run again, to have it checked"
-    if contents.rules is None:
+        remedy = why_no_revision() or "Commit, and run again, to have it checked"
+        yield f"the code is of no one commit: verify says so. {remedy}"
+    if contents.rules is None and not why_no_revision():
         yield "project.yaml is not as committed, so another checkout may refuse the cover. Commit it, then pack again"
 
 

@@ -285,6 +285,15 @@ def test_of_runs_with_uncommitted_changes_that_is_said_to_both(clone: Tree, resu
     assert "NOT checked against a commit: its runs name none" in unpacking.verify(tmp_path / "pack.zip", PLATES)
 
 
+def test_where_git_is_not_installed_nobody_is_told_to_commit(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_record(results, part="4")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (warning,) = archive.make(PLATES, [PLATE], results, tmp_path / "pack.zip").warnings
+    assert warning.startswith("the code is of no one commit") and "git is not installed here" in warning
+
+
 def test_a_title_that_changed_since_is_that_of_the_commit(clone: Tree, results: Path, tmp_path: Path) -> None:
     commit(clone)
     then = entries.load(clone.root)
