@@ -196,8 +196,8 @@ def _watch(process: "subprocess.Popen[bytes]", limits: Limits, group: memory.Gro
     assert process.stdout
     end, output = time.monotonic() + limits.seconds, b""
     while (left := end - time.monotonic()) > 0:
-        if group.folder is None and memory.held(process.pid) > limits.memory:
-            return output, _over(limits)
+        if group.overrun() if group.folder else memory.held(process.pid) > limits.memory:
+            return output, _over(limits)  # the kernel ends one process, and leaves the others
         if select.select([process.stdout], [], [], min(left, LOOK))[0]:
             chunk = os.read(process.stdout.fileno(), 65536)
             if not chunk:
