@@ -133,7 +133,7 @@ def request(part: Part, run: Run, folder: Path = Path()) -> Request:
 
 
 def measure(part: Part, run: Run, folder: Path) -> tuple[Mapping[str, Any], str]:
-    """Run the program there; its metrics, or none and the end of its log."""
+    """Run the program there; its metrics and its log, or none and why."""
     asked, engine = request(part, run, folder), LocalEngine()
     engine.prepare(asked.cell)
     launch = engine.launch(asked)
@@ -146,11 +146,12 @@ def measure(part: Part, run: Run, folder: Path) -> tuple[Mapping[str, Any], str]
         return {}, f"still running after {part.timeout:g} s"
     if done.returncode:
         return {}, f"exit code {done.returncode}: " + " / ".join((done.stdout + done.stderr).splitlines()[-3:])
-    return json.loads((folder / "metrics.json").read_bytes()), ""
+    return json.loads((folder / "metrics.json").read_bytes()), done.stdout + done.stderr
 
 
-def note(found: dict[str, Worst], part: Part, run: Run, metrics: Mapping[str, Any]) -> None:
-    """Judge what a run measured, and keep the worst of each metric."""
+def note(found: dict[str, Worst], part: Part, run: Run, metrics: Mapping[str, Any]) -> bool:
+    """Judge what a run measured, and keep the worst of each metric. Whether one failed."""
+    failed = False
     parameters = {**{name: each.default for name, each in part.parameters.items()}, **run.settings}
     for metric in part.metrics.values():
         if not metric.bounded or not metric.applies(parameters, "cpu"):
@@ -162,11 +163,13 @@ def note(found: dict[str, Worst], part: Part, run: Run, metrics: Mapping[str, An
             continue
         worst.judged += 1
         if check.verdict == FAILED:
+            failed = True
             worst.failures.append(f"{run}: asked {check.asked}; {check.why}")
         least, most = limits(part, metric.name, run.settings, metrics, run.cards)
         room = room_of(metrics.get(metric.name), least, most)
         if worst.run is None or room < worst.room:
             worst.room, worst.value, worst.bound, worst.run = room, check.found, least if most is None else most, run
+    return failed
 
 
 def room_of(value: Any, least: float | None, most: float | None) -> float:
@@ -188,13 +191,13 @@ def survey(part: Part, short: bool, minutes: float = float("inf")) -> dict[str, 
             break
         with tempfile.TemporaryDirectory() as name:
             started = time.monotonic()
-            metrics, mistake = measure(part, run, Path(name))
+            metrics, said = measure(part, run, Path(name))
         line = f"{part.name:5} {time.monotonic() - started:6.1f} s  {run}"
-        print(line + f"  FAILED: {mistake}" * bool(mistake), flush=True)
-        if mistake:
-            found.setdefault("program", Worst()).failures.append(f"{run}: {mistake}")
-        else:
-            note(found, part, run, metrics)
+        print(line + f"  FAILED: {said}" * (not metrics), flush=True)
+        if not metrics:
+            found.setdefault("program", Worst()).failures.append(f"{run}: {said}")
+        elif note(found, part, run, metrics):
+            print(said, flush=True)
     return found
 
 

@@ -57,12 +57,14 @@ def test_texts_that_do_not(comparing, theirs, ours):
 
 
 def test_a_result_of_another_type_or_shape_differs(comparing, observing):
-    thin = observing.thin
-    ones = thin(np.ones(3, "float32"))
-    assert comparing.difference(ones, thin(np.ones(3, "float64")))[0] == float("inf")
-    assert comparing.difference(ones, thin(np.ones((3, 1), "float32")))[0] == float("inf")
-    assert comparing.difference(ones, thin(np.ones(3, "float32") * np.float32(1 + 1e-7)))[0] <= comparing.ROUNDING
-    assert comparing.difference(thin(np.array([2])), thin(np.array([3])))[0] == float("inf")
+    def noted(array, kind="float32"):
+        return observing.thin(array, kind)
+
+    ones = noted(np.ones(3, "float32"))
+    assert comparing.difference(ones, noted(np.ones(3, "float64"), "float64"))[0] == float("inf")
+    assert comparing.difference(ones, noted(np.ones((3, 1), "float32")))[0] == float("inf")
+    assert comparing.difference(ones, noted(np.ones(3, "float32") * np.float32(1 + 1e-7)))[0] <= comparing.ROUNDING
+    assert comparing.difference(noted(np.array([2]), "int64"), noted(np.array([3]), "int64"))[0] == float("inf")
 
 
 def test_none_is_equal_to_nothing_else_and_an_object_only_to_an_object(comparing):
