@@ -36,9 +36,8 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAD, VOCABULARY = 64, 1024
 RATE, DECAY, CLIP, EPSILON = 3e-4, 0.05, 1.0, 1e-6
 CALLS = 4  # in an answer; the first of them is not counted
-CLOCK = (
-    time.process_time if os.environ.get("OMP_NUM_THREADS") == "1" else time.perf_counter
-)  # of one thread, without others
+# Of one thread it is the processor's time that counts, which others do not change.
+CLOCK = time.process_time if os.environ.get("OMP_NUM_THREADS") == "1" else time.perf_counter
 Answers = dict[str, Callable[[], Any]]
 
 

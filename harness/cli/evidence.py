@@ -1,6 +1,5 @@
 """What the commands of evidence do and print: reproduce, reference, attach, detach, pair, pack, report and verify."""
 
-import contextlib
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -173,18 +172,10 @@ def board(
 
 
 def _write_page(path: Path, text: str) -> None:
-    """Write a page whole or not at all; on a full disk the error names it."""
+    from harness.evidence import hashing
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.unfinished")
-    try:
-        beside.write_bytes(text.encode("utf-8", "backslashreplace"))  # half a character in a note is written out
-        beside.replace(path)
-    except OSError as error:
-        error.filename = str(path)
-        raise
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
+    hashing.write_whole(path, text.encode("utf-8", "backslashreplace"))  # half a character in a note is written out
 
 
 def report(results: Path, book: Catalogue, path: Path) -> None:

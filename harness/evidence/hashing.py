@@ -1,5 +1,6 @@
 """Hashing: ids and times, hashes of files, the seal over them, and JSON that is never half-written."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -66,10 +67,21 @@ def seal_of(manifest: Mapping[str, Any]) -> str:
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write beside and rename, so that no reader ever sees half a file."""
+    """Write a document whole or not at all."""
+    write_whole(path, json_content(document))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write beside and rename, so that no reader ever sees half a file. An OSError names `path`."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(json_content(document))
-    beside.replace(path)
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        error.filename = str(path)
+        raise
 
 
 def json_content(document: Mapping[str, Any]) -> bytes:

@@ -101,9 +101,7 @@ def _fetch(folder: Path, sealed: Sealed, holders: Sequence[Holder]) -> str:
         return str(error).replace("\n", " ")
     path = folder / sealed.place / sealed.kind.manifest
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}")
-    beside.write_bytes(contents[0])
-    beside.replace(path)
+    hashing.write_whole(path, contents[0])
     return ""
 
 

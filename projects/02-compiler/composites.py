@@ -287,9 +287,8 @@ def cross_entropy(scope: Scope, operation: Any, arguments: Sequence[Any]) -> lis
     if operation.attrs()["soft_label"]:
         require_softmax(f, scope, operation, x)
         labels = scope.see(f.name, arguments[1])
-        logarithm = f(
-            "subtract", centred, f("log", total)
-        )  # -∞ of what is impossible, of which a probability of 0 takes 0
+        # -∞ of what is impossible, of which a probability of 0 takes 0.
+        logarithm = f("subtract", centred, f("log", total))
         terms = f("where", f("equal", labels, 0), 0, f("multiply", labels, logarithm))
         return [f("divide", power, total), f("multiply", f.along(scope, "sum", terms, shape, [-1]), -1)]
     hard = Labels(f, scope, operation, arguments[1], x)

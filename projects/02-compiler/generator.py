@@ -99,9 +99,7 @@ class Generator(Hook):
         for number, operations in enumerate(groups):
             group = Group(program, operations, targets)
             try:
-                place = group.place(
-                    program
-                )  # kernels that are there already may stand elsewhere than what they replaced
+                place = group.place(program)  # kernels may stand elsewhere than what they replaced
             except Unsupported as error:
                 self.report.left += [(name_of(operation), str(error)) for operation in operations]
                 continue

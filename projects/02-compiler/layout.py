@@ -10,11 +10,8 @@ from typing import Any
 
 from values import Result, Tensor, Unsupported, Value, combine, constant
 
-TYPES = {
-    "FLOAT32": "float",
-    "BFLOAT16": "bfloat16",
-    "FLOAT64": "double",
-}  # of tensors that a kernel reads and writes, with their C types
+# Of tensors that a kernel reads and writes, with their C types.
+TYPES = {"FLOAT32": "float", "BFLOAT16": "bfloat16", "FLOAT64": "double"}
 READ = {**TYPES, "BOOL": "uint8_t", "INT64": "int64_t"}  # and of those that it reads
 
 

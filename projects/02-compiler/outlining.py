@@ -14,9 +14,8 @@ from paddle import pir
 from tracing import decomposing, remove_unused, static_mode
 from values import Unsupported
 
-WHOLE = frozenset(
-    {"pd_op.one_hot"}
-)  # not taken apart: of a label that is no class, its parts would make a row of zeros
+# Not taken apart: of a label that is no class, its parts would make a row of zeros.
+WHOLE = frozenset({"pd_op.one_hot"})
 
 
 class Group:
